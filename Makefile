@@ -1,0 +1,41 @@
+# `make demo` and `make test` are all a newcomer needs: each builds `.venv` first.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+THREADS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+
+.PHONY: demo test test-slow test-upstream lint format bench notebooks clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: .venv/installed  ## trains, evaluates and serves a two-tower model on MovieLens
+	$(BIN)/python -m pipelines.retrieval
+
+test: .venv/installed  ## everything but the slow tests
+	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+test-upstream: .venv/installed  ## TensorFlow Recommenders' own tests on our classes
+	$(BIN)/python -m pytest tests/parity --upstream=all
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/installed
+	$(BIN)/python -m pipelines.benchmarks
+
+notebooks: .venv/installed  ## runs every notebook in full
+	$(BIN)/python -m pipelines.notebooks
+
+clean:
+	rm -rf .venv build dist *.egg-info

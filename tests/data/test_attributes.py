@@ -1,0 +1,200 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrs_models import data
+
+FEATURES = {
+    "title_column": "title",
+    "year_column": "year",
+    "bag_columns": ("genres",),
+}
+
+
+@pytest.fixture
+def made(ratings, catalogue):
+    return data.from_frame(ratings, item_frame=catalogue, **FEATURES)
+
+
+def by_id(made, feature):
+    """Item id -> the value of its feature, bags and ids as sets of strings."""
+    names = made.vocabularies["item_id"]
+    column = made.items[feature][1:]
+    if feature not in made.vocabularies:
+        return dict(zip(names, column.tolist(), strict=True))
+    values = [None, *made.vocabularies[feature]]
+    rows = column.reshape(len(names), -1).tolist()
+    return {
+        name: {values[i] for i in row if i}
+        for name, row in zip(names, rows, strict=True)
+    }
+
+
+def test_genres_are_bags_of_what_training_knows(made, catalogue):
+    for item, genres in zip(catalogue["item_id"], catalogue["genres"], strict=True):
+        expected = set() if pd.isna(genres) else set(genres.split("|")) - {"", "War"}
+        assert by_id(made, "genres")[item] == expected
+
+
+def test_title_words_occur_in_two_titles_of_training(made):
+    words = by_id(made, "title")
+    assert words["x"] == {"the", "red", "door"}
+    assert words["s"] == {"door"}  # "to" is in one title only
+    assert words["v"] == words["r"] == {"look"}  # "don't" is one word of one title
+    assert words["t"] == {"the", "sea"}
+    assert words["u"] == words["z"] == set()
+
+
+def test_years_are_standardised_over_the_train_rows(made, catalogue):
+    years = dict(zip(catalogue["item_id"], catalogue["year"], strict=True))
+    names = made.vocabularies["item_id"]
+    rows = [years[names[i - 1]] for i in made.splits["train"]["item_id"]]
+    rows = [year for year in rows if not np.isnan(year)]
+    (feature,) = (f for f in made.item_features if f.name == "year")
+    assert feature.mean == pytest.approx(np.mean(rows))
+    assert feature.scale == pytest.approx(np.std(rows))
+    assert by_id(made, "year")["v"] == pytest.approx(feature.mean)
+    assert made.items["year"][0] == pytest.approx(feature.mean)
+    assert by_id(made, "year")["x"] == 1994
+
+
+def test_decades_are_ids_and_a_missing_one_is_unknown(made):
+    decades = by_id(made, "decade")
+    assert decades["x"] == {"1990s"}
+    assert decades["q"] == {"1950s"}
+    assert decades["v"] == set()
+
+
+def test_the_unknown_item_is_zeros_and_means(made):
+    for feature in made.item_features:
+        row = made.items[feature.name][0]
+        assert np.all(
+            row == (np.float32(feature.mean) if feature.kind == "number" else 0)
+        )
+
+
+def test_people_read_titles_with_years_and_ids_where_there_is_none(made):
+    titles = dict(zip(made.vocabularies["item_id"], made.titles[1:], strict=True))
+    assert made.titles[0] == "unknown"
+    assert titles["x"] == "The Red Door (1994)"
+    assert titles["w"] == "Red Sea (1999)"
+    assert titles["v"] == "Don't Look"
+    assert titles["u"] == "item u (1987)"
+
+
+def test_attributes_can_stand_in_the_interactions(ratings, catalogue, made):
+    joined = ratings.merge(catalogue, on="item_id")
+    inline = data.from_frame(joined, **FEATURES)
+    for feature in ("genres", "title", "year", "decade"):
+        expected = by_id(made, feature)
+        for item, value in by_id(inline, feature).items():
+            assert value == expected[item]
+
+
+def test_users_have_features_too(ratings):
+    people = pd.DataFrame(
+        {
+            "user_id": ["eve", "dee", "cy", "bob", "ann"],
+            "city": ["Rome", None, "Oslo", "Rome", "Bonn"],
+            "age": [20, 30, None, 50, 60],
+        }
+    )
+    made = data.from_frame(
+        ratings,
+        user_frame=people,
+        user_category_columns=["city"],
+        user_number_columns=["age"],
+    )
+    cities = [None, *made.vocabularies["city"]]
+    for index, user in enumerate(made.vocabularies["user_id"], start=1):
+        (city,), (age,) = (
+            people.loc[people["user_id"] == user, c] for c in ("city", "age")
+        )
+        assert cities[made.users["city"][index]] == (None if pd.isna(city) else city)
+        if not pd.isna(age):
+            assert made.users["age"][index] == age
+    assert [feature.name for feature in made.user_features] == [
+        "user_id",
+        "city",
+        "age",
+    ]
+    (batch,) = made.batches("train", 100)
+    np.testing.assert_array_equal(batch["age"], made.users["age"][batch["user_id"]])
+
+
+def test_bags_can_be_lists_and_repeat_nothing(ratings, catalogue):
+    lists = [["b", "a", "b"], ["a"], [], None, ("c",), np.array(["a", "c"])] + [
+        ["a"]
+    ] * 4
+    made = data.from_frame(
+        ratings, item_frame=catalogue.assign(tags=lists), bag_columns=["tags"]
+    )
+    tags = by_id(made, "tags")
+    assert [tags[item] for item in "xwvut"] == [{"a"}, set(), set(), {"c"}, {"a", "c"}]
+    assert all(np.count_nonzero(row) <= 2 for row in made.items["tags"])
+
+
+def test_long_titles_keep_their_first_words(ratings, catalogue):
+    long = " ".join(f"word{i}" for i in range(30))
+    made = data.from_frame(
+        ratings, item_frame=catalogue.assign(title=long), title_column="title"
+    )
+    assert made.items["title"].shape == (11, 12)
+    assert by_id(made, "title")["x"] == {f"word{i}" for i in range(12)}
+
+
+def test_a_constant_number_has_scale_one(ratings, catalogue):
+    made = data.from_frame(
+        ratings, item_frame=catalogue.assign(price=3.0), item_number_columns=["price"]
+    )
+    assert (made.item_features[-1].mean, made.item_features[-1].scale) == (3.0, 1.0)
+
+
+def test_item_categories_are_ids(ratings, catalogue):
+    made = data.from_frame(
+        ratings,
+        item_frame=catalogue.assign(shelf=[1, 2, 3, 1, 2, 3, 1, 2, 3, 1]),
+        item_category_columns=["shelf"],
+    )
+    assert made.vocabularies["shelf"].tolist() == ["1", "2", "3"]
+    assert by_id(made, "shelf")["x"] == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (
+            lambda c: pd.concat([c, c[:2]]),
+            {},
+            "`item_frame` must have each `item_id` once. Got 2 of them .*'z', 2 times",
+        ),
+        (lambda c: c.drop(columns="item_id"), {}, "`item_column` must be a column"),
+        (lambda c: c, {"title_column": "titel"}, "Did you mean `title_column='title'`"),
+        (lambda c: c, {"bag_columns": ["tags"]}, "`bag_columns` must be a column"),
+        (
+            lambda c: c.assign(year="MCM"),
+            {"year_column": "year"},
+            "`year` must hold finite numbers.*'MCM'",
+        ),
+        (
+            lambda c: c.assign(price=[1.0, np.inf] * 5),
+            {"item_number_columns": ["price"]},
+            "`price` must hold finite numbers.*inf",
+        ),
+        (
+            lambda c: c.assign(rating=3),
+            {"item_number_columns": ["rating"]},
+            "`rating` cannot name a feature",
+        ),
+        (
+            lambda c: c,
+            {"bag_columns": ["genres"], "item_category_columns": ["genres"]},
+            "`genres` must be one feature. Got it twice",
+        ),
+    ],
+)
+def test_attributes_that_cannot_be_used_are_refused(
+    ratings, catalogue, change, options, message
+):
+    with pytest.raises(ValueError, match=message):
+        data.from_frame(ratings, item_frame=change(catalogue), **options)

@@ -1,0 +1,167 @@
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tfrs_models import data
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def tiny(ratings, catalogue):
+    return data.from_frame(
+        ratings,
+        item_frame=catalogue,
+        title_column="title",
+        year_column="year",
+        bag_columns=("genres",),
+    )
+
+
+def items_of(interactions, user, splits):
+    return sorted(
+        {
+            int(item)
+            for split in splits
+            for of, item in zip(
+                interactions.splits[split]["user_id"],
+                interactions.splits[split]["item_id"],
+                strict=True,
+            )
+            if of == user
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("split", "earlier"),
+    [
+        ("train", ()),
+        ("validation", ("train",)),
+        ("test", ("train", "validation")),
+        ("serving", SPLITS),
+    ],
+)
+def test_known_items_are_those_of_the_splits_before(tiny, split, earlier):
+    known = tiny.known_items(split)
+    assert known.dtype == tf.int64
+    assert known.shape[0] == tiny.num_users + 1
+    expected = [items_of(tiny, user, earlier) for user in range(tiny.num_users + 1)]
+    assert known.to_list() == expected
+    assert known.to_list()[0] == []
+
+
+def test_an_unknown_user_has_no_known_items(ratings):
+    newcomer = ratings[:3].assign(user_id="fay", timestamp=10**9)
+    interactions = data.from_frame(pd.concat([ratings, newcomer]), split="global_time")
+    assert "fay" not in interactions.vocabularies["user_id"]
+    assert interactions.splits["test"]["user_id"].tolist().count(0) == 3
+    assert interactions.summary.audit.cold_users == 1
+    assert interactions.known_items("serving").to_list()[0] == []
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_batches_join_each_row_with_its_user_and_item(tiny, split):
+    columns = tiny.splits[split]
+    row = 0
+    for batch in tiny.batches(split, 3):
+        known = batch.pop("known_items", None)
+        assert (known is None) == (split == "train")
+        for i in range(len(batch["user_id"])):
+            user, item = columns["user_id"][row], columns["item_id"][row]
+            for name in ("user_id", "item_id", "rating", "timestamp"):
+                assert batch[name][i] == columns[name][row]
+            for name, column in tiny.items.items():
+                np.testing.assert_array_equal(batch[name][i], column[item])
+            assert batch["candidate_sampling_probability"][i] > 0
+            if known is not None:
+                expected = items_of(tiny, user, SPLITS[: SPLITS.index(split)])
+                assert known[i].numpy().tolist() == expected
+            row += 1
+    assert row == len(columns["user_id"])
+
+
+def test_probabilities_of_train_rows_are_their_shares(tiny):
+    items = tiny.splits["train"]["item_id"]
+    (batch,) = tiny.batches("train", 1000)
+    shares = [np.mean(items == item) for item in items]
+    np.testing.assert_allclose(batch["candidate_sampling_probability"], shares)
+    np.testing.assert_allclose(tiny.candidate_probabilities.sum(), 1, atol=1e-6)
+
+
+def test_known_positives_are_all_train_items_of_the_user(tiny):
+    (batch,) = tiny.batches("train", 1000, known_positives=True)
+    expected = [items_of(tiny, user, ["train"]) for user in batch["user_id"].numpy()]
+    assert batch["known_positives"].to_list() == expected
+
+
+def test_known_items_can_be_left_out(tiny):
+    assert "known_items" not in tiny.batches("test", 2, known_items=False).element_spec
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_rows_one_by_one_are_the_rows_of_the_batches(tiny, split):
+    rows = list(getattr(tiny, split).as_numpy_iterator())
+    found = [(row["user_id"], row["item_id"], row["year"]) for row in rows]
+    columns = tiny.splits[split]
+    years = tiny.items["year"][columns["item_id"]]
+    assert found == list(
+        zip(columns["user_id"], columns["item_id"], years, strict=True)
+    )
+
+
+def test_candidates_are_the_catalogue_without_the_unknown_item(tiny):
+    rows = list(tiny.candidates.as_numpy_iterator())
+    batches = list(tiny.candidate_batches(3).as_numpy_iterator())
+    assert [len(batch["item_id"]) for batch in batches] == [3, 3, 3, 1]
+    for name, column in tiny.items.items():
+        np.testing.assert_array_equal([row[name] for row in rows], column[1:])
+        joined = np.concatenate([batch[name] for batch in batches])
+        np.testing.assert_array_equal(joined, column[1:])
+
+
+def test_a_shuffled_epoch_has_the_same_rows(tiny):
+    def rows(shuffle):
+        (batch,) = tiny.batches("train", 1000, shuffle=shuffle, seed=1)
+        return list(
+            zip(
+                batch["user_id"].numpy(),
+                batch["item_id"].numpy(),
+                batch["timestamp"].numpy(),
+                strict=True,
+            )
+        )
+
+    assert rows(True) != rows(False)
+    assert sorted(rows(True)) == sorted(rows(False))
+
+
+def test_a_batch_can_be_taken_inside_a_graph(tiny):
+    @tf.function
+    def longest():
+        return tf.reduce_max(tiny.known_items("test").row_lengths())
+
+    expected = int(longest())
+    assert expected == max(map(len, tiny.known_items("test").to_list()))
+
+
+@pytest.mark.parametrize("method", ["batches", "known_items"])
+def test_an_unknown_split_is_refused(tiny, method):
+    arguments = ("dev", 3) if method == "batches" else ("dev",)
+    with pytest.raises(ValueError, match=r"`split` must be one of \('train', .*'dev'"):
+        getattr(tiny, method)(*arguments)
+
+
+def test_an_epoch_of_the_default_data_takes_a_fraction_of_a_second(latest_small):
+    dataset = latest_small.batches("train", 2048, shuffle=True, seed=1)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        rows = sum(len(batch["user_id"]) for batch in dataset)
+        seconds.append(time.perf_counter() - start)
+    assert rows == len(latest_small.splits["train"]["user_id"])
+    # Row by row it takes several seconds; this way 0.1.
+    assert min(seconds) < 1

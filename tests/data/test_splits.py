@@ -1,0 +1,136 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfrs_models.data import (
+    split_global_time,
+    split_leave_last_out,
+    split_per_user_time,
+    split_random,
+)
+
+TABLES = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=1, max_size=80
+).map(lambda rows: tuple(np.array(rows, np.int64).T))
+FRACTIONS = st.tuples(
+    st.sampled_from([0.0, 0.1, 0.25, 0.45]), st.sampled_from([0.05, 0.1, 0.5])
+)
+
+
+def history(user, timestamp, of):
+    """Row numbers of one user by time, ties in the order of the file."""
+    rows = [i for i in range(len(user)) if user[i] == of]
+    return sorted(rows, key=lambda i: timestamp[i])  # sorted() is stable
+
+
+def half_up(count, fraction):
+    return int(np.floor(round(count * fraction, 6) + 0.5))
+
+
+@given(TABLES, FRACTIONS)
+def test_per_user_time_cuts_each_history_into_three(table, fractions):
+    user, timestamp = table
+    validation, test = fractions
+    split = split_per_user_time(
+        user, timestamp, validation_fraction=validation, test_fraction=test
+    )
+    for of in np.unique(user):
+        rows = history(user, timestamp, of)
+        num_test = min(max(half_up(len(rows), test), 1), len(rows) - 1)
+        num_validation = half_up(len(rows), validation)
+        if validation:
+            num_validation = max(num_validation, 1)
+        num_validation = min(num_validation, len(rows) - 1 - num_test)
+        num_train = len(rows) - num_validation - num_test
+        expected = [0] * num_train + [1] * num_validation + [2] * num_test
+        assert [split[i] for i in rows] == expected
+        assert num_train >= 1
+
+
+@given(TABLES)
+def test_leave_last_out_tests_on_the_last_row_and_validates_on_the_one_before(table):
+    user, timestamp = table
+    split = split_leave_last_out(user, timestamp)
+    for of in np.unique(user):
+        rows = history(user, timestamp, of)
+        short = len(rows) < 3
+        expected = [0] * len(rows) if short else [0] * (len(rows) - 2) + [1, 2]
+        assert [split[i] for i in rows] == expected
+
+
+@pytest.mark.parametrize("splitter", [split_per_user_time, split_leave_last_out])
+@given(table=TABLES)
+def test_no_user_is_trained_on_rows_after_validation_or_test(splitter, table):
+    user, timestamp = table
+    split = splitter(user, timestamp)
+    for of in np.unique(user):
+        times = [timestamp[(user == of) & (split == part)] for part in range(3)]
+        times = [t for t in times if len(t)]
+        for earlier, later in itertools.pairwise(times):
+            assert earlier.max() <= later.min()
+
+
+@given(TABLES, FRACTIONS)
+def test_global_time_cuts_all_rows_at_two_moments(table, fractions):
+    _, timestamp = table
+    validation, test = fractions
+    split = split_global_time(
+        timestamp, validation_fraction=validation, test_fraction=test
+    )
+    rows = sorted(range(len(timestamp)), key=lambda i: timestamp[i])
+    num_test = half_up(len(rows), test)
+    num_validation = half_up(len(rows), validation)
+    num_train = len(rows) - num_test - num_validation
+    expected = [0] * num_train + [1] * num_validation + [2] * num_test
+    assert [split[i] for i in rows] == expected
+
+
+@given(st.integers(1, 200), FRACTIONS, st.integers(0, 5))
+def test_random_has_the_sizes_asked_for_and_repeats_with_its_seed(
+    num_rows, fractions, seed
+):
+    validation, test = fractions
+    options = {"validation_fraction": validation, "test_fraction": test}
+    split = split_random(num_rows, seed=seed, **options)
+    assert split.dtype == np.int8
+    assert np.sum(split == 2) == half_up(num_rows, test)
+    assert np.sum(split == 1) == half_up(num_rows, validation)
+    np.testing.assert_array_equal(split, split_random(num_rows, seed=seed, **options))
+
+
+def test_random_draws_other_rows_with_another_seed():
+    assert np.any(split_random(200, seed=1) != split_random(200, seed=2))
+
+
+def test_equal_timestamps_keep_the_order_of_the_file():
+    user, timestamp = np.zeros(10, int), np.full(10, 5)
+    expected = [0] * 8 + [1, 2]
+    assert split_per_user_time(user, timestamp).tolist() == expected
+    assert split_leave_last_out(user, timestamp).tolist() == expected
+    assert split_global_time(timestamp).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("fractions", "message"),
+    [
+        ((0.1, 0.0), "`test_fraction` must be between 0 and 1"),
+        ((0.1, 1.0), "`test_fraction` must be between 0 and 1"),
+        ((0.1, -0.2), "Got -0.2"),
+        ((-0.1, 0.1), "`validation_fraction` must be at least 0"),
+        ((1.0, 0.1), "`validation_fraction` must be at least 0"),
+        ((0.5, 0.5), "their sum must be below 1. Got 0.5 \\+ 0.5"),
+    ],
+)
+def test_impossible_fractions_are_refused(fractions, message):
+    validation, test = fractions
+    user = timestamp = np.arange(10)
+    options = {"validation_fraction": validation, "test_fraction": test}
+    with pytest.raises(ValueError, match=message):
+        split_per_user_time(user, timestamp, **options)
+    with pytest.raises(ValueError, match=message):
+        split_global_time(timestamp, **options)
+    with pytest.raises(ValueError, match=message):
+        split_random(10, **options)

@@ -1,0 +1,40 @@
+"""Interactions for two towers: splits, features, audit. Imports no Keras object."""
+
+from tfrs_models.data.audit import Audit, audit
+from tfrs_models.data.features import Feature
+from tfrs_models.data.files import from_table
+from tfrs_models.data.interactions import Interactions
+from tfrs_models.data.load import load
+from tfrs_models.data.movielens import latest_small, recbole_ml_100k, tfds
+from tfrs_models.data.probabilities import (
+    candidate_probabilities,
+    sampling_probability_lookup,
+)
+from tfrs_models.data.splits import (
+    split_global_time,
+    split_leave_last_out,
+    split_per_user_time,
+    split_random,
+)
+from tfrs_models.data.summary import Summary
+from tfrs_models.data.table import from_frame
+
+__all__ = [
+    "Audit",
+    "Feature",
+    "Interactions",
+    "Summary",
+    "audit",
+    "candidate_probabilities",
+    "from_frame",
+    "from_table",
+    "latest_small",
+    "load",
+    "recbole_ml_100k",
+    "sampling_probability_lookup",
+    "split_global_time",
+    "split_leave_last_out",
+    "split_per_user_time",
+    "split_random",
+    "tfds",
+]

@@ -1,0 +1,211 @@
+"""Attributes of users or items as feature columns that a tower can read."""
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from tfrs_models.data.columns import (
+    as_strings,
+    read_ids,
+    read_numbers,
+    require_column,
+)
+from tfrs_models.data.features import Feature
+
+MAX_WORDS = 12
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+@dataclasses.dataclass
+class Attributes:
+    """Feature columns under construction: row 0 is unknown, row `i` is index `i`.
+
+    Vocabularies, means and scales come from the rows seen in training alone: what
+    training never shows has no row of an embedding table that could be learned.
+
+    Args:
+      frame: the attributes of indices 1 to `len(frame)`, in this order.
+      train_counts: `[len(frame)]` train rows of each index.
+    """
+
+    frame: pd.DataFrame
+    train_counts: np.ndarray
+    columns: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    features: list[Feature] = dataclasses.field(default_factory=list)
+    vocabularies: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def add_index(self, name: str, ids: np.ndarray, *, num_known: int) -> None:
+        """Adds the index itself, of which the first `num_known` can be learned."""
+        self.vocabularies[name] = ids
+        feature = Feature(name, "id", num_values=int(num_known))
+        self._add(feature, np.arange(len(ids) + 1))
+
+    def add_number(self, name: str, column: str, *, argument: str) -> None:
+        """Adds a number; a missing one is the mean."""
+        values = read_numbers(self.frame, column, argument=argument)
+        weights = np.where(np.isnan(values), 0, self.train_counts)
+        mean, scale = 0.0, 0.0
+        if weights.sum():
+            mean = float(np.average(np.nan_to_num(values), weights=weights))
+            variance = np.average(np.nan_to_num(values - mean) ** 2, weights=weights)
+            scale = float(np.sqrt(variance))
+        filled = np.where(np.isnan(values), mean, values)
+        # A column that never varies has nothing to scale.
+        feature = Feature(name, "number", mean=mean, scale=scale or 1.0)
+        self._add(feature, np.concatenate([[mean], filled]).astype(np.float32))
+
+    def add_category(self, name: str, *, argument: str) -> None:
+        """Adds an id: one value a row; a missing one is index 0."""
+        column = require_column(self.frame, name, argument=argument)
+        values = [[] if pd.isna(v) else as_strings([v]).tolist() for v in column]
+        self._add_values(name, "id", values)
+
+    def add_decade(self, name: str, year_column: str, *, argument: str) -> None:
+        """Adds the decade of a year as an id; a missing one is index 0."""
+        years = read_numbers(self.frame, year_column, argument=argument)
+        values = [[] if np.isnan(y) else [f"{int(y) // 10 * 10}s"] for y in years]
+        self._add_values(name, "id", values)
+
+    def add_bag(self, name: str, *, separator: str, argument: str) -> None:
+        """Adds a bag of the parts of a text, or of the values of a list."""
+        column = require_column(self.frame, name, argument=argument)
+        self._add_values(name, "bag", [_parts(cell, separator) for cell in column])
+
+    def add_words(self, name: str, column: str, *, argument: str) -> None:
+        """Adds a bag of the words that at least two texts of training have."""
+        texts = require_column(self.frame, column, argument=argument)
+        words = [
+            [] if pd.isna(text) else list(dict.fromkeys(_words(text))) for text in texts
+        ]
+        self._add_values(name, "bag", words, min_count=2, max_length=MAX_WORDS)
+
+    def _add_values(
+        self,
+        name: str,
+        kind: str,
+        values: Sequence[Sequence[str]],
+        *,
+        min_count: int = 1,
+        max_length: int | None = None,
+    ) -> None:
+        in_train = (v for v, n in zip(values, self.train_counts, strict=True) if n)
+        counts = Counter(value for row in in_train for value in dict.fromkeys(row))
+        vocabulary = sorted(value for value, n in counts.items() if n >= min_count)
+        index = {value: i + 1 for i, value in enumerate(vocabulary)}
+        rows = [[index[value] for value in row if value in index] for row in values]
+        column = _padded([[], *rows], max_length)
+        self.vocabularies[name] = np.array(vocabulary, dtype=str)
+        self._add(
+            Feature(name, kind, num_values=len(vocabulary)),
+            column[:, 0] if kind == "id" else column,
+        )
+
+    def _add(self, feature: Feature, column: np.ndarray) -> None:
+        if feature.name in self.columns:
+            raise ValueError(
+                f"`{feature.name}` must be one feature. Got it twice: rename a column."
+            )
+        self.features.append(feature)
+        self.columns[feature.name] = column
+
+
+def attribute_table(
+    frame: pd.DataFrame,
+    code: np.ndarray,
+    names: np.ndarray,
+    *,
+    own: pd.DataFrame | None,
+    column: str,
+    side: str,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """One row of attributes per user or item.
+
+    Args:
+      frame: the interactions: without a table of their own, the first row of each user
+        or item has its attributes.
+      code: `[num_rows]` codes of the users or items of `frame`.
+      names: `[num_codes]` their ids.
+      own: their own table, or None.
+      column: the column of the ids.
+      side: "user" or "item", for the error.
+
+    Returns:
+      The table, and the ids of its rows: `names`, then those that only `own` has.
+
+    Raises:
+      ValueError: an id that `own` has twice.
+    """
+    if own is None:
+        _, first = np.unique(code, return_index=True)
+        return frame.iloc[first], names
+    own_code, own_names = read_ids(own, column, argument=f"{side}_column")
+    if len(own_names) < len(own):
+        counts = np.bincount(own_code)
+        worst = str(own_names[counts.argmax()])
+        raise ValueError(
+            f"`{side}_frame` must have each `{column}` once. Got "
+            f"{np.sum(counts > 1):,} of them repeated, among them {worst!r}, "
+            f"{counts.max()} times: drop the repeats."
+        )
+    names = pd.unique(np.concatenate([names, own_names]))
+    return own.set_axis(own_names, axis=0).reindex(names), names
+
+
+def display_titles(
+    items: Attributes, title_column: str | None, year_column: str | None
+) -> np.ndarray:
+    """Names for people: the title and its year, or the id where there is no title.
+
+    Args:
+      items: the items.
+      title_column: of their table, or None.
+      year_column: of their table, or None.
+
+    Returns:
+      `[num_items + 1]` strings; row 0 is "unknown".
+    """
+    names = items.vocabularies["item_id"]
+    titles = [f"item {name}" for name in names]
+    if title_column is not None:
+        column = items.frame[title_column]
+        titles = [
+            name if pd.isna(title) else str(as_strings([title])[0])
+            for name, title in zip(titles, column, strict=True)
+        ]
+    if title_column is not None and year_column is not None:
+        years = read_numbers(items.frame, year_column, argument="year_column")
+        titles = [
+            title if np.isnan(year) else f"{title} ({year:.0f})"
+            for title, year in zip(titles, years, strict=True)
+        ]
+    return np.array(["unknown", *titles], dtype=str)
+
+
+def _words(text) -> list[str]:
+    return _WORD.findall(str(as_strings([text])[0]).lower())
+
+
+def _parts(cell, separator: str) -> list[str]:
+    if isinstance(cell, bytes):
+        cell = cell.decode()
+    if isinstance(cell, str):
+        cell = [part.strip() for part in cell.split(separator)]
+    elif not isinstance(cell, Iterable):
+        return [] if pd.isna(cell) else as_strings([cell]).tolist()
+    parts = as_strings(np.array(list(cell), dtype=object))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def _padded(rows: Sequence[Sequence[int]], max_length: int | None) -> np.ndarray:
+    """`[len(rows), length]` int64, 0 after the end of a row, at least one wide."""
+    length = max(1, max(map(len, rows)))
+    if max_length is not None:
+        length = min(length, max_length)
+    padded = np.zeros((len(rows), length), np.int64)
+    for i, row in enumerate(rows):
+        padded[i, : len(row[:length])] = row[:length]
+    return padded

@@ -1,0 +1,53 @@
+"""Batches of row numbers, without visiting the rows one by one."""
+
+import tensorflow as tf
+
+
+def row_batches(
+    num_rows: int,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int | None = None,
+    drop_remainder: bool = False,
+) -> tf.data.Dataset:
+    """The numbers `0 .. num_rows - 1` in batches, for a `map` that gathers the rows.
+
+    A shuffled epoch is one permutation of all rows, drawn by one op, another one each
+    epoch. With a seed the sequence of epochs is always the same; without one it
+    follows `tf.random.set_seed`.
+
+    Args:
+      num_rows: length of the table.
+      batch_size: rows of a batch; the last one may be shorter.
+      shuffle: whether to permute the rows.
+      seed: of the permutations.
+      drop_remainder: whether to leave a shorter last batch out.
+
+    Returns:
+      A dataset of `[batch]` int64 with known cardinality.
+
+    Raises:
+      ValueError: a batch size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Got {batch_size}.")
+    stop = num_rows - num_rows % batch_size if drop_remainder else num_rows
+    starts = tf.data.Dataset.range(0, stop, batch_size)
+
+    def cut(order: tf.Tensor) -> tf.data.Dataset:
+        def batch(start: tf.Tensor) -> tf.Tensor:
+            rows = order[start : start + batch_size]
+            return tf.ensure_shape(rows, [batch_size if drop_remainder else None])
+
+        return starts.map(batch)
+
+    def permute(epoch_seed: tf.Tensor) -> tf.Tensor:
+        rows = tf.range(num_rows, dtype=tf.int64)
+        return tf.random.experimental.stateless_shuffle(rows, [epoch_seed, 0])
+
+    if not shuffle:
+        return cut(tf.range(num_rows, dtype=tf.int64))
+    epoch = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+    batches = epoch.map(permute).flat_map(cut)
+    return batches.apply(tf.data.experimental.assert_cardinality(len(starts)))

@@ -1,0 +1,168 @@
+"""Who is trained on, who is validated on, who is tested on.
+
+Every function returns an int8 array with one entry per row: `TRAIN`, `VALIDATION` or
+`TEST`. Rows with equal timestamps keep the order of the file, so a split is a function
+of the file and nothing else; `data.audit` counts how many test rows that decides.
+"""
+
+import numpy as np
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+def split_per_user_time(
+    user: np.ndarray,
+    timestamp: np.ndarray,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+) -> np.ndarray:
+    """Tests on the end of each user's history, validates on the part before it.
+
+    Of a user's `n` rows, `test_fraction * n` are test and `validation_fraction * n`
+    validation, each rounded half up and at least 1 (0 for a `validation_fraction` of
+    0). A user too short for that gives up validation first, then test: one row is
+    train; two rows are train, test; three rows are train, validation, test.
+
+    Args:
+      user: `[num_rows]` user of the row, as non-negative ints.
+      timestamp: `[num_rows]` time of the row.
+      validation_fraction: in [0, 1).
+      test_fraction: in (0, 1).
+
+    Returns:
+      `[num_rows]` int8 split of the row.
+
+    Raises:
+      ValueError: fractions outside their range or that leave nothing to train on.
+    """
+    _check_fractions(validation_fraction, test_fraction)
+    age, length = _ages(user, timestamp)
+    num_test = np.maximum(_round_half_up(test_fraction * length), 1)
+    num_test = np.minimum(num_test, length - 1)
+    num_validation = _round_half_up(validation_fraction * length)
+    if validation_fraction > 0:
+        num_validation = np.maximum(num_validation, 1)
+    num_validation = np.minimum(num_validation, length - 1 - num_test)
+    return _split_by_age(age, num_validation, num_test)
+
+
+def split_leave_last_out(user: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
+    """Tests on each user's last row and validates on the one before.
+
+    Users with fewer than three rows stay in train.
+
+    Args:
+      user: `[num_rows]` user of the row, as non-negative ints.
+      timestamp: `[num_rows]` time of the row.
+
+    Returns:
+      `[num_rows]` int8 split of the row.
+    """
+    age, length = _ages(user, timestamp)
+    held_out = (length >= 3).astype(np.int64)
+    return _split_by_age(age, held_out, held_out)
+
+
+def split_global_time(
+    timestamp: np.ndarray,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+) -> np.ndarray:
+    """Tests on the newest rows of all users and validates on the ones before.
+
+    The only split that lets no future in, and the one with the most new users.
+
+    Args:
+      timestamp: `[num_rows]` time of the row.
+      validation_fraction: in [0, 1).
+      test_fraction: in (0, 1).
+
+    Returns:
+      `[num_rows]` int8 split of the row.
+
+    Raises:
+      ValueError: fractions outside their range or that leave nothing to train on.
+    """
+    _check_fractions(validation_fraction, test_fraction)
+    order = np.argsort(timestamp, kind="stable")
+    return _split_order(order, validation_fraction, test_fraction)
+
+
+def split_random(
+    num_rows: int,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 42,
+) -> np.ndarray:
+    """Tests on rows drawn without looking at time: needs no timestamps, leaks most.
+
+    Args:
+      num_rows: length of the table.
+      validation_fraction: in [0, 1).
+      test_fraction: in (0, 1).
+      seed: the same seed draws the same rows.
+
+    Returns:
+      `[num_rows]` int8 split of the row.
+
+    Raises:
+      ValueError: fractions outside their range or that leave nothing to train on.
+    """
+    _check_fractions(validation_fraction, test_fraction)
+    order = np.random.default_rng(seed).permutation(num_rows)
+    return _split_order(order, validation_fraction, test_fraction)
+
+
+def _check_fractions(validation: float, test: float) -> None:
+    if not 0 < test < 1:
+        raise ValueError(
+            f"`test_fraction` must be between 0 and 1, both excluded. Got {test}."
+        )
+    if not 0 <= validation < 1:
+        raise ValueError(
+            "`validation_fraction` must be at least 0 (no validation rows) and below "
+            f"1. Got {validation}."
+        )
+    if validation + test >= 1:
+        raise ValueError(
+            "`validation_fraction` and `test_fraction` must leave rows to train on: "
+            f"their sum must be below 1. Got {validation} + {test}."
+        )
+
+
+def _round_half_up(x: np.ndarray | float) -> np.ndarray:
+    # 0.29 * 50 is 14.499999999999998: without the nudge it would round down.
+    return np.floor(np.asarray(x) + 0.5 + 1e-9).astype(np.int64)
+
+
+def _ages(user: np.ndarray, timestamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the same user after this one, and rows of the user: both `[num_rows]`."""
+    user = np.asarray(user)
+    order = np.lexsort((timestamp, user))  # stable: ties keep the file's order
+    counts = np.bincount(user)
+    ends = np.cumsum(counts)
+    age = np.empty(len(user), np.int64)
+    age[order] = ends[user[order]] - 1 - np.arange(len(user))
+    return age, counts[user]
+
+
+def _split_by_age(
+    age: np.ndarray, num_validation: np.ndarray, num_test: np.ndarray
+) -> np.ndarray:
+    split = np.where(age < num_test + num_validation, VALIDATION, TRAIN)
+    return np.where(age < num_test, TEST, split).astype(np.int8)
+
+
+def _split_order(order: np.ndarray, validation: float, test: float) -> np.ndarray:
+    num_test = int(_round_half_up(test * len(order)))
+    num_validation = int(_round_half_up(validation * len(order)))
+    split = np.full(len(order), TRAIN, np.int8)
+    split[order[len(order) - num_test :]] = TEST
+    split[order[len(order) - num_test - num_validation : len(order) - num_test]] = (
+        VALIDATION
+    )
+    return split

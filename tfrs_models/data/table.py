@@ -1,0 +1,248 @@
+"""A table of interactions, any table, as `Interactions`."""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from tfrs_models.data.attributes import (
+    Attributes,
+    attribute_table,
+    display_titles,
+)
+from tfrs_models.data.audit import audit
+from tfrs_models.data.columns import read_ids, read_ratings, read_timestamps
+from tfrs_models.data.interactions import Interactions
+from tfrs_models.data.probabilities import candidate_probabilities
+from tfrs_models.data.splits import SPLIT_NAMES, TRAIN
+from tfrs_models.data.splitting import TIME_SPLITS, split_rows
+from tfrs_models.data.summary import Summary
+
+RESERVED = (
+    "rating",
+    "timestamp",
+    "candidate_sampling_probability",
+    "known_items",
+    "known_positives",
+)
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    *,
+    name: str = "table",
+    user_column: str = "user_id",
+    item_column: str = "item_id",
+    rating_column: str | None = "auto",
+    timestamp_column: str | None = "auto",
+    timestamp_unit: str = "s",
+    item_frame: pd.DataFrame | None = None,
+    user_frame: pd.DataFrame | None = None,
+    title_column: str | None = None,
+    year_column: str | None = None,
+    bag_columns: Sequence[str] = (),
+    bag_separator: str = "|",
+    item_category_columns: Sequence[str] = (),
+    item_number_columns: Sequence[str] = (),
+    user_category_columns: Sequence[str] = (),
+    user_number_columns: Sequence[str] = (),
+    split: str = "per_user_time",
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    min_rating: float | None = None,
+    seed: int = 42,
+) -> Interactions:
+    """Indexes, joins, splits and audits a table with one row per interaction.
+
+    Features of items and users come from their own tables or, without one, from the
+    first row of each in `frame`. The catalogue has every item of either table, those
+    with rows below `min_rating` only included.
+
+    Args:
+      frame: one row per interaction; the order decides between equal times.
+      name: of the data, for the summary.
+      user_column: its users.
+      item_column: its items.
+      rating_column: its ratings; "auto" reads `rating` if there is one.
+      timestamp_column: its times; "auto" reads `timestamp` if there is one.
+      timestamp_unit: "s", "ms", "us" or "ns", where times are numbers.
+      item_frame: one row per item, with `item_column`.
+      user_frame: one row per user, with `user_column`.
+      title_column: names of the items: shown to people, and a bag of words `title`.
+      year_column: years of the items: the number `year`, the id `decade`, and a part
+        of the name shown to people.
+      bag_columns: several values an item: lists, or text with `bag_separator`.
+      bag_separator: between the values of a text.
+      item_category_columns: one value of a few an item.
+      item_number_columns: one number an item.
+      user_category_columns: one value of a few a user.
+      user_number_columns: one number a user.
+      split: "per_user_time", "leave_last_out", "global_time" or "random".
+      validation_fraction: share of the validation rows, 0 for none.
+      test_fraction: share of the test rows.
+      min_rating: rows rated lower are no positives and left out; None keeps all.
+      seed: of the random split.
+
+    Returns:
+      The data, split, with a summary to print.
+
+    Raises:
+      ValueError: a table that cannot be used; says which column, which rule, and what
+        to do.
+    """
+    _require_rows(frame, "frame")
+    user, user_names = read_ids(frame, user_column, argument="user_column")
+    item, item_names = read_ids(frame, item_column, argument="item_column")
+    rows = {"user_id": user, "item_id": item}
+    rating_column = _found(frame, rating_column, "rating")
+    if rating_column is not None:
+        rows["rating"] = read_ratings(frame, rating_column, argument="rating_column")
+    timestamp_column = _found(frame, timestamp_column, "timestamp")
+    if timestamp_column is not None:
+        rows["timestamp"] = read_timestamps(
+            frame, timestamp_column, unit=timestamp_unit, argument="timestamp_column"
+        )
+    elif split in TIME_SPLITS:
+        _refuse_time_split(frame, split)
+    user_table, user_names = attribute_table(
+        frame, user, user_names, own=user_frame, column=user_column, side="user"
+    )
+    item_table, item_names = attribute_table(
+        frame, item, item_names, own=item_frame, column=item_column, side="item"
+    )
+
+    rows, num_dropped = _positives(rows, min_rating)
+    part = split_rows(
+        rows["user_id"],
+        rows.get("timestamp"),
+        split=split,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )
+    audited = audit(rows["user_id"], rows["item_id"], rows.get("timestamp"), part)
+    num_pairs = len(np.unique(rows["user_id"])) * len(np.unique(rows["item_id"]))
+
+    user_counts = _train_counts(rows["user_id"], part, len(user_names))
+    train_users = np.flatnonzero(user_counts)
+    users = Attributes(user_table.iloc[train_users], user_counts[train_users])
+    users.add_index("user_id", user_names[train_users], num_known=len(train_users))
+    for column in user_category_columns:
+        users.add_category(column, argument="user_category_columns")
+    for column in user_number_columns:
+        users.add_number(column, column, argument="user_number_columns")
+
+    item_counts = _train_counts(rows["item_id"], part, len(item_names))
+    catalogue = np.argsort(-item_counts, kind="stable")
+    num_train_items = int(np.count_nonzero(item_counts))
+    items = Attributes(item_table.iloc[catalogue], item_counts[catalogue])
+    items.add_index("item_id", item_names[catalogue], num_known=num_train_items)
+    for column in bag_columns:
+        items.add_bag(column, separator=bag_separator, argument="bag_columns")
+    if title_column is not None:
+        items.add_words("title", title_column, argument="title_column")
+    if year_column is not None:
+        items.add_number("year", year_column, argument="year_column")
+        items.add_decade("decade", year_column, argument="year_column")
+    for column in item_category_columns:
+        items.add_category(column, argument="item_category_columns")
+    for column in item_number_columns:
+        items.add_number(column, column, argument="item_number_columns")
+    _refuse_shared_names(users, items)
+
+    rows["user_id"] = _index_of(train_users, len(user_names))[rows["user_id"]]
+    rows["item_id"] = _index_of(catalogue, len(item_names))[rows["item_id"]]
+    splits = {
+        split_name: {column: values[part == code] for column, values in rows.items()}
+        for code, split_name in enumerate(SPLIT_NAMES)
+    }
+    return Interactions(
+        name=name,
+        vocabularies={**users.vocabularies, **items.vocabularies},
+        user_features=tuple(users.features),
+        item_features=tuple(items.features),
+        users=users.columns,
+        items=items.columns,
+        titles=display_titles(items, title_column, year_column),
+        splits=splits,
+        candidate_probabilities=candidate_probabilities(
+            splits["train"], "item_id", num_items=len(catalogue)
+        ),
+        summary=Summary(
+            name=name,
+            split=split,
+            min_rating=min_rating,
+            num_users=len(train_users),
+            num_items=len(catalogue),
+            num_train_items=num_train_items,
+            rows={k: len(columns["user_id"]) for k, columns in splits.items()},
+            dropped_rows=num_dropped,
+            density=len(part) / num_pairs,
+            audit=audited,
+        ),
+    )
+
+
+def _require_rows(frame: pd.DataFrame, argument: str) -> None:
+    if not len(frame):
+        raise ValueError(
+            f"`{argument}` must have at least one row. Got an empty table with the "
+            f"columns {list(frame.columns)}."
+        )
+
+
+def _found(frame: pd.DataFrame, column: str | None, default: str) -> str | None:
+    if column != "auto":
+        return column
+    return default if default in frame.columns else None
+
+
+def _refuse_time_split(frame: pd.DataFrame, split: str) -> None:
+    near = difflib.get_close_matches("timestamp", map(str, frame.columns), n=1)
+    hint = f" Did you mean `timestamp_column={near[0]!r}`?" if near else ""
+    raise ValueError(
+        f'`split="{split}"` needs timestamps. Got a table without: name their column '
+        f'with `timestamp_column`, or use split="random". The columns are '
+        f"{list(frame.columns)}.{hint}"
+    )
+
+
+def _positives(
+    rows: dict[str, np.ndarray], min_rating: float | None
+) -> tuple[dict[str, np.ndarray], int]:
+    if min_rating is None:
+        return rows, 0
+    if "rating" not in rows:
+        raise ValueError(
+            f"`min_rating` needs ratings. Got {min_rating} and a table without: name "
+            "their column with `rating_column`."
+        )
+    keep = rows["rating"] >= min_rating
+    if not keep.any():
+        raise ValueError(
+            f"`min_rating` must leave rows. Got {min_rating}; the largest rating is "
+            f"{rows['rating'].max():g}."
+        )
+    kept = {column: values[keep] for column, values in rows.items()}
+    return kept, int((~keep).sum())
+
+
+def _train_counts(code: np.ndarray, part: np.ndarray, num_codes: int) -> np.ndarray:
+    return np.bincount(code[part == TRAIN], minlength=num_codes)
+
+
+def _index_of(order: np.ndarray, num_codes: int) -> np.ndarray:
+    """`[num_codes]` index of each code: place in `order` from 1, 0 if not there."""
+    index = np.zeros(num_codes, np.int64)
+    index[order] = np.arange(1, len(order) + 1)
+    return index
+
+
+def _refuse_shared_names(users: Attributes, items: Attributes) -> None:
+    for name in (*users.columns, *items.columns):
+        if name in RESERVED or (name in users.columns and name in items.columns):
+            raise ValueError(
+                f"`{name}` cannot name a feature: a batch has this key already. Rename "
+                "the column."
+            )

@@ -1,0 +1,20 @@
+"""Keras layers."""
+
+from tfrs_models.layers import index, negatives
+from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
+from tfrs_models.layers.negatives import (
+    HardNegativeMining,
+    RemoveAccidentalHits,
+    SamplingProbabilityCorrection,
+)
+
+__all__ = [
+    "BruteForce",
+    "HardNegativeMining",
+    "RemoveAccidentalHits",
+    "SamplingProbabilityCorrection",
+    "ScaNN",
+    "Streaming",
+    "index",
+    "negatives",
+]

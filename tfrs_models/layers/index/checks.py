@@ -1,0 +1,50 @@
+"""Checks that every index makes of what it is built from and asked for."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> None:
+    """Raises a `ValueError` for candidates that an index cannot hold.
+
+    Args:
+      candidates: `[num_candidates, embedding_dim]` embeddings.
+      identifiers: `[num_candidates]` ids, or None.
+    """
+    if len(candidates.shape) != 2:
+        raise ValueError(
+            "`candidates` must be `[num_candidates, embedding_dim]`. "
+            f"Got shape {tuple(candidates.shape)}."
+        )
+    values = np.asarray(candidates)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise ValueError(
+            "`candidates` must be finite: a NaN or infinite embedding has no rank. "
+            f"Row {row} is not; look at that item's features."
+        )
+    if identifiers is None:
+        return
+    if candidates.shape[0] != identifiers.shape[0]:
+        raise ValueError(
+            "`identifiers` must have one id for each candidate. Got "
+            f"{identifiers.shape[0]} ids for {candidates.shape[0]} candidates."
+        )
+    ids, count = np.unique(np.asarray(identifiers), return_counts=True)
+    if (count > 1).any():
+        raise ValueError(
+            "`identifiers` must be unique: an item that is there twice takes two places "
+            "of every answer. Remove the duplicates from the candidates. "
+            f"{int((count > 1).sum())} ids repeat, {ids[count > 1][0]!r} is one."
+        )
+
+
+def check_k(k: int, num_candidates: int | None) -> int:
+    """Returns `k`, or raises a `ValueError` when there are not that many candidates."""
+    if k < 1:
+        raise ValueError(f"`k` must be at least 1. Got {k}.")
+    if num_candidates is not None and k > num_candidates:
+        raise ValueError(
+            f"`k` must be at most the number of candidates, {num_candidates}. Got {k}."
+        )
+    return k

@@ -1,0 +1,58 @@
+"""Exact retrieval from a dataset of candidates that is never held in memory."""
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrs_models._keras import FromConfig, register
+from tfrs_models.layers.index.checks import check_k
+from tfrs_models.layers.index.exclusions import keep_allowed
+from tfrs_models.types import Features, Tensor
+
+
+@register
+class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
+    """Runs through a dataset of candidates at every call and keeps the `k` best.
+
+    `tfrs.layers.factorized_top_k.Streaming` with exact exclusions and a config. The
+    dataset is not part of the layer's config: call `index_from_dataset` again after
+    loading.
+    """
+
+    @tf.function
+    def query_with_exclusions(
+        self,
+        queries: tf.Tensor | Features,
+        exclusions: Tensor,
+        k: int | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best candidates of each query that are not excluded for it.
+
+        Args:
+          queries: Embeddings or what `query_model` takes.
+          exclusions: `[batch, None]` ids, dense or ragged.
+          k: How many; the constructor's `k` where None.
+
+        Returns:
+          Scores and identifiers `[batch, k]`. A place for which no candidate is left
+          has the score `-inf` and the id -1, or "" for strings.
+        """
+        k = check_k(self._k if k is None else k, None)
+        widest = (
+            exclusions.bounding_shape(axis=1, out_type=tf.int32)
+            if isinstance(exclusions, tf.RaggedTensor)
+            else tf.shape(exclusions)[1]
+        )
+        scores, identifiers = self(queries, k=k + widest)
+        return keep_allowed(scores, identifiers, exclusions, k=k)
+
+    def get_config(self) -> dict:
+        query_model = self.query_model
+        if query_model is not None:
+            query_model = tf.keras.utils.serialize_keras_object(query_model)
+        return {
+            "query_model": query_model,
+            "k": self._k,
+            "handle_incomplete_batches": self._handle_incomplete_batches,
+            "num_parallel_calls": self._num_parallel_calls,
+            "sorted_order": self._sorted,
+        }

@@ -1,0 +1,13 @@
+"""Layers between the scores of a batch and its loss."""
+
+from tfrs_models.layers.negatives.hard_negative_mining import HardNegativeMining
+from tfrs_models.layers.negatives.remove_accidental_hits import RemoveAccidentalHits
+from tfrs_models.layers.negatives.sampling_probability_correction import (
+    SamplingProbabilityCorrection,
+)
+
+__all__ = [
+    "HardNegativeMining",
+    "RemoveAccidentalHits",
+    "SamplingProbabilityCorrection",
+]

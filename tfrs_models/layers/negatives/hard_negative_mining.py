@@ -1,0 +1,51 @@
+"""Keeps the negatives that score highest."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+
+
+@register
+class HardNegativeMining(tf.keras.layers.Layer):
+    """Keeps each row's positive and its negatives with the largest logits."""
+
+    def __init__(self, num_hard_negatives: int, **kwargs) -> None:
+        """Initializes the layer.
+
+        Args:
+          num_hard_negatives: How many negatives to keep for each query; all of them
+            where there are fewer.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if num_hard_negatives < 1:
+            raise ValueError(
+                f"`num_hard_negatives` must be at least 1. Got {num_hard_negatives}."
+            )
+        self._autocast = False
+        self.num_hard_negatives = num_hard_negatives
+
+    def call(self, logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Selects columns.
+
+        Args:
+          logits: `[batch, num_candidates]`; `dtype.min` marks what other layers have
+            masked, which is never kept before a valid negative.
+          labels: `[batch, num_candidates]` one-hot labels.
+
+        Returns:
+          Logits and labels `[batch, num_kept]` of the kept columns, with
+          `num_kept = min(num_hard_negatives + 1, num_candidates)`.
+        """
+        logits, labels = tf.convert_to_tensor(logits), tf.convert_to_tensor(labels)
+        num_kept = tf.minimum(self.num_hard_negatives + 1, tf.shape(logits)[1])
+        # Infinity, because no logit can be larger: the positive always stays.
+        order = tf.where(tf.cast(labels, tf.bool), float("inf"), logits)
+        _, columns = tf.math.top_k(order, k=num_kept, sorted=False)
+        return (
+            tf.gather(logits, columns, batch_dims=1),
+            tf.gather(labels, columns, batch_dims=1),
+        )
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"num_hard_negatives": self.num_hard_negatives}

@@ -1,0 +1,38 @@
+"""Removes negatives that are the positive itself."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+
+
+@register
+class RemoveAccidentalHits(tf.keras.layers.Layer):
+    """Sets the logit of every accidental hit to the lowest finite value.
+
+    Another candidate with the positive's id is the same item: scoring it as a
+    negative would punish a correct answer.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self._autocast = False
+
+    def call(
+        self, labels: tf.Tensor, logits: tf.Tensor, candidate_ids: tf.Tensor
+    ) -> tf.Tensor:
+        """Masks the hits.
+
+        Args:
+          labels: `[batch, num_candidates]` one-hot labels.
+          logits: `[batch, num_candidates]`.
+          candidate_ids: `[num_candidates]` ids of any dtype.
+
+        Returns:
+          `[batch, num_candidates]` logits.
+        """
+        logits = tf.convert_to_tensor(logits)
+        candidate_ids = tf.reshape(candidate_ids, [-1])
+        positive_ids = tf.gather(candidate_ids, tf.argmax(labels, axis=1))
+        same_item = tf.equal(positive_ids[:, None], candidate_ids[None, :])
+        hit = same_item & ~tf.cast(labels, tf.bool)
+        return tf.where(hit, logits.dtype.min, logits)

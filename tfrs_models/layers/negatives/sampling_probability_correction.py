@@ -1,0 +1,69 @@
+"""The logQ correction of sampled candidates."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.ops.probabilities import check_probability
+
+
+@register
+class SamplingProbabilityCorrection(tf.keras.layers.Layer):
+    """Subtracts the log of each candidate's sampling probability from its logits.
+
+    A popular item is sampled as a negative more often than a rare one; without the
+    correction the model learns to rank against popularity.
+
+    Reference:
+      Bengio and Senecal, Adaptive importance sampling, IEEE TNN 2008; Yi et al.,
+      Sampling-bias-corrected neural modeling, RecSys 2019.
+    """
+
+    def __init__(self, *, probability_floor: float | None = None, **kwargs) -> None:
+        """Initializes the layer.
+
+        Args:
+          probability_floor: Smaller probabilities are raised to this value, and those
+            above 1 lowered to 1. `1e-6` gives TensorFlow Recommenders' numbers. None
+            takes them as they are; a value outside (0, 1] is then an error.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if probability_floor is not None and not 0 < probability_floor <= 1:
+            raise ValueError(
+                "`probability_floor` must be above 0 and at most 1, or None. "
+                f"Got {probability_floor}."
+            )
+        self._autocast = False
+        self.probability_floor = probability_floor
+
+    def call(
+        self,
+        logits: tf.Tensor,
+        candidate_sampling_probability: tf.Tensor,
+        candidate_ids: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Corrects the logits.
+
+        Args:
+          logits: `[batch, num_candidates]`.
+          candidate_sampling_probability: `[num_candidates]`, the chance that one draw
+            of a candidate is this item.
+          candidate_ids: `[num_candidates]` ids, which make the error name the item.
+
+        Returns:
+          `[batch, num_candidates]` corrected logits.
+
+        Raises:
+          InvalidArgumentError: a probability is NaN, 0 or below, or above 1, and there
+            is no floor.
+        """
+        logits = tf.convert_to_tensor(logits)
+        probability = tf.cast(candidate_sampling_probability, logits.dtype)
+        if self.probability_floor is None:
+            probability = check_probability(probability, candidate_ids)
+        else:
+            probability = tf.clip_by_value(probability, self.probability_floor, 1.0)
+        return logits - tf.math.log(probability)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"probability_floor": self.probability_floor}

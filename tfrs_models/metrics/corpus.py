@@ -1,0 +1,169 @@
+"""The embedded candidates that an evaluation ranks against."""
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrs_models.ops.lookup import IdIndex, index_ids
+
+_upstream = tfrs.layers.factorized_top_k
+
+
+class Corpus:
+    """Embeds the candidates once and keeps them until they are stale.
+
+    They are stale when `mark_stale` says so (an evaluation begins) and when a variable
+    that the candidates are computed from has changed (a training step). The candidates
+    and the state are deliberately out of Keras's sight: tracked, a corpus would enter
+    every checkpoint.
+    """
+
+    def __init__(self, source: tf.data.Dataset | tf.keras.layers.Layer) -> None:
+        """Initializes the corpus.
+
+        Args:
+          source: Dataset of `[batch, embedding_dim]` embeddings or of (identifiers,
+            embeddings), or a BruteForce or Streaming layer that holds candidates.
+        """
+        if isinstance(source, _upstream.Streaming):
+            source = source._candidates
+        self._source = source
+        self._state = None
+
+    def mark_stale(self) -> None:
+        """Makes the next `read` embed the candidates again."""
+        if self._state is not None:
+            self._state.stale.assign(True)
+
+    def read(self) -> tuple[tf.Tensor, IdIndex]:
+        """Embeddings `[num_candidates, embedding_dim]` and the index of their ids."""
+        if not tf.compat.v1.executing_eagerly_outside_functions():
+            identifiers, embeddings = self._embed()
+            return embeddings, index_ids(identifiers)
+        if self._state is None:
+            with tf.init_scope():
+                self._state = _State(*self._specs())
+        state, mark = self._state, self._fingerprint()
+        stale = state.stale.read_value() | tf.reduce_any(
+            state.fingerprint.read_value() != mark
+        )
+        refreshed = tf.cond(stale, lambda: self._refresh(mark), lambda: False)
+        with tf.control_dependencies([refreshed]):
+            index = IdIndex(
+                state.keys.read_value(), state.rows.read_value(), state.ids.read_value()
+            )
+            return state.embeddings.read_value(), index
+
+    def _refresh(self, mark: tf.Tensor) -> tf.Tensor:
+        identifiers, embeddings = self._embed()
+        index = index_ids(identifiers)
+        state = self._state
+        assigned = [
+            state.embeddings.assign(embeddings),
+            state.keys.assign(index.keys),
+            state.rows.assign(index.rows),
+            state.ids.assign(index.ids),
+            state.fingerprint.assign(mark),
+            state.stale.assign(False),
+        ]
+        with tf.control_dependencies([a for a in assigned if a is not None]):
+            return tf.constant(True)
+
+    def _embed(self) -> tuple[tf.Tensor, tf.Tensor]:
+        if isinstance(self._source, tf.data.Dataset):
+            identifiers, embeddings = _concatenate(self._source)
+        else:
+            identifiers = tf.convert_to_tensor(self._source._identifiers)
+            embeddings = tf.convert_to_tensor(self._source._candidates)
+        embeddings = tf.ensure_shape(embeddings, [None, self._specs()[1]])
+        embeddings = tf.debugging.check_numerics(
+            tf.cast(embeddings, tf.float32),
+            "An embedding of the candidates is not finite: look at the candidate tower "
+            "and the items' features",
+        )
+        return identifiers, embeddings
+
+    def _specs(self) -> tuple[tf.DType, int | None]:
+        if not isinstance(self._source, tf.data.Dataset):
+            return self._source._identifiers.dtype, self._source._candidates.shape[1]
+        spec = self._source.element_spec
+        if isinstance(spec, tuple):
+            return spec[0].dtype, spec[1].shape[-1]
+        return tf.int32, spec.shape[-1]
+
+    def _fingerprint(self) -> tf.Tensor:
+        """`[num_variables, 8]` bytes that change when what is captured changes."""
+        if isinstance(self._source, tf.data.Dataset):
+            variables = _captured_variables(self._source)
+        else:
+            variables = [self._source._candidates]
+        marks = [
+            tf.raw_ops.Fingerprint(
+                data=tf.reshape(variable, [1, -1]), method="farmhash64"
+            )
+            for variable in variables
+            if variable.dtype != tf.string
+        ]
+        return tf.concat([tf.zeros([1, 8], tf.uint8), *marks], axis=0)
+
+
+class _State:
+    """Variables of an embedded corpus; every replica has its own copy."""
+
+    def __init__(self, id_dtype: tf.DType, width: int | None) -> None:
+        def variable(value: tf.Tensor, shape: list[int | None]) -> tf.Variable:
+            return tf.Variable(
+                value,
+                shape=shape,
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+
+        blank = "" if id_dtype == tf.string else 0
+        self.stale = variable(True, [])
+        self.embeddings = variable(tf.zeros([0, width or 0]), [None, width])
+        self.keys = variable(tf.zeros([0], tf.int64), [None])
+        self.rows = variable(tf.zeros([0], tf.int32), [None])
+        self.ids = variable(tf.fill([0], tf.cast(blank, id_dtype)), [None])
+        self.fingerprint = variable(tf.zeros([1, 8], tf.uint8), [None, 8])
+
+
+@tf.function
+def _concatenate(dataset: tf.data.Dataset) -> tuple[tf.Tensor, tf.Tensor]:
+    """All (identifiers, embeddings) of a dataset; positions where it has no ids."""
+    spec = dataset.element_spec
+    has_ids = isinstance(spec, tuple)
+    width = (spec[1] if has_ids else spec).shape[-1]
+    dtype = (spec[1] if has_ids else spec).dtype
+
+    def parts(dtype: tf.DType, shape: list[int | None]) -> tf.TensorArray:
+        return tf.TensorArray(
+            dtype, 0, dynamic_size=True, infer_shape=False, element_shape=shape
+        )
+
+    embeddings = parts(dtype, [None, width])
+    identifiers = parts(spec[0].dtype if has_ids else tf.int32, [None])
+    place = tf.constant(0)
+    for element in dataset:
+        if has_ids:
+            identifiers = identifiers.write(place, element[0])
+            embeddings = embeddings.write(place, element[1])
+        else:
+            embeddings = embeddings.write(place, element)
+        place += 1
+    embeddings = embeddings.concat()
+    if not has_ids:
+        return tf.range(tf.shape(embeddings)[0]), embeddings
+    return identifiers.concat(), embeddings
+
+
+def _captured_variables(dataset: tf.data.Dataset) -> list[tf.Variable]:
+    """Variables that the functions of an input pipeline read."""
+    variables = [
+        variable
+        for function in dataset._functions()
+        for variable in function.function.variables
+    ]
+    for parent in dataset._inputs():
+        variables += _captured_variables(parent)
+    return list({id(variable): variable for variable in variables}.values())

@@ -1,0 +1,104 @@
+"""The one training and evaluation step of all models."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrs_models.types import Features
+
+
+class Model(tfrs.Model):
+    """A `tfrs.Model` whose reported losses are means over the epoch.
+
+    Implement `compute_loss(features, training)`, as for `tfrs.Model`. On top of it,
+    the step scales the loss under mixed precision, and stops before it changes a weight
+    when a feature or the loss is not finite, with a message that names the feature.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._loss_means = {
+            name: tf.keras.metrics.Mean(name)
+            for name in ("loss", "regularization_loss", "total_loss")
+        }
+
+    def train_step(self, features: Features) -> dict[str, tf.Tensor]:
+        """Makes one step of gradient descent.
+
+        Args:
+          features: What the training dataset yields.
+
+        Returns:
+          The epoch's metrics so far.
+
+        Raises:
+          InvalidArgumentError: a feature or the loss is not finite.
+        """
+        with tf.control_dependencies(_check_features(features)):
+            with tf.GradientTape() as tape:
+                total = self._total_loss(features, training=True)
+                scaled = total
+                if isinstance(
+                    self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer
+                ):
+                    scaled = self.optimizer.get_scaled_loss(total)
+            variables = self.trainable_variables
+            gradients = tape.gradient(scaled, variables)
+            if scaled is not total:
+                gradients = self.optimizer.get_unscaled_gradients(gradients)
+            with tf.control_dependencies([total]):
+                self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return self._results()
+
+    def test_step(self, features: Features) -> dict[str, tf.Tensor]:
+        """Evaluates one batch.
+
+        Args:
+          features: What the dataset yields.
+
+        Returns:
+          The metrics so far.
+
+        Raises:
+          InvalidArgumentError: a feature or the loss is not finite.
+        """
+        with tf.control_dependencies(_check_features(features)):
+            self._total_loss(features, training=False)
+        return self._results()
+
+    def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
+        """The loss with regularisation, checked and added to the epoch's means."""
+        loss = tf.cast(self.compute_loss(features, training=training), tf.float32)
+        penalties = [tf.reduce_sum(tf.cast(p, tf.float32)) for p in self.losses]
+        penalty = tf.add_n(penalties) if penalties else tf.zeros([])
+        total = tf.debugging.check_numerics(
+            loss + penalty,
+            "The loss is not finite although every feature of the batch is: lower the "
+            "learning rate, raise the temperature, or clip the gradients",
+        )
+        for name, value in (
+            ("loss", loss),
+            ("regularization_loss", penalty),
+            ("total_loss", total),
+        ):
+            self._loss_means[name].update_state(value)
+        return total
+
+    def _results(self) -> dict[str, tf.Tensor]:
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def _check_features(features: Features) -> list[tf.Tensor]:
+    """Checks of all float features, each named in its message."""
+    if not isinstance(features, Mapping):
+        features = {"(features)": features}
+    checks = []
+    for name, value in features.items():
+        values = value.flat_values if isinstance(value, tf.RaggedTensor) else value
+        if isinstance(values, tf.Tensor) and values.dtype.is_floating:
+            message = (
+                f"Feature `{name}` is not finite: clean or impute it before training"
+            )
+            checks.append(tf.debugging.check_numerics(values, message))
+    return checks

@@ -1,0 +1,141 @@
+"""The two-tower retrieval model."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import FromConfig, register
+from tfrs_models.model import Model
+from tfrs_models.tasks.retrieval import Retrieval
+from tfrs_models.towers.unit_norm import UnitNorm
+from tfrs_models.types import Features
+
+
+@register
+class TwoTower(FromConfig, Model):
+    """Independent query and candidate towers joined by a dot product.
+
+    By default both outputs have unit length, the softmax has a temperature, sampled
+    candidates are corrected by their popularity (logQ) and accidental hits are no
+    negatives: without these, a popular item is punished for being popular.
+
+    Reference:
+      Yi et al., Sampling-bias-corrected neural modeling for large corpus item
+      recommendations, RecSys 2019.
+    """
+
+    def __init__(
+        self,
+        query_tower: tf.keras.layers.Layer,
+        candidate_tower: tf.keras.layers.Layer,
+        *,
+        task: tf.keras.layers.Layer | None = None,
+        temperature: float = 0.2,
+        unit_norm: bool = True,
+        candidate_id: str = "item_id",
+        **kwargs,
+    ) -> None:
+        """Initializes the model.
+
+        Args:
+          query_tower: From the features to `[batch, embedding_dim]`.
+          candidate_tower: From the features to `[batch, embedding_dim]`.
+          task: A retrieval task; where None, `tasks.Retrieval` with this temperature,
+            without accidental hits.
+          temperature: Of the default task.
+          unit_norm: Whether embeddings are scaled to length one.
+          candidate_id: Name of the feature that identifies a candidate.
+          **kwargs: Of `tf.keras.Model`.
+        """
+        super().__init__(**kwargs)
+        self.query_tower = query_tower
+        self.candidate_tower = candidate_tower
+        self.query_model = UnitNorm(query_tower) if unit_norm else query_tower
+        self.candidate_model = (
+            UnitNorm(candidate_tower) if unit_norm else candidate_tower
+        )
+        self.task = task or Retrieval(
+            temperature=temperature, remove_accidental_hits=True
+        )
+        self.temperature = temperature
+        self.unit_norm = unit_norm
+        self.candidate_id = candidate_id
+        self._loss_per_example = tf.keras.metrics.Mean("loss_per_example")
+
+    def call(
+        self, features: Features, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embeds both sides of each row.
+
+        Args:
+          features: What both towers take.
+          training: Passed on to the towers.
+
+        Returns:
+          Query and candidate embeddings, `[batch, embedding_dim]` each.
+        """
+        query = self.query_model(features, training=training)
+        return query, self.candidate_model(features, training=training)
+
+    def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
+        """The task's loss of a batch of positives.
+
+        Corpus metrics are left out in training.
+
+        Args:
+          features: What both towers take, the candidate's id, and optionally
+            `candidate_sampling_probability` `[batch]`, `sample_weight` `[batch]` and
+            `known_items` `[batch, None]`: the ids that the user of a row already has,
+            which are neither negatives nor ranked against.
+          training: Whether this is a training step.
+
+        Returns:
+          Scalar loss.
+        """
+        if self.candidate_id not in features:
+            raise ValueError(
+                f"Feature `{self.candidate_id}`, the candidate's id, is missing. "
+                f"Got {sorted(features)}."
+            )
+        query, candidate = self(features, training=training)
+        loss = self.task(
+            query,
+            candidate,
+            sample_weight=features.get("sample_weight"),
+            candidate_sampling_probability=features.get(
+                "candidate_sampling_probability"
+            ),
+            candidate_ids=features[self.candidate_id],
+            compute_metrics=not training,
+            known_positives=features.get("known_items"),
+        )
+        batch = tf.cast(tf.shape(query)[0], loss.dtype)
+        self._loss_per_example.update_state(loss / batch, sample_weight=batch)
+        return loss
+
+    def embed_candidates(self, candidates: tf.data.Dataset) -> tf.data.Dataset:
+        """The corpus as an index or a corpus metric takes it.
+
+        Args:
+          candidates: Batches of the candidates' features.
+
+        Returns:
+          A dataset of (ids `[batch]`, embeddings `[batch, embedding_dim]`) that follows
+          the weights of the tower.
+        """
+        return candidates.map(
+            lambda features: (
+                features[self.candidate_id],
+                self.candidate_model(features, training=False),
+            )
+        )
+
+    def get_config(self) -> dict:
+        serialize = tf.keras.utils.serialize_keras_object
+        return {
+            "query_tower": serialize(self.query_tower),
+            "candidate_tower": serialize(self.candidate_tower),
+            "task": serialize(self.task),
+            "temperature": self.temperature,
+            "unit_norm": self.unit_norm,
+            "candidate_id": self.candidate_id,
+            "name": self.name,
+        }

@@ -1,0 +1,233 @@
+"""Exact ranks of the positives over a whole corpus, by counting."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+_TILE = 256  # candidates per product: a tile of scores stays in the processor's cache
+_TILED_FROM = 2**24  # scores; below it they fit in memory and compiling does not pay
+_ULPS = 8.0  # rounding slack of a score that another kernel computed
+
+
+class CorpusRanks(NamedTuple):
+    """Where each positive stands among the candidates that count for its query.
+
+    Attributes:
+      above: `[batch]` int32, candidates that score higher than the positive.
+      tied: `[batch]` int32, other candidates that score the same.
+      num_candidates: `[batch]` int32, candidates that the positive competes with.
+      found: `[batch]` bool, False where the corpus does not hold the positive.
+    """
+
+    above: tf.Tensor
+    tied: tf.Tensor
+    num_candidates: tf.Tensor
+    found: tf.Tensor
+
+
+@tf.function(reduce_retracing=True)
+def ranks_by_row(
+    queries: tf.Tensor,
+    corpus: tf.Tensor,
+    positive_rows: tf.Tensor,
+    excluded_rows: tf.RaggedTensor,
+) -> CorpusRanks:
+    """Ranks positives that are rows of the corpus.
+
+    All scores that are compared come from products of one shape, so that equal
+    embeddings score equal to the last bit: a collapsed model is a tie, not an order.
+
+    Args:
+      queries: `[batch, embedding_dim]`, or `[batch, num_heads, embedding_dim]` (the
+        score is then the maximum over the heads).
+      corpus: `[num_candidates, embedding_dim]`.
+      positive_rows: `[batch]` int32, -1 where the corpus does not hold the positive.
+      excluded_rows: `[batch, None]` int32 rows that are no candidates for the query;
+        repeats, -1 and the positive's own row are ignored.
+    """
+    batch, size = tf.shape(positive_rows)[0], tf.shape(corpus)[0]
+    own = tf.maximum(positive_rows, 0)
+    excluded, excluded_from = _distinct_pairs(excluded_rows, own, size)
+    owners = tf.concat([tf.range(batch), excluded_from], axis=0)
+    rows = tf.concat([own, excluded], axis=0)
+
+    def at_once() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        scores = _all_scores(queries, corpus)
+        pairs = tf.gather_nd(scores, tf.stack([owners, rows], axis=1))
+        return pairs, *_count(scores, pairs[:batch], pairs[:batch])
+
+    def in_tiles() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        pairs = _score_pairs(queries, corpus, owners, rows)
+        return pairs, *_count_tiles(queries, corpus, pairs[:batch], pairs[:batch])
+
+    pairs, above, reached = tf.cond(_is_small(batch, size), at_once, in_tiles)
+    threshold = tf.gather(pairs[:batch], excluded_from)
+    above -= _per_query(pairs[batch:] > threshold, excluded_from, batch)
+    reached -= _per_query(pairs[batch:] >= threshold, excluded_from, batch)
+    num_excluded = _per_query(tf.ones_like(excluded, tf.bool), excluded_from, batch)
+    return CorpusRanks(
+        above=above,
+        tied=reached - above - 1,  # 1: the positive itself
+        num_candidates=size - 1 - num_excluded,
+        found=positive_rows >= 0,
+    )
+
+
+@tf.function(reduce_retracing=True)
+def ranks_by_score(
+    queries: tf.Tensor, corpus: tf.Tensor, positives: tf.Tensor
+) -> CorpusRanks:
+    """Ranks positives that are known by their embedding only.
+
+    The positive may or may not be in the corpus. Its score is computed apart, so a
+    candidate within rounding of it is a tie, and one such tie is taken for the
+    positive's own copy.
+
+    Args:
+      queries: `[batch, embedding_dim]`.
+      corpus: `[num_candidates, embedding_dim]`.
+      positives: `[batch, embedding_dim]`.
+    """
+    batch, size = tf.shape(queries)[0], tf.shape(corpus)[0]
+    products = queries * positives
+    score = tf.reduce_sum(products, axis=1)
+    slack = _ULPS * np.finfo(score.dtype.as_numpy_dtype).eps
+    slack *= tf.reduce_sum(tf.abs(products), axis=1)
+    above, reached = tf.cond(
+        _is_small(batch, size),
+        lambda: _count(_all_scores(queries, corpus), score - slack, score + slack),
+        lambda: _count_tiles(queries, corpus, score - slack, score + slack),
+    )
+    copies = tf.cast(reached > above, tf.int32)
+    return CorpusRanks(
+        above=above,
+        tied=reached - above - copies,
+        num_candidates=size - copies,
+        found=tf.ones_like(score, tf.bool),
+    )
+
+
+def _is_small(batch: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    return tf.cast(batch, tf.int64) * tf.cast(size, tf.int64) < _TILED_FROM
+
+
+def _score(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    """`[batch, num_candidates]` dot products, the maximum over heads if there are."""
+    if queries.shape.rank == 2:
+        return tf.matmul(queries, candidates, transpose_b=True)
+    num_heads, width = tf.unstack(tf.shape(queries)[1:])
+    flat = tf.matmul(tf.reshape(queries, [-1, width]), candidates, transpose_b=True)
+    heads = tf.reshape(flat, [-1, num_heads, tf.shape(candidates)[0]])
+    return tf.reduce_max(heads, axis=1)
+
+
+def _all_scores(queries: tf.Tensor, corpus: tf.Tensor) -> tf.Tensor:
+    # A width that is a multiple of 16 leaves the product no edge, where a kernel may
+    # sum in another order and tear equal candidates apart.
+    size = tf.shape(corpus)[0]
+    return _score(queries, tf.pad(corpus, [[0, -size % 16], [0, 0]]))[:, :size]
+
+
+def _count(
+    scores: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Per query, the candidates that score above `upper` and at least `lower`."""
+    above = tf.cast(scores > upper[:, None], tf.int32)
+    reached = tf.cast(scores >= lower[:, None], tf.int32)
+    return tf.reduce_sum(above, axis=1), tf.reduce_sum(reached, axis=1)
+
+
+@tf.function(jit_compile=True)
+def _count_tiles(
+    queries: tf.Tensor, corpus: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_count` in memory for one tile, at nearly the speed of the bare product.
+
+    Both counts of a tile share one sum, 16 bits each.
+    """
+    size = tf.shape(corpus)[0]
+    num_tiles, num_rest = size // _TILE, size % _TILE
+    # A corpus smaller than a tile is padded in front, where the rest does not look.
+    corpus = tf.pad(corpus, [[tf.maximum(_TILE - size, 0), 0], [0, 0]])
+
+    def count(first: tf.Tensor, columns: tf.Tensor | bool) -> tf.Tensor:
+        tile = tf.slice(corpus, [first, 0], [_TILE, -1])
+        scores = _score(queries, tile)
+        above = tf.cast((scores > upper[:, None]) & columns, tf.int32)
+        reached = tf.cast((scores >= lower[:, None]) & columns, tf.int32)
+        return tf.reduce_sum(above * 65536 + reached, axis=1)
+
+    def add(tile: tf.Tensor, above: tf.Tensor, reached: tf.Tensor) -> tuple:
+        packed = count(tile * _TILE, columns=True)
+        return tile + 1, above + packed // 65536, reached + packed % 65536
+
+    zero = tf.zeros_like(lower, tf.int32)
+    _, above, reached = tf.while_loop(
+        lambda tile, *_: tile < num_tiles, add, (0, zero, zero)
+    )
+    # The last tile reaches back over rows that are counted already: every product has
+    # one shape, and one shape has one order of summation.
+    rest = tf.range(_TILE) >= _TILE - num_rest
+    packed = count(tf.shape(corpus)[0] - _TILE, columns=rest)
+    return above + packed // 65536, reached + packed % 65536
+
+
+_score_tile = tf.function(_score, jit_compile=True)
+
+
+def _score_pairs(
+    queries: tf.Tensor, corpus: tf.Tensor, owners: tf.Tensor, rows: tf.Tensor
+) -> tf.Tensor:
+    """Scores of (query, corpus row) pairs, from products of the tiles' shape.
+
+    Args:
+      queries: `[batch, embedding_dim]`.
+      corpus: `[num_candidates, embedding_dim]`.
+      owners: `[num_pairs]` int32 rows of `queries`.
+      rows: `[num_pairs]` int32 rows of `corpus`.
+
+    Returns:
+      `[num_pairs]` scores.
+    """
+    unique, column = tf.unique(rows)
+    order = tf.argsort(column, stable=True)
+    owners, column = tf.gather(owners, order), tf.gather(column, order)
+    num_tiles = -(-tf.size(unique) // _TILE)
+    unique = tf.pad(unique, [[0, num_tiles * _TILE - tf.size(unique)]])
+    edges = tf.searchsorted(column, tf.range(num_tiles + 1) * _TILE)
+
+    def fill(tile: tf.Tensor, pair_scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        columns = tf.slice(unique, [tile * _TILE], [_TILE])
+        scores = _score_tile(queries, tf.gather(corpus, columns))
+        here = tf.range(edges[tile], edges[tile + 1])
+        places = tf.stack(
+            [tf.gather(owners, here), tf.gather(column, here) - tile * _TILE], axis=1
+        )
+        return tile + 1, tf.tensor_scatter_nd_update(
+            pair_scores, tf.gather(order, here)[:, None], tf.gather_nd(scores, places)
+        )
+
+    _, pair_scores = tf.while_loop(
+        lambda tile, *_: tile < num_tiles,
+        fill,
+        (0, tf.zeros(tf.shape(rows), queries.dtype)),
+        parallel_iterations=1,
+    )
+    return pair_scores
+
+
+def _distinct_pairs(
+    excluded_rows: tf.RaggedTensor, own: tf.Tensor, size: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Flat rows to exclude and their queries, each pair once, the positive left out."""
+    owners = tf.cast(excluded_rows.value_rowids(), tf.int64)
+    rows = tf.cast(excluded_rows.values, tf.int64)
+    keep = (rows >= 0) & tf.not_equal(rows, tf.cast(tf.gather(own, owners), tf.int64))
+    size = tf.cast(size, tf.int64)
+    pairs, _ = tf.unique(tf.boolean_mask(owners * size + rows, keep))
+    return tf.cast(pairs % size, tf.int32), tf.cast(pairs // size, tf.int32)
+
+
+def _per_query(flags: tf.Tensor, owners: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    return tf.math.unsorted_segment_sum(tf.cast(flags, tf.int32), owners, batch)

@@ -1,0 +1,88 @@
+"""Finds the rows of a corpus by id, with tensors only."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+_MAX_BUCKETS = 2**63 - 1
+
+
+class IdIndex(NamedTuple):
+    """Ids of a corpus in an order that can be searched.
+
+    Attributes:
+      keys: `[num_candidates]` int64, ascending; integer ids as they are, strings by
+        their 63-bit fingerprint.
+      rows: `[num_candidates]` int32, the corpus row of every key.
+      ids: `[num_candidates]`, the ids of the corpus in its own order.
+    """
+
+    keys: tf.Tensor
+    rows: tf.Tensor
+    ids: tf.Tensor
+
+
+def index_ids(ids: tf.Tensor) -> IdIndex:
+    """Sorts the ids of a corpus once, so that `find_rows` is a binary search.
+
+    Args:
+      ids: `[num_candidates]` ids of any integer, floating or string dtype.
+
+    Raises:
+      InvalidArgumentError: an id occurs twice (at run time in a graph).
+    """
+    ids = tf.reshape(ids, [-1])
+    keys = _keys(ids)
+    rows = tf.argsort(keys, stable=True)
+    keys = tf.gather(keys, rows)
+    repeated = tf.boolean_mask(tf.gather(ids, rows[1:]), tf.equal(keys[1:], keys[:-1]))
+    check = tf.debugging.Assert(
+        tf.equal(tf.size(repeated), 0),
+        [
+            "Candidate ids must be unique: the same item would be ranked against "
+            "itself. Remove the duplicates from the candidates. Ids that occur more "
+            "than once:",
+            repeated,
+        ],
+        summarize=5,
+    )
+    with tf.control_dependencies([check] if check is not None else []):
+        return IdIndex(tf.identity(keys), rows, ids)
+
+
+def find_rows(index: IdIndex, ids: tf.Tensor) -> tf.Tensor:
+    """The corpus row of every id.
+
+    Args:
+      index: of the corpus.
+      ids: `[n]` ids.
+
+    Returns:
+      `[n]` int32 rows; -1 for an id that the corpus does not hold.
+    """
+    ids = match_dtype(ids, index.ids.dtype)
+    last = tf.size(index.keys) - 1
+    place = tf.searchsorted(index.keys, _keys(ids))
+    rows = tf.gather(index.rows, tf.clip_by_value(place, 0, last))
+    return tf.where(tf.equal(tf.gather(index.ids, rows), ids), rows, -1)
+
+
+def match_dtype(ids: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Casts numeric ids to the corpus's dtype; strings and numbers do not mix."""
+    ids = tf.convert_to_tensor(ids)
+    if ids.dtype == dtype:
+        return ids
+    if tf.string in (ids.dtype, dtype):
+        raise ValueError(
+            f"Ids must have the dtype of the candidates' ids, {dtype.name}. "
+            f"Got {ids.dtype.name}."
+        )
+    return tf.cast(ids, dtype)
+
+
+def _keys(ids: tf.Tensor) -> tf.Tensor:
+    if ids.dtype == tf.string:
+        return tf.strings.to_hash_bucket_fast(ids, _MAX_BUCKETS)
+    if ids.dtype.is_floating:
+        return tf.bitcast(tf.cast(ids, tf.float64), tf.int64)
+    return tf.cast(ids, tf.int64)

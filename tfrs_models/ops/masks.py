@@ -1,0 +1,33 @@
+"""Boolean masks over the columns of a batch's score matrix."""
+
+import tensorflow as tf
+
+from tfrs_models.ops.lookup import find_rows, index_ids
+
+
+def known_positives_mask(
+    candidate_ids: tf.Tensor, known_positives: tf.RaggedTensor
+) -> tf.Tensor:
+    """Says which candidates are among the ids that a row already has.
+
+    Args:
+      candidate_ids: `[num_candidates]` ids, repeats allowed.
+      known_positives: `[batch, None]` ragged ids per query.
+
+    Returns:
+      `[batch, num_candidates]` bool, True where the candidate is known.
+    """
+    unique, columns = tf.unique(candidate_ids)
+    rows, ids = known_positives.value_rowids(), known_positives.values
+    places = find_rows(index_ids(unique), ids)
+    present = places >= 0
+    pairs = tf.stack(
+        [
+            tf.cast(tf.boolean_mask(rows, present), tf.int32),
+            tf.boolean_mask(places, present),
+        ],
+        axis=1,
+    )
+    shape = tf.stack([tf.cast(known_positives.nrows(), tf.int32), tf.size(unique)])
+    hits = tf.scatter_nd(pairs, tf.ones(tf.shape(pairs)[:1], tf.int32), shape)
+    return tf.gather(hits > 0, columns, axis=1)

@@ -1,0 +1,73 @@
+"""Ranking metrics of a single positive in closed form, exact under ties.
+
+Each function takes `above`, the number of candidates that score higher than the
+positive, and `tied`, the number of others that score the same, both `[batch]`. With
+`e = tied + 1` the positive stands on one of the places `above + 1 .. above + e`, each
+equally likely in a random order of the ties: the value is the expectation over them.
+
+Reference:
+  McSherry and Najork, Computing information retrieval performance measures
+  efficiently in the presence of tied scores, ECIR 2008.
+"""
+
+import tensorflow as tf
+
+TIES = ("expected", "pessimistic", "optimistic")
+
+
+def resolve_ties(
+    above: tf.Tensor, tied: tf.Tensor, *, ties: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Puts the positive last (`"pessimistic"`) or first (`"optimistic"`) of its ties.
+
+    Returns:
+      `above` and `tied` of the resolved order; as they are for `"expected"`.
+    """
+    check_ties(ties)
+    if ties == "pessimistic":
+        above = above + tied
+    if ties == "expected":
+        return above, tied
+    return above, tf.zeros_like(tied)
+
+
+def check_ties(ties: str) -> str:
+    """Returns `ties`, or raises a `ValueError` that lists the rules."""
+    if ties not in TIES:
+        raise ValueError(f"`ties` must be one of {TIES}. Got {ties!r}.")
+    return ties
+
+
+def hit_rate(above: tf.Tensor, tied: tf.Tensor, *, k: int) -> tf.Tensor:
+    """`[batch]` probability that the positive is among the first `k`."""
+    places = tf.cast(tied + 1, tf.float32)
+    hits = tf.clip_by_value(k - above, 0, tied + 1)
+    return tf.cast(hits, tf.float32) / places
+
+
+def ndcg(above: tf.Tensor, tied: tf.Tensor, *, k: int) -> tf.Tensor:
+    """`[batch]` expected `1 / log2(rank + 1)`, 0 beyond place `k`."""
+    places = tf.range(1, k + 1, dtype=tf.float64)
+    discount = tf.math.log(tf.constant(2.0, tf.float64)) / tf.math.log1p(places)
+    gain = tf.concat([[0.0], tf.cumsum(discount)], axis=0)
+    first, last = tf.minimum(above, k), tf.minimum(above + tied + 1, k)
+    total = tf.gather(gain, last) - tf.gather(gain, first)
+    return tf.cast(total / tf.cast(tied + 1, tf.float64), tf.float32)
+
+
+def reciprocal_rank(above: tf.Tensor, tied: tf.Tensor) -> tf.Tensor:
+    """`[batch]` expected `1 / rank`, a difference of harmonic numbers."""
+    # float64: the harmonic numbers of a large corpus differ in their last digits only.
+    first = tf.cast(above + 1, tf.float64)
+    places = tf.cast(tied + 1, tf.float64)
+    spread = tf.math.digamma(first + places) - tf.math.digamma(first)
+    return tf.cast(tf.where(tf.equal(tied, 0), 1 / first, spread / places), tf.float32)
+
+
+def auc(above: tf.Tensor, tied: tf.Tensor, num_candidates: tf.Tensor) -> tf.Tensor:
+    """`[batch]` share of the candidates that the positive beats, a tie counts half.
+
+    1 where there is no candidate to beat: leave those queries out of a mean.
+    """
+    lost = tf.cast(above, tf.float32) + tf.cast(tied, tf.float32) / 2
+    return 1 - tf.math.divide_no_nan(lost, tf.cast(num_candidates, tf.float32))

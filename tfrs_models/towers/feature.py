@@ -1,0 +1,156 @@
+"""A tower over declared features."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.data.features import Feature
+from tfrs_models.types import Features
+
+
+@register
+class FeatureTower(tf.keras.layers.Layer):
+    """Adds up the embeddings of a user's or an item's features.
+
+    An id has a vector for each known value and one for the unknown, index 0, where
+    every index beyond the known ones goes too. A bag (genres, words) is the sum of its
+    values' vectors over the square root of their number. A number is standardised with
+    the statistics of its `Feature` and scales a vector of its own.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Feature | Mapping],
+        embedding_dim: int,
+        *,
+        hidden_units: Sequence[int] = (),
+        id_dropout: float = 0.0,
+        **kwargs,
+    ) -> None:
+        """Initializes the tower.
+
+        Args:
+          features: What to embed; the entity's own id comes first.
+          embedding_dim: Width of the output.
+          hidden_units: Widths of ReLU layers between the sum and a last linear layer;
+            none where empty.
+          id_dropout: Share of the own ids that training replaces by the unknown, in
+            [0, 1): the vector of the unknown then means something, and the other
+            features learn to stand alone.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self.features = tuple(
+            feature if isinstance(feature, Feature) else Feature(**feature)
+            for feature in features
+        )
+        if not self.features:
+            raise ValueError("`features` must hold at least one feature. Got none.")
+        if embedding_dim < 1:
+            raise ValueError(
+                f"`embedding_dim` must be at least 1. Got {embedding_dim}."
+            )
+        if not 0 <= id_dropout < 1:
+            raise ValueError(f"`id_dropout` must be in [0, 1). Got {id_dropout}.")
+        if id_dropout and self.features[0].kind != "id":
+            raise ValueError(
+                "`id_dropout` drops the first feature, which must be an id. Got "
+                f"`{self.features[0].name}`, a {self.features[0].kind}."
+            )
+        self.embedding_dim = embedding_dim
+        self.hidden_units = tuple(hidden_units)
+        self.id_dropout = id_dropout
+        widths = [*self.hidden_units, embedding_dim] if self.hidden_units else []
+        self._trunk = [
+            tf.keras.layers.Dense(width, None if last else "relu")
+            for last, width in _with_last(widths)
+        ]
+
+    def build(self, input_shape: object) -> None:
+        self._tables = [
+            self.add_weight(
+                feature.name,
+                (feature.num_values + 1, self.embedding_dim)
+                if feature.kind != "number"
+                else (1, self.embedding_dim),
+                initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
+            )
+            for feature in self.features
+        ]
+        super().build(input_shape)
+
+    def call(self, features: Features, training: bool = False) -> tf.Tensor:
+        """Embeds a batch.
+
+        Args:
+          features: Holds every declared feature: ids `[batch]` and bags `[batch,
+            length]` of integers, numbers `[batch]`.
+          training: Whether ids are dropped.
+
+        Returns:
+          `[batch, embedding_dim]`.
+
+        Raises:
+          ValueError: a feature is missing or has the wrong dtype or rank.
+        """
+        embeddings = []
+        for place, (feature, table) in enumerate(
+            zip(self.features, self._tables, strict=True)
+        ):
+            value = _checked(features, feature)
+            if place == 0 and self.id_dropout and training:
+                dropped = tf.random.uniform(tf.shape(value)) < self.id_dropout
+                value = tf.where(dropped, tf.zeros_like(value), value)
+            embeddings.append(_embed(value, feature, table))
+        output = tf.add_n(embeddings)
+        for layer in self._trunk:
+            output = layer(output)
+        return output
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "features": [asdict(feature) for feature in self.features],
+            "embedding_dim": self.embedding_dim,
+            "hidden_units": list(self.hidden_units),
+            "id_dropout": self.id_dropout,
+        }
+
+
+def _embed(value: tf.Tensor, feature: Feature, table: tf.Tensor) -> tf.Tensor:
+    if feature.kind == "number":
+        standard = (tf.cast(value, table.dtype) - feature.mean) / feature.scale
+        return standard[:, None] * table
+    known = (value > 0) & (value <= feature.num_values)
+    value = tf.where(known, value, tf.zeros_like(value))
+    if feature.kind == "id":
+        return tf.gather(table, value)
+    present = tf.cast(known, table.dtype)
+    total = tf.einsum("bl,bld->bd", present, tf.gather(table, value))
+    count = tf.reduce_sum(present, axis=1, keepdims=True)
+    return tf.math.divide_no_nan(total, tf.sqrt(count))
+
+
+def _checked(features: Features, feature: Feature) -> tf.Tensor:
+    if feature.name not in features:
+        raise ValueError(
+            f"Feature `{feature.name}` is missing. Got {sorted(features)}."
+        )
+    value = tf.convert_to_tensor(features[feature.name])
+    rank = 2 if feature.kind == "bag" else 1
+    if value.shape.rank != rank:
+        raise ValueError(
+            f"Feature `{feature.name}`, a {feature.kind}, must have rank {rank}. "
+            f"Got shape {value.shape}."
+        )
+    if feature.kind != "number" and not value.dtype.is_integer:
+        raise ValueError(
+            f"Feature `{feature.name}`, a {feature.kind}, must hold integer indices. "
+            f"Got {value.dtype.name}."
+        )
+    return value
+
+
+def _with_last(widths: Sequence[int]) -> list[tuple[bool, int]]:
+    return [(place == len(widths) - 1, width) for place, width in enumerate(widths)]

@@ -1,0 +1,39 @@
+"""A tower whose output has length one."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import FromConfig, register
+from tfrs_models.types import Features
+
+
+@register
+class UnitNorm(FromConfig, tf.keras.layers.Layer):
+    """Scales the output of a tower to unit length.
+
+    Dot products are then cosines: no item wins by the length of its vector, and one
+    temperature suits every batch.
+    """
+
+    def __init__(self, tower: tf.keras.layers.Layer, **kwargs) -> None:
+        """Initializes the layer.
+
+        Args:
+          tower: From features to `[batch, embedding_dim]`.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self.tower = tower
+
+    def call(self, features: Features, training: bool = False) -> tf.Tensor:
+        """Unit-length float32 embeddings `[batch, embedding_dim]`.
+
+        Args:
+          features: What the tower takes.
+          training: Passed on to the tower.
+        """
+        embedding = tf.cast(self.tower(features, training=training), tf.float32)
+        return tf.math.l2_normalize(embedding, axis=-1)
+
+    def get_config(self) -> dict:
+        tower = tf.keras.utils.serialize_keras_object(self.tower)
+        return super().get_config() | {"tower": tower}
