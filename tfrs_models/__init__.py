@@ -2,11 +2,9 @@
 
 from tfrs_models import _keras  # isort: skip  binds `tf.keras` before all else
 
-from tfrs_models import data, layers, metrics, models, tasks, towers
+from tfrs_models import data, layers, metrics, models, serving, tasks, towers
 from tfrs_models.model import Model
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "data", "layers", "metrics", "models", "tasks", "towers"]
-
-del _keras
+__all__ = ["Model", "data", "layers", "metrics", "models", "serving", "tasks", "towers"]

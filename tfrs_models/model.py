@@ -49,7 +49,7 @@ class Model(tfrs.Model):
                 gradients = self.optimizer.get_unscaled_gradients(gradients)
             with tf.control_dependencies([total]):
                 self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._results()
+        return self._results(training=True)
 
     def test_step(self, features: Features) -> dict[str, tf.Tensor]:
         """Evaluates one batch.
@@ -65,7 +65,16 @@ class Model(tfrs.Model):
         """
         with tf.control_dependencies(_check_features(features)):
             self._total_loss(features, training=False)
-        return self._results()
+        return self._results(training=False)
+
+    def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
+        """The metrics that a step reports: those that it updates.
+
+        Args:
+          training: Whether it is a training step.
+        """
+        del training
+        return self.metrics
 
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
         """The loss with regularisation, checked and added to the epoch's means."""
@@ -85,8 +94,9 @@ class Model(tfrs.Model):
             self._loss_means[name].update_state(value)
         return total
 
-    def _results(self) -> dict[str, tf.Tensor]:
-        return {metric.name: metric.result() for metric in self.metrics}
+    def _results(self, *, training: bool) -> dict[str, tf.Tensor]:
+        metrics = self.reported_metrics(training=training)
+        return {metric.name: metric.result() for metric in metrics}
 
 
 def _check_features(features: Features) -> list[tf.Tensor]:

@@ -1,6 +1,17 @@
-"""Keras metrics over whole corpora."""
+"""Metrics over whole corpora: Keras metrics, and tables of ranks to cut and compare."""
 
+from tfrs_models.metrics.bootstrap import Interval, bootstrap_interval
 from tfrs_models.metrics.coverage import Coverage
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
+from tfrs_models.metrics.rank_table import RankTable, rank_table
+from tfrs_models.metrics.slices import popularity_slices
 
-__all__ = ["Coverage", "FactorizedTopK"]
+__all__ = [
+    "Coverage",
+    "FactorizedTopK",
+    "Interval",
+    "RankTable",
+    "bootstrap_interval",
+    "popularity_slices",
+    "rank_table",
+]

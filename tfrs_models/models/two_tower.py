@@ -111,6 +111,21 @@ class TwoTower(FromConfig, Model):
         self._loss_per_example.update_state(loss / batch, sample_weight=batch)
         return loss
 
+    def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
+        """The model's metrics; without those over the corpus in training.
+
+        Args:
+          training: Whether it is a training step.
+        """
+        if not training:
+            return self.metrics
+        corpus = {
+            id(metric)
+            for layer in self.task.factorized_metrics
+            for metric in layer.metrics
+        }
+        return [metric for metric in self.metrics if id(metric) not in corpus]
+
     def embed_candidates(self, candidates: tf.data.Dataset) -> tf.data.Dataset:
         """The corpus as an index or a corpus metric takes it.
 

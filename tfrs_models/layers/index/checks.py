@@ -39,8 +39,13 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
         )
 
 
-def check_k(k: int, num_candidates: int | None) -> int:
-    """Returns `k`, or raises a `ValueError` when there are not that many candidates."""
+def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
+    """Returns `k`, or raises a `ValueError` when there are not that many candidates.
+
+    A tensor passes: its value is known only when the graph runs.
+    """
+    if isinstance(k, tf.Tensor):
+        return k
     if k < 1:
         raise ValueError(f"`k` must be at least 1. Got {k}.")
     if num_candidates is not None and k > num_candidates:

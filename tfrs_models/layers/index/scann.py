@@ -107,9 +107,7 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
           Scores and identifiers `[batch, k]`, best first. Where the searched partitions
           hold fewer than `k` candidates, the score is `-inf` and the id -1, or "".
         """
-        k = self._k if k is None else k
-        if isinstance(k, int):
-            check_k(k, self._num_candidates)
+        k = check_k(self._k if k is None else k, self._num_candidates)
         scores, identifiers = super().call(queries, k=k)
         scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
         return blank_missing(scores, identifiers)

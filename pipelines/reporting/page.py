@@ -1,0 +1,38 @@
+"""A self-contained HTML page from a template."""
+
+import base64
+import io
+from pathlib import Path
+
+import jinja2
+from matplotlib.figure import Figure
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(template: str, target: Path, **values: object) -> Path:
+    """Fills a template of this folder and writes the page.
+
+    Args:
+      template: File name below `templates`.
+      target: The page.
+      **values: What the template names; figures become inline images.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["image"] = _image
+    page = environment.get_template(template).render(**values)
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def _image(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight")
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/svg+xml;base64,{encoded}"

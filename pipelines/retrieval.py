@@ -1,0 +1,186 @@
+"""Trains, evaluates, exports and asks a two-tower model: python -m pipelines.retrieval.
+
+Writes to `artifacts/retrieval`: report.html, metrics.json, the TensorBoard logs, the
+checkpoint, and export/1, a SavedModel that answers `python -m pipelines.recommend`.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Literal
+
+import tensorflow as tf
+import tyro
+
+import tfrs_models as tm
+from pipelines.artifacts import prepare_folder, write_json
+from pipelines.data import DataConfig, load_data
+from pipelines.recommend import print_answers
+from pipelines.reporting.retrieval import (
+    evaluate,
+    example_users,
+    index_recall,
+    print_metrics,
+    write_report,
+)
+
+MONITOR = "val_factorized_top_k/ndcg_at_10"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the retrieval pipeline."""
+
+    data: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
+    features: Literal["id", "all"] = "all"
+    """What the towers read: ids only, or every feature of user and item."""
+    embedding_dim: int = 64
+    """Width of both towers' output."""
+    temperature: float = 0.1
+    """Of the softmax over unit-length embeddings."""
+    id_dropout: float = 0.1
+    """Share of ids replaced by the unknown in training, so that cold ids mean
+    something."""
+    batch_size: int = 2048
+    """Rows of a batch; the others of the batch are a row's negatives."""
+    learning_rate: float = 0.005
+    """Of Adam."""
+    epochs: int = 30
+    """At most; validation NDCG@10 stops the training earlier."""
+    patience: int = 3
+    """Epochs without a better validation NDCG@10 before training stops."""
+    seed: int = 42
+    """Of the split, the weights and the order of the rows."""
+    resume: bool = False
+    """Start from the checkpoint of an earlier run (with `--epochs 0`: only evaluate and
+    export it)."""
+    output: Path = Path("artifacts/retrieval")
+    """Folder of the report, the metrics, the checkpoint and the export."""
+
+
+SMOKE = Config(embedding_dim=4, epochs=1)
+
+
+def main(config: Config) -> dict:
+    """Runs the pipeline and returns what it writes to metrics.json."""
+    output = prepare_folder(config.output)
+    tf.keras.utils.set_random_seed(config.seed)
+    data = load_data(config.data, seed=config.seed)
+    print(data.summary, "\n")
+
+    model = build_model(config, data)
+    history = train(config, data, model)
+
+    evaluation = evaluate(model, data)
+    print_metrics(evaluation)
+    exact, approximate = build_indexes(model, data)
+    recall = index_recall(exact, approximate, model, data)
+    if recall is not None:
+        print(f"ScaNN finds {recall:.1%} of the exact top 100 on the test queries.")
+
+    recommender = tm.serving.Recommender(model.query_model, exact, data)
+    exported = tm.serving.export(
+        recommender,
+        output / "export",
+        signatures={"serving_default": recommender.recommend},
+    )
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "data": dataclasses.asdict(data.summary),
+        **evaluation.metrics,
+        "scann_recall_at_100": recall,
+    }
+    write_json(output / "metrics.json", metrics)
+    users = example_users(model, exact, data, seed=config.seed)
+    report = write_report(
+        output / "report.html",
+        config=config,
+        data=data,
+        history=history,
+        evaluation=evaluation,
+        users=users,
+        recall=recall,
+        monitor=MONITOR,
+    )
+    print(f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}")
+    asked = [users[0].user_id]
+    print(f"\nAsking the exported model for user {asked[0]}:")
+    print_answers(exported, asked, k=5, exclude_seen=True)
+    return metrics
+
+
+def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTower:
+    """Two feature towers, and exact corpus metrics over the whole catalogue."""
+    towers = [
+        tm.towers.FeatureTower(
+            features if config.features == "all" else features[:1],
+            config.embedding_dim,
+            id_dropout=config.id_dropout,
+        )
+        for features in (data.user_features, data.item_features)
+    ]
+    model = tm.models.TwoTower(*towers, temperature=config.temperature)
+    model.task.factorized_metrics = tm.metrics.FactorizedTopK(
+        model.embed_candidates(data.candidate_batches()),
+        ks=(10, 100),
+        metrics=("ndcg_at_10",),
+    )
+    model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    return model
+
+
+def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
+    """Fits the model; the best epoch's weights are kept. Returns Keras's history."""
+    checkpoint = config.output / "checkpoint" / "best"
+    batches = data.batches(
+        "train", config.batch_size, shuffle=True, seed=config.seed
+    )
+    if config.resume:
+        model(next(iter(batches)))
+        model.load_weights(checkpoint).assert_existing_objects_matched()
+    callbacks = [
+        tf.keras.callbacks.EarlyStopping(
+            MONITOR, mode="max", patience=config.patience, restore_best_weights=True
+        ),
+        tf.keras.callbacks.ModelCheckpoint(
+            checkpoint, MONITOR, mode="max", save_best_only=True, save_weights_only=True
+        ),
+        tf.keras.callbacks.TensorBoard(config.output / "logs"),
+    ]
+    try:
+        fitted = model.fit(
+            batches,
+            validation_data=data.batches("validation", 4096),
+            epochs=config.epochs,
+            callbacks=callbacks,
+        )
+    except KeyboardInterrupt:
+        raise SystemExit(
+            f"\nInterrupted. The best epoch so far is in {checkpoint}: evaluate and "
+            "export it with --resume --epochs 0, or go on training with --resume."
+        ) from None
+    return fitted.history
+
+
+def build_indexes(
+    model: tm.models.TwoTower, data: tm.data.Interactions
+) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
+    """An exact index, and an approximate one where ScaNN is installed."""
+    candidates = model.embed_candidates(data.candidate_batches())
+    exact = tm.layers.BruteForce(k=100).index_from_dataset(candidates)
+    num_leaves = max(1, round(data.num_items**0.5))
+    try:
+        approximate = tm.layers.ScaNN(
+            k=100,
+            num_leaves=num_leaves,
+            num_leaves_to_search=max(1, num_leaves // 4),
+            num_reordering_candidates=400,
+        )
+    except ImportError as error:
+        print(f"No ScaNN index: {error}")
+        return exact, None
+    return exact, approximate.index_from_dataset(candidates)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,6 @@
+"""From a trained model to answers."""
+
+from tfrs_models.serving.export import export, list_versions
+from tfrs_models.serving.recommender import Recommender
+
+__all__ = ["Recommender", "export", "list_versions"]

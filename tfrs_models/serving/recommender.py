@@ -1,0 +1,118 @@
+"""From a user's id to titles: all that serving needs, in one module."""
+
+import os
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.data.interactions import Interactions
+from tfrs_models.layers.index.brute_force import BruteForce
+
+
+class Recommender(tf.Module):
+    """Looks a user up, embeds them, asks the index, and answers in strings.
+
+    A user whom training did not see gets the most popular items, and the answer says
+    so. Everything is inside: vocabularies, features, titles and what users have seen.
+    """
+
+    def __init__(
+        self,
+        query_model: tf.keras.layers.Layer,
+        index: BruteForce,
+        interactions: Interactions,
+    ) -> None:
+        """Initializes the module.
+
+        Args:
+          query_model: From the user's features to `[batch, embedding_dim]`.
+          index: Of all items, by their int64 index.
+          interactions: The data that the model was trained on.
+        """
+        super().__init__(name="recommender")
+        self.query_model = query_model
+        self.index = index
+        self._users = {
+            name: tf.Variable(values, trainable=False, name=name)
+            for name, values in interactions.users.items()
+        }
+        item_ids = np.concatenate([[""], interactions.vocabularies["item_id"]])
+        titles = np.concatenate([[""], interactions.titles[1:]])
+        self._item_ids = tf.Variable(item_ids.astype(str), trainable=False)
+        self._titles = tf.Variable(titles.astype(str), trainable=False)
+        known = interactions.known_items("serving")
+        self._known_values = tf.Variable(known.values, trainable=False)
+        self._known_splits = tf.Variable(known.row_splits, trainable=False)
+        popularity = interactions.candidate_probabilities
+        order = np.argsort(-popularity[1:], kind="stable") + 1
+        self._popular = tf.Variable(order, trainable=False)
+        self._popularity = tf.Variable(popularity[order], trainable=False)
+        self._user_lines = _table(interactions.vocabularies["user_id"])
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "user_id"),
+            tf.TensorSpec([], tf.int32, "k"),
+            tf.TensorSpec([], tf.bool, "exclude_seen"),
+        ]
+    )
+    def recommend(
+        self, user_id: tf.Tensor, k: tf.Tensor, exclude_seen: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The best items for each user.
+
+        Args:
+          user_id: `[batch]` strings.
+          k: Scalar, how many items; at most all of them.
+          exclude_seen: Scalar, whether to leave out what the user already has.
+
+        Returns:
+          `item_id`, `title` and `score` `[batch, k]`, best first; empty strings where
+          too few items are left. `known_user` `[batch]` is False where the answer is
+          the most popular items with their share of the training rows as the score.
+
+        Raises:
+          InvalidArgumentError: `k` is below 1 or above the number of items.
+        """
+        num_items = tf.shape(self._popular)[0]
+        message = "`k` must be from 1 to the number of items."
+        tf.debugging.assert_greater_equal(k, 1, message)
+        tf.debugging.assert_less_equal(k, num_items, message)
+        user = self._user_lines.lookup(user_id) + 1  # row 0 is the unknown user
+        known = user > 0
+        queries = self.query_model(
+            {name: tf.gather(values, user) for name, values in self._users.items()}
+        )
+        seen = tf.RaggedTensor.from_row_splits(
+            self._known_values.read_value(),
+            self._known_splits.read_value(),
+            validate=False,
+        )
+        # Row 0, the unknown user, has seen nothing.
+        seen = tf.gather(seen, tf.where(exclude_seen, user, tf.zeros_like(user)))
+        scores, items = self.index.query_with_exclusions(queries, seen, k=k)
+        items = tf.where(known[:, None], items, self._popular[None, :k])
+        scores = tf.where(known[:, None], scores, self._popularity[None, :k])
+        rows = tf.maximum(items, 0)  # row 0 holds the empty strings of missing places
+        return {
+            "item_id": tf.gather(self._item_ids, rows),
+            "title": tf.gather(self._titles, rows),
+            "score": scores,
+            "known_user": known,
+        }
+
+
+def _table(vocabulary: np.ndarray) -> tf.lookup.StaticHashTable:
+    """Lines 0, 1, ... of the vocabulary's strings, -1 for any other; an asset."""
+    path = os.path.join(tempfile.mkdtemp(), "user_id.txt")
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{value}\n" for value in vocabulary)
+    lines = tf.lookup.TextFileInitializer(
+        path,
+        key_dtype=tf.string,
+        key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+        value_dtype=tf.int64,
+        value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    return tf.lookup.StaticHashTable(lines, default_value=-1)
