@@ -49,7 +49,9 @@ def print_answers(
     answer = {name: value.numpy() for name, value in answer.items()}
     for row, user in enumerate(users):
         known = answer["known_user"][row]
-        print(f"\nUser {user}" + ("" if known else " is unknown: the most popular items"))
+        print(
+            f"\nUser {user}" + ("" if known else " is unknown: the most popular items")
+        )
         print(f"  {'score':>7}  {'item':<8} title")
         for item, title, score in zip(
             answer["item_id"][row],
@@ -68,13 +70,15 @@ def load_signature(model: Path) -> tf.types.experimental.ConcreteFunction:
     path = model / str(versions[-1]) if versions else model
     if not (path / "saved_model.pb").is_file():
         raise SystemExit(
-            "`--model` must be a SavedModel or a folder of numbered ones, as `python -m "
-            f"pipelines.retrieval` writes to artifacts/retrieval/export. Got {model}."
+            "`--model` must be a SavedModel or a folder of numbered ones, as `python "
+            f"-m pipelines.retrieval` writes to artifacts/retrieval/export. Got {model}."
         )
     loaded = tf.saved_model.load(str(path))
     load_signature.keep = loaded  # a signature does not keep its module alive
     signature = loaded.signatures.get("serving_default")
-    inputs = set() if signature is None else set(signature.structured_input_signature[1])
+    inputs = (
+        set() if signature is None else set(signature.structured_input_signature[1])
+    )
     if inputs != {"user_id", "k", "exclude_seen"}:
         raise SystemExit(
             f"`--model` must have a signature of user_id, k and exclude_seen. {path} "

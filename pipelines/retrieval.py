@@ -5,7 +5,6 @@ checkpoint, and export/1, a SavedModel that answers `python -m pipelines.recomme
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +30,9 @@ MONITOR = "val_factorized_top_k/ndcg_at_10"
 class Config:
     """Flags of the retrieval pipeline."""
 
-    data: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig()
+    data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
+        default_factory=DataConfig
+    )
     features: Literal["id", "all"] = "all"
     """What the towers read: ids only, or every feature of user and item."""
     embedding_dim: int = 64
@@ -102,7 +103,9 @@ def main(config: Config) -> dict:
         recall=recall,
         monitor=MONITOR,
     )
-    print(f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}")
+    print(
+        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
+    )
     asked = [users[0].user_id]
     print(f"\nAsking the exported model for user {asked[0]}:")
     print_answers(exported, asked, k=5, exclude_seen=True)
@@ -133,7 +136,7 @@ def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
     """Fits the model; the best epoch's weights are kept. Returns Keras's history."""
     checkpoint = config.output / "checkpoint" / "best"
     batches = data.batches(
-        "train", config.batch_size, shuffle=True, seed=config.seed
+        "train", config.batch_size, shuffle=True, seed=config.seed, known_items=True
     )
     if config.resume:
         model(next(iter(batches)))

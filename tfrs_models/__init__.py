@@ -1,6 +1,6 @@
 """TensorFlow Recommenders, batteries included."""
 
-from tfrs_models import _keras  # isort: skip  binds `tf.keras` before all else
+from tfrs_models import _keras  # noqa: F401  isort: skip  binds `tf.keras` before all else
 
 from tfrs_models import data, layers, metrics, models, serving, tasks, towers
 from tfrs_models.model import Model

@@ -18,6 +18,8 @@ class Model(tfrs.Model):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        # Towers cast where they can afford to: a timestamp does not survive float16.
+        self._autocast = False
         self._loss_means = {
             name: tf.keras.metrics.Mean(name)
             for name in ("loss", "regularization_loss", "total_loss")
@@ -99,16 +101,18 @@ class Model(tfrs.Model):
         return {metric.name: metric.result() for metric in metrics}
 
 
-def _check_features(features: Features) -> list[tf.Tensor]:
-    """Checks of all float features, each named in its message."""
-    if not isinstance(features, Mapping):
-        features = {"(features)": features}
-    checks = []
-    for name, value in features.items():
-        values = value.flat_values if isinstance(value, tf.RaggedTensor) else value
-        if isinstance(values, tf.Tensor) and values.dtype.is_floating:
-            message = (
-                f"Feature `{name}` is not finite: clean or impute it before training"
-            )
-            checks.append(tf.debugging.check_numerics(values, message))
-    return checks
+def _check_features(features: object, path: str = "") -> list[tf.Tensor]:
+    """Checks of all float tensors of a nested structure, each named in its message."""
+    if isinstance(features, (Mapping, tuple, list)):
+        named = isinstance(features, Mapping)
+        entries = features.items() if named else enumerate(features)
+        return [
+            check
+            for name, value in entries
+            for check in _check_features(value, f"{path}/{name}" if path else str(name))
+        ]
+    values = features.flat_values if isinstance(features, tf.RaggedTensor) else features
+    if not isinstance(values, tf.Tensor) or not values.dtype.is_floating:
+        return []
+    message = f"Feature `{path}` is not finite: clean or impute it before training"
+    return [tf.debugging.check_numerics(values, message)]

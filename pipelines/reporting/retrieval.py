@@ -57,9 +57,7 @@ def evaluate(model: tm.models.TwoTower, data: tm.data.Interactions) -> Evaluatio
         tf.data.Dataset.from_tensors((ids, popularity)),
         batches,
     )
-    tables = dict(
-        zip(NAMES, (by_model, by_popularity, by_model.chance()), strict=True)
-    )
+    tables = dict(zip(NAMES, (by_model, by_popularity, by_model.chance()), strict=True))
     test = data.splits["test"]
     users, items = test["user_id"], test["item_id"]
     part = tm.metrics.popularity_slices(data.candidate_probabilities[1:])[items - 1]
@@ -119,7 +117,9 @@ def _metrics(
 def print_metrics(evaluation: Evaluation) -> None:
     """Prints the model beside its baselines, and the slices."""
     test = evaluation.metrics["test"]
-    print(f"\nTest split over {evaluation.num_items:,} candidates, known items excluded")
+    print(
+        f"\nTest split over {evaluation.num_items:,} candidates, known items excluded"
+    )
     print(f"  {'':<12}" + "".join(f"{metric:>26}" for metric in METRICS))
     for name, metrics in test.items():
         cells = (

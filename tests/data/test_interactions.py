@@ -92,10 +92,10 @@ def test_probabilities_of_train_rows_are_their_shares(tiny):
     np.testing.assert_allclose(tiny.candidate_probabilities.sum(), 1, atol=1e-6)
 
 
-def test_known_positives_are_all_train_items_of_the_user(tiny):
-    (batch,) = tiny.batches("train", 1000, known_positives=True)
+def test_known_items_in_train_are_all_train_items_of_the_user(tiny):
+    (batch,) = tiny.batches("train", 1000, known_items=True)
     expected = [items_of(tiny, user, ["train"]) for user in batch["user_id"].numpy()]
-    assert batch["known_positives"].to_list() == expected
+    assert batch["known_items"].to_list() == expected
 
 
 def test_known_items_can_be_left_out(tiny):

@@ -115,8 +115,7 @@ class Interactions:
         shuffle: bool = False,
         seed: int | None = None,
         drop_remainder: bool = False,
-        known_items: bool = True,
-        known_positives: bool = False,
+        known_items: bool | None = None,
     ) -> tf.data.Dataset:
         """The rows of a split in batches, joined with the features of user and item.
 
@@ -126,10 +125,10 @@ class Interactions:
           shuffle: whether each epoch is another permutation of the rows.
           seed: of the permutations; None follows `tf.random.set_seed`.
           drop_remainder: whether to leave a shorter last batch out.
-          known_items: whether validation and test batches carry `known_items`, ragged
-            `[batch, None]`: see the method of that name.
-          known_positives: whether batches carry `known_positives`, ragged
-            `[batch, None]`: all train items of the user, the row's own among them.
+          known_items: whether batches carry `known_items`, ragged `[batch, None]`: what
+            the user has before the split (see the method of that name), and in train
+            batches all their train items, the row's own among them, which are then no
+            negatives. None: in validation and test, not in train.
 
         Returns:
           A dataset of dicts: `user_id` and `item_id` `[batch]` int64, `rating` and
@@ -145,10 +144,9 @@ class Interactions:
         items = {k: tf.constant(v) for k, v in self.items.items()}
         add_probability = sampling_probability_lookup(self.candidate_probabilities)
         ragged = {}
-        if known_items and split != "train":
-            ragged["known_items"] = self.known_items(split)
-        if known_positives:
-            ragged["known_positives"] = self.known_items("validation")
+        if known_items or (known_items is None and split != "train"):
+            earlier = "validation" if split == "train" else split
+            ragged["known_items"] = self.known_items(earlier)
 
         def join(row: tf.Tensor) -> dict[str, tf.Tensor]:
             batch = _gather(columns, row)

@@ -24,7 +24,6 @@ RESERVED = (
     "timestamp",
     "candidate_sampling_probability",
     "known_items",
-    "known_positives",
 )
 
 

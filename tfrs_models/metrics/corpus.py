@@ -75,6 +75,11 @@ class Corpus:
             identifiers = tf.convert_to_tensor(self._source._identifiers)
             embeddings = tf.convert_to_tensor(self._source._candidates)
         embeddings = tf.ensure_shape(embeddings, [None, self._specs()[1]])
+        check = tf.debugging.assert_greater(
+            tf.shape(embeddings)[0], 0, "There is no candidate to rank against."
+        )
+        with tf.control_dependencies([check] if check is not None else []):
+            embeddings = tf.identity(embeddings)
         embeddings = tf.debugging.check_numerics(
             tf.cast(embeddings, tf.float32),
             "An embedding of the candidates is not finite: look at the candidate tower "

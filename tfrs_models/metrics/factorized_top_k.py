@@ -1,19 +1,23 @@
 """Exact, tie-aware metrics over the whole corpus."""
 
-import re
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models.metrics.corpus import Corpus
-from tfrs_models.metrics.coverage import Coverage
-from tfrs_models.ops import rank_metrics
-from tfrs_models.ops.corpus_ranks import CorpusRanks, ranks_by_row, ranks_by_score
-from tfrs_models.ops.lookup import find_rows, match_dtype
+from tfrs_models.metrics.corpus_metrics import (
+    CoverageAtK,
+    NoveltyAtK,
+    Ranked,
+    RankMean,
+    parse_metric,
+)
+from tfrs_models.ops.corpus_ranks import ranks_by_row, ranks_by_score
+from tfrs_models.ops.lookup import comparable, find_rows
+from tfrs_models.ops.rank_metrics import check_ties
 from tfrs_models.types import Tensor
 
-_EXTRA = re.compile(r"(ndcg|coverage|novelty)_at_([1-9]\d*)|mrr|auc|tie_rate|miss_rate")
 _top_k = tfrs.layers.factorized_top_k
 
 
@@ -66,31 +70,39 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         """
         super().__init__(name=name)
         self._ks = [_check_k(k) for k in ks]
-        self._ties = rank_metrics.check_ties(ties)
-        self._extra = {extra: _parse(extra) for extra in metrics}
+        check_ties(ties)
         self._exclude = exclude
-        self._probabilities = candidate_probabilities
         self._index, self._corpus = _split_source(candidates)
-        if self._corpus is None and self._extra:
+        kinds = {metric: parse_metric(metric) for metric in metrics}
+        if self._corpus is None and kinds:
             raise ValueError(
                 "`metrics` need exact ranks, which an approximate index "
                 f"({type(candidates).__name__}) does not give. Pass a dataset of "
                 f"candidates or a BruteForce layer. Got {tuple(metrics)}."
             )
-        if candidate_probabilities is None and any(
-            kind == "novelty" for kind, _ in self._extra.values()
-        ):
-            raise ValueError("Novelty needs `candidate_probabilities`. Got None.")
+
+        def mean(metric: str, name: str) -> RankMean:
+            return RankMean(self._corpus, metric, ties=ties, name=f"{self.name}/{name}")
+
         self._top_k_metrics = [
-            _Mean(self._corpus, f"{self.name}/top_{k}_categorical_accuracy")
-            for k in self._ks
+            mean(f"hit_rate_at_{k}", f"top_{k}_categorical_accuracy") for k in self._ks
         ]
-        self._extra_metrics = [
-            Coverage(f"{self.name}/{extra}")
-            if kind == "coverage"
-            else _Mean(self._corpus, f"{self.name}/{extra}")
-            for extra, (kind, _) in self._extra.items()
-        ]
+        self._extra_metrics = []
+        for metric, (kind, k) in kinds.items():
+            if kind == "coverage":
+                extra = CoverageAtK(k, name=f"{self.name}/{metric}")
+            elif kind == "novelty":
+                if candidate_probabilities is None:
+                    raise ValueError("Novelty needs `candidate_probabilities`.")
+                extra = NoveltyAtK(
+                    self._corpus,
+                    k,
+                    candidate_probabilities,
+                    name=f"{self.name}/{metric}",
+                )
+            else:
+                extra = mean(metric, metric)
+            self._extra_metrics.append(extra)
 
     def update_state(
         self,
@@ -130,10 +142,13 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         if true_candidate_ids is not None:
             true_candidate_ids = tf.reshape(true_candidate_ids, [-1])
         exclude = self._excluded(query_ids, exclude)
-        if true_candidate_ids is None and (self._corpus is None or exclude is not None):
+        if true_candidate_ids is None and (
+            self._corpus is None or exclude is not None or queries.shape.rank == 3
+        ):
             raise ValueError(
-                "`true_candidate_ids` must be given for an approximate index and with "
-                "`exclude`: without them the positive is known by its score only."
+                "`true_candidate_ids` must be given for an approximate index, for "
+                "queries with several heads and with `exclude`: without them the "
+                "positive is known by its score only."
             )
         if self._corpus is None:
             return self._update_approximate(
@@ -153,21 +168,11 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             )
             rows = find_rows(index, true_candidate_ids)
             ranks = ranks_by_row(queries, embeddings, rows, excluded_rows)
+        ranked = Ranked(ranks, queries, embeddings, excluded_rows, weight)
         updates = [
-            metric.update_state(value, weight)
-            for metric, value in zip(
-                self._top_k_metrics, self._hit_rates(ranks), strict=True
-            )
+            metric.update(ranked)
+            for metric in self._top_k_metrics + self._extra_metrics
         ]
-        for metric, (kind, k) in zip(
-            self._extra_metrics, self._extra.values(), strict=True
-        ):
-            if kind in ("coverage", "novelty"):
-                shown = _recommended(queries, embeddings, excluded_rows, k)
-                updates.append(self._update_shown(metric, kind, shown, embeddings))
-            else:
-                value, counts = self._value(kind, k, ranks)
-                updates.append(metric.update_state(value, _times(weight, counts)))
         return tf.group([update for update in updates if update is not None])
 
     def _excluded(
@@ -184,49 +189,6 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         table = tf.gather(self._exclude, query_ids)
         return table if exclude is None else tf.concat([table, exclude], axis=1)
 
-    def _hit_rates(self, ranks: CorpusRanks) -> list[tf.Tensor]:
-        above, tied = rank_metrics.resolve_ties(
-            ranks.above, ranks.tied, ties=self._ties
-        )
-        found = tf.cast(ranks.found, tf.float32)
-        return [found * rank_metrics.hit_rate(above, tied, k=k) for k in self._ks]
-
-    def _value(
-        self, kind: str, k: int | None, ranks: CorpusRanks
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """A metric's `[batch]` values, and the queries that count if not all do."""
-        found = tf.cast(ranks.found, tf.float32)
-        above, tied = rank_metrics.resolve_ties(
-            ranks.above, ranks.tied, ties=self._ties
-        )
-        if kind == "ndcg":
-            return found * rank_metrics.ndcg(above, tied, k=k), None
-        if kind == "mrr":
-            return found * rank_metrics.reciprocal_rank(above, tied), None
-        if kind == "tie_rate":
-            return found * tf.cast(ranks.tied > 0, tf.float32), None
-        if kind == "miss_rate":
-            return 1 - found, None
-        value = found * rank_metrics.auc(above, tied, ranks.num_candidates)
-        return value, tf.cast(ranks.num_candidates > 0, tf.float32)
-
-    def _update_shown(
-        self,
-        metric: tf.keras.metrics.Metric,
-        kind: str,
-        shown: tf.Tensor,
-        embeddings: tf.Tensor,
-    ) -> tf.Operation:
-        if kind == "coverage":
-            return metric.update_state(shown, tf.shape(embeddings)[0])
-        probability = tf.cast(tf.gather(self._probabilities, shown), tf.float32)
-        rarest = tf.reduce_min(
-            tf.boolean_mask(self._probabilities, self._probabilities > 0)
-        )
-        # A candidate that nobody had yet is as surprising as the rarest one.
-        probability = tf.maximum(probability, tf.cast(rarest, tf.float32))
-        return metric.update_state(-tf.math.log(probability) / tf.math.log(2.0))
-
     def _update_approximate(
         self,
         queries: tf.Tensor,
@@ -238,32 +200,21 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             _, retrieved = self._index(queries, k=max(self._ks))
         else:
             own = tf.gather(true_candidate_ids, exclude.value_rowids())
-            keep = tf.not_equal(exclude.values, match_dtype(own, exclude.dtype))
+            keep = tf.not_equal(
+                comparable(exclude.values, own.dtype), comparable(own, exclude.dtype)
+            )
             exclude = tf.ragged.boolean_mask(exclude, exclude.with_values(keep))
             _, retrieved = self._index.query_with_exclusions(
                 queries, exclude, k=max(self._ks)
             )
-        own = match_dtype(true_candidate_ids, retrieved.dtype)
-        hit = tf.equal(own[:, None], retrieved)
+        own = comparable(true_candidate_ids, retrieved.dtype)
+        hit = tf.equal(own[:, None], comparable(retrieved, own.dtype))
         return tf.group(
             [
                 metric.update_state(tf.reduce_any(hit[:, :k], axis=1), weight)
                 for k, metric in zip(self._ks, self._top_k_metrics, strict=True)
             ]
         )
-
-
-class _Mean(tf.keras.metrics.Mean):
-    """A mean whose reset, which begins an evaluation, lets the corpus go stale."""
-
-    def __init__(self, corpus: Corpus | None, name: str) -> None:
-        super().__init__(name=name)
-        self._corpus = corpus
-
-    def reset_state(self) -> None:
-        super().reset_state()
-        if self._corpus is not None:
-            self._corpus.mark_stale()
 
 
 def _split_source(
@@ -287,16 +238,6 @@ def _split_source(
     return None, Corpus(candidates)
 
 
-def _parse(metric: str) -> tuple[str, int | None]:
-    match = _EXTRA.fullmatch(metric)
-    if not match:
-        raise ValueError(
-            "`metrics` must be 'mrr', 'auc', 'tie_rate', 'miss_rate', 'ndcg_at_10', "
-            f"'coverage_at_10' or 'novelty_at_10' (any k). Got {metric!r}."
-        )
-    return (match[1], int(match[2])) if match[1] else (metric, None)
-
-
 def _check_k(k: int) -> int:
     if k < 1:
         raise ValueError(f"Every `k` of `ks` must be at least 1. Got {k}.")
@@ -317,22 +258,3 @@ def _check_width(queries: tf.Tensor, embeddings: tf.Tensor) -> None:
 def _empty_rows(queries: tf.Tensor) -> tf.RaggedTensor:
     lengths = tf.zeros(tf.shape(queries)[:1], tf.int64)
     return tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), lengths)
-
-
-def _recommended(
-    queries: tf.Tensor, embeddings: tf.Tensor, excluded_rows: tf.RaggedTensor, k: int
-) -> tf.Tensor:
-    """`[batch, k]` corpus rows that serving would show."""
-    scores = tf.matmul(queries, embeddings, transpose_b=True)
-    owners = tf.cast(excluded_rows.value_rowids(), tf.int32)
-    pairs = tf.stack([owners, excluded_rows.values], axis=1)
-    pairs = tf.boolean_mask(pairs, excluded_rows.values >= 0)
-    lowest = tf.fill(tf.shape(pairs)[:1], scores.dtype.min)
-    scores = tf.tensor_scatter_nd_update(scores, pairs, lowest)
-    return tf.math.top_k(scores, k=tf.minimum(k, tf.shape(scores)[1])).indices
-
-
-def _times(weight: tf.Tensor | None, counts: tf.Tensor | None) -> tf.Tensor | None:
-    if weight is None or counts is None:
-        return counts if weight is None else weight
-    return tf.cast(weight, tf.float32) * counts

@@ -20,6 +20,8 @@ def popularity_slices(candidate_probabilities: np.ndarray) -> np.ndarray:
     share = candidate_probabilities[order].astype("float64")
     before = np.cumsum(share) - share  # of an item: the rows of all more popular ones
     names = np.empty(len(order), dtype="<U5")
-    names[order] = np.select([before < 1 / 3, before < 2 / 3], ["head", "torso"], "tail")
+    names[order] = np.select(
+        [before < 1 / 3, before < 2 / 3], ["head", "torso"], "tail"
+    )
     names[candidate_probabilities == 0] = "cold"
     return names

@@ -84,7 +84,8 @@ class TwoTower(FromConfig, Model):
           features: What both towers take, the candidate's id, and optionally
             `candidate_sampling_probability` `[batch]`, `sample_weight` `[batch]` and
             `known_items` `[batch, None]`: the ids that the user of a row already has,
-            which are neither negatives nor ranked against.
+            which are neither negatives nor ranked against (in training the row's own
+            positive may be among them).
           training: Whether this is a training step.
 
         Returns:

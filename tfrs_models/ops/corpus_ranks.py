@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.scores import dot_scores
+
 _TILE = 256  # candidates per product: a tile of scores stays in the processor's cache
 _TILED_FROM = 2**24  # scores; below it they fit in memory and compiling does not pay
 _ULPS = 8.0  # rounding slack of a score that another kernel computed
@@ -26,7 +28,6 @@ class CorpusRanks(NamedTuple):
     found: tf.Tensor
 
 
-@tf.function(reduce_retracing=True)
 def ranks_by_row(
     queries: tf.Tensor,
     corpus: tf.Tensor,
@@ -46,9 +47,20 @@ def ranks_by_row(
       excluded_rows: `[batch, None]` int32 rows that are no candidates for the query;
         repeats, -1 and the positive's own row are ignored.
     """
+    # One function for each rank: the relaxed shapes of one would swallow the other's.
+    ranks = _ranks_by_row if queries.shape.rank == 2 else _ranks_by_row_of_heads
+    return ranks(queries, corpus, positive_rows, excluded_rows)
+
+
+def _rank_rows(
+    queries: tf.Tensor,
+    corpus: tf.Tensor,
+    positive_rows: tf.Tensor,
+    excluded_rows: tf.RaggedTensor,
+) -> CorpusRanks:
     batch, size = tf.shape(positive_rows)[0], tf.shape(corpus)[0]
-    own = tf.maximum(positive_rows, 0)
-    excluded, excluded_from = _distinct_pairs(excluded_rows, own, size)
+    found, own = positive_rows >= 0, tf.maximum(positive_rows, 0)
+    excluded, excluded_from = _distinct_pairs(excluded_rows, positive_rows, size)
     owners = tf.concat([tf.range(batch), excluded_from], axis=0)
     rows = tf.concat([own, excluded], axis=0)
 
@@ -69,9 +81,13 @@ def ranks_by_row(
     return CorpusRanks(
         above=above,
         tied=reached - above - 1,  # 1: the positive itself
-        num_candidates=size - 1 - num_excluded,
-        found=positive_rows >= 0,
+        num_candidates=size - tf.cast(found, tf.int32) - num_excluded,
+        found=found,
     )
+
+
+_ranks_by_row = tf.function(_rank_rows, reduce_retracing=True)
+_ranks_by_row_of_heads = tf.function(_rank_rows, reduce_retracing=True)
 
 
 @tf.function(reduce_retracing=True)
@@ -112,21 +128,11 @@ def _is_small(batch: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.cast(batch, tf.int64) * tf.cast(size, tf.int64) < _TILED_FROM
 
 
-def _score(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """`[batch, num_candidates]` dot products, the maximum over heads if there are."""
-    if queries.shape.rank == 2:
-        return tf.matmul(queries, candidates, transpose_b=True)
-    num_heads, width = tf.unstack(tf.shape(queries)[1:])
-    flat = tf.matmul(tf.reshape(queries, [-1, width]), candidates, transpose_b=True)
-    heads = tf.reshape(flat, [-1, num_heads, tf.shape(candidates)[0]])
-    return tf.reduce_max(heads, axis=1)
-
-
 def _all_scores(queries: tf.Tensor, corpus: tf.Tensor) -> tf.Tensor:
     # A width that is a multiple of 16 leaves the product no edge, where a kernel may
     # sum in another order and tear equal candidates apart.
     size = tf.shape(corpus)[0]
-    return _score(queries, tf.pad(corpus, [[0, -size % 16], [0, 0]]))[:, :size]
+    return dot_scores(queries, tf.pad(corpus, [[0, -size % 16], [0, 0]]))[:, :size]
 
 
 def _count(
@@ -153,7 +159,7 @@ def _count_tiles(
 
     def count(first: tf.Tensor, columns: tf.Tensor | bool) -> tf.Tensor:
         tile = tf.slice(corpus, [first, 0], [_TILE, -1])
-        scores = _score(queries, tile)
+        scores = dot_scores(queries, tile)
         above = tf.cast((scores > upper[:, None]) & columns, tf.int32)
         reached = tf.cast((scores >= lower[:, None]) & columns, tf.int32)
         return tf.reduce_sum(above * 65536 + reached, axis=1)
@@ -173,7 +179,7 @@ def _count_tiles(
     return above + packed // 65536, reached + packed % 65536
 
 
-_score_tile = tf.function(_score, jit_compile=True)
+_score_tile = tf.function(dot_scores, jit_compile=True)
 
 
 def _score_pairs(

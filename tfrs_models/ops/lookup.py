@@ -60,29 +60,40 @@ def find_rows(index: IdIndex, ids: tf.Tensor) -> tf.Tensor:
     Returns:
       `[n]` int32 rows; -1 for an id that the corpus does not hold.
     """
-    ids = match_dtype(ids, index.ids.dtype)
+    ids = comparable(ids, index.ids.dtype)
     last = tf.size(index.keys) - 1
     place = tf.searchsorted(index.keys, _keys(ids))
     rows = tf.gather(index.rows, tf.clip_by_value(place, 0, last))
-    return tf.where(tf.equal(tf.gather(index.ids, rows), ids), rows, -1)
+    own = comparable(tf.gather(index.ids, rows), ids.dtype)
+    return tf.where(tf.equal(own, ids), rows, -1)
 
 
-def match_dtype(ids: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Casts numeric ids to the corpus's dtype; strings and numbers do not mix."""
+def comparable(ids: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Ids in the widest dtype of their kind, to be compared with ids of `dtype`.
+
+    Widened and never narrowed: an id beyond 2^31 is no small id in disguise.
+
+    Raises:
+      ValueError: one is text, an integer or a floating number and the other is not.
+    """
     ids = tf.convert_to_tensor(ids)
-    if ids.dtype == dtype:
-        return ids
-    if tf.string in (ids.dtype, dtype):
+    if _widest(ids.dtype) != _widest(dtype):
         raise ValueError(
-            f"Ids must have the dtype of the candidates' ids, {dtype.name}. "
+            f"Ids must be of the same kind as those of the candidates, {dtype.name}. "
             f"Got {ids.dtype.name}."
         )
-    return tf.cast(ids, dtype)
+    return tf.cast(ids, _widest(dtype))
+
+
+def _widest(dtype: tf.DType) -> tf.DType:
+    if dtype == tf.string:
+        return tf.string
+    return tf.float64 if dtype.is_floating else tf.int64
 
 
 def _keys(ids: tf.Tensor) -> tf.Tensor:
     if ids.dtype == tf.string:
         return tf.strings.to_hash_bucket_fast(ids, _MAX_BUCKETS)
     if ids.dtype.is_floating:
-        return tf.bitcast(tf.cast(ids, tf.float64), tf.int64)
+        return tf.bitcast(tf.cast(ids, tf.float64) + 0.0, tf.int64)  # -0.0 is 0.0
     return tf.cast(ids, tf.int64)

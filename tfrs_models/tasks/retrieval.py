@@ -11,7 +11,10 @@ from tfrs_models.layers.negatives import (
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
 )
+from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.ops.masks import known_positives_mask
+from tfrs_models.ops.scores import dot_scores
+from tfrs_models.tasks.checks import candidate_column, check_embeddings
 from tfrs_models.types import Tensor
 
 _Metrics = Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None
@@ -61,7 +64,8 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(name=name, **kwargs)
-        if isinstance(temperature, (int, float)) and not temperature > 0:
+        is_number = not isinstance(temperature, (tf.Tensor, tf.Variable))
+        if temperature is not None and is_number and not temperature > 0:
             raise ValueError(f"`temperature` must be above 0. Got {temperature}.")
         if correction not in (None, "logq"):
             raise ValueError(
@@ -108,6 +112,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         score_mask: tf.Tensor | None = None,
         *,
         known_positives: Tensor | None = None,
+        query_ids: tf.Tensor | None = None,
         metric_weight: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Computes the loss and updates the metrics.
@@ -130,6 +135,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
           known_positives: `[batch, None]` ids that the user of each row already has,
             ragged or dense: never negatives, and not ranked against in the corpus
             metrics. Needs `candidate_ids`.
+          query_ids: `[batch]` ids for metrics that exclude candidates by a table.
           metric_weight: `[batch]` weights of the metrics.
 
         Returns:
@@ -141,7 +147,15 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         """
         queries = tf.cast(query_embeddings, tf.float32)
         candidates = tf.cast(candidate_embeddings, tf.float32)
-        _check_shapes(queries, candidates)
+        check_embeddings(queries, candidates)
+        if candidate_ids is not None:
+            candidate_ids = candidate_column("candidate_ids", candidate_ids, candidates)
+        if candidate_sampling_probability is not None:
+            candidate_sampling_probability = candidate_column(
+                "candidate_sampling_probability",
+                candidate_sampling_probability,
+                candidates,
+            )
         if candidate_ids is None and (
             self.remove_accidental_hits or known_positives is not None
         ):
@@ -167,7 +181,12 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         updates = [metric.update_state(loss) for metric in self._loss_metrics]
         if compute_metrics and (queries.shape.rank == 2 or candidate_ids is not None):
             updates += self._update_corpus_metrics(
-                queries, candidates, candidate_ids, metric_weight, known_positives
+                queries,
+                candidates,
+                candidate_ids,
+                sample_weight=metric_weight,
+                exclude=known_positives,
+                query_ids=query_ids,
             )
         if compute_batch_metrics:
             updates += [
@@ -189,7 +208,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         known_positives: tf.RaggedTensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores, then temperature, correction, masks and mining, in this order."""
-        logits = _scores(queries, candidates)
+        logits = dot_scores(queries, candidates)
         labels = tf.eye(tf.shape(logits)[0], tf.shape(logits)[1])
         if self.temperature is not None:
             logits /= self.temperature
@@ -222,17 +241,23 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         queries: tf.Tensor,
         candidates: tf.Tensor,
         candidate_ids: tf.Tensor | None,
-        weight: tf.Tensor | None,
-        known_positives: tf.RaggedTensor | None,
+        **arguments: Tensor | None,
     ) -> list[tf.Operation]:
         batch = tf.shape(queries)[0]
-        arguments = {"sample_weight": weight}
-        if known_positives is not None:
-            arguments["exclude"] = known_positives
+        given = {name: value for name, value in arguments.items() if value is not None}
         if candidate_ids is not None:
-            arguments["true_candidate_ids"] = candidate_ids[:batch]
+            given["true_candidate_ids"] = candidate_ids[:batch]
+        for metric in self._factorized_metrics:
+            if {"exclude", "query_ids"} & given.keys() and not isinstance(
+                metric, FactorizedTopK
+            ):
+                raise ValueError(
+                    "Known positives can only be left out by "
+                    "`tfrs_models.metrics.FactorizedTopK`. Got a metric of "
+                    f"{type(metric)}."
+                )
         return [
-            metric.update_state(queries, candidates[:batch], **arguments)
+            metric.update_state(queries, candidates[:batch], **given)
             for metric in self._factorized_metrics
         ]
 
@@ -251,27 +276,6 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             "correction": self.correction,
             "probability_floor": self.probability_floor,
         }
-
-
-def _scores(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """`[batch, num_candidates]` dot products, the maximum over heads if there are."""
-    if queries.shape.rank == 2:
-        return tf.matmul(queries, candidates, transpose_b=True)
-    return tf.reduce_max(tf.einsum("bhd,cd->bhc", queries, candidates), axis=1)
-
-
-def _check_shapes(queries: tf.Tensor, candidates: tf.Tensor) -> None:
-    if queries.shape.rank not in (2, 3) or candidates.shape.rank != 2:
-        raise ValueError(
-            "`query_embeddings` must be [batch, embedding_dim] or [batch, num_heads, "
-            "embedding_dim] and `candidate_embeddings` [num_candidates, embedding_dim]."
-            f" Got {queries.shape} and {candidates.shape}."
-        )
-    if not queries.shape[-1:].is_compatible_with(candidates.shape[-1:]):
-        raise ValueError(
-            "Query and candidate embeddings must have the same width. Got "
-            f"{queries.shape[-1]} and {candidates.shape[-1]}."
-        )
 
 
 def _as_list(metrics: _Metrics) -> list[tfrs.metrics.Factorized]:

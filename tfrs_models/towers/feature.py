@@ -42,12 +42,16 @@ class FeatureTower(tf.keras.layers.Layer):
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
+        self._autocast = False  # numbers are standardised before they lose precision
         self.features = tuple(
             feature if isinstance(feature, Feature) else Feature(**feature)
             for feature in features
         )
         if not self.features:
             raise ValueError("`features` must hold at least one feature. Got none.")
+        names = [feature.name for feature in self.features]
+        if len(set(names)) < len(names):
+            raise ValueError(f"`features` must not repeat a feature. Got {names}.")
         if embedding_dim < 1:
             raise ValueError(
                 f"`embedding_dim` must be at least 1. Got {embedding_dim}."
@@ -62,24 +66,15 @@ class FeatureTower(tf.keras.layers.Layer):
         self.embedding_dim = embedding_dim
         self.hidden_units = tuple(hidden_units)
         self.id_dropout = id_dropout
-        widths = [*self.hidden_units, embedding_dim] if self.hidden_units else []
-        self._trunk = [
-            tf.keras.layers.Dense(width, None if last else "relu")
-            for last, width in _with_last(widths)
-        ]
-
-    def build(self, input_shape: object) -> None:
         self._tables = [
             self.add_weight(
                 feature.name,
-                (feature.num_values + 1, self.embedding_dim)
-                if feature.kind != "number"
-                else (1, self.embedding_dim),
+                (_num_vectors(feature), embedding_dim),
                 initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
             )
             for feature in self.features
         ]
-        super().build(input_shape)
+        self._trunk = _trunk(embedding_dim, self.hidden_units)
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
         """Embeds a batch.
@@ -120,8 +115,8 @@ class FeatureTower(tf.keras.layers.Layer):
 
 def _embed(value: tf.Tensor, feature: Feature, table: tf.Tensor) -> tf.Tensor:
     if feature.kind == "number":
-        standard = (tf.cast(value, table.dtype) - feature.mean) / feature.scale
-        return standard[:, None] * table
+        standard = (tf.cast(value, tf.float32) - feature.mean) / feature.scale
+        return tf.cast(standard, table.dtype)[:, None] * table
     known = (value > 0) & (value <= feature.num_values)
     value = tf.where(known, value, tf.zeros_like(value))
     if feature.kind == "id":
@@ -149,8 +144,21 @@ def _checked(features: Features, feature: Feature) -> tf.Tensor:
             f"Feature `{feature.name}`, a {feature.kind}, must hold integer indices. "
             f"Got {value.dtype.name}."
         )
-    return value
+    return value if feature.kind == "number" else tf.cast(value, tf.int64)
 
 
-def _with_last(widths: Sequence[int]) -> list[tuple[bool, int]]:
-    return [(place == len(widths) - 1, width) for place, width in enumerate(widths)]
+def _num_vectors(feature: Feature) -> int:
+    return 1 if feature.kind == "number" else feature.num_values + 1
+
+
+def _trunk(
+    embedding_dim: int, hidden_units: Sequence[int]
+) -> list[tf.keras.layers.Layer]:
+    """ReLU layers and a last linear one, built; nothing without hidden units."""
+    if not hidden_units:
+        return []
+    layers = [tf.keras.layers.Dense(units, "relu") for units in hidden_units]
+    layers.append(tf.keras.layers.Dense(embedding_dim))
+    for layer, width in zip(layers, [embedding_dim, *hidden_units], strict=True):
+        layer.build((None, width))
+    return layers

@@ -22,6 +22,7 @@ class UnitNorm(FromConfig, tf.keras.layers.Layer):
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
+        self._autocast = False
         self.tower = tower
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:

@@ -47,16 +47,13 @@ class UserId(tf.keras.layers.Layer):
         self.embedding_dim = embedding_dim
         self.id_dropout = id_dropout
         self.feature = feature
-
-    def build(self, input_shape: object) -> None:
         self.table = self.add_weight(
-            "table", (self.num_buckets, self.embedding_dim), initializer="uniform"
+            "table", (num_buckets, embedding_dim), initializer="uniform"
         )
-        if self.id_dropout:
+        if id_dropout:
             self.unknown = self.add_weight(
-                "unknown", (self.embedding_dim,), initializer="uniform"
+                "unknown", (embedding_dim,), initializer="uniform"
             )
-        super().build(input_shape)
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
         """Embeds the users.
@@ -102,4 +99,6 @@ def _ids(features: Features, name: str) -> tf.Tensor:
         raise ValueError(
             f"Feature `{name}` must be integers or strings. Got {ids.dtype.name}."
         )
-    return ids
+    if ids.shape.rank != 1:
+        raise ValueError(f"Feature `{name}` must be [batch]. Got shape {ids.shape}.")
+    return ids if ids.dtype == tf.string else tf.cast(ids, tf.int64)

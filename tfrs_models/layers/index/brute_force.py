@@ -4,7 +4,12 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.layers.index.checks import check_candidates, check_k
+from tfrs_models.layers.index.checks import (
+    EMPTY,
+    check_candidates,
+    check_k,
+    check_queries,
+)
 from tfrs_models.layers.index.exclusions import blank_missing
 from tfrs_models.ops.lookup import IdIndex, find_rows, index_ids
 from tfrs_models.types import Features, Tensor
@@ -160,17 +165,11 @@ class BruteForce(FromConfig, tfrs.layers.factorized_top_k.TopK):
 
     def _scores(self, queries: tf.Tensor | Features) -> tf.Tensor:
         if self._candidates is None:
-            raise ValueError(
-                "The index is empty: call `index` or `index_from_dataset` first."
-            )
+            raise ValueError(EMPTY)
         if self.query_model is not None:
             queries = self.query_model(queries)
         queries = tf.cast(queries, self._candidates.dtype)
-        if queries.shape[-1] != self._candidates.shape[1]:
-            raise ValueError(
-                "`queries` must have the candidates' width, "
-                f"{self._candidates.shape[1]}. Got shape {tuple(queries.shape)}."
-            )
+        check_queries(queries, self._candidates.shape[1])
         return self._compute_score(queries, self._candidates)
 
     def _checked(self, k: int | None) -> int:

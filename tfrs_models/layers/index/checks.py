@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+EMPTY = "The index is empty: call `index` or `index_from_dataset` first."
+
 
 def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> None:
     """Raises a `ValueError` for candidates that an index cannot hold.
@@ -16,6 +18,8 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
             "`candidates` must be `[num_candidates, embedding_dim]`. "
             f"Got shape {tuple(candidates.shape)}."
         )
+    if candidates.shape[0] == 0:
+        raise ValueError("`candidates` must hold at least one candidate. Got none.")
     values = np.asarray(candidates)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
@@ -33,8 +37,8 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
     ids, count = np.unique(np.asarray(identifiers), return_counts=True)
     if (count > 1).any():
         raise ValueError(
-            "`identifiers` must be unique: an item that is there twice takes two places "
-            "of every answer. Remove the duplicates from the candidates. "
+            "`identifiers` must be unique: an item that is there twice takes two "
+            "places of every answer. Remove the duplicates from the candidates. "
             f"{int((count > 1).sum())} ids repeat, {ids[count > 1][0]!r} is one."
         )
 
@@ -53,3 +57,13 @@ def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
             f"`k` must be at most the number of candidates, {num_candidates}. Got {k}."
         )
     return k
+
+
+def check_queries(queries: tf.Tensor, width: int | None) -> tf.Tensor:
+    """Returns `queries`, or raises a `ValueError` when they are of another width."""
+    if None not in (width, queries.shape[-1]) and queries.shape[-1] != width:
+        raise ValueError(
+            f"`queries` must have the candidates' width, {width}. "
+            f"Got shape {tuple(queries.shape)}."
+        )
+    return queries

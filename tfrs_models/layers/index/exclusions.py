@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfrs_models.ops.lookup import match_dtype
+from tfrs_models.ops.lookup import comparable
 from tfrs_models.types import Tensor
 
 
@@ -22,9 +22,8 @@ def keep_allowed(
       candidate is left has the score `-inf` and the id -1, or "" for strings.
     """
     excluded, given = dense_exclusions(exclusions, identifiers.dtype)
-    same = tf.equal(
-        identifiers[:, :, None], excluded[:, None, :]
-    )  # [batch, place, exclusion]
+    own = comparable(identifiers, excluded.dtype)
+    same = tf.equal(own[:, :, None], excluded[:, None, :])
     out = tf.reduce_any(same & given[:, None, :], axis=2)
     scores = tf.where(out, -float("inf"), scores)
     scores, places = tf.math.top_k(scores, k=tf.minimum(k, tf.shape(scores)[1]))
@@ -47,7 +46,7 @@ def dense_exclusions(
     if isinstance(exclusions, tf.RaggedTensor):
         width = exclusions.bounding_shape(axis=1)
         given = tf.sequence_mask(exclusions.row_lengths(), width)
-        exclusions = exclusions.with_values(match_dtype(exclusions.values, dtype))
+        exclusions = exclusions.with_values(comparable(exclusions.values, dtype))
         return exclusions.to_tensor(), given
-    exclusions = match_dtype(exclusions, dtype)
+    exclusions = comparable(exclusions, dtype)
     return exclusions, tf.ones_like(exclusions, tf.bool)

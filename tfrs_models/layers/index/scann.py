@@ -4,7 +4,12 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.layers.index.checks import check_candidates, check_k
+from tfrs_models.layers.index.checks import (
+    EMPTY,
+    check_candidates,
+    check_k,
+    check_queries,
+)
 from tfrs_models.layers.index.exclusions import (
     blank_missing,
     dense_exclusions,
@@ -70,7 +75,7 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             "parallelize_batch_searches": parallelize_batch_searches,
         }
         super().__init__(query_model=query_model, name=name, **self._settings)
-        self._num_candidates = None
+        self._num_candidates = self._width = None
 
     def index(
         self, candidates: tf.Tensor, identifiers: tf.Tensor | None = None
@@ -85,12 +90,13 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         Raises:
           ValueError: shapes do not match, an id repeats, an embedding is not finite.
         """
-        candidates = tf.convert_to_tensor(candidates)
+        candidates = tf.cast(candidates, tf.float32)
         if identifiers is not None:
             identifiers = tf.convert_to_tensor(identifiers)
         check_candidates(candidates, identifiers)
+        self._identifiers = None
         super().index(candidates, identifiers)
-        self._num_candidates = candidates.shape[0]
+        self._num_candidates, self._width = candidates.shape
         return self
 
     def call(
@@ -107,7 +113,11 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
           Scores and identifiers `[batch, k]`, best first. Where the searched partitions
           hold fewer than `k` candidates, the score is `-inf` and the id -1, or "".
         """
+        if self._num_candidates is None:
+            raise ValueError(EMPTY)
         k = check_k(self._k if k is None else k, self._num_candidates)
+        if self.query_model is None:
+            queries = check_queries(tf.cast(queries, tf.float32), self._width)
         scores, identifiers = super().call(queries, k=k)
         scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
         return blank_missing(scores, identifiers)
@@ -131,6 +141,8 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         Returns:
           Scores and identifiers `[batch, k]`, missing places as in `call`.
         """
+        if self._num_candidates is None:
+            raise ValueError(EMPTY)
         k = check_k(self._k if k is None else k, self._num_candidates)
         dtype = tf.int32 if self._identifiers is None else self._identifiers.dtype
         excluded, _ = dense_exclusions(exclusions, dtype)
@@ -155,7 +167,7 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
     def from_config(cls, config: dict) -> "ScaNN":
         if config.get("indexed"):
             raise ValueError(
-                "A built ScaNN index cannot be made from its config: its partitions are "
-                "trained. Load its SavedModel, or make a new layer and call `index`."
+                "A built ScaNN index cannot be made from its config: its partitions "
+                "are trained. Load its SavedModel, or index the candidates anew."
             )
         return super().from_config({k: v for k, v in config.items() if k != "indexed"})

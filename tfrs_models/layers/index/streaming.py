@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.layers.index.checks import check_k
+from tfrs_models.layers.index.checks import EMPTY, check_k, check_queries
 from tfrs_models.layers.index.exclusions import keep_allowed
 from tfrs_models.types import Features, Tensor
 
@@ -17,6 +17,38 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
     dataset is not part of the layer's config: call `index_from_dataset` again after
     loading.
     """
+
+    def index_from_dataset(self, candidates: tf.data.Dataset) -> "Streaming":
+        """Takes the candidates; what was indexed before is dropped.
+
+        Args:
+          candidates: Batches of embeddings or of (identifiers, embeddings).
+        """
+        super().index_from_dataset(candidates)
+        has_ids = isinstance(candidates.element_spec, tuple)
+        self._candidates = candidates.map(_float_with_ids if has_ids else _float)
+        self._reset_tf_function_cache()
+        return self
+
+    def call(
+        self, queries: tf.Tensor | Features, k: int | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best candidates of each query.
+
+        Args:
+          queries: `[batch, embedding_dim]` embeddings, or what `query_model` takes.
+          k: How many; the constructor's `k` where None.
+
+        Returns:
+          Scores and identifiers `[batch, k]`, best first; fewer columns where there are
+          fewer candidates.
+        """
+        if self._candidates is None:
+            raise ValueError(EMPTY)
+        if self.query_model is None:
+            embeddings = tf.nest.flatten(self._candidates.element_spec)[-1]
+            queries = check_queries(tf.cast(queries, tf.float32), embeddings.shape[-1])
+        return super().call(queries, k=k)
 
     @tf.function
     def query_with_exclusions(
@@ -56,3 +88,13 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
             "num_parallel_calls": self._num_parallel_calls,
             "sorted_order": self._sorted,
         }
+
+
+def _float(embeddings: tf.Tensor) -> tf.Tensor:
+    return tf.cast(embeddings, tf.float32)
+
+
+def _float_with_ids(
+    identifiers: tf.Tensor, embeddings: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    return identifiers, _float(embeddings)

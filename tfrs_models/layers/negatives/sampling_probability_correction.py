@@ -58,12 +58,12 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
             is no floor.
         """
         logits = tf.convert_to_tensor(logits)
-        probability = tf.cast(candidate_sampling_probability, logits.dtype)
+        probability = tf.cast(candidate_sampling_probability, tf.float32)
         if self.probability_floor is None:
             probability = check_probability(probability, candidate_ids)
         else:
             probability = tf.clip_by_value(probability, self.probability_floor, 1.0)
-        return logits - tf.math.log(probability)
+        return logits - tf.cast(tf.math.log(probability), logits.dtype)
 
     def get_config(self) -> dict:
         return super().get_config() | {"probability_floor": self.probability_floor}

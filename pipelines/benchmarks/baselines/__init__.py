@@ -1,0 +1,1 @@
+"""Models of others, to stand beside in a table."""

@@ -1,0 +1,25 @@
+"""EASE, a linear autoencoder over items in closed form."""
+
+import numpy as np
+
+
+def ease_weights(interactions: np.ndarray, *, regularization: float) -> np.ndarray:
+    """Item-to-item weights `B`; a user with history `x` scores items by `x B`.
+
+    Args:
+      interactions: `[num_users, num_items]` 1 where the user has the item, else 0.
+      regularization: Added to the diagonal of the Gram matrix: the more, the closer to
+        plain co-occurrence.
+
+    Returns:
+      `[num_items, num_items]` with a diagonal of zeros.
+
+    Reference:
+      Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
+    """
+    gram = interactions.T @ interactions
+    gram[np.diag_indices_from(gram)] += regularization
+    inverse = np.linalg.inv(gram)
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    return weights

@@ -1,0 +1,82 @@
+"""Writes what was measured into RESULTS.md, each module its own section."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "RESULTS.md"
+PLOTS = FOLDER / "plots"
+_INTRODUCTION = """\
+# Measured
+
+`make bench` writes this file; `python -m pipelines.benchmarks.<name>` rewrites one
+section. Times are medians (lowest..highest) of runs that took turns in one process, on a
+shared virtual machine: read the ratios, not the seconds.
+"""
+_PACKAGES = ("tensorflow", "tf_keras", "tensorflow-recommenders", "implicit", "numpy")
+
+
+def write_section(name: str, body: str, *, path: Path = RESULTS) -> Path:
+    """Replaces a section of the results, or appends it.
+
+    Args:
+      name: Module of the benchmark, which is the name of the section.
+      body: Markdown without headings of the first two levels.
+      path: The file.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else _INTRODUCTION
+    head, *parts = re.split(r"^## ", text, flags=re.MULTILINE)
+    sections = {part.partition("\n")[0].strip(): part for part in parts}
+    sections[name] = f"{name}\n\n{_provenance()}\n\n{body.strip()}\n\n"
+    ordered = "".join(f"## {sections[key]}" for key in sorted(sections))
+    path.write_text(f"{head}{ordered}".rstrip() + "\n", encoding="utf-8")
+    return path
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def save_plot(figure: Figure, name: str, *, folder: Path = PLOTS) -> str:
+    """Writes a figure as a PNG and returns the Markdown that shows it."""
+    folder.mkdir(exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
+    return f"![{name}]({folder.name}/{name}.png)"
+
+
+def _provenance() -> str:
+    """Commit, versions and processor: what a number means nothing without."""
+    versions = ", ".join(f"{p} {_version(p)}" for p in _PACKAGES)
+    return (
+        f"Commit `{_commit()}`, Python {platform.python_version()}, {versions}; "
+        f"{os.cpu_count()} cores ({platform.machine()}), a shared virtual machine."
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,32 @@
+"""What every test process needs."""
+
+import pytest
+
+import tfrs_models  # noqa: F401  binds Keras 2 before any test touches `tf.keras`
+
+import tensorflow as tf  # isort: skip
+
+# Two logical processors, so that a MirroredStrategy has its two replicas. It must be
+# said before TensorFlow makes its first tensor.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--upstream",
+        choices=("quick", "all"),
+        default="quick",
+        help="how much of TensorFlow Recommenders' own tests runs on our classes",
+    )
+
+
+@pytest.fixture
+def mixed_policy(request):
+    """Sets the global dtype policy of an (indirect) parameter for one test."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(request.param)
+    yield request.param
+    tf.keras.mixed_precision.set_global_policy(before)

@@ -1,0 +1,143 @@
+"""The single metrics that one pass over the corpus feeds."""
+
+import re
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfrs_models.metrics.corpus import Corpus
+from tfrs_models.metrics.coverage import Coverage
+from tfrs_models.ops import rank_metrics
+from tfrs_models.ops.corpus_ranks import CorpusRanks
+from tfrs_models.ops.scores import dot_scores
+
+_NAME = re.compile(
+    r"(hit_rate|ndcg|coverage|novelty)_at_([1-9]\d*)|mrr|auc|tie_rate|miss_rate"
+)
+
+
+class Ranked(NamedTuple):
+    """A batch that has been ranked.
+
+    Attributes:
+      ranks: Of the positives.
+      queries: `[batch, embedding_dim]` or `[batch, num_heads, embedding_dim]`.
+      embeddings: `[num_candidates, embedding_dim]`, the corpus.
+      excluded_rows: `[batch, None]` ragged rows of the corpus, -1 for none.
+      weight: `[batch]` or None.
+    """
+
+    ranks: CorpusRanks
+    queries: tf.Tensor
+    embeddings: tf.Tensor
+    excluded_rows: tf.RaggedTensor
+    weight: tf.Tensor | None
+
+
+def parse_metric(metric: str) -> tuple[str, int | None]:
+    """Kind and `k` of a metric's name.
+
+    Raises:
+      ValueError: no metric is called so.
+    """
+    match = _NAME.fullmatch(metric)
+    if not match:
+        raise ValueError(
+            "`metrics` must be 'mrr', 'auc', 'tie_rate', 'miss_rate', 'ndcg_at_10', "
+            f"'coverage_at_10' or 'novelty_at_10' (any k). Got {metric!r}."
+        )
+    return (match[1], int(match[2])) if match[1] else (metric, None)
+
+
+class EvaluationMean(tf.keras.metrics.Mean):
+    """A mean whose reset, which begins an evaluation, lets the corpus go stale."""
+
+    def __init__(self, corpus: Corpus | None, name: str) -> None:
+        super().__init__(name=name)
+        self._corpus = corpus
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        if self._corpus is not None:
+            self._corpus.mark_stale()
+
+
+class RankMean(EvaluationMean):
+    """Mean over the queries of a metric of their ranks."""
+
+    def __init__(self, corpus: Corpus, metric: str, *, ties: str, name: str) -> None:
+        super().__init__(corpus, name)
+        self._kind, self._k = parse_metric(metric)
+        self._ties = ties
+
+    def update(self, ranked: Ranked) -> tf.Operation:
+        """Adds a batch."""
+        ranks, weight = ranked.ranks, ranked.weight
+        if self._kind == "auc":  # a query without a rival has none
+            counts = tf.cast(ranks.num_candidates > 0, tf.float32)
+            weight = counts if weight is None else tf.cast(weight, tf.float32) * counts
+        return self.update_state(self._values(ranks), weight)
+
+    def _values(self, ranks: CorpusRanks) -> tf.Tensor:
+        found = tf.cast(ranks.found, tf.float32)
+        above, tied = rank_metrics.resolve_ties(
+            ranks.above, ranks.tied, ties=self._ties
+        )
+        if self._kind == "hit_rate":
+            return found * rank_metrics.hit_rate(above, tied, k=self._k)
+        if self._kind == "ndcg":
+            return found * rank_metrics.ndcg(above, tied, k=self._k)
+        if self._kind == "mrr":
+            return found * rank_metrics.reciprocal_rank(above, tied)
+        if self._kind == "auc":
+            return found * rank_metrics.auc(above, tied, ranks.num_candidates)
+        if self._kind == "tie_rate":
+            return found * tf.cast(ranks.tied > 0, tf.float32)
+        return 1 - found  # miss_rate
+
+
+class CoverageAtK(Coverage):
+    """Share of the candidates that are among anybody's first `k`."""
+
+    def __init__(self, k: int, *, name: str) -> None:
+        super().__init__(name)
+        self._k = k
+
+    def update(self, ranked: Ranked) -> tf.Operation:
+        """Adds a batch."""
+        shown = recommended_rows(ranked, self._k)
+        return self.update_state(shown, tf.shape(ranked.embeddings)[0])
+
+
+class NoveltyAtK(EvaluationMean):
+    """Mean of `-log2 p` over everybody's first `k`, in bits."""
+
+    def __init__(
+        self, corpus: Corpus, k: int, probabilities: tf.Tensor, *, name: str
+    ) -> None:
+        super().__init__(corpus, name)
+        self._k = k
+        probabilities = tf.cast(probabilities, tf.float32)
+        # What nobody had yet is as surprising as the rarest candidate.
+        rarest = tf.reduce_min(tf.boolean_mask(probabilities, probabilities > 0))
+        bits = -tf.math.log(tf.maximum(probabilities, rarest)) / tf.math.log(2.0)
+        self._bits = bits.numpy()
+
+    def update(self, ranked: Ranked) -> tf.Operation:
+        """Adds a batch."""
+        return self.update_state(
+            tf.gather(self._bits, recommended_rows(ranked, self._k))
+        )
+
+
+def recommended_rows(ranked: Ranked, k: int) -> tf.Tensor:
+    """Flat corpus rows of everybody's first `k`, excluded ones left out."""
+    scores = dot_scores(ranked.queries, ranked.embeddings)
+    excluded = ranked.excluded_rows
+    owners = tf.cast(excluded.value_rowids(), tf.int32)
+    pairs = tf.stack([owners, excluded.values], axis=1)
+    pairs = tf.boolean_mask(pairs, excluded.values >= 0)
+    nothing = tf.fill(tf.shape(pairs)[:1], tf.constant(-float("inf"), scores.dtype))
+    scores = tf.tensor_scatter_nd_update(scores, pairs, nothing)
+    best, rows = tf.math.top_k(scores, k=tf.minimum(k, tf.shape(scores)[1]))
+    return tf.boolean_mask(rows, tf.math.is_finite(best))
