@@ -37,18 +37,18 @@ class Config:
     """What the towers read: ids only, or every feature of user and item."""
     embedding_dim: int = 64
     """Width of both towers' output."""
-    temperature: float = 0.1
+    temperature: float = 0.2
     """Of the softmax over unit-length embeddings."""
-    id_dropout: float = 0.1
+    id_dropout: float = 0.0
     """Share of ids replaced by the unknown in training, so that cold ids mean
     something."""
-    batch_size: int = 2048
+    batch_size: int = 1024
     """Rows of a batch; the others of the batch are a row's negatives."""
-    learning_rate: float = 0.005
+    learning_rate: float = 0.001
     """Of Adam."""
     epochs: int = 30
     """At most; validation NDCG@10 stops the training earlier."""
-    patience: int = 3
+    patience: int = 4
     """Epochs without a better validation NDCG@10 before training stops."""
     seed: int = 42
     """Of the split, the weights and the order of the rows."""
@@ -139,8 +139,15 @@ def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
         "train", config.batch_size, shuffle=True, seed=config.seed, known_items=True
     )
     if config.resume:
+        if not checkpoint.with_suffix(".index").exists():
+            raise SystemExit(
+                f"There is no checkpoint to --resume from in {checkpoint.parent}: run "
+                "without it, or give that run's --output."
+            )
         model(next(iter(batches)))
         model.load_weights(checkpoint).assert_existing_objects_matched()
+    if not config.epochs:
+        return {}
     callbacks = [
         tf.keras.callbacks.EarlyStopping(
             MONITOR, mode="max", patience=config.patience, restore_best_weights=True
@@ -170,11 +177,12 @@ def build_indexes(
 ) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
     """An exact index, and an approximate one where ScaNN is installed."""
     candidates = model.embed_candidates(data.candidate_batches())
-    exact = tm.layers.BruteForce(k=100).index_from_dataset(candidates)
+    k = min(100, data.num_items)
+    exact = tm.layers.BruteForce(k=k).index_from_dataset(candidates)
     num_leaves = max(1, round(data.num_items**0.5))
     try:
         approximate = tm.layers.ScaNN(
-            k=100,
+            k=k,
             num_leaves=num_leaves,
             num_leaves_to_search=max(1, num_leaves // 4),
             num_reordering_candidates=400,

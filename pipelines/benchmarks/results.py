@@ -18,8 +18,8 @@ _INTRODUCTION = """\
 # Measured
 
 `make bench` writes this file; `python -m pipelines.benchmarks.<name>` rewrites one
-section. Times are medians (lowest..highest) of runs that took turns in one process, on a
-shared virtual machine: read the ratios, not the seconds.
+section. Times are medians (lowest..highest) of runs that took turns in one process, on
+a shared virtual machine: read the ratios, not the seconds.
 """
 _PACKAGES = ("tensorflow", "tf_keras", "tensorflow-recommenders", "implicit", "numpy")
 

@@ -150,9 +150,10 @@ def test_a_training_step_between_two_updates_is_noticed(data, tables):
     test(features)
     before = model.table.numpy(), model.shift.numpy()
     train(features)
-    assert not np.allclose(before[0], model.table)
+    after = model.table.numpy(), model.shift.numpy()
+    assert not np.allclose(before[0], after[0])
     results = test(features)
-    mean = np.add(hits(data, *before), hits(data, model.table, model.shift)) / 2
+    mean = np.add(hits(data, *before), hits(data, *after)) / 2
     np.testing.assert_allclose(reported(results), mean, rtol=1e-6)
 
 
@@ -172,7 +173,9 @@ def test_training_steps_may_compute_corpus_metrics(data, tables):
     scores = np.concatenate(
         [
             data["query"][rows] @ table.T
-            for rows, table in zip((slice(0, 5), slice(5, 10)), tables_seen, strict=True)
+            for rows, table in zip(
+                (slice(0, 5), slice(5, 10)), tables_seen, strict=True
+            )
         ]
     )
     rank = (scores > scores[np.arange(10), data["item"]][:, None]).sum(axis=1)
@@ -202,17 +205,22 @@ def test_a_corpus_may_grow_between_evaluations(data, tables):
         size.assign(limit)
         metric.reset_states()
         metric.update_state(data["query"], data["query"], data["item"])
-        assert float(metric.result()[1]) == np.mean(data["item"] >= limit)
+        misses = np.mean(data["item"] >= limit)
+        assert float(metric.result()[1]) == pytest.approx(misses)
 
 
 def test_a_rebuilt_index_is_evaluated_as_it_is_now(data, tables):
     index = layers.BruteForce().index(tables[0])
     metric = metrics.FactorizedTopK(index, ks=[1, 3])
-    update = tf.function(metric.update_state)
+
+    @tf.function
+    def update(queries, items):
+        metric.update_state(queries, queries, items)
+
     for table in tables:
         index.index(table)
         metric.reset_states()
-        update(data["query"], data["query"], tf.constant(data["item"]))
+        update(tf.constant(data["query"]), tf.constant(data["item"]))
         np.testing.assert_allclose(metric.result(), hits(data, table), rtol=1e-6)
 
 

@@ -195,7 +195,11 @@ def test_the_table_of_exclusions_is_read_by_query_id_and_joins_those_of_the_row(
         dataset(corpus), ks=KS, metrics=EXTRA, exclude=ragged(table)
     )
     metric.update_state(
-        queries, queries, positives, query_ids=tf.constant(users), exclude=ragged(of_row)
+        queries,
+        queries,
+        positives,
+        query_ids=tf.constant(users),
+        exclude=ragged(of_row),
     )
     excluded = [table[user] + row for user, row in zip(users, of_row, strict=True)]
     assert_results(metric, oracle(queries, corpus, positives, excluded=excluded))
@@ -211,7 +215,9 @@ def test_exclusion_works_at_any_magnitude_of_the_scores():
 
 
 def test_auc_leaves_out_queries_without_a_rival_and_counts_misses():
-    metric = metrics.FactorizedTopK(dataset(np.diag([2.0, 1.0])), ks=[1], metrics=["auc"])
+    metric = metrics.FactorizedTopK(
+        dataset(np.diag([2.0, 1.0])), ks=[1], metrics=["auc"]
+    )
     metric.update_state(
         tf.ones([3, 2]),
         tf.ones([3, 2]),
@@ -219,6 +225,20 @@ def test_auc_leaves_out_queries_without_a_rival_and_counts_misses():
         exclude=ragged([[], [1], []]),
     )
     np.testing.assert_allclose(results(metric)["auc"], 0.5)
+
+
+@pytest.mark.parametrize("ties", ["expected", "pessimistic", "optimistic"])
+def test_a_miss_is_a_miss_whatever_is_excluded(ties):
+    metric = metrics.FactorizedTopK(
+        dataset(np.eye(4)), ks=[1, 4], ties=ties, metrics=["mrr", "ndcg_at_2", "auc"]
+    )
+    metric.update_state(
+        tf.ones([2, 4]),
+        tf.ones([2, 4]),
+        tf.constant([9, 9]),
+        exclude=ragged([[0, 3], [0, 1, 2, 3]]),
+    )
+    assert list(results(metric).values()) == [0.0] * 5
 
 
 def recommended(scores, excluded, k):
@@ -299,16 +319,14 @@ def test_an_approximate_index_smaller_than_the_largest_k_still_answers():
 def test_a_place_that_scann_could_not_fill_is_nobodys_hit():
     rng = np.random.default_rng(1)
     corpus = rng.normal(size=(300, 8)).astype("float32")
-    index = layers.ScaNN(num_leaves=100, num_leaves_to_search=1).index(
-        corpus, np.arange(-1, 299)
-    )
-    scores, _ = index(corpus[:1], k=100)
-    assert np.isneginf(scores).any()
-    farthest = int(np.argmin(corpus @ corpus[0]))
-    ids = np.delete(np.arange(300), farthest)
-    index.index(corpus, np.insert(ids, farthest, -1))  # the worst item is called -1
-    metric = metrics.FactorizedTopK(index, ks=[100])
-    metric.update_state(corpus[:1], corpus[:1], tf.constant([-1], tf.int64))
+    index = layers.ScaNN(num_leaves=100, num_leaves_to_search=1)
+    scores, _ = index.index(corpus)(corpus[:20], k=10)
+    row = int(np.argmax(np.isneginf(scores).sum(axis=1)))
+    assert np.isneginf(scores[row]).any()
+    ids = np.arange(300)
+    ids[np.argmin(corpus @ corpus[row])] = -1  # the worst item is called -1
+    metric = metrics.FactorizedTopK(index.index(corpus, ids), ks=[10])
+    metric.update_state(corpus[row : row + 1], corpus[:1], tf.constant([-1]))
     assert list(results(metric).values()) == [0.0]
 
 
@@ -425,7 +443,9 @@ def test_widths_that_differ_are_told():
 
 def test_an_empty_corpus_is_told():
     metric = metrics.FactorizedTopK(dataset(np.zeros([0, 3], "float32")), ks=[1])
-    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="no candidate"):
+    with pytest.raises(
+        (ValueError, tf.errors.InvalidArgumentError), match="no candidate"
+    ):
         metric.update_state(tf.ones([1, 3]), tf.ones([1, 3]), tf.constant([0]))
 
 

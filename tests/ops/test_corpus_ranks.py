@@ -154,9 +154,7 @@ def test_a_positive_known_by_its_embedding_has_the_rank_of_its_copy(seed, batch,
     rng = np.random.default_rng(seed)
     queries, corpus = whole_numbers(rng, batch, 3), whole_numbers(rng, size, 3)
     positives = rng.integers(size, size=batch)
-    result = ranks_by_score(
-        queries, corpus, tf.gather(corpus, positives)
-    )
+    result = ranks_by_score(queries, corpus, tf.gather(corpus, positives))
     assert_ranks(result, oracles.ranks(oracles.scores(queries, corpus), positives))
 
 

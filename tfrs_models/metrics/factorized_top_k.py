@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_models.layers.index.scann import ScaNN
 from tfrs_models.metrics.corpus import Corpus
 from tfrs_models.metrics.corpus_metrics import (
     CoverageAtK,
@@ -87,7 +88,7 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         self._top_k_metrics = [
             mean(f"hit_rate_at_{k}", f"top_{k}_categorical_accuracy") for k in self._ks
         ]
-        self._extra_metrics = []
+        extras = []
         for metric, (kind, k) in kinds.items():
             if kind == "coverage":
                 extra = CoverageAtK(k, name=f"{self.name}/{metric}")
@@ -102,7 +103,8 @@ class FactorizedTopK(tfrs.metrics.Factorized):
                 )
             else:
                 extra = mean(metric, metric)
-            self._extra_metrics.append(extra)
+            extras.append(extra)
+        self._extra_metrics = extras  # whole: Keras tracks what is assigned
 
     def update_state(
         self,
@@ -196,19 +198,21 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         exclude: tf.RaggedTensor | None,
         weight: tf.Tensor | None,
     ) -> tf.Operation:
+        k = max(self._ks)
+        if isinstance(self._index, ScaNN):  # others cut a `k` that is too large
+            k = min(k, self._index.num_candidates)
         if exclude is None:
-            _, retrieved = self._index(queries, k=max(self._ks))
+            scores, retrieved = self._index(queries, k=k)
         else:
             own = tf.gather(true_candidate_ids, exclude.value_rowids())
             keep = tf.not_equal(
                 comparable(exclude.values, own.dtype), comparable(own, exclude.dtype)
             )
             exclude = tf.ragged.boolean_mask(exclude, exclude.with_values(keep))
-            _, retrieved = self._index.query_with_exclusions(
-                queries, exclude, k=max(self._ks)
-            )
+            scores, retrieved = self._index.query_with_exclusions(queries, exclude, k=k)
         own = comparable(true_candidate_ids, retrieved.dtype)
         hit = tf.equal(own[:, None], comparable(retrieved, own.dtype))
+        hit &= tf.math.is_finite(scores)  # or else there is no candidate in the place
         return tf.group(
             [
                 metric.update_state(tf.reduce_any(hit[:, :k], axis=1), weight)

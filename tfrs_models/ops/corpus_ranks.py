@@ -17,7 +17,8 @@ class CorpusRanks(NamedTuple):
 
     Attributes:
       above: `[batch]` int32, candidates that score higher than the positive.
-      tied: `[batch]` int32, other candidates that score the same.
+      tied: `[batch]` int32, other candidates that score the same. Both are 0 where
+        the corpus does not hold the positive.
       num_candidates: `[batch]` int32, candidates that the positive competes with.
       found: `[batch]` bool, False where the corpus does not hold the positive.
     """
@@ -64,23 +65,22 @@ def _rank_rows(
     owners = tf.concat([tf.range(batch), excluded_from], axis=0)
     rows = tf.concat([own, excluded], axis=0)
 
-    def at_once() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        scores = _all_scores(queries, corpus)
-        pairs = tf.gather_nd(scores, tf.stack([owners, rows], axis=1))
-        return pairs, *_count(scores, pairs[:batch], pairs[:batch])
-
-    def in_tiles() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        pairs = _score_pairs(queries, corpus, owners, rows)
-        return pairs, *_count_tiles(queries, corpus, pairs[:batch], pairs[:batch])
-
-    pairs, above, reached = tf.cond(_is_small(batch, size), at_once, in_tiles)
+    small = _is_small(batch, size)
+    scores = _scores_if(small, queries, corpus)
+    pairs = _pick(scores, owners, rows)
+    pairs = _score_pairs_unless(small, queries, corpus, owners, rows, pairs)
+    above, reached = _count(scores, pairs[:batch], pairs[:batch])
+    above, reached = _count_tiles_unless(
+        small, queries, corpus, pairs[:batch], pairs[:batch], (above, reached)
+    )
     threshold = tf.gather(pairs[:batch], excluded_from)
     above -= _per_query(pairs[batch:] > threshold, excluded_from, batch)
     reached -= _per_query(pairs[batch:] >= threshold, excluded_from, batch)
     num_excluded = _per_query(tf.ones_like(excluded, tf.bool), excluded_from, batch)
+    above = tf.where(found, above, 0)
     return CorpusRanks(
         above=above,
-        tied=reached - above - 1,  # 1: the positive itself
+        tied=tf.where(found, reached - above - 1, 0),  # 1: the positive itself
         num_candidates=size - tf.cast(found, tf.int32) - num_excluded,
         found=found,
     )
@@ -110,10 +110,11 @@ def ranks_by_score(
     score = tf.reduce_sum(products, axis=1)
     slack = _ULPS * np.finfo(score.dtype.as_numpy_dtype).eps
     slack *= tf.reduce_sum(tf.abs(products), axis=1)
-    above, reached = tf.cond(
-        _is_small(batch, size),
-        lambda: _count(_all_scores(queries, corpus), score - slack, score + slack),
-        lambda: _count_tiles(queries, corpus, score - slack, score + slack),
+    small = _is_small(batch, size)
+    lower, upper = score - slack, score + slack
+    above, reached = _count(_scores_if(small, queries, corpus), lower, upper)
+    above, reached = _count_tiles_unless(
+        small, queries, corpus, lower, upper, (above, reached)
     )
     copies = tf.cast(reached > above, tf.int32)
     return CorpusRanks(
@@ -124,15 +125,29 @@ def ranks_by_score(
     )
 
 
+# A small problem is scored at once, a large one in tiles. This is no `tf.cond`,
+# in which TensorFlow's graph optimiser takes the loops over the tiles for cycles: the
+# way not taken gets nothing to do, an empty corpus or a loop of no step.
+
+
 def _is_small(batch: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.cast(batch, tf.int64) * tf.cast(size, tf.int64) < _TILED_FROM
 
 
-def _all_scores(queries: tf.Tensor, corpus: tf.Tensor) -> tf.Tensor:
+def _scores_if(small: tf.Tensor, queries: tf.Tensor, corpus: tf.Tensor) -> tf.Tensor:
+    """`[batch, num_candidates]` scores; `[batch, 0]` where the problem is large."""
+    corpus = corpus[: tf.where(small, tf.shape(corpus)[0], 0)]
     # A width that is a multiple of 16 leaves the product no edge, where a kernel may
     # sum in another order and tear equal candidates apart.
     size = tf.shape(corpus)[0]
     return dot_scores(queries, tf.pad(corpus, [[0, -size % 16], [0, 0]]))[:, :size]
+
+
+def _pick(scores: tf.Tensor, owners: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """`[num_pairs]` scores of pairs; zeros where there are no scores."""
+    picked = tf.where(tf.shape(scores)[1] > 0, tf.size(owners), 0)
+    places = tf.stack([owners[:picked], rows[:picked]], axis=1)
+    return tf.pad(tf.gather_nd(scores, places), [[0, tf.size(owners) - picked]])
 
 
 def _count(
@@ -142,6 +157,27 @@ def _count(
     above = tf.cast(scores > upper[:, None], tf.int32)
     reached = tf.cast(scores >= lower[:, None], tf.int32)
     return tf.reduce_sum(above, axis=1), tf.reduce_sum(reached, axis=1)
+
+
+def _count_tiles_unless(
+    small: tf.Tensor,
+    queries: tf.Tensor,
+    corpus: tf.Tensor,
+    lower: tf.Tensor,
+    upper: tf.Tensor,
+    counts: tuple[tf.Tensor, tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`_count` over the tiles of a large problem; `counts` of a small one."""
+
+    def once(*_: tf.Tensor) -> tuple[bool, tf.Tensor, tf.Tensor]:
+        tiles = _count_tiles(queries, corpus, lower, upper)
+        return True, *(
+            tf.ensure_shape(tile, count.shape)
+            for tile, count in zip(tiles, counts, strict=True)
+        )
+
+    _, above, reached = tf.while_loop(lambda done, *_: ~done, once, (small, *counts))
+    return above, reached
 
 
 @tf.function(jit_compile=True)
@@ -182,16 +218,23 @@ def _count_tiles(
 _score_tile = tf.function(dot_scores, jit_compile=True)
 
 
-def _score_pairs(
-    queries: tf.Tensor, corpus: tf.Tensor, owners: tf.Tensor, rows: tf.Tensor
+def _score_pairs_unless(
+    small: tf.Tensor,
+    queries: tf.Tensor,
+    corpus: tf.Tensor,
+    owners: tf.Tensor,
+    rows: tf.Tensor,
+    pair_scores: tf.Tensor,
 ) -> tf.Tensor:
     """Scores of (query, corpus row) pairs, from products of the tiles' shape.
 
     Args:
+      small: scalar bool, whether `pair_scores` are there already.
       queries: `[batch, embedding_dim]`.
       corpus: `[num_candidates, embedding_dim]`.
       owners: `[num_pairs]` int32 rows of `queries`.
       rows: `[num_pairs]` int32 rows of `corpus`.
+      pair_scores: `[num_pairs]` of a small problem.
 
     Returns:
       `[num_pairs]` scores.
@@ -217,7 +260,7 @@ def _score_pairs(
     _, pair_scores = tf.while_loop(
         lambda tile, *_: tile < num_tiles,
         fill,
-        (0, tf.zeros(tf.shape(rows), queries.dtype)),
+        (tf.where(small, num_tiles, 0), pair_scores),
         parallel_iterations=1,
     )
     return pair_scores

@@ -75,10 +75,7 @@ class Recommender(tf.Module):
         Raises:
           InvalidArgumentError: `k` is below 1 or above the number of items.
         """
-        num_items = tf.shape(self._popular)[0]
-        message = "`k` must be from 1 to the number of items."
-        tf.debugging.assert_greater_equal(k, 1, message)
-        tf.debugging.assert_less_equal(k, num_items, message)
+        k = _checked(k, tf.shape(self._popular)[0])
         user = self._user_lines.lookup(user_id) + 1  # row 0 is the unknown user
         known = user > 0
         queries = self.query_model(
@@ -101,6 +98,16 @@ class Recommender(tf.Module):
             "score": scores,
             "known_user": known,
         }
+
+
+def _checked(k: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
+    message = "`k` must be from 1 to the number of items."
+    checks = [
+        tf.debugging.assert_greater_equal(k, 1, message),
+        tf.debugging.assert_less_equal(k, num_items, message),
+    ]
+    with tf.control_dependencies(checks):
+        return tf.identity(k)
 
 
 def _table(vocabulary: np.ndarray) -> tf.lookup.StaticHashTable:

@@ -39,7 +39,7 @@ class BruteForce(FromConfig, tfrs.layers.factorized_top_k.TopK):
         """
         super().__init__(k=check_k(k, None), name=name)
         self.query_model = query_model
-        self._candidates = None
+        self._candidates = self._layout = None
 
     def index(
         self, candidates: tf.Tensor, identifiers: tf.Tensor | None = None
@@ -59,7 +59,7 @@ class BruteForce(FromConfig, tfrs.layers.factorized_top_k.TopK):
             identifiers = tf.range(candidates.shape[0])
         identifiers = tf.convert_to_tensor(identifiers)
         check_candidates(candidates, identifiers)
-        self._create(*candidates.shape, identifiers.dtype, candidates.dtype)
+        self._create(*candidates.shape, identifiers.dtype.name, candidates.dtype.name)
         self._candidates.assign(candidates)
         keys, rows, _ = index_ids(identifiers)
         self._identifiers.assign(identifiers)
@@ -128,12 +128,8 @@ class BruteForce(FromConfig, tfrs.layers.factorized_top_k.TopK):
         if query_model is not None:
             query_model = tf.keras.utils.serialize_keras_object(query_model)
         config = {"query_model": query_model, "k": self._k, "name": self.name}
-        if self._candidates is not None:
-            config["indexed"] = [
-                *self._candidates.shape,
-                self._identifiers.dtype.name,
-                self._candidates.dtype.name,
-            ]
+        if self._layout is not None:
+            config["indexed"] = self._layout
         return config
 
     @classmethod
@@ -147,6 +143,10 @@ class BruteForce(FromConfig, tfrs.layers.factorized_top_k.TopK):
     def _create(
         self, num_candidates: int, embedding_dim: int, id_dtype: str, dtype: str
     ) -> None:
+        layout = [num_candidates, embedding_dim, id_dtype, dtype]
+        if layout == self._layout:
+            return  # graphs that were traced with these variables see the new values
+        self._layout = layout
         id_dtype = tf.as_dtype(id_dtype)
         blank = tf.constant_initializer("" if id_dtype == tf.string else 0)
 

@@ -39,7 +39,7 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
         raise ValueError(
             "`identifiers` must be unique: an item that is there twice takes two "
             "places of every answer. Remove the duplicates from the candidates. "
-            f"{int((count > 1).sum())} ids repeat, {ids[count > 1][0]!r} is one."
+            f"{int((count > 1).sum())} ids repeat, {ids[count > 1].tolist()[0]!r} is one."
         )
 
 

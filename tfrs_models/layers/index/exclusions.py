@@ -39,6 +39,20 @@ def blank_missing(
     return scores, tf.where(tf.math.is_inf(scores), missing, identifiers)
 
 
+def pad_places(
+    scores: tf.Tensor, identifiers: tf.Tensor, *, k: int | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Appends places without a candidate until there are `k`."""
+    missing = tf.maximum(k - tf.shape(scores)[-1], 0)
+    leading = tf.zeros([tf.rank(scores) - 1, 2], tf.int32)
+    paddings = tf.concat([leading, [[0, missing]]], axis=0)
+    scores = tf.pad(scores, paddings, constant_values=-float("inf"))
+    blank = tf.constant("" if identifiers.dtype == tf.string else 0)
+    blank = tf.cast(blank, identifiers.dtype)
+    identifiers = tf.pad(identifiers, paddings, constant_values=blank)
+    return blank_missing(scores, identifiers)
+
+
 def dense_exclusions(
     exclusions: Tensor, dtype: tf.DType
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -11,9 +11,9 @@ from tfrs_models.layers.index.checks import (
     check_queries,
 )
 from tfrs_models.layers.index.exclusions import (
-    blank_missing,
     dense_exclusions,
     keep_allowed,
+    pad_places,
 )
 from tfrs_models.types import Features, Tensor
 
@@ -120,7 +120,7 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             queries = check_queries(tf.cast(queries, tf.float32), self._width)
         scores, identifiers = super().call(queries, k=k)
         scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
-        return blank_missing(scores, identifiers)
+        return pad_places(scores, identifiers, k=k)
 
     @tf.function
     def query_with_exclusions(
@@ -151,7 +151,12 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         )
         fetched = tf.minimum(k + widest, self._num_candidates)
         scores, identifiers = self(queries, k=fetched)
-        return keep_allowed(scores, identifiers, exclusions, k=k)
+        return pad_places(*keep_allowed(scores, identifiers, exclusions, k=k), k=k)
+
+    @property
+    def num_candidates(self) -> int | None:
+        """How many candidates are indexed; None before `index`."""
+        return self._num_candidates
 
     def get_config(self) -> dict:
         query_model = self.query_model

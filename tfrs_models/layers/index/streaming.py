@@ -18,6 +18,19 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
     loading.
     """
 
+    def __init__(
+        self, query_model: tf.keras.Model | None = None, k: int = 10, **kwargs
+    ):
+        """Initializes the layer.
+
+        Args:
+          query_model: Maps raw features to query embeddings; None where the layer is
+            given embeddings.
+          k: How many candidates to return where `call` does not say.
+          **kwargs: Of `tfrs.layers.factorized_top_k.Streaming`.
+        """
+        super().__init__(query_model, check_k(k, None), **kwargs)
+
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "Streaming":
         """Takes the candidates; what was indexed before is dropped.
 
@@ -45,6 +58,7 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         """
         if self._candidates is None:
             raise ValueError(EMPTY)
+        k = check_k(self._k if k is None else k, None)
         if self.query_model is None:
             embeddings = tf.nest.flatten(self._candidates.element_spec)[-1]
             queries = check_queries(tf.cast(queries, tf.float32), embeddings.shape[-1])

@@ -59,6 +59,11 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
         """
         logits = tf.convert_to_tensor(logits)
         probability = tf.cast(candidate_sampling_probability, tf.float32)
+        if not probability.shape.is_compatible_with(logits.shape[-1:]):
+            raise ValueError(
+                "`candidate_sampling_probability` must have one value for each of the "
+                f"{logits.shape[-1]} candidates. Got shape {probability.shape}."
+            )
         if self.probability_floor is None:
             probability = check_probability(probability, candidate_ids)
         else:

@@ -1,0 +1,18 @@
+"""Runs all benchmarks and writes RESULTS.md: python -m pipelines.benchmarks."""
+
+import subprocess
+import sys
+
+NAMES = ("tutorial", "corpus_evaluation", "quality")
+
+
+def main() -> None:
+    """Runs every benchmark in a process of its own: none inherits another's memory."""
+    for name in NAMES:
+        module = f"pipelines.benchmarks.{name}"
+        print(f"python -m {module}", flush=True)
+        subprocess.run([sys.executable, "-m", module], check=True)
+
+
+if __name__ == "__main__":
+    main()

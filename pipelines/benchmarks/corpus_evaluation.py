@@ -1,0 +1,260 @@
+"""How fast corpora are ranked: python -m pipelines.benchmarks.corpus_evaluation.
+
+100,000 candidates of width 64, 4,096 queries: `FactorizedTopK` of TensorFlow
+Recommenders and ours, beside the bare matrix product that every exact method needs.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+import tyro
+
+import tfrs_models
+from pipelines.benchmarks import results
+from pipelines.benchmarks.figures import bars
+from pipelines.benchmarks.memory import peak_memory
+from pipelines.benchmarks.timing import interleave, ratio, spread
+
+BARE = "bare matmul"
+OURS = "ours"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the benchmark."""
+
+    candidates: int = 100_000
+    """Rows of the corpus."""
+    large_corpus: int = 1_000_000
+    """Rows of the corpus of the last case."""
+    queries: int = 4096
+    """Rows of the batch that is ranked."""
+    embedding_dim: int = 64
+    """Width of both."""
+    exclusions: int = 50
+    """Candidates that each query excludes, in the case that excludes."""
+    candidate_batches: tuple[int, ...] = (128, 1024, 8192)
+    """Batch sizes of the candidates that upstream streams through."""
+    repeats: int = 5
+    """Turns."""
+    memory: bool = True
+    """Whether to measure peaks of memory, each in a process of its own."""
+    write: bool = True
+    """Whether to write the section of RESULTS.md."""
+
+
+SMOKE = Config(
+    candidates=1000,
+    large_corpus=2000,
+    queries=16,
+    embedding_dim=8,
+    exclusions=3,
+    candidate_batches=(128,),
+    repeats=1,
+    memory=False,
+    write=False,
+)
+
+
+def main(config: Config) -> dict[str, float]:
+    """Times all cases in turns and writes the section `corpus_evaluation`."""
+    seconds = interleave(
+        {name: make(config) for name, make in case_makers(config).items()},
+        repeats=config.repeats,
+    )
+    large = dataclasses.replace(config, candidates=config.large_corpus)
+    large_seconds = interleave(
+        {OURS: run_ours(large), BARE: run_matmul(large)},
+        repeats=max(config.repeats // 2, 1),
+    )
+    module = "pipelines.benchmarks.corpus_evaluation"
+    peaks = {}
+    if config.memory:
+        peaks = {
+            name: peak_memory(f"{module}:{maker}", dataclasses.asdict(sizes))
+            for name, maker, sizes in (
+                (OURS, "run_ours", config),
+                (BARE, "run_matmul", config),
+                ("upstream BruteForce", "run_brute_force", config),
+                (f"{OURS}, large corpus", "run_ours", large),
+            )
+        }
+    if config.write:
+        results.write_section(
+            "corpus_evaluation", _report(config, seconds, large_seconds, peaks)
+        )
+    rates = {name: config.queries / spread(s).median for name, s in seconds.items()}
+    return rates | {f"{name}: MB": peak for name, peak in peaks.items()}
+
+
+def case_makers(config: Config) -> dict[str, Callable[[Config], Callable]]:
+    """All cases on the corpus of the usual size: name -> maker of a timed call."""
+    streaming = {
+        f"upstream Streaming, candidate batches of {size:,}": (
+            lambda config, size=size: run_streaming(config, batch_size=size)
+        )
+        for size in config.candidate_batches
+    }
+    return {
+        **streaming,
+        "upstream BruteForce": run_brute_force,
+        OURS: run_ours,
+        f"{OURS}, corpus embedded anew": run_anew,
+        f"{OURS}, {config.exclusions} exclusions a query": run_excluding,
+        BARE: run_matmul,
+    }
+
+
+def run_streaming(config: Config, *, batch_size: int) -> Callable[[], None]:
+    """Upstream's default: the corpus as a dataset."""
+    corpus, queries, positives, ids = _data(config)
+    names = tf.range(config.candidates, dtype=tf.int64)
+    dataset = tf.data.Dataset.from_tensor_slices((names, corpus)).batch(batch_size)
+    metric = tfrs.metrics.FactorizedTopK(dataset.cache())
+    return _updates(metric, queries, positives, ids)
+
+
+def run_brute_force(config: Config) -> Callable[[], None]:
+    """Upstream's fastest: the corpus in memory."""
+    corpus, queries, positives, ids = _data(config)
+    layer = tfrs.layers.factorized_top_k.BruteForce()
+    layer.index(corpus, tf.range(config.candidates, dtype=tf.int64))
+    metric = tfrs.metrics.FactorizedTopK(layer)
+    return _updates(metric, queries, positives, ids)
+
+
+def run_ours(config: Config) -> Callable[[], None]:
+    """Ours, with the corpus as a dataset: embedded in the first batch only."""
+    corpus, queries, positives, ids = _data(config)
+    metric = tfrs_models.metrics.FactorizedTopK(_dataset(corpus))
+    return _updates(metric, queries, positives, ids)
+
+
+def run_anew(config: Config) -> Callable[[], None]:
+    """Ours, as in the first batch of an evaluation."""
+    corpus, queries, positives, ids = _data(config)
+    metric = tfrs_models.metrics.FactorizedTopK(_dataset(corpus))
+    update = _updates(metric, queries, positives, ids)
+
+    def run() -> None:
+        for part in metric.metrics:
+            part.reset_state()
+        update()
+
+    return run
+
+
+def run_excluding(config: Config) -> Callable[[], None]:
+    """Ours, where every query excludes what its user has."""
+    corpus, queries, positives, ids = _data(config)
+    metric = tfrs_models.metrics.FactorizedTopK(_dataset(corpus))
+    known = np.random.default_rng(1).integers(
+        config.candidates, size=(config.queries, config.exclusions)
+    )
+    known = tf.RaggedTensor.from_tensor(tf.constant(known, tf.int64))
+    return _updates(metric, queries, positives, ids, exclude=known)
+
+
+def run_matmul(config: Config) -> Callable[[], None]:
+    """The product of queries and corpus, and nothing more."""
+    corpus, queries, _, _ = _data(config)
+
+    @tf.function
+    def multiply() -> tf.Tensor:
+        return tf.matmul(queries, corpus, transpose_b=True)
+
+    def run() -> None:
+        multiply()[0, 0].numpy()
+
+    return run
+
+
+def _data(config: Config) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    rng = np.random.default_rng(0)
+    width = config.embedding_dim
+    corpus = rng.standard_normal((config.candidates, width), dtype="float32")
+    queries = rng.standard_normal((config.queries, width), dtype="float32")
+    ids = rng.integers(config.candidates, size=config.queries)
+    return *map(tf.constant, (corpus, queries, corpus[ids])), tf.constant(ids)
+
+
+def _dataset(corpus: tf.Tensor) -> tf.data.Dataset:
+    ids = tf.range(len(corpus), dtype=tf.int64)
+    return tf.data.Dataset.from_tensor_slices((ids, corpus)).batch(8192)
+
+
+def _updates(
+    metric: tf.keras.layers.Layer,
+    queries: tf.Tensor,
+    positives: tf.Tensor,
+    ids: tf.Tensor,
+    **arguments: tf.RaggedTensor,
+) -> Callable[[], None]:
+    @tf.function
+    def update() -> tf.Tensor:
+        done = metric.update_state(queries, positives, ids, **arguments)
+        with tf.control_dependencies([done]):
+            return tf.stack(metric.result())
+
+    graph = update.get_concrete_function()
+
+    def run() -> None:
+        graph().numpy()
+
+    return run
+
+
+def _report(
+    config: Config,
+    seconds: dict[str, list[float]],
+    large_seconds: dict[str, list[float]],
+    peaks: dict[str, float],
+) -> str:
+    rows = []
+    for name, values in seconds.items():
+        rate = spread([config.queries / value for value in values])
+        faster = ratio(values, seconds[OURS])
+        share = ratio(seconds[BARE], values)
+        rows.append([name, f"{rate:,.0f}", f"{faster:.2f}", f"{share:.0%}"])
+    large_rate = spread([config.queries / s for s in large_seconds[OURS]])
+    large_share = ratio(large_seconds[BARE], large_seconds[OURS])
+    figure = bars(
+        {name: config.queries / spread(s).median for name, s in seconds.items()},
+        title=f"Queries a second, {config.candidates:,} candidates",
+        own=OURS,
+    )
+    memory = results.table(
+        ["peak above the imports", "MB"],
+        [[name, f"{peak:,.0f}"] for name, peak in peaks.items()],
+    )
+    return f"""\
+{config.candidates:,} candidates of width {config.embedding_dim}, {config.queries:,}
+queries in one batch, {config.repeats} turns, traced before. The metric of one batch,
+by id; ours ranks against a corpus that is embedded already, except where it says
+*anew*, as in the first batch of an evaluation; upstream's Streaming goes through its
+(cached) dataset in every batch. *Ours is faster by* is the case's time over ours; the
+last column is the bare product's time over the case's.
+
+{
+        results.table(
+            ["case", "queries/s", "ours is faster by", "of the bare product's speed"],
+            rows,
+        )
+    }
+
+{config.large_corpus:,} candidates: {large_rate:,.0f} queries/s,
+{large_share:.0%} of the bare product's speed.
+
+{memory if peaks else ""}
+
+{results.save_plot(figure, "corpus_evaluation")}
+
+Command: `python -m pipelines.benchmarks.corpus_evaluation`
+"""
+
+
+if __name__ == "__main__":
+    print(main(tyro.cli(Config)))

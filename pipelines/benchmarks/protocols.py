@@ -1,0 +1,89 @@
+"""The data sets and splits on which quality is measured."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from tfrs_models.data import Interactions, from_frame, load
+from tfrs_models.metrics import RankTable, rank_table
+
+ONE_ROW = 1e-9  # of a fraction of a user's rows, rounds up to one
+
+
+class Protocol(NamedTuple):
+    """A data set split twice: to choose on, and to measure with.
+
+    Attributes:
+      name: Of the data and the split.
+      choose: Has a validation part, cut from what `measure` trains on.
+      measure: Has the same test rows, and everything else to train on.
+    """
+
+    name: str
+    choose: Interactions
+    measure: Interactions
+
+
+def movielens_100k(*, seed: int) -> Protocol:
+    """Random 80/20, the split of the tutorials; an eighth of train to choose on."""
+    options = {"split": "random", "test_fraction": 0.2, "seed": seed}
+    return Protocol(
+        "MovieLens-100K, random 80/20",
+        load("recbole:ml-100k", validation_fraction=0.1, **options),
+        load("recbole:ml-100k", validation_fraction=0, **options),
+    )
+
+
+def latest_small() -> Protocol:
+    """Each user's last row; the one before it to choose on."""
+    return Protocol(
+        "MovieLens latest-small, leave-last-out",
+        load(split="leave_last_out"),
+        load(split="per_user_time", validation_fraction=0, test_fraction=ONE_ROW),
+    )
+
+
+def invented() -> Protocol:
+    """Random rows, to find out whether a case runs."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"user_id": rng.integers(20, size=600)})
+    frame["item_id"] = rng.integers(200, size=600)
+    data = from_frame(frame, split="random")
+    return Protocol("invented", data, data)
+
+
+def histories(data: Interactions) -> np.ndarray:
+    """`[num_users + 1, num_items]` float32, 1 for the items that a user trained on."""
+    matrix = np.zeros((data.num_users + 1, data.num_items), "float32")
+    train = data.splits["train"]
+    matrix[train["user_id"], train["item_id"] - 1] = 1
+    return matrix
+
+
+def rank_embeddings(
+    users: np.ndarray,
+    items: np.ndarray,
+    data: Interactions,
+    *,
+    split: str = "test",
+    exclude: bool = True,
+) -> RankTable:
+    """Ranks the positives of a split by the products of two tables.
+
+    Args:
+      users: `[num_users + 1, embedding_dim]`.
+      items: `[num_items, embedding_dim]`.
+      data: Whose rows.
+      split: Which rows.
+      exclude: Whether items that the user had before do not compete.
+    """
+    users, items = tf.constant(users, tf.float32), tf.constant(items, tf.float32)
+    ids = tf.range(1, data.num_items + 1, dtype=tf.int64)
+    return rank_table(
+        lambda features: tf.gather(users, features["user_id"]),
+        tf.data.Dataset.from_tensors((ids, items)),
+        data.batches(split, 4096),
+        exclude="known_items" if exclude else None,
+    )

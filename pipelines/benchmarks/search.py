@@ -1,0 +1,77 @@
+"""Finds the settings that the quality benchmark measures.
+
+`python -m pipelines.benchmarks.quality --search` runs it and prints the constants.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from pipelines.benchmarks.two_tower import Setting, validation_curve
+from tfrs_models.data import Interactions
+
+OPTIONS: Mapping[str, Sequence] = {
+    "temperature": (0.05, 0.1, 0.15, 0.2, 0.3),
+    "embedding_dim": (32, 64, 128),
+    "learning_rate": (0.001, 0.003, 0.01, 0.03),
+    "batch_size": (512, 1024, 2048, 4096, 8192),
+    "id_dropout": (0.0, 0.1),
+    "mask_known": (False, True),
+}
+
+
+def search_two_tower(
+    data: Interactions,
+    start: Setting,
+    *,
+    metric: str,
+    seeds: Sequence[int],
+    options: Mapping[str, Sequence] = OPTIONS,
+    max_epochs: int = 30,
+) -> tuple[Setting, float]:
+    """Tries the values of one option after the other and keeps the best of each.
+
+    A value is judged by the best epoch of its validation curve, averaged over seeds.
+
+    Args:
+      data: With a validation part.
+      start: From where; its values are tried too.
+      metric: What is to be high on the validation part.
+      seeds: Of the runs of each setting.
+      options: Field of `Setting` -> values.
+      max_epochs: Of a run.
+
+    Returns:
+      The best setting, with its epochs, and its metric.
+    """
+
+    def judge(setting: Setting) -> tuple[Setting, float]:
+        curves = [
+            validation_curve(
+                data, setting, metric=metric, seed=seed, max_epochs=max_epochs
+            )
+            for seed in seeds
+        ]
+        length = min(map(len, curves))
+        curve = np.mean([c[:length] for c in curves], axis=0)
+        found = dataclasses.replace(setting, epochs=int(curve.argmax()) + 1)
+        print(f"{curve.max():.4f} {found}", flush=True)
+        return found, float(curve.max())
+
+    best, value = judge(start)
+    for name, values in options.items():
+        tried = [v for v in values if v != getattr(best, name)]
+        found = [judge(dataclasses.replace(best, **{name: v})) for v in tried]
+        best, value = max([(best, value), *found], key=lambda pair: pair[1])
+    return best, value
+
+
+def search_peer(
+    values: Sequence, measure: Callable[[object], float]
+) -> tuple[object, float]:
+    """The value of a peer's one parameter that measures best."""
+    pairs = [(value, measure(value)) for value in values]
+    for value, measured in pairs:
+        print(f"{measured:.4f} {value}", flush=True)
+    return max(pairs, key=lambda pair: pair[1])

@@ -1,0 +1,121 @@
+"""Our two towers as a case of the quality benchmark."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from tfrs_models.data import Interactions
+
+VALIDATION = {
+    "hit_rate_at_100": "val_factorized_top_k/top_100_categorical_accuracy",
+    "ndcg_at_10": "val_factorized_top_k/ndcg_at_10",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a search chooses."""
+
+    embedding_dim: int = 64
+    """Width of both towers."""
+    temperature: float = 0.2
+    """Of the softmax."""
+    learning_rate: float = 0.005
+    """Of Adam."""
+    batch_size: int = 1024
+    """Rows of a batch."""
+    id_dropout: float = 0.0
+    """Of both towers."""
+    mask_known: bool = False
+    """Whether what else the user trained on is no negative."""
+    features: bool = False
+    """Whether towers read more than ids."""
+    epochs: int = 10
+    """To train for; a search stops by itself and reports its best epoch."""
+
+
+def build(data: Interactions, setting: Setting) -> tm.models.TwoTower:
+    """The model, with its corpus metrics, compiled."""
+    last = None if setting.features else 1
+    query, candidate = (
+        tm.towers.FeatureTower(
+            features[:last], setting.embedding_dim, id_dropout=setting.id_dropout
+        )
+        for features in (data.user_features, data.item_features)
+    )
+    model = tm.models.TwoTower(query, candidate, temperature=setting.temperature)
+    model.task.factorized_metrics = tm.metrics.FactorizedTopK(
+        model.embed_candidates(data.candidate_batches()),
+        ks=(100,),
+        metrics=("ndcg_at_10",),
+    )
+    model.compile(optimizer=tf.keras.optimizers.Adam(setting.learning_rate))
+    return model
+
+
+def training_batches(
+    data: Interactions, setting: Setting, *, seed: int
+) -> tf.data.Dataset:
+    """Shuffled batches, with what the model is to mask."""
+    return data.batches(
+        "train",
+        setting.batch_size,
+        shuffle=True,
+        seed=seed,
+        known_items=setting.mask_known,
+    )
+
+
+def validation_curve(
+    data: Interactions,
+    setting: Setting,
+    *,
+    metric: str,
+    seed: int,
+    max_epochs: int = 30,
+    patience: int = 4,
+) -> list[float]:
+    """The metric after every epoch, until it stops getting better.
+
+    Args:
+      data: With a validation part.
+      setting: Whose `epochs` are ignored.
+      metric: A key of `VALIDATION`.
+      seed: Of weights and batches.
+      max_epochs: At most.
+      patience: Epochs without a better value before the training stops.
+    """
+    tf.keras.backend.clear_session()
+    tf.keras.utils.set_random_seed(seed)
+    stop = tf.keras.callbacks.EarlyStopping(
+        VALIDATION[metric], mode="max", patience=patience
+    )
+    history = build(data, setting).fit(
+        training_batches(data, setting, seed=seed),
+        validation_data=data.batches("validation", 4096),
+        epochs=max_epochs,
+        callbacks=[stop],
+        verbose=0,
+    )
+    return history.history[VALIDATION[metric]]
+
+
+def train_embeddings(
+    data: Interactions, setting: Setting, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trains, and embeds all users and items.
+
+    Returns:
+      `[num_users + 1, embedding_dim]` and `[num_items, embedding_dim]`.
+    """
+    tf.keras.backend.clear_session()
+    tf.keras.utils.set_random_seed(seed)
+    model = build(data, setting)
+    rows = training_batches(data, setting, seed=seed)
+    model.fit(rows, epochs=setting.epochs, verbose=0)
+    users = {name: tf.constant(column) for name, column in data.users.items()}
+    corpus = model.embed_candidates(data.candidate_batches())
+    items = np.concatenate([part.numpy() for _, part in corpus])
+    return model.query_model(users).numpy(), items

@@ -1,0 +1,49 @@
+"""Runs every notebook from top to bottom: python -m pipelines.notebooks.
+
+The executed copies go to `artifacts/notebooks`; those in git stay without outputs.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import nbformat
+import tyro
+from nbclient import NotebookClient
+
+from pipelines.artifacts import prepare_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the run."""
+
+    notebooks: Path = Path("notebooks")
+    """Folder of the notebooks."""
+    output: Path = Path("artifacts/notebooks")
+    """Folder of the executed copies."""
+    timeout: int = 900
+    """Seconds for one cell."""
+
+
+def main(config: Config) -> dict[str, float]:
+    """Runs the notebooks and returns the seconds that each took."""
+    output = prepare_folder(config.output)
+    seconds = {}
+    for path in sorted(config.notebooks.glob("*.ipynb")):
+        start = time.perf_counter()
+        nbformat.write(run(path, timeout=config.timeout), output / path.name)
+        seconds[path.name] = time.perf_counter() - start
+        print(f"{path.name}: {seconds[path.name]:.0f} s")
+    return seconds
+
+
+def run(path: Path, *, timeout: int) -> nbformat.NotebookNode:
+    """The executed notebook; an error in a cell is raised."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3")
+    return client.execute()
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models import layers
+
+RNG = np.random.default_rng(0)
+CANDIDATES = RNG.normal(size=(400, 8)).astype("float32")
+QUERIES = RNG.normal(size=(30, 8)).astype("float32")
+
+
+def test_most_of_the_best_candidates_are_found():
+    index = layers.ScaNN(
+        k=10, num_leaves=20, num_leaves_to_search=8, num_reordering_candidates=60
+    ).index(CANDIDATES)
+    found = index(QUERIES)[1].numpy()
+    exact = np.argsort(-QUERIES @ CANDIDATES.T)[:, :10]
+    recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found, exact, strict=True)])
+    assert recall > 0.8
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_places_that_the_partitions_cannot_fill_say_so(with_ids):
+    ids = np.array([f"i{i}" for i in range(400)]) if with_ids else None
+    index = layers.ScaNN(num_leaves=100, num_leaves_to_search=1).index(CANDIDATES, ids)
+    none = tf.zeros([30, 0], tf.string if with_ids else tf.int32)
+    for scores, names in (
+        index(QUERIES, k=40),
+        index.query_with_exclusions(QUERIES, none, k=40),
+    ):
+        assert scores.shape == names.shape == (30, 40)
+        missing = np.isneginf(scores)
+        assert missing.any()
+        assert not np.isnan(scores).any()
+        np.testing.assert_array_equal(names == (b"" if with_ids else -1), missing)
+
+
+def test_a_single_query_may_be_a_vector():
+    index = layers.ScaNN(k=4, num_leaves=1, num_leaves_to_search=1).index(CANDIDATES)
+    np.testing.assert_array_equal(index(QUERIES[0])[1], index(QUERIES[:1])[1][0])
+
+
+def test_a_trained_index_is_not_made_from_its_config():
+    index = layers.ScaNN(num_leaves=5).index(CANDIDATES)
+    with pytest.raises(ValueError, match=r"(?s)partitions are.*trained.*SavedModel"):
+        layers.ScaNN.from_config(index.get_config())

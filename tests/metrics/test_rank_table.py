@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models.metrics import RankTable, rank_table
+
+
+def oracle(queries, corpus, ids, positives, known):
+    """Ranks by comparing every pair of scores."""
+    rows = []
+    for query, positive, own in zip(queries, positives, known, strict=True):
+        scores = {int(i): float(query @ c) for i, c in zip(ids, corpus, strict=True)}
+        target = scores.get(positive)
+        rivals = [
+            score
+            for item, score in scores.items()
+            if item != positive and item not in own
+        ]
+        if target is None:
+            rows.append((None, None, len(rivals), False))
+            continue
+        above = sum(score > target for score in rivals)
+        tied = sum(score == target for score in rivals)
+        rows.append((above, tied, len(rivals), True))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def ranked():
+    rng = np.random.default_rng(7)
+    corpus = rng.integers(-3, 4, size=(23, 3)).astype("float32")  # many ties
+    ids = rng.permutation(100)[:23].astype("int64")
+    queries = rng.integers(-3, 4, size=(17, 3)).astype("float32")
+    positives = np.append(rng.choice(ids, 16), 1000)  # the last is no candidate
+    known = [rng.choice(ids, rng.integers(5)).tolist() for _ in queries]
+    batches = tf.data.Dataset.from_tensor_slices(
+        {
+            "query": queries,
+            "item_id": positives,
+            "known_items": tf.ragged.constant(known, dtype=tf.int64),
+        }
+    ).ragged_batch(5)
+    candidates = tf.data.Dataset.from_tensor_slices((ids, corpus)).batch(4)
+    table = rank_table(lambda f: f["query"], candidates, batches)
+    return table, oracle(queries, corpus, ids, positives, known)
+
+
+def test_the_table_holds_the_rank_of_every_row(ranked):
+    table, expected = ranked
+    for row, (above, tied, rivals, found) in enumerate(expected):
+        assert table.found[row] == found
+        assert table.num_candidates[row] == rivals
+        if found:
+            assert (table.above[row], table.tied[row]) == (above, tied)
+
+
+@pytest.mark.parametrize("k", [1, 4, 30])
+def test_hit_rate_is_the_chance_to_be_drawn_among_the_first_k(ranked, k):
+    table, expected = ranked
+    values = [
+        np.mean([rank < k for rank in range(above, above + tied + 1)]) if found else 0
+        for above, tied, _, found in expected
+    ]
+    np.testing.assert_allclose(table.values(f"hit_rate_at_{k}"), values, atol=1e-6)
+
+
+def test_mrr_and_ndcg_are_means_over_the_tied_places(ranked):
+    table, expected = ranked
+    for metric, gain in (
+        ("mrr", lambda rank: 1 / (rank + 1)),
+        ("ndcg_at_6", lambda rank: (rank < 6) / np.log2(rank + 2)),
+    ):
+        values = [
+            np.mean([gain(r) for r in range(above, above + tied + 1)]) if found else 0
+            for above, tied, _, found in expected
+        ]
+        np.testing.assert_allclose(table.values(metric), values, atol=1e-6)
+
+
+def test_chance_is_a_random_order_of_the_candidates():
+    table = RankTable(
+        above=np.array([0, 3]),
+        tied=np.array([0, 1]),
+        num_candidates=np.array([9, 19]),
+        found=np.array([True, True]),
+    )
+    np.testing.assert_allclose(
+        table.chance().values("hit_rate_at_5"), [5 / 10, 5 / 20], rtol=1e-6
+    )
+
+
+def test_without_exclusion_all_candidates_compete():
+    batches = tf.data.Dataset.from_tensors(
+        {"query": tf.ones([1, 1]), "item_id": tf.constant([3])}
+    )
+    candidates = tf.data.Dataset.from_tensors(
+        (tf.range(5), tf.constant([[5.0], [4.0], [3.0], [2.0], [1.0]]))
+    )
+    table = rank_table(lambda f: f["query"], candidates, batches, exclude=None)
+    assert table.above.tolist() == [3]
+    assert table.num_candidates.tolist() == [4]
+
+
+def test_an_unknown_metric_is_named(ranked):
+    with pytest.raises(ValueError, match=r"hit_rate_at_10.*Got 'recall'"):
+        ranked[0].values("recall")

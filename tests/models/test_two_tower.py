@@ -1,0 +1,305 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import oracles
+from tfrs_models import metrics, models, tasks, towers
+from tfrs_models.data import Feature
+
+NUM_USERS, NUM_ITEMS = 12, 9
+
+
+@pytest.fixture
+def data():
+    """Users like items of their own third, and one user is unknown."""
+    rng = np.random.default_rng(0)
+    users = rng.integers(1, NUM_USERS + 1, size=70)
+    items = (users % 3) * 3 + rng.integers(3, size=70) + 1
+    counts = np.bincount(items, minlength=NUM_ITEMS + 1)
+    users[5] = 0
+    return {
+        "user_id": users,
+        "item_id": items,
+        "age": rng.normal(size=70).astype("float32"),
+        "genres": np.stack([(items - 1) // 3 + 1, 0 * items], axis=1),
+        "candidate_sampling_probability": (counts / 70).astype("float32")[items],
+    }
+
+
+def batches(data, batch=16):
+    return tf.data.Dataset.from_tensor_slices(data).batch(batch)  # the last has 6 rows
+
+
+def catalogue():
+    ids = np.arange(1, NUM_ITEMS + 1)
+    genres = np.stack([(ids - 1) // 3 + 1, 0 * ids], axis=1)
+    values = {"item_id": ids, "genres": genres}
+    return tf.data.Dataset.from_tensor_slices(values).batch(4)
+
+
+def make(seed=1, *, dim=6, corpus=False, **options):
+    tf.keras.utils.set_random_seed(seed)
+    user = towers.FeatureTower(
+        [Feature("user_id", "id", NUM_USERS), Feature("age", "number")],
+        dim,
+        id_dropout=0.1,
+    )
+    item = towers.FeatureTower(
+        [Feature("item_id", "id", NUM_ITEMS), Feature("genres", "bag", 3)],
+        dim,
+        hidden_units=[8],
+    )
+    model = models.TwoTower(user, item, **options)
+    if corpus:
+        model.task.factorized_metrics = metrics.FactorizedTopK(
+            model.embed_candidates(catalogue()), ks=[1, 3], metrics=["mrr"]
+        )
+    return model
+
+
+def fitted(data, epochs=1, **options):
+    model = make(**options)
+    model.compile(tf.keras.optimizers.Adam(0.02))
+    model.fit(batches(data), epochs=epochs, verbose=0)
+    return model
+
+
+def assert_same(model, other, data):
+    for ours, theirs in zip(model(data), other(data), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+def test_it_learns_what_users_like(data):
+    model = make(corpus=True)
+    model.compile(tf.keras.optimizers.Adam(0.02))
+    before = model.evaluate(batches(data), verbose=0, return_dict=True)
+    model.fit(batches(data), epochs=15, verbose=0)
+    after = model.evaluate(batches(data), verbose=0, return_dict=True)
+    top_3 = "factorized_top_k/top_3_categorical_accuracy"
+    assert before[top_3] < 0.7
+    assert after[top_3] > 0.9  # three items each, one user unknown
+    assert after["loss"] < before["loss"]
+
+
+def test_the_defaults_are_unit_norm_temperature_logq_and_no_accidental_hits(data):
+    model = make(temperature=0.3)
+    rows = {name: value[:10] for name, value in data.items()}
+    query, candidate = (side.numpy() for side in model(rows))
+    np.testing.assert_allclose(np.linalg.norm(query, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(candidate, axis=1), 1, rtol=1e-5)
+    expected = oracles.retrieval_loss(
+        query,
+        candidate,
+        temperature=0.3,
+        probability=rows["candidate_sampling_probability"],
+        ids=rows["item_id"],
+        remove_hits=True,
+    )
+    np.testing.assert_allclose(model.compute_loss(rows), expected, rtol=1e-5)
+
+
+def test_weights_and_known_items_of_the_features_reach_the_task(data):
+    rng = np.random.default_rng(3)
+    model = make(corpus=True)
+    rows = {name: value[:10] for name, value in data.items()}
+    known = [rng.integers(1, NUM_ITEMS + 1, size=n % 4).tolist() for n in range(10)]
+    rows["sample_weight"] = rng.uniform(size=10).astype("float32")
+    rows["known_items"] = tf.ragged.constant(known, dtype=tf.int64)
+    query, candidate = (side.numpy() for side in model(rows))
+    expected = oracles.retrieval_loss(
+        query,
+        candidate,
+        weights=rows["sample_weight"],
+        temperature=0.2,
+        probability=rows["candidate_sampling_probability"],
+        ids=rows["item_id"],
+        remove_hits=True,
+        known=known,
+    )
+    np.testing.assert_allclose(model.compute_loss(rows), expected, rtol=1e-5)
+    embeddings = np.concatenate([e for _, e in model.embed_candidates(catalogue())])
+    above, tied, _ = oracles.ranks(
+        oracles.scores(query, embeddings),
+        rows["item_id"] - 1,
+        [[i - 1 for i in row] for row in known],
+    )
+    places = zip(above, tied, strict=True)
+    hits = [oracles.expected("hits", a, t, k=3) for a, t in places]
+    corpus = model.task.factorized_metrics[0]
+    np.testing.assert_allclose(
+        corpus.result()[1], np.average(hits, weights=rows["sample_weight"]), rtol=1e-5
+    )
+
+
+def test_the_loss_per_example_is_a_mean_over_examples_not_batches(data):
+    model = make()
+    model.compile("sgd")
+    results = model.evaluate(batches(data), verbose=0, return_dict=True)
+    losses = [float(model.compute_loss(batch)) for batch in batches(data)]
+    assert results["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert results["loss_per_example"] == pytest.approx(sum(losses) / 70, rel=1e-5)
+
+
+def test_corpus_metrics_are_reported_for_validation_only(data):
+    model = make(corpus=True)
+    model.compile("adam")
+    history = model.fit(batches(data), validation_data=batches(data), verbose=0).history
+    assert not any("factorized" in name for name in history if "val" not in name)
+    assert {
+        "val_factorized_top_k/top_1_categorical_accuracy",
+        "val_factorized_top_k/top_3_categorical_accuracy",
+        "val_factorized_top_k/mrr",
+    } <= history.keys()
+
+
+def test_graph_and_eager_training_agree(data):
+    weights = []
+    for eagerly in (True, False):
+        model = make()
+        model.query_tower.id_dropout = 0.0  # the random numbers would differ
+        model.compile(tf.keras.optimizers.SGD(0.1), run_eagerly=eagerly)
+        model.fit(batches(data), verbose=0)
+        weights.append(model.get_weights())
+    for eager, graph in zip(*weights, strict=True):
+        np.testing.assert_allclose(eager, graph, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 70, 100])
+def test_batches_of_every_size_train_and_evaluate(data, batch):
+    model = make(corpus=True)
+    model.compile("adam")
+    model.fit(batches(data, batch), validation_data=batches(data, batch), verbose=0)
+    results = model.evaluate(batches(data, batch), verbose=0, return_dict=True)
+    assert all(np.isfinite(value) for value in results.values())
+
+
+def test_the_same_seed_gives_the_same_weights(data):
+    first, second, third = (fitted(data, seed=seed) for seed in (7, 7, 8))
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.allclose(first.get_weights()[0], third.get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"unit_norm": False, "temperature": 0.7, "name": "mine"},
+        {"task": tasks.Retrieval(temperature=0.5, num_hard_negatives=3)},
+    ],
+)
+def test_the_config_makes_an_equal_model(data, options):
+    model = make(**options)
+    copy = models.TwoTower.from_config(model.get_config())
+    assert copy.get_config() == model.get_config()
+    model(data), copy(data)
+    copy.set_weights(model.get_weights())
+    assert_same(model, copy, data)
+    np.testing.assert_allclose(copy.compute_loss(data), model.compute_loss(data))
+
+
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+def test_saved_weights_come_back(data, tmp_path, suffix):
+    model, other = fitted(data), make(seed=2)
+    other(data)
+    model.save_weights(str(tmp_path / f"weights{suffix}"))
+    other.load_weights(str(tmp_path / f"weights{suffix}"))
+    assert_same(model, other, data)
+
+
+@pytest.mark.parametrize("corpus", [False, True])
+def test_a_saved_model_answers_the_same_and_trains_on(data, tmp_path, corpus):
+    model = make(corpus=corpus)
+    model.compile(tf.keras.optimizers.Adam(0.02))
+    model.fit(batches(data), validation_data=batches(data), verbose=0)
+    model.save(tmp_path / "model")
+    loaded = tf.keras.models.load_model(tmp_path / "model")
+    assert isinstance(loaded, models.TwoTower)
+    assert_same(model, loaded, data)
+    plain = tf.saved_model.load(str(tmp_path / "model"))
+    tensors = {name: tf.constant(value) for name, value in data.items()}
+    for ours, theirs in zip(model(data), plain(tensors, training=False), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    before = loaded.evaluate(batches(data), verbose=0, return_dict=True)["loss"]
+    loaded.fit(batches(data), epochs=3, verbose=0)
+    after = loaded.evaluate(batches(data), verbose=0, return_dict=True)["loss"]
+    assert after < before
+
+
+def test_a_checkpoint_resumes_where_it_stopped(data, tmp_path):
+    model = fitted(data)
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+    path = checkpoint.save(str(tmp_path / "checkpoint"))
+    other = make(seed=3)
+    other.compile(tf.keras.optimizers.Adam(0.5))
+    other.fit(batches(data), verbose=0)
+    tf.train.Checkpoint(model=other, optimizer=other.optimizer).restore(path)
+    assert_same(model, other, data)
+    assert int(other.optimizer.iterations) == int(model.optimizer.iterations) == 5
+
+
+def test_embedded_candidates_follow_the_weights(data):
+    model = make()
+    candidates = model.embed_candidates(catalogue())
+    features = {
+        k: np.concatenate([b[k] for b in catalogue()]) for k in ("item_id", "genres")
+    }
+    for _ in range(2):
+        ids, embeddings = (
+            np.concatenate(parts) for parts in zip(*candidates, strict=True)
+        )
+        np.testing.assert_array_equal(ids, features["item_id"])
+        np.testing.assert_allclose(
+            embeddings, model.candidate_model(features), rtol=1e-5
+        )
+        for weight in model.trainable_weights:
+            weight.assign(weight + 0.1)
+
+
+@pytest.mark.parametrize(
+    "mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
+)
+def test_mixed_precision_learns_too(data, mixed_policy):
+    model = make(corpus=True)
+    model.compile(tf.keras.optimizers.Adam(0.02))
+    model.fit(batches(data), epochs=15, verbose=0)
+    results = model.evaluate(batches(data), verbose=0, return_dict=True)
+    assert results["factorized_top_k/top_3_categorical_accuracy"] > 0.9
+    copy = models.TwoTower.from_config(model.get_config())
+    copy(data)
+    copy.set_weights(model.get_weights())
+    assert_same(model, copy, data)
+
+
+@pytest.mark.parametrize("name", ["user_id", "item_id", "age", "genres"])
+def test_a_missing_feature_is_named(data, name):
+    del data[name]
+    model = make()
+    model.compile("adam")
+    with pytest.raises(ValueError, match=f"Feature `{name}`.* missing"):
+        model.fit(batches(data), verbose=0)
+
+
+def test_a_feature_that_is_not_finite_is_named(data):
+    data["age"][20] = np.nan
+    model = make()
+    model(data)
+    before = model.get_weights()
+    model.compile("adam")
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="Feature `age` is not finite"
+    ):
+        model.fit(batches(data, 70), verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_tower_may_be_any_layer(data):
+    class Constant(tf.keras.layers.Layer):
+        def call(self, features, training=False):
+            return tf.ones([tf.shape(features["item_id"])[0], 3])
+
+    model = models.TwoTower(Constant(), Constant())
+    model.compile("sgd")
+    results = model.evaluate(batches(data), verbose=0, return_dict=True)
+    assert np.isfinite(results["loss"])

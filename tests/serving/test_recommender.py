@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+
+def ask(function, users, *, k=4, exclude_seen=False):
+    answer = function(
+        user_id=tf.constant(users),
+        k=tf.constant(k),
+        exclude_seen=tf.constant(exclude_seen),
+    )
+    return {name: value.numpy() for name, value in answer.items()}
+
+
+def scores_of(recommender, interactions, user):
+    """Every item's score for a user, by a product in NumPy."""
+    row = list(interactions.vocabularies["user_id"]).index(user) + 1
+    features = {
+        name: tf.constant(values[row : row + 1])
+        for name, values in interactions.users.items()
+    }
+    query = recommender.query_model(features).numpy()[0]
+    return recommender.index._candidates.numpy() @ query
+
+
+def test_the_answer_is_the_best_scored_items(recommender, interactions):
+    user = str(interactions.vocabularies["user_id"][2])
+    scores = scores_of(recommender, interactions, user)
+    best = np.argsort(-scores)[:4]
+    answer = ask(recommender.recommend, [user])
+    names = [item.decode() for item in answer["item_id"][0]]
+    assert names == list(interactions.vocabularies["item_id"][best])
+    np.testing.assert_allclose(answer["score"][0], scores[best], atol=1e-6)
+    titles = [title.decode() for title in answer["title"][0]]
+    assert titles == list(interactions.titles[best + 1])
+
+
+def test_seen_items_are_left_out_and_missing_places_are_empty(
+    recommender, interactions
+):
+    users = [str(user) for user in interactions.vocabularies["user_id"]]
+    answer = ask(
+        recommender.recommend, users, k=interactions.num_items, exclude_seen=True
+    )
+    known = interactions.known_items("serving").to_list()[1:]
+    for row, seen in enumerate(known):
+        names = [item.decode() for item in answer["item_id"][row]]
+        seen_names = set(interactions.vocabularies["item_id"][np.array(seen) - 1])
+        rest = set(interactions.vocabularies["item_id"]) - seen_names
+        assert set(names[: len(rest)]) == rest
+        assert names[len(rest) :] == [""] * len(seen)
+        assert [t.decode() for t in answer["title"][row][len(rest) :]] == [""] * len(
+            seen
+        )
+
+
+def test_an_unknown_user_gets_the_most_popular_items_and_is_told(
+    recommender, interactions
+):
+    known = str(interactions.vocabularies["user_id"][0])
+    answer = ask(recommender.recommend, ["nobody", known, ""], k=3)
+    assert answer["known_user"].tolist() == [False, True, False]
+    share = interactions.candidate_probabilities[1:]
+    for row in (0, 2):
+        np.testing.assert_allclose(answer["score"][row], np.sort(share)[::-1][:3])
+
+
+def test_the_saved_model_answers_as_the_module_does(recommender, exported):
+    loaded = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    users = ["u3", "nobody", "u0"]
+    for exclude_seen in (False, True):
+        expected = ask(recommender.recommend, users, exclude_seen=exclude_seen)
+        answer = ask(loaded, users, exclude_seen=exclude_seen)
+        assert answer.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(answer[name], value)
+
+
+def test_the_saved_model_survives_a_move(recommender, exported, tmp_path):
+    moved = exported.parent.rename(tmp_path / "elsewhere") / exported.name
+    loaded = tf.saved_model.load(str(moved))
+    moved.parent.rename(exported.parent)
+    answer = ask(loaded.signatures["serving_default"], ["u1"])
+    expected = ask(recommender.recommend, ["u1"])
+    np.testing.assert_array_equal(answer["item_id"], expected["item_id"])
+
+
+@pytest.mark.parametrize("k", [0, -1, 1000])
+def test_a_k_beyond_the_catalogue_is_refused(recommender, k):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be from 1 to"):
+        ask(recommender.recommend, ["u1"], k=k)

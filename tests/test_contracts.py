@@ -1,0 +1,268 @@
+"""One row for every public Keras object; every row passes the same tests.
+
+Add a row with the object: how to make it, how to call it on NumPy inputs, and the
+inputs. What cannot be exported or configured says why.
+"""
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfrs_models
+from tfrs_models import layers, metrics, models, tasks, towers
+from tfrs_models.data import Feature
+
+RNG = np.random.default_rng(0)
+CANDIDATES = RNG.normal(size=(40, 4)).astype("float32")
+IDS = np.array([f"item {i}" for i in range(40)])
+QUERIES = RNG.normal(size=(6, 4)).astype("float32")
+LOGITS = RNG.normal(size=(6, 9)).astype("float32")
+LABELS = np.eye(6, 9, dtype="float32")
+FEATURES = {
+    "user_id": np.array([1, 2, 3, 3, 2, 9]),
+    "item_id": np.array([4, 4, 1, 2, 3, 0]),
+    "genres": np.array([[1, 2], [0, 0], [2, 0], [1, 0], [2, 1], [1, 1]]),
+    "year": np.linspace(-1, 1, 6).astype("float32"),
+}
+ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
+
+
+def corpus():
+    return tf.data.Dataset.from_tensor_slices((IDS, CANDIDATES)).batch(16)
+
+
+def two_tower():
+    return models.TwoTower(
+        towers.FeatureTower(
+            [Feature("user_id", "id", 5), Feature("year", "number")], 3
+        ),
+        towers.FeatureTower(ITEM, 3, hidden_units=[5]),
+    )
+
+
+def update(metric, *values):
+    metric.update_state(*values)
+    return metric.result()
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    make: Callable
+    inputs: object  # arguments of the call: NumPy arrays in tuples and dicts
+    call: Callable = lambda layer, *inputs: layer(*inputs)
+    no_config: str = ""  # why it cannot be made from its config
+    no_export: str = ""  # why it is not in a SavedModel
+    comparable: bool = True  # False where the order of the outputs is free
+
+
+ROWS = {
+    layers.BruteForce: Row(
+        lambda: layers.BruteForce(k=3).index(CANDIDATES, IDS), (QUERIES,)
+    ),
+    layers.HardNegativeMining: Row(
+        lambda: layers.HardNegativeMining(3),
+        (LOGITS, LABELS),
+        comparable=False,
+    ),
+    layers.RemoveAccidentalHits: Row(
+        layers.RemoveAccidentalHits, (LABELS, LOGITS, np.arange(9) % 4)
+    ),
+    layers.SamplingProbabilityCorrection: Row(
+        lambda: layers.SamplingProbabilityCorrection(probability_floor=1e-3),
+        (LOGITS, RNG.uniform(0.01, 1, size=9).astype("float32")),
+    ),
+    layers.ScaNN: Row(
+        lambda: layers.ScaNN(
+            k=3, num_leaves=1, num_leaves_to_search=1, num_reordering_candidates=40
+        ).index(CANDIDATES, IDS),
+        (QUERIES,),
+        no_config="its partitions are trained",
+    ),
+    layers.Streaming: Row(
+        lambda: layers.Streaming(k=3).index_from_dataset(corpus()),
+        (QUERIES,),
+        no_config="the dataset is not part of it",
+        no_export="a dataset cannot be saved",
+    ),
+    metrics.Coverage: Row(
+        metrics.Coverage,
+        (np.array([[0, 3], [3, 7]]),),
+        call=lambda metric, rows: update(metric, rows, 9),
+    ),
+    metrics.FactorizedTopK: Row(
+        lambda: metrics.FactorizedTopK(corpus(), ks=[1, 5], metrics=["mrr"]),
+        (QUERIES, QUERIES, IDS[:6]),
+        call=update,
+        no_config="it holds a corpus",
+        no_export="a corpus does not belong into a model",
+    ),
+    models.TwoTower: Row(two_tower, (FEATURES,)),
+    tasks.Retrieval: Row(
+        lambda: tasks.Retrieval(
+            loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
+            temperature=0.5,
+            num_hard_negatives=4,
+        ),
+        (QUERIES, CANDIDATES[:9]),
+    ),
+    towers.FeatureTower: Row(
+        lambda: towers.FeatureTower(
+            [*ITEM, Feature("year", "number")], 3, hidden_units=[5], id_dropout=0.1
+        ),
+        (FEATURES,),
+    ),
+    towers.UnitNorm: Row(lambda: towers.UnitNorm(towers.UserId(7, 3)), (FEATURES,)),
+    towers.UserId: Row(lambda: towers.UserId(7, 3, id_dropout=0.5), (FEATURES,)),
+}
+ABSTRACT = {tfrs_models.Model}
+
+rows = pytest.mark.parametrize("cls", ROWS, ids=lambda cls: cls.__name__)
+
+
+def public(name):
+    """Classes and functions that a package and the packages in it export."""
+    for export in getattr(tfrs_models, name).__all__:
+        value = getattr(getattr(tfrs_models, name), export)
+        if type(value) is type(importlib):
+            yield from (getattr(value, inner) for inner in value.__all__)
+        else:
+            yield value
+
+
+def test_every_public_keras_object_has_a_row():
+    kinds = (tf.keras.layers.Layer, tf.keras.metrics.Metric, tf.keras.losses.Loss)
+    names = [
+        n for n in tfrs_models.__all__ if hasattr(getattr(tfrs_models, n), "__all__")
+    ]
+    found = {
+        value
+        for name in names
+        for value in public(name)
+        if isinstance(value, type) and issubclass(value, kinds)
+    }
+    missing = {cls.__name__ for cls in found - ROWS.keys() - ABSTRACT}
+    assert not missing, f"add a row to tests/test_contracts.py for {sorted(missing)}"
+    assert ROWS.keys() <= found, "a row whose object is not public any more"
+
+
+def run(cls, layer, inputs=None):
+    """All outputs as NumPy arrays, numbers as float32."""
+    row = ROWS[cls]
+    inputs = row.inputs if inputs is None else inputs
+    return outputs(row.call(layer, *tf.nest.map_structure(tf.constant, inputs)))
+
+
+def outputs(values):
+    return [
+        value.numpy()
+        if not value.dtype.is_floating
+        else tf.cast(value, tf.float32).numpy()
+        for value in map(tf.convert_to_tensor, tf.nest.flatten(values))
+    ]
+
+
+def assert_same(cls, left, right):
+    for a, b in zip(left, right, strict=True):
+        if not ROWS[cls].comparable:
+            a, b = np.sort(a), np.sort(b)
+        if a.dtype.kind == "f":
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def reset(layer):
+    """Forgets what a metric has seen."""
+    for metric in getattr(layer, "metrics", None) or [layer]:
+        if isinstance(metric, tf.keras.metrics.Metric):
+            metric.reset_state()
+
+
+@rows
+def test_it_is_registered_under_the_packages_name(cls):
+    if ROWS[cls].no_config and not issubclass(cls, tf.keras.Model):
+        return
+    name = tf.keras.utils.get_registered_name(cls)
+    assert name == f"tfrs_models>{cls.__name__}"
+
+
+@rows
+def test_it_comes_back_from_its_config(cls):
+    if ROWS[cls].no_config:
+        return
+    layer = ROWS[cls].make()
+    config = tf.keras.utils.serialize_keras_object(layer)
+    copy = tf.keras.utils.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert type(copy) is cls
+    assert copy.get_config() == layer.get_config()
+    expected = run(cls, layer)
+    run(cls, copy)
+    reset(copy)
+    if isinstance(layer, tf.keras.layers.Layer) and layer.weights:
+        copy.set_weights(layer.get_weights())
+    reset(copy)
+    assert_same(cls, run(cls, copy), expected)
+
+
+@rows
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_inputs_of_half_precision_are_welcome(cls, dtype):
+    def half(value):
+        return tf.cast(value, dtype) if value.dtype.kind == "f" else tf.constant(value)
+
+    layer, other = ROWS[cls].make(), ROWS[cls].make()
+    expected = run(cls, layer)
+    if isinstance(layer, tf.keras.layers.Layer) and layer.weights:
+        run(cls, other)
+        other.set_weights(layer.get_weights())
+    reset(other)
+    result = run(cls, other, tf.nest.map_structure(half, ROWS[cls].inputs))
+    for ours, exact in zip(result, expected, strict=True):
+        assert ours.shape == exact.shape
+        if ours.dtype.kind == "f":
+            assert np.isfinite(ours).all()
+            if ROWS[cls].comparable:  # the lowest number is another in each dtype
+                np.testing.assert_allclose(
+                    np.maximum(ours, -50), np.maximum(exact, -50), rtol=0.05, atol=0.05
+                )
+
+
+@rows
+def test_graph_and_eager_agree(cls):
+    layer = ROWS[cls].make()
+    expected = run(cls, layer)
+    reset(layer)
+    function = tf.function(lambda *inputs: ROWS[cls].call(layer, *inputs))
+    inputs = tf.nest.map_structure(tf.constant, ROWS[cls].inputs)
+    assert_same(cls, outputs(function(*inputs)), expected)
+
+
+@rows
+def test_it_lives_in_a_saved_model(cls, tmp_path):
+    if ROWS[cls].no_export:
+        return
+    module = tf.Module()
+    module.layer = ROWS[cls].make()
+    expected = run(cls, module.layer)
+    inputs = tf.nest.map_structure(tf.constant, ROWS[cls].inputs)
+    module.serve = tf.function(lambda *inputs: ROWS[cls].call(module.layer, *inputs))
+    module.serve(*inputs)
+    reset(module.layer)
+    tf.saved_model.save(
+        module,
+        tmp_path,
+        options=tf.saved_model.SaveOptions(namespace_whitelist=["Scann"]),
+    )
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert_same(cls, outputs(loaded.serve(*inputs)), expected)
+
+
+@rows
+def test_it_says_what_it_is(cls):
+    assert cls.__doc__
+    assert len(cls.__doc__.splitlines()[0]) > 20

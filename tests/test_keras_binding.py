@@ -1,0 +1,62 @@
+"""`tf.keras` is Keras 2 in every process that imports the package, or it says why."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAMS = {
+    "tfrs_models first": ("import tfrs_models, tensorflow as tf", {}),
+    "tensorflow first": ("import tensorflow as tf, tfrs_models", {}),
+    "chosen beforehand": (
+        "import tensorflow as tf; tf.keras.layers.Dense; import tfrs_models",
+        {"TF_USE_LEGACY_KERAS": "1"},
+    ),
+    "Keras 3 already there": (
+        "import tensorflow as tf; tf.keras.layers.Dense; import tfrs_models",
+        {},
+    ),
+    "Keras 3 chosen beforehand": (
+        "import tensorflow as tf, tfrs_models",
+        {"TF_USE_LEGACY_KERAS": "0"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Exit code, output and errors of every program; they run side by side."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    check = "assert tf.keras.layers.Layer.__module__.startswith('tf_keras')"
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", f"{program}\n{check}\nprint('Keras 2')"],
+            env=environment | extra,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, (program, extra) in PROGRAMS.items()
+    }
+    out = {
+        name: (p.communicate(timeout=300), p.returncode) for name, p in running.items()
+    }
+    return {name: (code, *texts) for name, (texts, code) in out.items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["tfrs_models first", "tensorflow first", "chosen beforehand"]
+)
+def test_keras_2_is_bound_whatever_is_imported_first(outcomes, name):
+    code, output, errors = outcomes[name]
+    assert (code, output.strip()) == (0, "Keras 2"), errors
+
+
+@pytest.mark.parametrize("name", ["Keras 3 already there", "Keras 3 chosen beforehand"])
+def test_keras_3_is_refused_with_the_line_that_mends_it(outcomes, name):
+    code, _, errors = outcomes[name]
+    assert code == 1
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("ImportError: tfrs_models needs `tf.keras` to be Keras 2")
+    assert 'os.environ["TF_USE_LEGACY_KERAS"] = "1"' in last

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models.towers import UnitNorm, UserId
+
+
+def test_outputs_have_length_one_and_the_direction_of_the_tower():
+    tower = UserId(5, 3)
+    ids = {"user_id": np.arange(5)}
+    inner, outer = tower(ids).numpy(), UnitNorm(tower)(ids).numpy()
+    for row in range(5):
+        length = np.sqrt(sum(x * x for x in inner[row]))
+        np.testing.assert_allclose(outer[row], inner[row] / length, rtol=1e-5)
+
+
+def test_training_reaches_the_tower():
+    tower = UnitNorm(UserId(5, 3, id_dropout=0.5))
+    ids = {"user_id": np.full(200, 2)}
+    assert len(np.unique(tower(ids), axis=0)) == 1
+    assert len(np.unique(tower(ids, training=True), axis=0)) == 2
+
+
+@pytest.mark.parametrize(
+    "mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
+)
+def test_lengths_are_exact_under_mixed_precision(mixed_policy):
+    output = UnitNorm(UserId(5, 16))({"user_id": np.arange(5)})
+    assert output.dtype == tf.float32
+    np.testing.assert_allclose(np.linalg.norm(output, axis=1), 1, rtol=1e-6)
+
+
+def test_a_zero_vector_stays_finite():
+    zero = tf.keras.layers.Lambda(lambda features, training: features["x"] * 0)
+    output = UnitNorm(zero)({"x": tf.ones([2, 3])})
+    np.testing.assert_array_equal(output, np.zeros([2, 3]))
