@@ -35,7 +35,8 @@ def print_answers(
     model: Path, users: tuple[str, ...] | list[str], *, k: int, exclude_seen: bool
 ) -> dict:
     """Asks the SavedModel alone and prints a table for each user."""
-    recommend = load_signature(model)
+    loaded = load_model(model)  # kept: a signature does not keep its module alive
+    recommend = loaded.signatures["serving_default"]
     if k < 1:
         raise SystemExit(f"`-k` must be at least 1. Got {k}.")
     try:
@@ -64,27 +65,27 @@ def print_answers(
     return answer
 
 
-def load_signature(model: Path) -> tf.types.experimental.ConcreteFunction:
-    """The serving signature of a SavedModel, or of the newest version in a folder."""
+def load_model(model: Path) -> tf.Module:
+    """A SavedModel, or the newest version in a folder of them."""
     versions = list_versions(model) if model.is_dir() else []
     path = model / str(versions[-1]) if versions else model
     if not (path / "saved_model.pb").is_file():
         raise SystemExit(
-            "`--model` must be a SavedModel or a folder of numbered ones, as `python "
-            f"-m pipelines.retrieval` writes to artifacts/retrieval/export. Got {model}."
+            "`--model` must be a SavedModel or a folder of numbered ones, as "
+            "`python -m pipelines.retrieval` writes to artifacts/retrieval/export. "
+            f"Got {model}."
         )
     loaded = tf.saved_model.load(str(path))
-    load_signature.keep = loaded  # a signature does not keep its module alive
-    signature = loaded.signatures.get("serving_default")
-    inputs = (
-        set() if signature is None else set(signature.structured_input_signature[1])
-    )
+    inputs = set()
+    if "serving_default" in loaded.signatures:
+        signature = loaded.signatures["serving_default"]
+        inputs = set(signature.structured_input_signature[1])
     if inputs != {"user_id", "k", "exclude_seen"}:
         raise SystemExit(
             f"`--model` must have a signature of user_id, k and exclude_seen. {path} "
             f"takes {sorted(inputs)}."
         )
-    return signature
+    return loaded
 
 
 if __name__ == "__main__":

@@ -79,7 +79,16 @@ def main(config: Config) -> dict:
     if recall is not None:
         print(f"ScaNN finds {recall:.1%} of the exact top 100 on the test queries.")
 
-    recommender = tm.serving.Recommender(model.query_model, exact, data)
+    recommender = tm.serving.Recommender(
+        model.query_model,
+        exact,
+        user_ids=data.vocabularies["user_id"],
+        user_features=data.users,
+        item_ids=data.vocabularies["item_id"],
+        titles=data.titles,
+        known_items=data.known_items("serving"),
+        candidate_probabilities=data.candidate_probabilities,
+    )
     exported = tm.serving.export(
         recommender,
         output / "export",

@@ -25,7 +25,7 @@ def ranks(scores, positives, excluded=None):
         if positive < 0:
             above.append(0), tied.append(0), competing.append(None)
             continue
-        out = {j for j in (excluded[i] if excluded is not None else ())} | {positive}
+        out = {positive, *(excluded[i] if excluded is not None else ())}
         rivals = [s for j, s in enumerate(scores[i]) if j not in out]
         above.append(sum(s > scores[i, positive] for s in rivals))
         tied.append(sum(s == scores[i, positive] for s in rivals))
@@ -75,7 +75,7 @@ def retrieval_loss(
     known=None,
     num_hard=None,
 ):
-    """Summed softmax cross-entropy of every row's own candidate against its negatives."""
+    """Summed cross-entropy of every row's own candidate against its negatives."""
     table = scores(queries, candidates) / temperature
     total = 0.0
     for i, row in enumerate(table):

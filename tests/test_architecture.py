@@ -71,16 +71,16 @@ def complaint(importer, imported):
     for name in (part, other):
         if name not in LEVEL:
             return (
-                f"`{name}` is no part of the house that test_architecture knows: add it "
-                "to LAYERS, above everything that it uses."
+                f"`{name}` is no part of the house that test_architecture knows: add "
+                "it to LAYERS, above everything that it uses."
             )
     where = f"{importer} imports {imported}"
     if (part, other) in NEVER:
         return f"{where}: {part} must not name one; {NEVER[part, other]}."
     if other == "data" and imported not in DECLARATIONS:
         return (
-            f"{where}: only pipelines and notebooks import datasets. Pass the values in, "
-            "or declare them with data.features.Feature."
+            f"{where}: only pipelines and notebooks import datasets. Pass the values "
+            "in, or declare them with data.features.Feature."
         )
     if LEVEL[part] == LEVEL[other]:
         below = sorted(LAYERS[max(LEVEL[part] - 1, 0)])

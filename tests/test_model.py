@@ -16,6 +16,7 @@ class Linear(tfrs_models.Model):
         )
 
     def compute_loss(self, features, training=False):
+        del training
         scores = tf.cast(self.dense(features["x"])[:, 0], tf.float32)
         error = scores - tf.cast(features["y"], tf.float32)
         return tf.reduce_sum(tf.square(error))
@@ -94,13 +95,14 @@ def test_mixed_precision_trains_like_single_precision(data, mixed_policy):
     assert model.dense.kernel.dtype == tf.float32
 
 
+@pytest.mark.usefixtures("mixed_policy")
 @pytest.mark.parametrize("mixed_policy", ["mixed_float16"], indirect=True)
-def test_gradients_too_small_for_float16_are_scaled_up(mixed_policy):
+def test_gradients_too_small_for_float16_are_scaled_up():
     features = {"x": tf.constant([[1e-4]]), "y": tf.constant([5e-4 + 1e-4])}
 
     class Half(Linear):
         def compute_loss(self, features, training=False):
-            return 1e-4 * super().compute_loss(features)  # gradient 1e-11
+            return 1e-4 * super().compute_loss(features, training)  # gradient 1e-11
 
     model = Half()
     model.compile(tf.keras.optimizers.SGD(1e9))
@@ -108,8 +110,9 @@ def test_gradients_too_small_for_float16_are_scaled_up(mixed_policy):
     assert model.weight == pytest.approx(1 + 1e9 * 1e-4 * 2 * 5e-4 * 1e-4, rel=0.01)
 
 
+@pytest.mark.usefixtures("mixed_policy")
 @pytest.mark.parametrize("mixed_policy", ["mixed_float16"], indirect=True)
-def test_a_gradient_that_overflows_lowers_the_scale_and_changes_nothing(mixed_policy):
+def test_a_gradient_that_overflows_lowers_the_scale_and_changes_nothing():
     model = Linear()
     optimizer = tf.keras.mixed_precision.LossScaleOptimizer(
         tf.keras.optimizers.SGD(0.1), initial_scale=2.0**40
@@ -150,7 +153,7 @@ def test_a_feature_that_is_not_finite_is_named_and_no_weight_changes(
 
     class Tolerant(Linear):  # a loss that hides what is wrong with its input
         def compute_loss(self, features, training=False):
-            loss = super().compute_loss(unpack(features))
+            loss = super().compute_loss(unpack(features), training)
             return tf.where(tf.math.is_finite(loss), loss, 0.0)
 
     data["x"][9] = bad
@@ -170,7 +173,7 @@ def test_a_feature_that_is_not_finite_is_named_and_no_weight_changes(
 def test_a_loss_that_is_not_finite_stops_before_it_changes_a_weight(data, eagerly):
     class Overflowing(Linear):
         def compute_loss(self, features, training=False):
-            return super().compute_loss(features) * 1e38 * 1e38
+            return super().compute_loss(features, training) * 1e38 * 1e38
 
     model = Overflowing()
     model.compile(tf.keras.optimizers.SGD(0.1), run_eagerly=eagerly)
@@ -197,7 +200,7 @@ def test_metrics_of_a_model_are_reported_beside_the_losses(data):
 
         def compute_loss(self, features, training=False):
             self.largest.update_state(tf.reduce_max(features["y"]))
-            return super().compute_loss(features)
+            return super().compute_loss(features, training)
 
     model = WithMetric()
     model.compile("sgd")

@@ -160,6 +160,7 @@ def test_a_training_step_between_two_updates_is_noticed(data, tables):
 def test_training_steps_may_compute_corpus_metrics(data, tables):
     class Training(Towers):
         def compute_loss(self, features, training=False):
+            del training
             return super().compute_loss(features, training=False)
 
     model = Training()
@@ -225,7 +226,7 @@ def test_a_rebuilt_index_is_evaluated_as_it_is_now(data, tables):
 
 
 @pytest.mark.parametrize("extra", [(), ("coverage_at_3",)])
-def test_the_corpus_is_not_in_the_checkpoint(data, tables, tmp_path, extra):
+def test_the_corpus_is_not_in_the_checkpoint(data, tmp_path, extra):
     model = Towers(extra=extra)
     model.compile("sgd")
     model.evaluate(batches(data), verbose=0)

@@ -238,7 +238,7 @@ def test_a_checkpoint_resumes_where_it_stopped(data, tmp_path):
     assert int(other.optimizer.iterations) == int(model.optimizer.iterations) == 5
 
 
-def test_embedded_candidates_follow_the_weights(data):
+def test_embedded_candidates_follow_the_weights():
     model = make()
     candidates = model.embed_candidates(catalogue())
     features = {
@@ -256,10 +256,11 @@ def test_embedded_candidates_follow_the_weights(data):
             weight.assign(weight + 0.1)
 
 
+@pytest.mark.usefixtures("mixed_policy")
 @pytest.mark.parametrize(
     "mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
 )
-def test_mixed_precision_learns_too(data, mixed_policy):
+def test_mixed_precision_learns_too(data):
     model = make(corpus=True)
     model.compile(tf.keras.optimizers.Adam(0.02))
     model.fit(batches(data), epochs=15, verbose=0)
@@ -297,6 +298,7 @@ def test_a_feature_that_is_not_finite_is_named(data):
 def test_a_tower_may_be_any_layer(data):
     class Constant(tf.keras.layers.Layer):
         def call(self, features, training=False):
+            del training
             return tf.ones([tf.shape(features["item_id"])[0], 3])
 
     model = models.TwoTower(Constant(), Constant())

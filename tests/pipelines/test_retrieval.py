@@ -71,7 +71,7 @@ def test_the_exported_model_answers_a_question(run, capsys):
     assert answer["title"][0, 0].decode() in printed
 
 
-def test_a_checkpoint_can_be_evaluated_again(run, tmp_path):
+def test_a_checkpoint_can_be_evaluated_again(run):
     config, first = run
     again = dataclasses.replace(config, resume=True, epochs=0)
     second = retrieval.main(again)
@@ -82,10 +82,9 @@ def test_a_checkpoint_can_be_evaluated_again(run, tmp_path):
 
 def test_ctrl_c_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     config = dataclasses.replace(retrieval.SMOKE, output=tmp_path, epochs=5)
-    early_stopping = tf.keras.callbacks.TensorBoard
 
-    class Interrupt(early_stopping):
-        def on_epoch_begin(self, epoch, logs=None):
+    class Interrupt(tf.keras.callbacks.TensorBoard):
+        def on_epoch_begin(self, epoch, _=None):
             if epoch == 1:
                 raise KeyboardInterrupt
 

@@ -29,7 +29,16 @@ def recommender(interactions):
     index = tm.layers.BruteForce().index_from_dataset(
         model.embed_candidates(interactions.candidate_batches())
     )
-    return tm.serving.Recommender(model.query_model, index, interactions)
+    return tm.serving.Recommender(
+        model.query_model,
+        index,
+        user_ids=interactions.vocabularies["user_id"],
+        user_features=interactions.users,
+        item_ids=interactions.vocabularies["item_id"],
+        titles=interactions.titles,
+        known_items=interactions.known_items("serving"),
+        candidate_probabilities=interactions.candidate_probabilities,
+    )
 
 
 @pytest.fixture(scope="session")

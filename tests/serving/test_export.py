@@ -30,7 +30,7 @@ def test_versions_are_numbers_not_words(tmp_path):
 
 
 def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
-    def fail(module, path, **_):
+    def fail(_, path, **__):
         tf.io.gfile.GFile(f"{path}/saved_model.pb", "w").write("half")
         raise OSError("disk full")
 

@@ -186,10 +186,11 @@ def test_scores_beyond_the_range_of_float16_stay_finite():
     np.testing.assert_allclose(loss, 0, atol=1e-6)
 
 
+@pytest.mark.usefixtures("mixed_policy")
 @pytest.mark.parametrize(
     "mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
 )
-def test_a_policy_of_mixed_precision_does_not_touch_the_scores(inputs, mixed_policy):
+def test_a_policy_of_mixed_precision_does_not_touch_the_scores(inputs):
     sides = inputs["queries"], inputs["candidates"]
     call = arguments(inputs, ["probability", "ids", "weights"])
     loss = tasks.Retrieval(temperature=0.05, remove_accidental_hits=True)(

@@ -70,7 +70,7 @@ def test_hidden_units_follow_the_sum(batch):
     np.testing.assert_allclose(output, values, rtol=1e-4, atol=1e-6)
 
 
-def test_ids_are_dropped_in_training_only_and_only_the_own(batch):
+def test_ids_are_dropped_in_training_only_and_only_the_own():
     tf.keras.utils.set_random_seed(0)
     tower = FeatureTower(FEATURES[:1] + FEATURES[3:], 5, id_dropout=0.3)
     many = {"item_id": np.full(4000, 2), "decade": np.full(4000, 3)}

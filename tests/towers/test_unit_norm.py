@@ -21,16 +21,21 @@ def test_training_reaches_the_tower():
     assert len(np.unique(tower(ids, training=True), axis=0)) == 2
 
 
+@pytest.mark.usefixtures("mixed_policy")
 @pytest.mark.parametrize(
     "mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
 )
-def test_lengths_are_exact_under_mixed_precision(mixed_policy):
+def test_lengths_are_exact_under_mixed_precision():
     output = UnitNorm(UserId(5, 16))({"user_id": np.arange(5)})
     assert output.dtype == tf.float32
     np.testing.assert_allclose(np.linalg.norm(output, axis=1), 1, rtol=1e-6)
 
 
 def test_a_zero_vector_stays_finite():
-    zero = tf.keras.layers.Lambda(lambda features, training: features["x"] * 0)
-    output = UnitNorm(zero)({"x": tf.ones([2, 3])})
+    class Zero(tf.keras.layers.Layer):
+        def call(self, features, training=False):
+            del training
+            return features["x"] * 0
+
+    output = UnitNorm(Zero())({"x": tf.ones([2, 3])})
     np.testing.assert_array_equal(output, np.zeros([2, 3]))

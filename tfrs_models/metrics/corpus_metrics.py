@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfrs_models._keras import register
 from tfrs_models.metrics.corpus import Corpus
 from tfrs_models.metrics.coverage import Coverage
 from tfrs_models.ops import rank_metrics
@@ -49,6 +50,7 @@ def parse_metric(metric: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match[1] else (metric, None)
 
 
+@register
 class EvaluationMean(tf.keras.metrics.Mean):
     """A mean whose reset, which begins an evaluation, lets the corpus go stale."""
 
@@ -61,7 +63,13 @@ class EvaluationMean(tf.keras.metrics.Mean):
         if self._corpus is not None:
             self._corpus.mark_stale()
 
+    @classmethod
+    def from_config(cls, config: dict) -> tf.keras.metrics.Mean:
+        """A plain mean: a model that is loaded has no corpus until it is given one."""
+        return tf.keras.metrics.Mean.from_config(config)
 
+
+@register
 class RankMean(EvaluationMean):
     """Mean over the queries of a metric of their ranks."""
 
@@ -96,6 +104,7 @@ class RankMean(EvaluationMean):
         return 1 - found  # miss_rate
 
 
+@register
 class CoverageAtK(Coverage):
     """Share of the candidates that are among anybody's first `k`."""
 
@@ -108,7 +117,12 @@ class CoverageAtK(Coverage):
         shown = recommended_rows(ranked, self._k)
         return self.update_state(shown, tf.shape(ranked.embeddings)[0])
 
+    @classmethod
+    def from_config(cls, config: dict) -> Coverage:
+        return Coverage.from_config(config)
 
+
+@register
 class NoveltyAtK(EvaluationMean):
     """Mean of `-log2 p` over everybody's first `k`, in bits."""
 

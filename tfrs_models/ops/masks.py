@@ -5,6 +5,20 @@ import tensorflow as tf
 from tfrs_models.ops.lookup import find_rows, index_ids
 
 
+def positive_columns(labels: tf.Tensor) -> tf.Tensor:
+    """The column of each row's one positive.
+
+    Args:
+      labels: `[batch, num_candidates]` one-hot labels; a replica that got no rows has
+        no columns either, and no `argmax`.
+
+    Returns:
+      `[batch]` int32.
+    """
+    first = tf.math.top_k(labels, k=tf.minimum(1, tf.shape(labels)[1])).indices
+    return tf.reshape(first, [-1])
+
+
 def known_positives_mask(
     candidate_ids: tf.Tensor, known_positives: tf.RaggedTensor
 ) -> tf.Tensor:

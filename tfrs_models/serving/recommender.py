@@ -2,11 +2,11 @@
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.data.interactions import Interactions
 from tfrs_models.layers.index.brute_force import BruteForce
 
 
@@ -21,34 +21,43 @@ class Recommender(tf.Module):
         self,
         query_model: tf.keras.layers.Layer,
         index: BruteForce,
-        interactions: Interactions,
+        *,
+        user_ids: Sequence[str],
+        user_features: Mapping[str, np.ndarray],
+        item_ids: Sequence[str],
+        titles: Sequence[str],
+        known_items: tf.RaggedTensor,
+        candidate_probabilities: np.ndarray,
     ) -> None:
-        """Initializes the module.
+        """Initializes the module. `data.Interactions` has all of the values.
 
         Args:
           query_model: From the user's features to `[batch, embedding_dim]`.
-          index: Of all items, by their int64 index.
-          interactions: The data that the model was trained on.
+          index: Of items 1 to `num_items`, by their integer index.
+          user_ids: `[num_users]`; user `i` is row `i + 1` of what follows, and row 0 is
+            the unknown user.
+          user_features: Feature -> `[num_users + 1, ...]`.
+          item_ids: `[num_items]`; item `i` is row `i + 1` of what follows.
+          titles: `[num_items + 1]` names for people; row 0 is not used.
+          known_items: `[num_users + 1, None]` ragged item indices: what to leave out.
+          candidate_probabilities: `[num_items + 1]` popularity; row 0 is not used.
         """
         super().__init__(name="recommender")
         self.query_model = query_model
         self.index = index
         self._users = {
             name: tf.Variable(values, trainable=False, name=name)
-            for name, values in interactions.users.items()
+            for name, values in user_features.items()
         }
-        item_ids = np.concatenate([[""], interactions.vocabularies["item_id"]])
-        titles = np.concatenate([[""], interactions.titles[1:]])
-        self._item_ids = tf.Variable(item_ids.astype(str), trainable=False)
-        self._titles = tf.Variable(titles.astype(str), trainable=False)
-        known = interactions.known_items("serving")
-        self._known_values = tf.Variable(known.values, trainable=False)
-        self._known_splits = tf.Variable(known.row_splits, trainable=False)
-        popularity = interactions.candidate_probabilities
+        self._item_ids = tf.Variable(["", *map(str, item_ids)], trainable=False)
+        self._titles = tf.Variable(["", *map(str, titles[1:])], trainable=False)
+        self._known_values = tf.Variable(known_items.values, trainable=False)
+        self._known_splits = tf.Variable(known_items.row_splits, trainable=False)
+        popularity = np.asarray(candidate_probabilities)
         order = np.argsort(-popularity[1:], kind="stable") + 1
         self._popular = tf.Variable(order, trainable=False)
         self._popularity = tf.Variable(popularity[order], trainable=False)
-        self._user_lines = _table(interactions.vocabularies["user_id"])
+        self._user_lines = _table(user_ids)
 
     @tf.function(
         input_signature=[
@@ -110,7 +119,7 @@ def _checked(k: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
         return tf.identity(k)
 
 
-def _table(vocabulary: np.ndarray) -> tf.lookup.StaticHashTable:
+def _table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:
     """Lines 0, 1, ... of the vocabulary's strings, -1 for any other; an asset."""
     path = os.path.join(tempfile.mkdtemp(), "user_id.txt")
     with open(path, "w", encoding="utf-8") as file:

@@ -12,7 +12,7 @@ from tfrs_models.layers.negatives import (
     SamplingProbabilityCorrection,
 )
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
-from tfrs_models.ops.masks import known_positives_mask
+from tfrs_models.ops.masks import known_positives_mask, positive_columns
 from tfrs_models.ops.scores import dot_scores
 from tfrs_models.tasks.checks import candidate_column, check_embeddings
 from tfrs_models.types import Tensor
@@ -230,8 +230,14 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
     ) -> tf.Tensor:
         if self._loss is not None:
             return self._loss(y_true=labels, y_pred=logits, sample_weight=sample_weight)
-        positive = tf.argmax(labels, axis=1)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(positive, logits)
+        # A replica without rows has no columns either, and the fused loss refuses that.
+        losses = tf.cond(
+            tf.size(logits) > 0,
+            lambda: tf.nn.sparse_softmax_cross_entropy_with_logits(
+                positive_columns(labels), logits
+            ),
+            lambda: tf.zeros([0]),
+        )
         if sample_weight is not None:
             losses *= tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
         return tf.reduce_sum(losses)

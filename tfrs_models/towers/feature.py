@@ -160,5 +160,6 @@ def _trunk(
     layers = [tf.keras.layers.Dense(units, "relu") for units in hidden_units]
     layers.append(tf.keras.layers.Dense(embedding_dim))
     for layer, width in zip(layers, [embedding_dim, *hidden_units], strict=True):
-        layer.build((None, width))
+        with tf.name_scope(layer.name):  # HDF5 files want distinct names
+            layer.build((None, width))
     return layers

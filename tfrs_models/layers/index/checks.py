@@ -35,11 +35,12 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
             f"{identifiers.shape[0]} ids for {candidates.shape[0]} candidates."
         )
     ids, count = np.unique(np.asarray(identifiers), return_counts=True)
-    if (count > 1).any():
+    repeated = ids[count > 1].tolist()
+    if repeated:
         raise ValueError(
             "`identifiers` must be unique: an item that is there twice takes two "
             "places of every answer. Remove the duplicates from the candidates. "
-            f"{int((count > 1).sum())} ids repeat, {ids[count > 1].tolist()[0]!r} is one."
+            f"{len(repeated)} ids repeat, {repeated[0]!r} is one."
         )
 
 

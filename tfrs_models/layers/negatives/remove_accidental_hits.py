@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.masks import positive_columns
 
 
 @register
@@ -32,7 +33,7 @@ class RemoveAccidentalHits(tf.keras.layers.Layer):
         """
         logits = tf.convert_to_tensor(logits)
         candidate_ids = tf.reshape(candidate_ids, [-1])
-        positive_ids = tf.gather(candidate_ids, tf.argmax(labels, axis=1))
+        positive_ids = tf.gather(candidate_ids, positive_columns(labels))
         same_item = tf.equal(positive_ids[:, None], candidate_ids[None, :])
         hit = same_item & ~tf.cast(labels, tf.bool)
         return tf.where(hit, logits.dtype.min, logits)
