@@ -6,6 +6,7 @@ inputs. What cannot be exported or configured says why.
 
 import dataclasses
 import importlib
+import inspect
 import json
 from collections.abc import Callable
 
@@ -207,6 +208,21 @@ def test_it_comes_back_from_its_config(cls):
         copy.set_weights(layer.get_weights())
     reset(copy)
     assert_same(cls, run(cls, copy), expected)
+
+
+@rows
+def test_every_argument_of_the_constructor_is_in_the_config(cls):
+    if cls is metrics.FactorizedTopK:
+        return
+    kinds = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
+    arguments = {
+        name
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.kind not in kinds
+    }
+    if cls is tasks.Retrieval:
+        arguments -= {"metrics"}  # they hold a corpus
+    assert arguments <= ROWS[cls].make().get_config().keys()
 
 
 @rows

@@ -19,6 +19,23 @@ def positive_columns(labels: tf.Tensor) -> tf.Tensor:
     return tf.reshape(first, [-1])
 
 
+def same_item_mask(positive_ids: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
+    """Says which candidates are the item that is a row's positive.
+
+    Args:
+      positive_ids: `[batch]` ids.
+      candidate_ids: `[num_candidates]` ids.
+
+    Returns:
+      `[batch, num_candidates]` bool, True for the positive itself too.
+    """
+    if candidate_ids.dtype == tf.string:  # numbers compare faster
+        batch = tf.size(positive_ids)
+        _, numbers = tf.unique(tf.concat([positive_ids, candidate_ids], axis=0))
+        positive_ids, candidate_ids = numbers[:batch], numbers[batch:]
+    return tf.equal(positive_ids[:, None], candidate_ids[None, :])
+
+
 def known_positives_mask(
     candidate_ids: tf.Tensor, known_positives: tf.RaggedTensor
 ) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """The retrieval task: a softmax over sampled candidates, and corpus metrics."""
 
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -8,11 +9,15 @@ import tensorflow_recommenders as tfrs
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.negatives import (
     HardNegativeMining,
-    RemoveAccidentalHits,
     SamplingProbabilityCorrection,
 )
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
-from tfrs_models.ops.masks import known_positives_mask, positive_columns
+from tfrs_models.ops.cross_entropy import softmax_cross_entropy
+from tfrs_models.ops.masks import (
+    known_positives_mask,
+    positive_columns,
+    same_item_mask,
+)
 from tfrs_models.ops.scores import dot_scores
 from tfrs_models.tasks.checks import candidate_column, check_embeddings
 from tfrs_models.types import Tensor
@@ -84,7 +89,6 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         self._correct = SamplingProbabilityCorrection(
             probability_floor=probability_floor
         )
-        self._remove_hits = RemoveAccidentalHits()
         self._mine = (
             HardNegativeMining(num_hard_negatives)
             if num_hard_negatives and num_hard_negatives > 0
@@ -167,15 +171,28 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             known_positives, tf.RaggedTensor
         ):
             known_positives = tf.RaggedTensor.from_tensor(known_positives)
-        labels, logits = self._labels_and_logits(
-            queries,
-            candidates,
-            candidate_sampling_probability,
-            candidate_ids,
-            score_mask,
-            known_positives,
-        )
-        loss = self._compute_loss(labels, logits, sample_weight)
+        logits = dot_scores(queries, candidates)
+        if self.temperature is not None:
+            logits /= self.temperature
+        if candidate_sampling_probability is not None and self.correction == "logq":
+            logits = self._correct(
+                logits, candidate_sampling_probability, candidate_ids
+            )
+        masked = self._masked(logits, candidate_ids, score_mask, known_positives)
+        if masked is not None:
+            logits = tf.where(masked, logits.dtype.min, logits)
+        labels = tf.eye(tf.shape(logits)[0], tf.shape(logits)[1])
+        positives = tf.range(tf.shape(logits)[0])
+        if self._mine is not None:
+            logits, labels = self._mine(logits, labels)
+            positives = positive_columns(labels)
+        if self._loss is None:
+            losses = softmax_cross_entropy(logits, positives)
+            if sample_weight is not None:
+                losses *= tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
+            loss = tf.reduce_sum(losses)
+        else:
+            loss = self._loss(labels, logits, sample_weight=sample_weight)
         if metric_weight is None:
             metric_weight = sample_weight
         updates = [metric.update_state(loss) for metric in self._loss_metrics]
@@ -198,49 +215,26 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         ):
             return tf.identity(loss)
 
-    def _labels_and_logits(
+    def _masked(
         self,
-        queries: tf.Tensor,
-        candidates: tf.Tensor,
-        probability: tf.Tensor | None,
+        logits: tf.Tensor,
         candidate_ids: tf.Tensor | None,
         score_mask: tf.Tensor | None,
         known_positives: tf.RaggedTensor | None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores, then temperature, correction, masks and mining, in this order."""
-        logits = dot_scores(queries, candidates)
-        labels = tf.eye(tf.shape(logits)[0], tf.shape(logits)[1])
-        if self.temperature is not None:
-            logits /= self.temperature
-        if probability is not None and self.correction == "logq":
-            logits = self._correct(logits, probability, candidate_ids)
+    ) -> tf.Tensor | None:
+        """`[batch, num_candidates]`, True where a candidate is no negative."""
+        batch = tf.shape(logits)[0]
+        masks = []
         if self.remove_accidental_hits:
-            logits = self._remove_hits(labels, logits, candidate_ids)
+            masks.append(same_item_mask(candidate_ids[:batch], candidate_ids))
         if score_mask is not None:
-            logits = tf.where(score_mask | (labels > 0), logits, logits.dtype.min)
+            masks.append(~score_mask)
         if known_positives is not None:
-            known = known_positives_mask(candidate_ids, known_positives)
-            logits = tf.where(known & ~(labels > 0), logits.dtype.min, logits)
-        if self._mine is not None:
-            logits, labels = self._mine(logits, labels)
-        return labels, logits
-
-    def _compute_loss(
-        self, labels: tf.Tensor, logits: tf.Tensor, sample_weight: tf.Tensor | None
-    ) -> tf.Tensor:
-        if self._loss is not None:
-            return self._loss(y_true=labels, y_pred=logits, sample_weight=sample_weight)
-        # A replica without rows has no columns either, and the fused loss refuses that.
-        losses = tf.cond(
-            tf.size(logits) > 0,
-            lambda: tf.nn.sparse_softmax_cross_entropy_with_logits(
-                positive_columns(labels), logits
-            ),
-            lambda: tf.zeros([0]),
-        )
-        if sample_weight is not None:
-            losses *= tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
-        return tf.reduce_sum(losses)
+            masks.append(known_positives_mask(candidate_ids, known_positives))
+        if not masks:
+            return None
+        masked = functools.reduce(tf.logical_or, masks)
+        return tf.linalg.set_diag(masked, tf.zeros([batch], tf.bool))  # the positives
 
     def _update_corpus_metrics(
         self,

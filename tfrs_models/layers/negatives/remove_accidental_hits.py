@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.masks import positive_columns
+from tfrs_models.ops.masks import positive_columns, same_item_mask
 
 
 @register
@@ -34,6 +34,6 @@ class RemoveAccidentalHits(tf.keras.layers.Layer):
         logits = tf.convert_to_tensor(logits)
         candidate_ids = tf.reshape(candidate_ids, [-1])
         positive_ids = tf.gather(candidate_ids, positive_columns(labels))
-        same_item = tf.equal(positive_ids[:, None], candidate_ids[None, :])
+        same_item = same_item_mask(positive_ids, candidate_ids)
         hit = same_item & ~tf.cast(labels, tf.bool)
         return tf.where(hit, logits.dtype.min, logits)
