@@ -111,15 +111,16 @@ def test_small_and_large_products_agree_where_rounding_matters():
     np.testing.assert_allclose(small.above, large.above[:64], atol=1)
 
 
-@pytest.mark.parametrize("width", [3, 16, 50])
-@pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 31, 100, 255, 256, 257, 1000])
-def test_a_collapsed_corpus_is_all_ties_at_every_size(size, width):
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("width", [3, 16, 100])
+@pytest.mark.parametrize("size", [1, 2, 5, 15, 16, 17, 33, 100, 255, 256, 257, 1023])
+def test_a_collapsed_corpus_is_all_ties_at_every_size(size, width, batch):
     rng = np.random.default_rng(size)
-    queries, corpus = reals(rng, 5, width), tf.tile(reals(rng, 1, width), [size, 1])
-    positives = tf.constant(rng.integers(size, size=5), tf.int32)
-    result = ranks_by_row(queries, corpus, positives, ragged([[]] * 5))
-    np.testing.assert_array_equal(result.above, [0] * 5)
-    np.testing.assert_array_equal(result.tied, [size - 1] * 5)
+    queries, corpus = reals(rng, batch, width), tf.tile(reals(rng, 1, width), [size, 1])
+    positives = tf.constant(rng.integers(size, size=batch), tf.int32)
+    result = ranks_by_row(queries, corpus, positives, ragged([[]] * batch))
+    np.testing.assert_array_equal(result.above, [0] * batch)
+    np.testing.assert_array_equal(result.tied, [size - 1] * batch)
 
 
 def test_queries_with_one_and_with_several_heads_can_follow_one_another():

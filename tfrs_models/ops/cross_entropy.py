@@ -25,10 +25,10 @@ def softmax_cross_entropy(
     exponentials = tf.exp(logits - largest)
     total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
     places = tf.stack([tf.range(tf.shape(logits)[0]), positives], axis=1)
-    normaliser = tf.squeeze(tf.math.log(total) + largest, axis=1)
+    margin = tf.squeeze(largest, axis=1) - tf.gather_nd(logits, places)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         slope = exponentials * (upstream[:, None] / total)
         return tf.tensor_scatter_nd_sub(slope, places, upstream), None
 
-    return normaliser - tf.gather_nd(logits, places), gradient
+    return tf.squeeze(tf.math.log(total), axis=1) + margin, gradient
