@@ -40,9 +40,14 @@ def test_a_server_without_the_file_does_not(server):
 
 def test_a_server_that_stays_silent_is_given_up_in_time(monkeypatch):
     monkeypatch.setattr(tfds_tables, "PROBE_SECONDS", 0.3)
-    monkeypatch.setattr(
-        tfds_tables.urllib.request, "urlopen", lambda *_, **__: time.sleep(5)
-    )
+    over = threading.Event()
+
+    def stay_silent(*_, **__):
+        over.wait(10)
+        raise TimeoutError
+
+    monkeypatch.setattr(tfds_tables.urllib.request, "urlopen", stay_silent)
     start = time.perf_counter()
     assert not tfds_tables._answers("http://example.invalid/ml-100k.zip")
     assert time.perf_counter() - start < 2
+    over.set()

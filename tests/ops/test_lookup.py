@@ -77,8 +77,3 @@ def test_repeated_ids_are_refused_by_name(ids, repeated):
         tf.errors.InvalidArgumentError, match=rf"(?s)must be unique.*{repeated}"
     ):
         index_ids(tf.constant(ids))
-
-
-def test_nothing_is_found_in_an_empty_corpus():
-    rows = find_rows(index_ids(tf.zeros([0], tf.int64)), tf.constant([3], tf.int64))
-    np.testing.assert_array_equal(rows, [-1])
