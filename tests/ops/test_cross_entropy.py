@@ -1,49 +1,67 @@
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests import oracles
 from tfrs_models.ops.cross_entropy import softmax_cross_entropy
 
 
 def loops(logits, positives):
-    """Losses and softmax of each row, in float64."""
-    losses, shares = [], []
-    for row, positive in zip(logits.astype("float64"), positives, strict=True):
-        weights = [np.exp(value - row.max()) for value in row]
-        share = [weight / sum(weights) for weight in weights]
-        losses.append(-np.log(share[positive]))
-        shares.append(share)
-    return np.array(losses), np.array(shares)
+    losses = []
+    for row, positive in zip(logits, positives, strict=True):
+        top = max(row)
+        mass = sum(math.exp(x - top) for x in row)
+        losses.append(top + math.log(mass) - row[positive])
+    return losses
 
 
-@pytest.mark.parametrize(("batch", "num_candidates"), [(1, 1), (4, 7), (6, 6)])
-def test_value_and_gradient_are_those_of_the_softmax(batch, num_candidates):
-    rng = np.random.default_rng(batch)
-    logits = tf.constant(rng.normal(0, 3, (batch, num_candidates)).astype("float32"))
-    positives = rng.integers(num_candidates, size=batch).astype("int32")
-    upstream = rng.normal(size=batch).astype("float32")
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    batch=st.integers(1, 5),
+    size=st.integers(1, 9),
+    scale=st.sampled_from([1e-3, 1.0, 50.0, 1e4]),
+)
+def test_losses_and_gradients_are_those_of_the_loops(seed, batch, size, scale):
+    rng = np.random.default_rng(seed)
+    values = (rng.normal(size=(batch, size)) * scale).astype("float32")
+    positives, weights = rng.integers(size, size=batch), rng.normal(size=batch)
+    logits = tf.constant(values)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        losses = softmax_cross_entropy(logits, positives)
-    slope = tape.gradient(losses, logits, output_gradients=tf.constant(upstream))
-    expected, shares = loops(logits.numpy(), positives)
-    labels = np.eye(num_candidates)[positives]
-    np.testing.assert_allclose(losses, expected, atol=1e-5)
-    np.testing.assert_allclose(slope, upstream[:, None] * (shares - labels), atol=1e-5)
+        losses = softmax_cross_entropy(logits, tf.constant(positives, tf.int32))
+        total = tf.reduce_sum(losses * tf.constant(weights, tf.float32))
+    np.testing.assert_allclose(
+        losses, loops(values.tolist(), positives), rtol=1e-5, atol=1e-6 * scale + 1e-6
+    )
+    assert np.min(losses) >= 0
+    slope = oracles.gradient(
+        lambda x: np.dot(weights, loops(x.tolist(), positives)), values, step=1e-5
+    )
+    np.testing.assert_allclose(tape.gradient(total, logits), slope, atol=1e-4)
 
 
-def test_masked_columns_get_no_share_and_large_logits_do_not_overflow():
+def test_masked_columns_get_neither_loss_nor_gradient():
     lowest = np.finfo("float32").min
-    logits = tf.constant([[1e4, lowest, 1e4 - 1], [lowest, -1e4, lowest]])
+    logits = tf.constant([[1.0, lowest, 0.5, lowest], [lowest, -3e8, lowest, lowest]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
         losses = softmax_cross_entropy(logits, tf.constant([0, 1]))
-    slope = tape.gradient(losses, logits)
-    np.testing.assert_allclose(losses, [np.log1p(np.exp(-1)), 0], atol=1e-6)
-    share = 1 / (1 + np.exp(1))
-    np.testing.assert_allclose(slope, [[-share, 0, share], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(losses, [math.log1p(math.exp(-0.5)), 0], rtol=1e-6)
+    gradient = tape.gradient(losses, logits).numpy()
+    np.testing.assert_array_equal(gradient[0, [1, 3]], 0)
+    np.testing.assert_array_equal(gradient[1], 0)
 
 
-def test_no_rows_have_no_loss():
-    empty = softmax_cross_entropy(tf.zeros([0, 0]), tf.zeros([0], tf.int32))
-    assert empty.shape == [0]
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4)])
+def test_a_replica_without_rows_has_no_losses(shape):
+    logits = tf.zeros(shape)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        losses = softmax_cross_entropy(logits, tf.zeros([0], tf.int32))
+    assert losses.shape == (0,)
+    assert tape.gradient(losses, logits).shape == shape

@@ -7,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 import tyro
 
 from pipelines import recommend, retrieval
-from pipelines.data import DataConfig
+from pipelines.data import DataConfig, load_data
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +173,13 @@ def test_help_names_every_flag(pipeline, monkeypatch, capsys):
     for field in dataclasses.fields(pipeline.Config):
         if field.name != "data":
             assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_without_scann_there_is_an_exact_index_only(monkeypatch, capsys):
+    monkeypatch.setattr(tfrs.layers.factorized_top_k, "_HAVE_SCANN", False)
+    data = load_data(DataConfig(), seed=0)
+    model = retrieval.build_model(retrieval.SMOKE, data)
+    exact, approximate = retrieval.build_indexes(model, data)
+    assert approximate is None
+    assert exact(tf.zeros([1, 4]), k=2)[1].shape == (1, 2)
+    assert "pip install scann" in capsys.readouterr().out

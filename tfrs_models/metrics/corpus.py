@@ -12,9 +12,10 @@ class Corpus:
     """Embeds the candidates once and keeps them until they are stale.
 
     They are stale when `mark_stale` says so (an evaluation begins) and when a variable
-    that the candidates are computed from has changed (a training step). The candidates
-    and the state are deliberately out of Keras's sight: tracked, a corpus would enter
-    every checkpoint.
+    that the candidates are computed from has changed (a training step; a variable that
+    the mapping itself writes, such as a counter, makes them stale at every batch). The
+    candidates and the state are deliberately out of Keras's sight: tracked, a corpus
+    would enter every checkpoint.
     """
 
     def __init__(self, source: tf.data.Dataset | tf.keras.layers.Layer) -> None:

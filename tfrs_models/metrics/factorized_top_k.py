@@ -125,7 +125,8 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             no ids.
           true_candidate_ids: `[batch]` ids of the positives. Without them the positive
             is known by its score, and one candidate with that score is taken for it.
-          sample_weight: `[batch]` weights of the metrics.
+          sample_weight: `[batch]` weights of the metrics; coverage and novelty, which
+            are about what is shown, ignore them.
           query_ids: `[batch]` integer rows of the constructor's `exclude`.
           exclude: `[batch, None]` ids of candidates that do not compete in this row,
             ragged or dense, on top of the constructor's.
