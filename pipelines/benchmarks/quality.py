@@ -300,7 +300,7 @@ interval over users]; popularity, chance and EASE have no seed. Chosen by valida
 rate at 100 with `python -m pipelines.benchmarks.quality --search --datasets ml-100k
 --search-seeds 1` and `--search --datasets latest-small --search-seeds 2`, one option
 after the other, then trained on training and validation rows. No choice was made by
-test rows. The search is uneven: six options and the epochs of ours, one parameter each of
+test rows. The search is uneven: six options and the epochs of ours, one each of
 ALS and EASE, none of the tutorial:
 
 {chosen}
