@@ -19,7 +19,8 @@ def bars(values: Mapping[str, float], *, title: str, own: str) -> Figure:
     drawn = axes.barh(list(values), list(values.values()), color=colours)
     largest = max(values.values())
     axes.bar_label(drawn, fmt="{:,.3g}" if largest < 10 else "{:,.0f}", padding=3)
-    axes.set(title=title, xlim=(0, largest * 1.15))
+    figure.suptitle(title, fontsize=11)
+    axes.set_xlim(0, largest * 1.15)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     return figure

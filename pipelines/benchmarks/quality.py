@@ -305,7 +305,7 @@ ALS and EASE, none of the tutorial:
 
 {chosen}
 
-{"".join(reports)}
+{chr(10).join(reports)}
 Command: `python -m pipelines.benchmarks.quality`
 """
 

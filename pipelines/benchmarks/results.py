@@ -37,7 +37,7 @@ def write_section(name: str, body: str, *, path: Path = RESULTS) -> Path:
     sections = {part.partition("\n")[0].strip(): part for part in parts}
     sections[name] = f"{name}\n\n{_provenance()}\n\n{body.strip()}\n\n"
     ordered = "".join(f"## {sections[key]}" for key in sorted(sections))
-    path.write_text(f"{head}{ordered}".rstrip() + "\n", encoding="utf-8")
+    path.write_text(f"{head.rstrip()}\n\n{ordered}".rstrip() + "\n", encoding="utf-8")
     return path
 
 
