@@ -260,9 +260,7 @@ case's time over ours; the last column is the bare product's time over the case'
     }
 
 A second reading, ours and the bare product only, before the other cases:
-{alone_rate:,.0f} queries/s, {alone_share:.0%} of the bare product's speed. Ours falls
-into one of two speeds and changes between them by itself, which the ranges show; the
-bare product does not. The cause is not known.
+{alone_rate:,.0f} queries/s, {alone_share:.0%} of the bare product's speed.
 
 {config.large_corpus:,} candidates: {large_rate:,.0f} queries/s, {large_share:.0%} of
 the bare product's speed (taken in {_SLICES} slices of the queries: at once its scores

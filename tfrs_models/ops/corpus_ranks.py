@@ -1,13 +1,16 @@
 """Exact ranks of the positives over a whole corpus, by counting."""
 
+import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.score_tiles import count_tiles_unless, score_pairs_unless
 from tfrs_models.ops.scores import dot_scores
 
-_TILE = 256  # candidates per product: a tile of scores stays in the processor's cache
+_PARTS = min(os.cpu_count() or 1, 8)  # of a large batch, ranked side by side
 _TILED_FROM = 2**24  # scores; below it they fit in memory and compiling does not pay
 _ULPS = 8.0  # rounding slack of a score that another kernel computed
 
@@ -53,7 +56,7 @@ def ranks_by_row(
     return ranks(queries, corpus, positive_rows, excluded_rows)
 
 
-def _rank_rows(
+def _rank_part_by_row(
     queries: tf.Tensor,
     corpus: tf.Tensor,
     positive_rows: tf.Tensor,
@@ -68,9 +71,9 @@ def _rank_rows(
     small = _is_small(batch, size)
     scores = _scores_if(small, queries, corpus)
     pairs = _pick(scores, owners, rows)
-    pairs = _score_pairs_unless(small, queries, corpus, owners, rows, pairs)
+    pairs = score_pairs_unless(small, queries, corpus, owners, rows, pairs)
     above, reached = _count(scores, pairs[:batch], pairs[:batch])
-    above, reached = _count_tiles_unless(
+    above, reached = count_tiles_unless(
         small, queries, corpus, pairs[:batch], pairs[:batch], (above, reached)
     )
     threshold = tf.gather(pairs[:batch], excluded_from)
@@ -84,6 +87,19 @@ def _rank_rows(
         num_candidates=size - tf.cast(found, tf.int32) - num_excluded,
         found=found,
     )
+
+
+def _rank_rows(
+    queries: tf.Tensor,
+    corpus: tf.Tensor,
+    positive_rows: tf.Tensor,
+    excluded_rows: tf.RaggedTensor,
+) -> CorpusRanks:
+    def rank(part: slice) -> CorpusRanks:
+        excluded = excluded_rows[part]
+        return _rank_part_by_row(queries[part], corpus, positive_rows[part], excluded)
+
+    return _in_parts(rank, tf.shape(queries)[0], tf.shape(corpus)[0])
 
 
 _ranks_by_row = tf.function(_rank_rows, reduce_retracing=True)
@@ -105,6 +121,16 @@ def ranks_by_score(
       corpus: `[num_candidates, embedding_dim]`.
       positives: `[batch, embedding_dim]`.
     """
+    return _in_parts(
+        lambda part: _rank_part_by_score(queries[part], corpus, positives[part]),
+        tf.shape(queries)[0],
+        tf.shape(corpus)[0],
+    )
+
+
+def _rank_part_by_score(
+    queries: tf.Tensor, corpus: tf.Tensor, positives: tf.Tensor
+) -> CorpusRanks:
     batch, size = tf.shape(queries)[0], tf.shape(corpus)[0]
     products = queries * positives
     score = tf.reduce_sum(products, axis=1)
@@ -113,7 +139,7 @@ def ranks_by_score(
     small = _is_small(batch, size)
     lower, upper = score - slack, score + slack
     above, reached = _count(_scores_if(small, queries, corpus), lower, upper)
-    above, reached = _count_tiles_unless(
+    above, reached = count_tiles_unless(
         small, queries, corpus, lower, upper, (above, reached)
     )
     copies = tf.cast(reached > above, tf.int32)
@@ -123,6 +149,19 @@ def ranks_by_score(
         num_candidates=size - copies,
         found=tf.ones_like(score, tf.bool),
     )
+
+
+def _in_parts(
+    rank: Callable[[slice], CorpusRanks], batch: tf.Tensor, size: tf.Tensor
+) -> CorpusRanks:
+    """Ranks a large batch in parts, one for each processor, which never wait.
+
+    One batch at once would make the processors wait for each other after every tile.
+    The parts of a small problem are empty, but for the first.
+    """
+    rows = tf.where(_is_small(batch, size), batch, -(-batch // _PARTS))
+    parts = [rank(slice(i * rows, (i + 1) * rows)) for i in range(_PARTS)]
+    return CorpusRanks(*(tf.concat(part, axis=0) for part in zip(*parts, strict=True)))
 
 
 # A small problem is scored at once, a large one in tiles. This is no `tf.cond`,
@@ -157,113 +196,6 @@ def _count(
     above = tf.cast(scores > upper[:, None], tf.int32)
     reached = tf.cast(scores >= lower[:, None], tf.int32)
     return tf.reduce_sum(above, axis=1), tf.reduce_sum(reached, axis=1)
-
-
-def _count_tiles_unless(
-    small: tf.Tensor,
-    queries: tf.Tensor,
-    corpus: tf.Tensor,
-    lower: tf.Tensor,
-    upper: tf.Tensor,
-    counts: tuple[tf.Tensor, tf.Tensor],
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`_count` over the tiles of a large problem; `counts` of a small one."""
-
-    def once(*_: tf.Tensor) -> tuple[bool, tf.Tensor, tf.Tensor]:
-        tiles = _count_tiles(queries, corpus, lower, upper)
-        return True, *(
-            tf.ensure_shape(tile, count.shape)
-            for tile, count in zip(tiles, counts, strict=True)
-        )
-
-    _, above, reached = tf.while_loop(lambda done, *_: ~done, once, (small, *counts))
-    return above, reached
-
-
-@tf.function(jit_compile=True)
-def _count_tiles(
-    queries: tf.Tensor, corpus: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`_count` in memory for one tile, at nearly the speed of the bare product.
-
-    Both counts of a tile share one sum, 16 bits each.
-    """
-    size = tf.shape(corpus)[0]
-    num_tiles, num_rest = size // _TILE, size % _TILE
-    # A corpus smaller than a tile is padded in front, where the rest does not look.
-    corpus = tf.pad(corpus, [[tf.maximum(_TILE - size, 0), 0], [0, 0]])
-
-    def count(first: tf.Tensor, columns: tf.Tensor | bool) -> tf.Tensor:
-        tile = tf.slice(corpus, [first, 0], [_TILE, -1])
-        scores = dot_scores(queries, tile)
-        above = tf.cast((scores > upper[:, None]) & columns, tf.int32)
-        reached = tf.cast((scores >= lower[:, None]) & columns, tf.int32)
-        return tf.reduce_sum(above * 65536 + reached, axis=1)
-
-    def add(tile: tf.Tensor, above: tf.Tensor, reached: tf.Tensor) -> tuple:
-        packed = count(tile * _TILE, columns=True)
-        return tile + 1, above + packed // 65536, reached + packed % 65536
-
-    zero = tf.zeros_like(lower, tf.int32)
-    _, above, reached = tf.while_loop(
-        lambda tile, *_: tile < num_tiles, add, (0, zero, zero)
-    )
-    # The last tile reaches back over rows that are counted already: every product has
-    # one shape, and one shape has one order of summation.
-    rest = tf.range(_TILE) >= _TILE - num_rest
-    packed = count(tf.shape(corpus)[0] - _TILE, columns=rest)
-    return above + packed // 65536, reached + packed % 65536
-
-
-_score_tile = tf.function(dot_scores, jit_compile=True)
-
-
-def _score_pairs_unless(
-    small: tf.Tensor,
-    queries: tf.Tensor,
-    corpus: tf.Tensor,
-    owners: tf.Tensor,
-    rows: tf.Tensor,
-    pair_scores: tf.Tensor,
-) -> tf.Tensor:
-    """Scores of (query, corpus row) pairs, from products of the tiles' shape.
-
-    Args:
-      small: scalar bool, whether `pair_scores` are there already.
-      queries: `[batch, embedding_dim]`.
-      corpus: `[num_candidates, embedding_dim]`.
-      owners: `[num_pairs]` int32 rows of `queries`.
-      rows: `[num_pairs]` int32 rows of `corpus`.
-      pair_scores: `[num_pairs]` of a small problem.
-
-    Returns:
-      `[num_pairs]` scores.
-    """
-    unique, column = tf.unique(rows)
-    order = tf.argsort(column, stable=True)
-    owners, column = tf.gather(owners, order), tf.gather(column, order)
-    num_tiles = -(-tf.size(unique) // _TILE)
-    unique = tf.pad(unique, [[0, num_tiles * _TILE - tf.size(unique)]])
-    edges = tf.searchsorted(column, tf.range(num_tiles + 1) * _TILE)
-
-    def fill(tile: tf.Tensor, pair_scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        columns = tf.slice(unique, [tile * _TILE], [_TILE])
-        scores = _score_tile(queries, tf.gather(corpus, columns))
-        here = tf.range(edges[tile], edges[tile + 1])
-        places = tf.stack(
-            [tf.gather(owners, here), tf.gather(column, here) - tile * _TILE], axis=1
-        )
-        return tile + 1, tf.tensor_scatter_nd_update(
-            pair_scores, tf.gather(order, here)[:, None], tf.gather_nd(scores, places)
-        )
-
-    _, pair_scores = tf.while_loop(
-        lambda tile, *_: tile < num_tiles,
-        fill,
-        (tf.where(small, num_tiles, 0), pair_scores),
-        parallel_iterations=1,
-    )
-    return pair_scores
 
 
 def _distinct_pairs(
