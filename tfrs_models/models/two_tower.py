@@ -75,6 +75,33 @@ class TwoTower(FromConfig, Model):
         query = self.query_model(features, training=training)
         return query, self.candidate_model(features, training=training)
 
+    def task_inputs(self, features: Features, training: bool = False) -> dict:
+        """The arguments of the task for a batch of positives.
+
+        Args:
+          features: See `compute_loss`.
+          training: Whether this is a training step.
+
+        Returns:
+          Keyword arguments of `self.task`.
+        """
+        if self.candidate_id not in features:
+            raise ValueError(
+                f"Feature `{self.candidate_id}`, the candidate's id, is missing. "
+                f"Got {sorted(features)}."
+            )
+        query, candidate = self(features, training=training)
+        return {
+            "query_embeddings": query,
+            "candidate_embeddings": candidate,
+            "sample_weight": features.get("sample_weight"),
+            "candidate_sampling_probability": features.get(
+                "candidate_sampling_probability"
+            ),
+            "candidate_ids": features[self.candidate_id],
+            "known_positives": features.get("known_items"),
+        }
+
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
         """The task's loss of a batch of positives.
 
@@ -91,24 +118,9 @@ class TwoTower(FromConfig, Model):
         Returns:
           Scalar loss.
         """
-        if self.candidate_id not in features:
-            raise ValueError(
-                f"Feature `{self.candidate_id}`, the candidate's id, is missing. "
-                f"Got {sorted(features)}."
-            )
-        query, candidate = self(features, training=training)
-        loss = self.task(
-            query,
-            candidate,
-            sample_weight=features.get("sample_weight"),
-            candidate_sampling_probability=features.get(
-                "candidate_sampling_probability"
-            ),
-            candidate_ids=features[self.candidate_id],
-            compute_metrics=not training,
-            known_positives=features.get("known_items"),
-        )
-        batch = tf.cast(tf.shape(query)[0], loss.dtype)
+        inputs = self.task_inputs(features, training)
+        loss = self.task(**inputs, compute_metrics=not training)
+        batch = tf.cast(tf.shape(inputs["query_embeddings"])[0], loss.dtype)
         self._loss_per_example.update_state(loss / batch, sample_weight=batch)
         return loss
 
