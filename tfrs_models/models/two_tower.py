@@ -119,7 +119,7 @@ class TwoTower(FromConfig, Model):
           Scalar loss.
         """
         inputs = self.task_inputs(features, training)
-        loss = self.task(**inputs, compute_metrics=not training)
+        loss = self.task(**inputs, compute_metrics=not training, training=training)
         batch = tf.cast(tf.shape(inputs["query_embeddings"])[0], loss.dtype)
         self._loss_per_example.update_state(loss / batch, sample_weight=batch)
         return loss
