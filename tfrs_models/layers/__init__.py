@@ -3,6 +3,7 @@
 from tfrs_models.layers import index, negatives
 from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
 from tfrs_models.layers.negatives import (
+    FrequencyEstimator,
     HardNegativeMining,
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
@@ -10,6 +11,7 @@ from tfrs_models.layers.negatives import (
 
 __all__ = [
     "BruteForce",
+    "FrequencyEstimator",
     "HardNegativeMining",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
