@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfrs_models
 from tests import oracles
 from tfrs_models import layers, metrics, models, towers
-from tfrs_models.data import Feature
+from tfrs_models.data import Feature, mixed_negatives
 
 NUM_ITEMS = 11
 
@@ -167,3 +167,13 @@ def test_two_replicas_count_the_ids_of_both(strategy, data, mode, text, rows):
     for left, right in zip(one[1], two[1], strict=True):
         np.testing.assert_array_equal(left, right)
     assert two[2]["found"] == pytest.approx(one[2]["found"], rel=1e-5)
+
+
+def test_mixed_negatives_train_on_two_replicas(strategy, data):
+    items = {"item_id": np.arange(NUM_ITEMS + 1)}
+    dataset = tf.data.Dataset.from_tensor_slices(data).batch(10)
+    dataset = mixed_negatives(dataset, items, 4, seed=0)
+    with strategy.scope():
+        model = make()
+    history = model.fit(dataset, epochs=3, verbose=0).history
+    assert history["loss"][2] < history["loss"][0]
