@@ -31,6 +31,7 @@ def mixed_negatives(
 
     The drawn items are what `models.TwoTower` appends as candidates behind those of the
     batch. Item `j` is then expected `(batch - 1) Q_j + per_batch / num_items` times.
+    Under `tf.distribute` the replicas share the drawn items as they share the rows.
 
     Args:
       dataset: batches of features, as `Interactions.batches` makes them.
