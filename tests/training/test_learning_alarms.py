@@ -106,6 +106,14 @@ def test_the_constant_scorers_loss_has_the_same_corrections_and_masks(data):
     assert found == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(("batch", "read"), [(10, 4), (1000, 3), (2000, 2), (9000, 1)])
+def test_few_batches_of_many_rows_are_enough(batch, read):
+    dataset = tf.data.Dataset.range(20_000).map(lambda i: {"user_id": i * 0})
+    alarms = LearningAlarms(dataset.batch(batch), num_batches=4)
+    with pytest.warns(LearningWarning, match=f"index 0\\) in {read} training"):
+        alarms.on_train_begin()
+
+
 class Fixed(tf.keras.Model):
     """A loss of 100 in all less what the queries add."""
 

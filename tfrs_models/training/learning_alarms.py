@@ -13,6 +13,7 @@ from tfrs_models.ops.scores import dot_scores
 
 _LEAST_GAIN = 0.01  # over a constant scorer's loss
 _FEW_ITEMS = 8  # a batch of fewer may well have one favourite
+_ENOUGH_ROWS = 3000
 
 
 class LearningWarning(UserWarning):
@@ -52,7 +53,8 @@ class LearningAlarms(tf.keras.callbacks.Callback):
           dataset: Shuffled batches of the training data; a dataset of its own, because
             one that is shuffled anew each time it is read gives the training another
             order if both read it.
-          num_batches: How many of them to look at.
+          num_batches: How many of them to look at; fewer where these have thousands
+            of rows, so that an epoch does not wait for its alarms.
           id_features: Names of integer features whose 0 is the unknown id; those that
             a batch does not have are left out.
           max_unknown: Share of unknown ids in the batches that is still no alarm.
@@ -80,7 +82,7 @@ class LearningAlarms(tf.keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         del logs
         if not self._batches:
-            self._batches = list(self.dataset.take(self.num_batches))
+            self._batches = _first_batches(self.dataset, self.num_batches)
         self._look_for_unknown_ids()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -176,6 +178,16 @@ class LearningAlarms(tf.keras.callbacks.Callback):
         if alarm not in self._raised:
             self._raised.add(alarm)
             warnings.warn(message, LearningWarning, stacklevel=2)
+
+
+def _first_batches(dataset: tf.data.Dataset, num_batches: int) -> list:
+    batches, rows = [], 0
+    for features in dataset.take(num_batches):
+        batches.append(features)
+        rows += tf.nest.flatten(features)[0].shape[0] or 0
+        if rows >= _ENOUGH_ROWS:
+            break
+    return batches
 
 
 def _share_a_favourite(inputs: dict) -> bool | None:
