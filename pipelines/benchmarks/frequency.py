@@ -1,7 +1,7 @@
 """What counting ids costs a training step: python -m pipelines.benchmarks.frequency.
 
-A `TwoTower` step on invented Zipf data, with the sampling probabilities in the batch and
-with `FrequencyEstimator` finding them, in turns.
+A `TwoTower` step on invented Zipf data, with the sampling probabilities in the batch
+and with `FrequencyEstimator` finding them, in turns.
 """
 
 import dataclasses
@@ -23,9 +23,9 @@ class Config:
 
     batch_sizes: tuple[int, ...] = (1024, 4096, 8192)
     """Rows of a batch."""
-    users: int = 100_000
+    users: int = 10_000
     """Known users."""
-    items: int = 100_000
+    items: int = 10_000
     """Known items; popularity is that of Zipf."""
     embedding_dim: int = 64
     """Width of both towers."""
@@ -35,7 +35,7 @@ class Config:
     """Of the estimator."""
     batches: int = 8
     """Different batches, which come round again and again."""
-    rows: int = 65_536
+    rows: int = 32_768
     """About so many rows are trained in a turn."""
     repeats: int = 9
     """Turns."""
@@ -166,10 +166,10 @@ def _report(config: Config, rows: list[list[str]]) -> str:
         "estimator / step",
     ]
     return f"""\
-{config.items:,} items (Zipf), {config.users:,} users, width {config.embedding_dim}, Adam;
-{config.num_hashes} hashes of {config.num_buckets:,} buckets. About {config.rows:,} rows a
-turn, {config.repeats} turns, traced before: medians (lowest..highest) per step, ratios
-turn by turn.
+{config.items:,} items (Zipf), {config.users:,} users, width {config.embedding_dim},
+Adam; {config.num_hashes} hashes of {config.num_buckets:,} buckets. About
+{config.rows:,} rows a turn, {config.repeats} turns, traced before: medians
+(lowest..highest) per step, ratios turn by turn.
 
 {results.table(header, rows)}
 
