@@ -100,15 +100,19 @@ class FrequencyEstimator(tf.keras.layers.Layer):
         keys = tf.reshape(fingerprints(ids), [-1])
         if training:
             self._count(_of_all_replicas(keys))
-        places = self._places(keys)
+        keys, rows = tf.unique(keys)  # a popular id is looked up once
+        return tf.gather(self._estimate(self._places(keys)), rows)
+
+    def _estimate(self, places: tf.Tensor) -> tf.Tensor:
+        """`[n]` probabilities of ids in the buckets `[num_hashes, n]`."""
         mean = tf.gather(self._mean, places)
         if self.mode == "rate":
             passed = tf.cast(self._step - tf.gather(self._last, places), tf.float32)
             began = -tf.math.expm1(tf.cast(self._step, tf.float32) * self._log_decay)
             decayed = mean * tf.exp(passed * self._log_decay)
-            found = tf.math.divide_no_nan(decayed, began)
+            found = tf.math.divide_no_nan(tf.reduce_min(decayed, axis=0), began)
             unseen = 1 / (tf.cast(self._examples, tf.float32) + 1)
-            return tf.clip_by_value(tf.reduce_min(found, axis=0), unseen, 1.0)
+            return tf.clip_by_value(found, unseen, 1.0)
         weight = tf.gather(self._weight, places)
         unseen = tf.cast(self._step, tf.float32) + 1
         gap = tf.where(weight > 0, tf.math.divide_no_nan(mean, weight), unseen)
@@ -120,7 +124,11 @@ class FrequencyEstimator(tf.keras.layers.Layer):
         self._step.assign_add(tf.cast(tf.minimum(total, 1), tf.int64))
         self._examples.assign_add(tf.cast(total, tf.int64))
         step = tf.convert_to_tensor(self._step)
-        places, _, copies = tf.unique_with_counts(tf.reshape(self._places(keys), [-1]))
+        keys, _, copies = tf.unique_with_counts(keys)
+        places, slots = tf.unique(tf.reshape(self._places(keys), [-1]))
+        copies = tf.math.unsorted_segment_sum(
+            tf.tile(copies, [self.num_hashes]), slots, tf.size(places)
+        )
         passed = tf.cast(step - tf.gather(self._last, places), tf.float32)
         mean = tf.gather(self._mean, places)
         if self.mode == "rate":
