@@ -144,9 +144,7 @@ def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTowe
 def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
     """Fits the model; the best epoch's weights are kept. Returns Keras's history."""
     checkpoint = config.output / "checkpoint" / "best"
-    batches = data.batches(
-        "train", config.batch_size, shuffle=True, seed=config.seed, known_items=True
-    )
+    batches = training_batches(config, data)
     if config.resume:
         if not checkpoint.with_suffix(".index").exists():
             raise SystemExit(
@@ -165,6 +163,7 @@ def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
             checkpoint, MONITOR, mode="max", save_best_only=True, save_weights_only=True
         ),
         tf.keras.callbacks.TensorBoard(config.output / "logs"),
+        tm.training.LearningAlarms(training_batches(config, data)),
     ]
     try:
         fitted = model.fit(
@@ -179,6 +178,13 @@ def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
             "export it with --resume --epochs 0, or go on training with --resume."
         ) from None
     return fitted.history
+
+
+def training_batches(config: Config, data: tm.data.Interactions) -> tf.data.Dataset:
+    """Shuffled batches in which a user's other items are no negatives."""
+    return data.batches(
+        "train", config.batch_size, shuffle=True, seed=config.seed, known_items=True
+    )
 
 
 def build_indexes(

@@ -46,6 +46,12 @@ def two_tower():
     )
 
 
+def frequency_estimator():
+    layer = layers.FrequencyEstimator(50, 2, 0.3)
+    layer(np.array([4, 4, 1, 2]), training=True)
+    return layer
+
+
 def update(metric, *values):
     metric.update_state(*values)
     return metric.result()
@@ -70,6 +76,7 @@ ROWS = {
         (),
         call=lambda layer: layer(None),
     ),
+    layers.FrequencyEstimator: Row(frequency_estimator, (np.array([4, 1, 1, 2**60]),)),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),
         (LOGITS, LABELS),

@@ -12,6 +12,7 @@ from tfrs_models import (
     serving,
     tasks,
     towers,
+    training,
 )
 from tfrs_models.model import Model
 
@@ -28,4 +29,5 @@ __all__ = [
     "serving",
     "tasks",
     "towers",
+    "training",
 ]

@@ -1,10 +1,9 @@
 """The one training and evaluation step of all models."""
 
-from collections.abc import Mapping
-
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_models.ops.finite import float_features
 from tfrs_models.types import Features
 
 
@@ -101,18 +100,12 @@ class Model(tfrs.Model):
         return {metric.name: metric.result() for metric in metrics}
 
 
-def _check_features(features: object, path: str = "") -> list[tf.Tensor]:
+def _check_features(features: object) -> list[tf.Tensor]:
     """Checks of all float tensors of a nested structure, each named in its message."""
-    if isinstance(features, (Mapping, tuple, list)):
-        named = isinstance(features, Mapping)
-        entries = features.items() if named else enumerate(features)
-        return [
-            check
-            for name, value in entries
-            for check in _check_features(value, f"{path}/{name}" if path else str(name))
-        ]
-    values = features.flat_values if isinstance(features, tf.RaggedTensor) else features
-    if not isinstance(values, tf.Tensor) or not values.dtype.is_floating:
-        return []
-    message = f"Feature `{path}` is not finite: clean or impute it before training"
-    return [tf.debugging.check_numerics(values, message)]
+    return [
+        tf.debugging.check_numerics(
+            values,
+            f"Feature `{name}` is not finite: clean or impute it before training",
+        )
+        for name, values in float_features(features)
+    ]

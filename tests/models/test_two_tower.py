@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from tests import oracles
-from tfrs_models import metrics, models, tasks, towers
-from tfrs_models.data import Feature
+from tfrs_models import layers, metrics, models, tasks, towers
+from tfrs_models.data import Feature, mixed_negatives
 
 NUM_USERS, NUM_ITEMS = 12, 9
 
@@ -305,3 +305,142 @@ def test_a_tower_may_be_any_layer(data):
     model.compile("sgd")
     results = model.evaluate(batches(data), verbose=0, return_dict=True)
     assert np.isfinite(results["loss"])
+
+
+def mixed(data, per_batch=5, batch=16, **options):
+    """Batches with uniform items of the catalogue behind them."""
+    ids = np.arange(NUM_ITEMS + 1)
+    genres = np.stack([(ids - 1) // 3 + 1, 0 * ids], axis=1)
+    items = {"item_id": ids, "genres": genres}
+    return mixed_negatives(batches(data, batch), items, per_batch, seed=1, **options)
+
+
+def shares(data):
+    return np.bincount(data["item_id"], minlength=NUM_ITEMS + 1) / 70
+
+
+def test_extra_candidates_are_rows_behind_those_of_the_batch(data):
+    model = make()
+    batch = next(iter(mixed(data, candidate_probabilities=shares(data))))
+    extra = batch["extra_candidates"]
+    inputs = model.task_inputs(batch)
+    ids = np.concatenate([batch["item_id"], extra["item_id"]])
+    np.testing.assert_array_equal(inputs["candidate_ids"], ids)
+    probability = np.maximum(shares(data), shares(data)[1:].min())[ids]
+    np.testing.assert_allclose(inputs["candidate_sampling_probability"], probability)
+    everything = {
+        "item_id": ids,
+        "genres": np.concatenate([batch["genres"], extra["genres"]]),
+    }
+    embedded = model.candidate_model(everything)
+    np.testing.assert_allclose(inputs["candidate_embeddings"], embedded, rtol=1e-5)
+    expected = oracles.retrieval_loss(
+        model(batch)[0].numpy(),
+        embedded.numpy(),
+        temperature=0.2,
+        ids=ids,
+        probability=probability,
+        remove_hits=True,
+    )
+    assert float(model.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("eagerly", [True, False])
+def test_it_trains_with_mixed_negatives(data, eagerly):
+    model = make(corpus=True)
+    model.compile(tf.keras.optimizers.Adam(0.02), run_eagerly=eagerly)
+    dataset = mixed(data, candidate_probabilities=shares(data))
+    model.fit(dataset, validation_data=batches(data), epochs=15, verbose=0)
+    results = model.evaluate(batches(data), verbose=0, return_dict=True)
+    assert results["factorized_top_k/top_3_categorical_accuracy"] > 0.9
+
+
+def test_extra_candidates_push_away_what_the_batch_never_shows(data):
+    rows = {name: value[data["item_id"] != 9] for name, value in data.items()}
+
+    def score_of_the_unseen(dataset):
+        tf.keras.utils.set_random_seed(1)
+        model = models.TwoTower(
+            towers.FeatureTower([Feature("user_id", "id", NUM_USERS)], 6),
+            towers.FeatureTower([Feature("item_id", "id", NUM_ITEMS)], 6),
+        )
+        model.compile(tf.keras.optimizers.Adam(0.02))
+        model.fit(dataset, epochs=10, verbose=0)
+        query, _ = model(rows)
+        unseen = model.candidate_model({"item_id": tf.constant([9])})
+        return float(tf.reduce_mean(query @ tf.transpose(unseen)))
+
+    with_extra = mixed(rows, 20, candidate_probabilities=shares(rows))
+    assert score_of_the_unseen(with_extra) < score_of_the_unseen(batches(rows)) - 0.1
+
+
+@pytest.mark.parametrize(
+    ("drop", "message"),
+    [
+        ("item_id", "`extra_candidates/item_id`, .* missing"),
+        ("candidate_sampling_probability", "`candidate_probabilities`.*Got"),
+    ],
+)
+def test_an_incomplete_extra_candidate_is_named(data, drop, message):
+    batch = next(iter(mixed(data, candidate_probabilities=shares(data))))
+    del batch["extra_candidates"][drop]
+    with pytest.raises(ValueError, match=message):
+        make().compute_loss(batch)
+
+
+def test_the_estimator_gives_the_probabilities_that_the_features_do_not(data):
+    estimator = layers.FrequencyEstimator(1000, 2, 0.5)
+    model = make(frequency_estimator=estimator)
+    batch = next(iter(mixed(data)))
+    given = model.task_inputs(batch | batch["extra_candidates"])  # has the shares
+    assert given["candidate_sampling_probability"].shape == [5 + 16]
+    del batch["candidate_sampling_probability"]
+    inputs = model.task_inputs(batch, training=True)
+    ids = batch["item_id"].numpy()
+    counts = np.bincount(ids, minlength=NUM_ITEMS + 1)
+    expected = np.concatenate([ids, batch["extra_candidates"]["item_id"]])
+    expected = np.where(counts > 0, counts / 16, 1 / 17)[expected]
+    np.testing.assert_allclose(
+        inputs["candidate_sampling_probability"], expected, rtol=1e-5
+    )
+    again = model.task_inputs(batch)["candidate_sampling_probability"]
+    np.testing.assert_array_equal(again, inputs["candidate_sampling_probability"])
+
+
+def test_with_the_estimator_it_learns_from_a_zipf_stream_what_counts_teach():
+    rng = np.random.default_rng(0)
+    num_items = 60
+    items = np.arange(1, num_items + 1)
+    popularity = 1 / items
+    users = rng.integers(1, 5, size=12_000)
+    chances = np.where(items % 4 == np.arange(5)[:, None] % 4, 6.0, 1.0) * popularity
+    chances /= chances.sum(axis=1, keepdims=True)
+    ids = np.array([rng.choice(items, p=chances[user]) for user in users])
+    counts = np.bincount(ids, minlength=num_items + 1) / len(ids)
+    rows = {"user_id": users, "item_id": ids}
+    scores = {}
+    for how in ("counted", "estimated", "uncorrected"):
+        tf.keras.utils.set_random_seed(0)
+        model = models.TwoTower(
+            towers.FeatureTower([Feature("user_id", "id", 4)], 16),
+            towers.FeatureTower([Feature("item_id", "id", num_items)], 16),
+            frequency_estimator=(
+                layers.FrequencyEstimator(5000, 3, 0.02) if how == "estimated" else None
+            ),
+        )
+        model.compile(tf.keras.optimizers.Adam(0.02))
+        features = dict(rows)
+        if how == "counted":
+            features["candidate_sampling_probability"] = counts[ids].astype("float32")
+        dataset = tf.data.Dataset.from_tensor_slices(features).batch(256)
+        model.fit(dataset, epochs=4, verbose=0)
+        query = model.query_model({"user_id": np.arange(1, 5)})
+        scores[how] = query @ tf.transpose(model.candidate_model({"item_id": items}))
+        if how == "estimated":
+            found = model.frequency_estimator(tf.constant(items[:10]))
+            np.testing.assert_allclose(found, counts[1:11], rtol=0.3)
+    flat = {how: score.numpy().reshape(-1) for how, score in scores.items()}
+    np.testing.assert_allclose(flat["estimated"], flat["counted"], atol=0.2)
+    liked = np.log(chances[1:].reshape(-1))
+    agreement = {how: np.corrcoef(score, liked)[0, 1] for how, score in flat.items()}
+    assert agreement["estimated"] > agreement["uncorrected"] + 0.1

@@ -10,7 +10,9 @@ from pipelines.benchmarks.baselines.als import als_embeddings
 from pipelines.benchmarks.baselines.ease import ease_weights
 
 
-@pytest.mark.parametrize("name", ["tutorial", "corpus_evaluation", "quality"])
+@pytest.mark.parametrize(
+    "name", ["tutorial", "corpus_evaluation", "quality", "frequency"]
+)
 def test_a_benchmark_runs_and_returns_finite_figures(name):
     module = importlib.import_module(f"pipelines.benchmarks.{name}")
     measured = module.main(module.SMOKE)

@@ -13,6 +13,11 @@ import tyro
 from pipelines import recommend, retrieval
 from pipelines.data import DataConfig, load_data
 
+# One epoch of width 4 teaches little, and the alarms say so.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:After epoch 1 the loss:tfrs_models.training.LearningWarning"
+)
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

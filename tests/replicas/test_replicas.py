@@ -1,12 +1,15 @@
 """Two replicas, each on a logical processor of its own, do what one does."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfrs_models
 from tests import oracles
-from tfrs_models import metrics, models, towers
-from tfrs_models.data import Feature
+from tfrs_models import layers, metrics, models, towers
+from tfrs_models.data import Feature, mixed_negatives
 
 NUM_ITEMS = 11
 
@@ -121,3 +124,51 @@ def test_fit_with_validation_runs_on_two_replicas(strategy, data):
     assert final["factorized_top_k/mrr"] == pytest.approx(
         history["val_factorized_top_k/mrr"][-1], rel=1e-5
     )
+
+
+class Counting(tfrs_models.Model):
+    """Counts the ids of training, and reports what it found of them."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+        self.scale = self.add_weight("scale", [], initializer="ones")
+        self.found = tf.keras.metrics.Sum("found")
+
+    def compute_loss(self, features, training=False):
+        probability = self.layer(features["item_id"], training=training)
+        self.found.update_state(probability)
+        return self.scale * tf.reduce_sum(probability)
+
+
+@pytest.mark.parametrize("mode", ["rate", "gap"])
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("rows", [30, 29, 25])  # uneven and empty last shares
+def test_two_replicas_count_the_ids_of_both(strategy, data, mode, text, rows):
+    ids = data["item_id"][:rows]
+    ids = ids.astype(str) if text else ids
+    dataset = tf.data.Dataset.from_tensor_slices({"item_id": ids}).batch(8)
+    asked = tf.constant(np.arange(15).astype(ids.dtype))
+    found = []
+    for scope in (contextlib.nullcontext(), strategy.scope()):
+        with scope:
+            model = Counting(layers.FrequencyEstimator(1000, 3, 0.2, mode=mode))
+            model.compile(tf.keras.optimizers.SGD(0.0))
+        history = model.fit(dataset, epochs=2, verbose=0).history
+        found.append((model.layer(asked).numpy(), model.layer.get_weights(), history))
+    one, two = found
+    np.testing.assert_array_equal(one[0], two[0])
+    assert len(set(one[0])) > 5
+    for left, right in zip(one[1], two[1], strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert two[2]["found"] == pytest.approx(one[2]["found"], rel=1e-5)
+
+
+def test_mixed_negatives_train_on_two_replicas(strategy, data):
+    items = {"item_id": np.arange(NUM_ITEMS + 1)}
+    dataset = tf.data.Dataset.from_tensor_slices(data).batch(10)
+    dataset = mixed_negatives(dataset, items, 4, seed=0)
+    with strategy.scope():
+        model = make()
+    history = model.fit(dataset, epochs=3, verbose=0).history
+    assert history["loss"][2] < history["loss"][0]

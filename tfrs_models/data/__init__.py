@@ -6,6 +6,7 @@ from tfrs_models.data.files import from_table
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.load import load
 from tfrs_models.data.movielens import latest_small, recbole_ml_100k, tfds
+from tfrs_models.data.negatives import mixed_negatives
 from tfrs_models.data.probabilities import (
     candidate_probabilities,
     sampling_probability_lookup,
@@ -30,6 +31,7 @@ __all__ = [
     "from_table",
     "latest_small",
     "load",
+    "mixed_negatives",
     "recbole_ml_100k",
     "sampling_probability_lookup",
     "split_global_time",

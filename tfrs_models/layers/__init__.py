@@ -4,6 +4,7 @@ from tfrs_models.layers import index, negatives
 from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
 from tfrs_models.layers.negatives import (
     CandidateQueue,
+    FrequencyEstimator,
     HardNegativeMining,
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
@@ -12,6 +13,7 @@ from tfrs_models.layers.negatives import (
 __all__ = [
     "BruteForce",
     "CandidateQueue",
+    "FrequencyEstimator",
     "HardNegativeMining",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",

@@ -8,6 +8,9 @@ from tfrs_models.tasks.retrieval import Retrieval
 from tfrs_models.towers.unit_norm import UnitNorm
 from tfrs_models.types import Features
 
+EXTRA_CANDIDATES = "extra_candidates"
+SAMPLING_PROBABILITY = "candidate_sampling_probability"
+
 
 @register
 class TwoTower(FromConfig, Model):
@@ -31,6 +34,7 @@ class TwoTower(FromConfig, Model):
         temperature: float = 0.2,
         unit_norm: bool = True,
         candidate_id: str = "item_id",
+        frequency_estimator: tf.keras.layers.Layer | None = None,
         **kwargs,
     ) -> None:
         """Initializes the model.
@@ -43,6 +47,8 @@ class TwoTower(FromConfig, Model):
           temperature: Of the default task.
           unit_norm: Whether embeddings are scaled to length one.
           candidate_id: Name of the feature that identifies a candidate.
+          frequency_estimator: From candidate ids to their sampling probabilities
+            (`layers.FrequencyEstimator`), where the features do not carry them.
           **kwargs: Of `tf.keras.Model`.
         """
         super().__init__(**kwargs)
@@ -58,6 +64,7 @@ class TwoTower(FromConfig, Model):
         self.temperature = temperature
         self.unit_norm = unit_norm
         self.candidate_id = candidate_id
+        self.frequency_estimator = frequency_estimator
         self._loss_per_example = tf.keras.metrics.Mean("loss_per_example")
 
     def call(
@@ -91,16 +98,46 @@ class TwoTower(FromConfig, Model):
                 f"Got {sorted(features)}."
             )
         query, candidate = self(features, training=training)
+        ids = features[self.candidate_id]
+        probability = self._sampling_probability(features, training)
+        extra = features.get(EXTRA_CANDIDATES)
+        if extra is not None:
+            if self.candidate_id not in extra:
+                raise ValueError(
+                    f"Feature `{EXTRA_CANDIDATES}/{self.candidate_id}`, the id of the "
+                    f"extra candidates, is missing. Got {sorted(extra)}."
+                )
+            embedding = self.candidate_model(extra, training=training)
+            candidate = tf.concat([candidate, embedding], axis=0)
+            ids = tf.concat([ids, extra[self.candidate_id]], axis=0)
+            if probability is not None:
+                # No draw of the stream, whose popularity the estimator counts.
+                extra_probability = self._sampling_probability(extra, training=False)
+                if extra_probability is None:
+                    raise ValueError(
+                        f"Feature `{EXTRA_CANDIDATES}/{SAMPLING_PROBABILITY}` is "
+                        "missing although the batch has the probabilities of its own "
+                        "candidates. Give `data.mixed_negatives` the "
+                        "`candidate_probabilities`, or the model a "
+                        f"`frequency_estimator`. Got {sorted(extra)}."
+                    )
+                probability = tf.concat([probability, extra_probability], axis=0)
         return {
             "query_embeddings": query,
             "candidate_embeddings": candidate,
             "sample_weight": features.get("sample_weight"),
-            "candidate_sampling_probability": features.get(
-                "candidate_sampling_probability"
-            ),
-            "candidate_ids": features[self.candidate_id],
+            "candidate_sampling_probability": probability,
+            "candidate_ids": ids,
             "known_positives": features.get("known_items"),
         }
+
+    def _sampling_probability(
+        self, features: Features, training: bool
+    ) -> tf.Tensor | None:
+        """What the features say, else what the estimator does, else nothing."""
+        if SAMPLING_PROBABILITY in features or self.frequency_estimator is None:
+            return features.get(SAMPLING_PROBABILITY)
+        return self.frequency_estimator(features[self.candidate_id], training=training)
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
         """The task's loss of a batch of positives.
@@ -109,10 +146,11 @@ class TwoTower(FromConfig, Model):
 
         Args:
           features: What both towers take, the candidate's id, and optionally
-            `candidate_sampling_probability` `[batch]`, `sample_weight` `[batch]` and
-            `known_items` `[batch, None]`: the ids that the user of a row already has,
+            `candidate_sampling_probability` `[batch]`, `sample_weight` `[batch]`,
+            `known_items` `[batch, None]`, the ids that the user of a row already has,
             which are neither negatives nor ranked against (in training the row's own
-            positive may be among them).
+            positive may be among them), and `extra_candidates`, the features of further
+            negatives for all rows (`data.mixed_negatives`).
           training: Whether this is a training step.
 
         Returns:
@@ -165,5 +203,10 @@ class TwoTower(FromConfig, Model):
             "temperature": self.temperature,
             "unit_norm": self.unit_norm,
             "candidate_id": self.candidate_id,
+            "frequency_estimator": (
+                None
+                if self.frequency_estimator is None
+                else serialize(self.frequency_estimator)
+            ),
             "name": self.name,
         }

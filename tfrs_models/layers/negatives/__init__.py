@@ -1,6 +1,7 @@
 """Layers between the scores of a batch and its loss."""
 
 from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
+from tfrs_models.layers.negatives.frequency_estimator import FrequencyEstimator
 from tfrs_models.layers.negatives.hard_negative_mining import HardNegativeMining
 from tfrs_models.layers.negatives.remove_accidental_hits import RemoveAccidentalHits
 from tfrs_models.layers.negatives.sampling_probability_correction import (
@@ -9,6 +10,7 @@ from tfrs_models.layers.negatives.sampling_probability_correction import (
 
 __all__ = [
     "CandidateQueue",
+    "FrequencyEstimator",
     "HardNegativeMining",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",

@@ -1,0 +1,25 @@
+"""The floating features of a batch, by name."""
+
+from collections.abc import Iterator, Mapping
+
+import tensorflow as tf
+
+
+def float_features(features: object, path: str = "") -> Iterator[tuple[str, tf.Tensor]]:
+    """Names and values of all floating tensors of a nested structure.
+
+    Args:
+      features: mappings, tuples and lists of dense or ragged tensors.
+      path: prefix of the names.
+
+    Yields:
+      The path of a feature, `/` between its parts, and its dense values.
+    """
+    if isinstance(features, (Mapping, tuple, list)):
+        named = isinstance(features, Mapping)
+        for name, value in features.items() if named else enumerate(features):
+            yield from float_features(value, f"{path}/{name}" if path else str(name))
+        return
+    values = features.flat_values if isinstance(features, tf.RaggedTensor) else features
+    if isinstance(values, tf.Tensor) and values.dtype.is_floating:
+        yield path, values

@@ -1,0 +1,81 @@
+"""Hashes of ids into buckets."""
+
+import tensorflow as tf
+
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: SplitMix64's step
+_FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+_MAX_FINGERPRINT = 2**63 - 1
+
+
+def fingerprints(ids: tf.Tensor) -> tf.Tensor:
+    """One int64 for every id: integers as they are, strings by their 63-bit hash.
+
+    Args:
+      ids: integer or string ids.
+
+    Returns:
+      int64 of the same shape.
+
+    Raises:
+      ValueError: ids of another dtype.
+    """
+    ids = tf.convert_to_tensor(ids)
+    if ids.dtype == tf.string:
+        return tf.strings.to_hash_bucket_fast(ids, _MAX_FINGERPRINT)
+    if not ids.dtype.is_integer:
+        raise ValueError(f"`ids` must be integers or strings. Got {ids.dtype.name}.")
+    return tf.cast(ids, tf.int64)
+
+
+def hash_buckets(keys: tf.Tensor, *, num_buckets: int, num_hashes: int) -> tf.Tensor:
+    """Buckets of integer keys under several independent hashes.
+
+    Every hash is the finaliser of SplitMix64 on another starting point: all 64 bits of
+    the key count, and consecutive keys spread like random ones.
+
+    Args:
+      keys: `[n]` int64.
+      num_buckets: of each hash.
+      num_hashes: how many.
+
+    Returns:
+      `[num_hashes, n]` int64 in `[0, num_buckets)`.
+
+    Reference:
+      Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014.
+    """
+    # Plain multiples of a number would make one row a shifted copy of another.
+    starts = [_mixed_int(row * _GOLDEN) for row in range(1, num_hashes + 1)]
+    starts = tf.constant([_signed(start) for start in starts], tf.int64)
+    mixed = _mixed(tf.bitwise.bitwise_xor(starts[:, None], keys[None, :]))
+    return _shifted(mixed, 1) % num_buckets
+
+
+def _mixed(value: tf.Tensor) -> tf.Tensor:
+    """The finaliser on int64, whose products wrap like those of uint64.
+
+    Not on uint64: a graph whose uint64 constants are folded gives wrong values.
+    """
+    for shift, factor in _FACTORS:
+        value = tf.bitwise.bitwise_xor(value, _shifted(value, shift)) * _signed(factor)
+    return tf.bitwise.bitwise_xor(value, _shifted(value, 31))
+
+
+def _shifted(value: tf.Tensor, shift: int) -> tf.Tensor:
+    """Shifts to the right and fills with zeros, where int64 fills with the sign."""
+    return tf.bitwise.right_shift(value, tf.constant(shift, tf.int64)) & (
+        2 ** (64 - shift) - 1
+    )
+
+
+def _mixed_int(value: int) -> int:
+    """The finaliser on a Python integer."""
+    value %= 2**64
+    for shift, factor in _FACTORS:
+        value = (value ^ value >> shift) * factor % 2**64
+    return value ^ value >> 31
+
+
+def _signed(value: int) -> int:
+    """The int64 with the bits of a uint64."""
+    return value - 2**64 if value >= 2**63 else value
