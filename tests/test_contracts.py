@@ -82,6 +82,9 @@ ROWS = {
         (LOGITS, LABELS),
         comparable=False,
     ),
+    layers.MinedNegatives: Row(
+        lambda: layers.MinedNegatives(4, 2), (np.array([0, 3, -1, 4]),)
+    ),
     layers.RemoveAccidentalHits: Row(
         layers.RemoveAccidentalHits, (LABELS, LOGITS, np.arange(9) % 4)
     ),

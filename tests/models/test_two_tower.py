@@ -315,12 +315,19 @@ def mixed(data, per_batch=5, batch=16, **options):
     return mixed_negatives(batches(data, batch), items, per_batch, seed=1, **options)
 
 
+def with_catalogue():
+    """A task that knows what the extra candidates are drawn from."""
+    return tasks.Retrieval(
+        temperature=0.2, remove_accidental_hits=True, num_items=NUM_ITEMS
+    )
+
+
 def shares(data):
     return np.bincount(data["item_id"], minlength=NUM_ITEMS + 1) / 70
 
 
 def test_extra_candidates_are_rows_behind_those_of_the_batch(data):
-    model = make()
+    model = make(task=with_catalogue())
     batch = next(iter(mixed(data, candidate_probabilities=shares(data))))
     extra = batch["extra_candidates"]
     inputs = model.task_inputs(batch)
@@ -339,7 +346,7 @@ def test_extra_candidates_are_rows_behind_those_of_the_batch(data):
         embedded.numpy(),
         temperature=0.2,
         ids=ids,
-        probability=probability,
+        probability=15 * probability + 5 / NUM_ITEMS,
         remove_hits=True,
     )
     assert float(model.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
@@ -347,7 +354,7 @@ def test_extra_candidates_are_rows_behind_those_of_the_batch(data):
 
 @pytest.mark.parametrize("eagerly", [True, False])
 def test_it_trains_with_mixed_negatives(data, eagerly):
-    model = make(corpus=True)
+    model = make(corpus=True, task=with_catalogue())
     model.compile(tf.keras.optimizers.Adam(0.02), run_eagerly=eagerly)
     dataset = mixed(data, candidate_probabilities=shares(data))
     model.fit(dataset, validation_data=batches(data), epochs=15, verbose=0)
@@ -363,6 +370,7 @@ def test_extra_candidates_push_away_what_the_batch_never_shows(data):
         model = models.TwoTower(
             towers.FeatureTower([Feature("user_id", "id", NUM_USERS)], 6),
             towers.FeatureTower([Feature("item_id", "id", NUM_ITEMS)], 6),
+            task=with_catalogue(),
         )
         model.compile(tf.keras.optimizers.Adam(0.02))
         model.fit(dataset, epochs=10, verbose=0)
@@ -385,12 +393,12 @@ def test_an_incomplete_extra_candidate_is_named(data, drop, message):
     batch = next(iter(mixed(data, candidate_probabilities=shares(data))))
     del batch["extra_candidates"][drop]
     with pytest.raises(ValueError, match=message):
-        make().compute_loss(batch)
+        make(task=with_catalogue()).compute_loss(batch)
 
 
 def test_the_estimator_gives_the_probabilities_that_the_features_do_not(data):
     estimator = layers.FrequencyEstimator(1000, 2, 0.5)
-    model = make(frequency_estimator=estimator)
+    model = make(frequency_estimator=estimator, task=with_catalogue())
     batch = next(iter(mixed(data)))
     given = model.task_inputs(batch | batch["extra_candidates"])  # has the shares
     assert given["candidate_sampling_probability"].shape == [5 + 16]

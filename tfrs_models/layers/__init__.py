@@ -6,6 +6,7 @@ from tfrs_models.layers.negatives import (
     CandidateQueue,
     FrequencyEstimator,
     HardNegativeMining,
+    MinedNegatives,
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "CandidateQueue",
     "FrequencyEstimator",
     "HardNegativeMining",
+    "MinedNegatives",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
     "ScaNN",

@@ -34,7 +34,9 @@ class TwoTower(FromConfig, Model):
         temperature: float = 0.2,
         unit_norm: bool = True,
         candidate_id: str = "item_id",
+        query_id: str = "user_id",
         frequency_estimator: tf.keras.layers.Layer | None = None,
+        mined_negatives: tf.keras.layers.Layer | None = None,
         **kwargs,
     ) -> None:
         """Initializes the model.
@@ -47,8 +49,11 @@ class TwoTower(FromConfig, Model):
           temperature: Of the default task.
           unit_norm: Whether embeddings are scaled to length one.
           candidate_id: Name of the feature that identifies a candidate.
+          query_id: Name of the feature that identifies a query to `mined_negatives`.
           frequency_estimator: From candidate ids to their sampling probabilities
             (`layers.FrequencyEstimator`), where the features do not carry them.
+          mined_negatives: From query ids to candidate ids (`layers.MinedNegatives`),
+            which training takes as negatives of their row.
           **kwargs: Of `tf.keras.Model`.
         """
         super().__init__(**kwargs)
@@ -64,7 +69,9 @@ class TwoTower(FromConfig, Model):
         self.temperature = temperature
         self.unit_norm = unit_norm
         self.candidate_id = candidate_id
+        self.query_id = query_id
         self.frequency_estimator = frequency_estimator
+        self.mined_negatives = mined_negatives
         self._loss_per_example = tf.keras.metrics.Mean("loss_per_example")
 
     def call(
@@ -99,37 +106,84 @@ class TwoTower(FromConfig, Model):
             )
         query, candidate = self(features, training=training)
         ids = features[self.candidate_id]
-        probability = self._sampling_probability(features, training)
-        extra = features.get(EXTRA_CANDIDATES)
-        if extra is not None:
-            if self.candidate_id not in extra:
-                raise ValueError(
-                    f"Feature `{EXTRA_CANDIDATES}/{self.candidate_id}`, the id of the "
-                    f"extra candidates, is missing. Got {sorted(extra)}."
-                )
+        probability = None
+        if self.task.correction is not None:
+            probability = self._sampling_probability(features, training)
+        inputs = self._row_negatives(features, training)
+        if EXTRA_CANDIDATES in features:
+            extra = self._extra_candidates(features, probability)
             embedding = self.candidate_model(extra, training=training)
             candidate = tf.concat([candidate, embedding], axis=0)
             ids = tf.concat([ids, extra[self.candidate_id]], axis=0)
             if probability is not None:
-                # No draw of the stream, whose popularity the estimator counts.
-                extra_probability = self._sampling_probability(extra, training=False)
-                if extra_probability is None:
-                    raise ValueError(
-                        f"Feature `{EXTRA_CANDIDATES}/{SAMPLING_PROBABILITY}` is "
-                        "missing although the batch has the probabilities of its own "
-                        "candidates. Give `data.mixed_negatives` the "
-                        "`candidate_probabilities`, or the model a "
-                        f"`frequency_estimator`. Got {sorted(extra)}."
-                    )
-                probability = tf.concat([probability, extra_probability], axis=0)
-        return {
+                probability = tf.concat(
+                    [probability, extra[SAMPLING_PROBABILITY]], axis=0
+                )
+        return inputs | {
             "query_embeddings": query,
             "candidate_embeddings": candidate,
             "sample_weight": features.get("sample_weight"),
             "candidate_sampling_probability": probability,
             "candidate_ids": ids,
             "known_positives": features.get("known_items"),
+            "positive_ids": features.get("positive_items"),
         }
+
+    def _row_negatives(self, features: Features, training: bool) -> dict:
+        """Arguments of the task for negatives of single rows; none without any."""
+        positive = tf.cast(features[self.candidate_id], tf.int64)[:, None]
+        ids = []
+        if "negative_items" in features:
+            ids.append(tf.cast(features["negative_items"], tf.int64))
+        if self.mined_negatives is not None and training:
+            if self.query_id not in features:
+                raise ValueError(
+                    f"Feature `{self.query_id}`, the query's id, must be given for "
+                    f"`mined_negatives`. Got {sorted(features)}."
+                )
+            ids.append(self.mined_negatives(features[self.query_id]))
+        if not ids:
+            return {}
+        ids = tf.concat(ids, axis=1)
+        flat = tf.reshape(tf.maximum(ids, 0), [-1])
+        embeddings = self.candidate_model({self.candidate_id: flat}, training=training)
+        shape = tf.concat([tf.shape(ids), tf.shape(embeddings)[1:]], axis=0)
+        return {
+            "negative_embeddings": tf.ensure_shape(
+                tf.reshape(embeddings, shape), [None, None, embeddings.shape[-1]]
+            ),
+            "negative_mask": (ids > 0) & (ids != positive),
+        }
+
+    def _extra_candidates(
+        self, features: Features, probability: tf.Tensor | None
+    ) -> Features:
+        """Checked features of further candidates, with their probabilities."""
+        extra = features[EXTRA_CANDIDATES]
+        if self.candidate_id not in extra:
+            raise ValueError(
+                f"Feature `{EXTRA_CANDIDATES}/{self.candidate_id}`, the id of the "
+                f"extra candidates, is missing. Got {sorted(extra)}."
+            )
+        if probability is None:
+            return extra
+        if self.task.num_items is None:
+            raise ValueError(
+                f"Feature `{EXTRA_CANDIDATES}` holds uniform draws, whose correction "
+                "needs the size of the catalogue: give the model a "
+                "`task=tasks.Retrieval(num_items=...)`."
+            )
+        # No draw of the stream, whose popularity the estimator counts.
+        found = self._sampling_probability(extra, training=False)
+        if found is None:
+            raise ValueError(
+                f"Feature `{EXTRA_CANDIDATES}/{SAMPLING_PROBABILITY}` is "
+                "missing although the batch has the probabilities of its own "
+                "candidates. Give `data.mixed_negatives` the "
+                "`candidate_probabilities`, or the model a "
+                f"`frequency_estimator`. Got {sorted(extra)}."
+            )
+        return {**extra, SAMPLING_PROBABILITY: found}
 
     def _sampling_probability(
         self, features: Features, training: bool
@@ -149,8 +203,11 @@ class TwoTower(FromConfig, Model):
             `candidate_sampling_probability` `[batch]`, `sample_weight` `[batch]`,
             `known_items` `[batch, None]`, the ids that the user of a row already has,
             which are neither negatives nor ranked against (in training the row's own
-            positive may be among them), and `extra_candidates`, the features of further
-            negatives for all rows (`data.mixed_negatives`).
+            positive may be among them), `positive_items` `[batch, None]`, the ids of
+            further positives, where the batch has them, `negative_items` `[batch, n]`,
+            ids that are negatives of their row, such as impressions without a click (0
+            for none), and `extra_candidates`, the features of further negatives for all
+            rows (`data.mixed_negatives`).
           training: Whether this is a training step.
 
         Returns:
@@ -207,6 +264,12 @@ class TwoTower(FromConfig, Model):
                 None
                 if self.frequency_estimator is None
                 else serialize(self.frequency_estimator)
+            ),
+            "query_id": self.query_id,
+            "mined_negatives": (
+                None
+                if self.mined_negatives is None
+                else serialize(self.mined_negatives)
             ),
             "name": self.name,
         }
