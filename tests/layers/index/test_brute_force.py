@@ -53,3 +53,33 @@ def test_k_may_be_a_tensor(k):
 def test_ties_are_answered_by_the_first():
     index = layers.BruteForce(k=3).index(np.ones([6, 2], "float32"))
     np.testing.assert_array_equal(index(np.ones([1, 2], "float32"))[1], [[0, 1, 2]])
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_similar_items_are_the_nearest_others(graph):
+    index = layers.BruteForce(k=4).index(CANDIDATES, IDS)
+    ask = tf.function(index.similar) if graph else index.similar
+    scores, ids = ask(tf.constant(["i7", "i0", "new"]))
+    for row, item in enumerate([7, 0]):
+        products = [
+            c @ CANDIDATES[item] if i != item else -np.inf
+            for i, c in enumerate(CANDIDATES)
+        ]
+        order = np.argsort(products)[::-1][:4]
+        np.testing.assert_array_equal(ids[row], IDS[order].astype("S"))
+        np.testing.assert_allclose(scores[row], np.array(products)[order], rtol=1e-5)
+    np.testing.assert_array_equal(scores[2], [-np.inf] * 4)
+    np.testing.assert_array_equal(ids[2], [b""] * 4)
+
+
+def test_similar_items_may_be_fewer_than_asked_for():
+    index = layers.BruteForce(k=3).index(CANDIDATES[:3])
+    scores, ids = index.similar(tf.constant([1]))
+    assert set(ids.numpy()[0, :2]) == {0, 2}
+    assert ids.numpy()[0, 2] == -1
+    assert scores.numpy()[0, 2] == -np.inf
+
+
+def test_similar_items_need_an_index():
+    with pytest.raises(ValueError, match="The index is empty"):
+        layers.BruteForce(k=3).similar(tf.constant([1]))

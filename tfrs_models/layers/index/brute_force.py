@@ -120,6 +120,37 @@ class BruteForce(FromConfig, tfrs.layers.factorized_top_k.TopK):
         scores, rows = tf.math.top_k(scores, k=k)
         return blank_missing(scores, tf.gather(self._identifiers, rows))
 
+    def similar(
+        self, identifiers: tf.Tensor, k: int | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The candidates that are most like given ones, by the same product.
+
+        Args:
+          identifiers: `[batch]` ids of candidates.
+          k: As in `call`.
+
+        Returns:
+          Scores and identifiers `[batch, k]`, without the candidate itself. All places
+          of an id that is not indexed are blank, as those for which no candidate is
+          left: score `-inf` and id -1, or "" for strings.
+        """
+        if self._candidates is None:
+            raise ValueError(EMPTY)
+        k = self._checked(k)
+        identifiers = tf.convert_to_tensor(identifiers)
+        rows = find_rows(
+            IdIndex(self._keys, self._rows, self._identifiers), identifiers
+        )
+        known = rows >= 0
+        embeddings = tf.gather(self._candidates, tf.maximum(rows, 0))
+        scores = self._compute_score(embeddings, self._candidates)
+        places = tf.stack([tf.range(tf.size(rows)), tf.maximum(rows, 0)], axis=1)
+        blank = tf.fill(tf.shape(rows), tf.constant(-float("inf"), scores.dtype))
+        scores = tf.tensor_scatter_nd_update(scores, places, blank)
+        scores = tf.where(known[:, None], scores, -float("inf"))
+        scores, best = tf.math.top_k(scores, k=k)
+        return blank_missing(scores, tf.gather(self._identifiers, best))
+
     def is_exact(self) -> bool:
         return True
 
