@@ -1,8 +1,12 @@
 """Boolean masks over the columns of a batch's score matrix."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from tfrs_models.ops.lookup import find_rows, index_ids
+from tfrs_models.ops.lookup import comparable, find_rows, index_ids
+
+_TABLE = 2**20  # ids below it are looked up in a table of 4 MB
 
 
 def positive_columns(labels: tf.Tensor) -> tf.Tensor:
@@ -48,29 +52,52 @@ def item_numbers(ids: tf.Tensor) -> tf.Tensor:
     return tf.unique(ids)[1]
 
 
-def known_positives_mask(
-    candidate_ids: tf.Tensor, known_positives: tf.RaggedTensor
-) -> tf.Tensor:
-    """Says which candidates are among the ids that a row already has.
+def known_positives(
+    candidate_ids: tf.Tensor,
+) -> Callable[[tf.RaggedTensor], tf.Tensor]:
+    """Prepares to say which candidates are among the ids that a row already has.
 
     Args:
       candidate_ids: `[num_candidates]` ids, repeats allowed.
-      known_positives: `[batch, None]` ragged ids per query.
 
     Returns:
-      `[batch, num_candidates]` bool, True where the candidate is known.
+      A function from ragged ids per query, `[batch, None]`, to `[batch,
+      num_candidates]` bool, True where the candidate is known.
     """
     unique, columns = tf.unique(candidate_ids)
-    rows, ids = known_positives.value_rowids(), known_positives.values
-    places = find_rows(index_ids(unique), ids)
-    present = places >= 0
-    pairs = tf.stack(
-        [
-            tf.cast(tf.boolean_mask(rows, present), tf.int32),
-            tf.boolean_mask(places, present),
-        ],
-        axis=1,
+    places_of = _places(unique)
+
+    def mask(known: tf.RaggedTensor) -> tf.Tensor:
+        places = places_of(known.values)
+        present = tf.where(places >= 0)[:, 0]
+        rows = tf.cast(tf.gather(known.value_rowids(), present), tf.int32)
+        pairs = tf.stack([rows, tf.gather(places, present)], axis=1)
+        shape = tf.stack([tf.cast(known.nrows(), tf.int32), tf.size(unique)])
+        hits = tf.scatter_nd(pairs, tf.ones(tf.shape(pairs)[:1], tf.int32), shape)
+        return tf.gather(hits > 0, columns, axis=1)
+
+    return mask
+
+
+def _places(unique: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from ids to their places in `unique`, -1 for others."""
+    index = index_ids(unique)
+    if not unique.dtype.is_integer:
+        return lambda ids: find_rows(index, ids)
+    # Small numbers, as vocabularies give them, are looked up in a table.
+    smallest, largest = tf.reduce_min(index.keys), tf.reduce_max(index.keys)
+    small = (smallest >= 0) & (largest < _TABLE)
+    size = tf.maximum(tf.where(small, largest + 1, 1), 1)  # no candidate, no largest
+    entries = tf.where(small, tf.size(unique), 0)
+    table = tf.tensor_scatter_nd_update(
+        tf.fill([size], -1), unique[:entries, None], tf.range(entries)
     )
-    shape = tf.stack([tf.cast(known_positives.nrows(), tf.int32), tf.size(unique)])
-    hits = tf.scatter_nd(pairs, tf.ones(tf.shape(pairs)[:1], tf.int32), shape)
-    return tf.gather(hits > 0, columns, axis=1)
+
+    def look_up(ids: tf.Tensor) -> tf.Tensor:
+        ids = comparable(ids, unique.dtype)
+        found = tf.gather(table, tf.clip_by_value(ids, 0, size - 1))
+        return tf.where((ids >= 0) & (ids < size), found, -1)
+
+    return lambda ids: tf.cond(
+        small, lambda: look_up(ids), lambda: find_rows(index, ids)
+    )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
-from tfrs_models.ops.masks import known_positives_mask
+from tfrs_models.ops.masks import known_positives
 from tfrs_models.types import Tensor
 
 
@@ -169,6 +169,7 @@ def masks(
         return None
     if ids is not None and not isinstance(ids, tf.RaggedTensor):
         ids = tf.RaggedTensor.from_tensor(ids)
+    is_known = None if ids is None else known_positives(columns.ids)
 
     def block(place: slice) -> tf.Tensor:
         mask = tf.zeros([1, 1], tf.bool)
@@ -177,7 +178,7 @@ def masks(
             after = tf.shape(columns.embeddings)[0] - columns.first - tf.shape(own)[1]
             mask |= tf.pad(own, [[0, 0], [columns.first, after]])
         if ids is not None:
-            mask |= known_positives_mask(columns.ids, ids[place])
+            mask |= is_known(ids[place])
         return mask
 
     return block
