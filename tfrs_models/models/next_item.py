@@ -28,6 +28,11 @@ class NextItem(TwoTower):
           temperature: Of the default task.
           **kwargs: Of `TwoTower`.
         """
+        if not hasattr(query_tower, "item_tower"):
+            raise ValueError(
+                "`query_tower` must be one of `towers.sequence`, which embeds items "
+                f"by an `item_tower`. Got {type(query_tower).__name__}."
+            )
         super().__init__(
             query_tower, query_tower.item_tower, temperature=temperature, **kwargs
         )

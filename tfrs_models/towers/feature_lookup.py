@@ -57,6 +57,7 @@ class FeatureLookup(FromConfig, tf.keras.layers.Layer):
                 dtype,
                 initializer=lambda *_, value=value, **__: value,
                 trainable=False,
+                experimental_autocast=False,  # the tower casts, after standardising
             )
             for name, (shape, dtype, value) in values.items()
         }

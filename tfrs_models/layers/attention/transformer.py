@@ -49,9 +49,8 @@ class TransformerBlock(tf.keras.layers.Layer):
         self.hidden_units = hidden_units or embedding_dim
         self.dropout = dropout
         self._norms = [tf.keras.layers.LayerNormalization() for _ in range(2)]
-        self._attention = tf.keras.layers.MultiHeadAttention(
-            num_heads, embedding_dim // num_heads, dropout=dropout
-        )
+        self._project = tf.keras.layers.Dense(3 * embedding_dim)
+        self._merge = tf.keras.layers.Dense(embedding_dim)
         self._inner = tf.keras.layers.Dense(self.hidden_units, "relu")
         self._outer = tf.keras.layers.Dense(embedding_dim)
         self._drop = tf.keras.layers.Dropout(dropout)
@@ -70,11 +69,26 @@ class TransformerBlock(tf.keras.layers.Layer):
         Returns:
           `[batch, seq_len, embedding_dim]`.
         """
-        normed = self._norms[0](inputs)
-        seen = self._attention(normed, normed, attention_mask=mask, training=training)
+        seen = self._attend(self._norms[0](inputs), mask, training)
         hidden = inputs + self._drop(seen, training=training)
         added = self._outer(self._inner(self._norms[1](hidden)))
         return hidden + self._drop(added, training=training)
+
+    def _attend(self, inputs: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+        """Scaled dot-product attention of all heads, `[batch, seq_len, width]`."""
+        batch, seq_len = tf.unstack(tf.shape(inputs)[:2])
+        width = self.embedding_dim // self.num_heads
+        parts = tf.reshape(
+            self._project(inputs), [batch, seq_len, 3, self.num_heads, width]
+        )
+        query, key, value = tf.unstack(parts, axis=2)
+        scores = tf.einsum("bihd,bjhd->bhij", query, key) / width**0.5
+        # Softmax in float32; a row that sees nothing is spread evenly.
+        scores = tf.where(mask[:, None], tf.cast(scores, tf.float32), tf.float32.min)
+        weights = tf.cast(tf.nn.softmax(scores), value.dtype)
+        weights = self._drop(weights, training=training)
+        seen = tf.einsum("bhij,bjhd->bihd", weights, value)
+        return self._merge(tf.reshape(seen, [batch, seq_len, self.embedding_dim]))
 
     def get_config(self) -> dict:
         return super().get_config() | {

@@ -140,10 +140,12 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
                 f"`data.with_histories`. Got {sorted(features)}."
             )
         items = tf.convert_to_tensor(features[self.history])
-        if items.shape.rank != 2 or not items.dtype.is_integer:
+        wrong = items.shape.rank != 2 or items.shape[1] == 0
+        if wrong or not items.dtype.is_integer:
             raise ValueError(
                 f"Feature `{self.history}` must be [batch, seq_len] integer indices of "
-                f"items. Got {items.dtype.name} of shape {items.shape}."
+                f"items, seq_len 1 or more. Got {items.dtype.name} of shape "
+                f"{items.shape}."
             )
         return tf.cast(items, tf.int64)
 
@@ -170,5 +172,4 @@ def newest(items: tf.Tensor, length: int) -> tf.Tensor:
     newer = tf.cumsum(real, axis=1, exclusive=True, reverse=True)
     kept = (items != 0) & (newer < length)
     order = tf.argsort(tf.cast(~kept, tf.int32), axis=1, stable=True)[:, :length]
-    chosen = tf.gather(tf.where(kept, items, 0), order, batch_dims=1)
-    return chosen
+    return tf.gather(tf.where(kept, items, 0), order, batch_dims=1)

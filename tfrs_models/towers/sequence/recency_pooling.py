@@ -57,10 +57,15 @@ class RecencyPooling(HistoryTower):
             "projections",
             (count, embedding_dim, embedding_dim),
             tf.float32,
-            initializer=lambda shape, dtype: tf.eye(shape[1], None, shape[:1]) / count,
+            initializer=_identities,
+            experimental_autocast=False,
         )
         self._log_scales = self.add_weight(
-            "log_scales", (count,), tf.float32, initializer="zeros"
+            "log_scales",
+            (count,),
+            tf.float32,
+            initializer="zeros",
+            experimental_autocast=False,
         )
 
     def encode(
@@ -99,6 +104,11 @@ class RecencyPooling(HistoryTower):
             "half_lives": list(self.half_lives),
             "dropout": self.dropout,
         }
+
+
+def _identities(shape: tuple[int, int, int], dtype: tf.DType) -> tf.Tensor:
+    """The identity of each scale, of which all together are one."""
+    return tf.eye(shape[1], batch_shape=shape[:1], dtype=dtype) / shape[0]
 
 
 def _counts(real: tf.Tensor) -> tf.Tensor:
