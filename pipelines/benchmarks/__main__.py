@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("tutorial", "corpus_evaluation", "quality")
+NAMES = ("tutorial", "corpus_evaluation", "quality", "sequences")
 
 
 def main() -> None:
