@@ -186,3 +186,13 @@ def test_a_candidate_tower_that_reads_more_than_the_id_needs_a_lookup(data):
 def test_a_query_tower_without_items_is_named():
     with pytest.raises(ValueError, match="`query_tower` must be one of"):
         models.NextItem(towers.UserId(7, 3))
+
+
+def test_a_replica_without_a_window_does_not_spoil_the_mean(data):
+    one = next(iter(windows(data, 1).map(without_known)))
+    rows = tf.data.Dataset.from_tensors(one)  # of two replicas one gets nothing
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = make(data)
+        model.compile(tf.keras.optimizers.SGD(0.0))
+    history = model.fit(rows, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss_per_example"]).all()
