@@ -145,8 +145,8 @@ def verdict(metrics: dict) -> str:
     if gain["low"] > 0:
         return f"The model beats popularity: {interval}."
     why = (
-        f" {share:.0%} of the test rows are of users without a training row: a model "
-        "that knows users by their id has nothing to tell them apart by."
+        f" {share:.0%} of the test rows are of users without a training row: the model "
+        "has neither an id nor a history to tell them apart by."
         if share > 0.2
         else ""
     )
