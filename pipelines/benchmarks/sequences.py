@@ -207,21 +207,21 @@ def search(data: Interactions) -> Peers:
     best = changed(
         Peers(),
         lambda p: _ease(data, p.regularization),
-        regularization=(100.0, 300.0, 1000.0),
+        regularization=(30.0, 100.0, 300.0, 1000.0),
     )
     best = changed(
-        best, recent, half_life=(2.0, 5.0, 10.0), floor=(0.0, 0.05, 0.1, 0.2, 0.4)
+        best, recent, half_life=(2.0, 5.0, 10.0, 20.0), floor=(0.0, 0.1, 0.2, 0.4)
     )
     best = changed(
         best,
         lambda p: item_knn(data, p),
         shrinkage=(0.0, 10.0, 50.0, 200.0),
-        num_neighbours=(20, 50, 100, 300),
+        num_neighbours=(50, 100, 300, 1000),
     )
     return changed(
         best,
         lambda p: als(data, p.weighting, seed=0),
-        weighting=("alpha:1", "alpha:3", "alpha:10", "bm25:0.2", "bm25:0.8"),
+        weighting=("alpha:0.3", "alpha:1", "alpha:3", "bm25:0.2", "bm25:0.8"),
     )
 
 
