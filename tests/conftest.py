@@ -30,3 +30,10 @@ def mixed_policy(request):
     tf.keras.mixed_precision.set_global_policy(request.param)
     yield request.param
     tf.keras.mixed_precision.set_global_policy(before)
+
+
+@pytest.fixture(scope="session")
+def strategy():
+    """Two replicas. One for all tests: the gathers of a second strategy in the same
+    process would be taken for those of the first."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

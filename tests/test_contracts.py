@@ -73,6 +73,11 @@ ROWS = {
     layers.BruteForce: Row(
         lambda: layers.BruteForce(k=3).index(CANDIDATES, IDS), (QUERIES,)
     ),
+    layers.CandidateQueue: Row(
+        lambda: layers.CandidateQueue(3, 4, warmup=1),
+        (),
+        call=lambda layer: layer(None),
+    ),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),
         (LOGITS, LABELS),

@@ -2,9 +2,30 @@
 
 from tfrs_models import _keras  # noqa: F401  isort: skip  binds `tf.keras` before all else
 
-from tfrs_models import data, layers, metrics, models, serving, tasks, towers
+from tfrs_models import (
+    data,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    serving,
+    tasks,
+    towers,
+)
 from tfrs_models.model import Model
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "data", "layers", "metrics", "models", "serving", "tasks", "towers"]
+__all__ = [
+    "Model",
+    "data",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "serving",
+    "tasks",
+    "towers",
+]

@@ -11,11 +11,6 @@ from tfrs_models.data import Feature
 NUM_ITEMS = 11
 
 
-@pytest.fixture(scope="module")
-def strategy():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 @pytest.fixture
 def data():
     rng = np.random.default_rng(0)

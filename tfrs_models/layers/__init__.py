@@ -4,6 +4,7 @@ from tfrs_models.layers import attention, index, negatives
 from tfrs_models.layers.attention import TransformerBlock
 from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
 from tfrs_models.layers.negatives import (
+    CandidateQueue,
     HardNegativeMining,
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
@@ -11,6 +12,7 @@ from tfrs_models.layers.negatives import (
 
 __all__ = [
     "BruteForce",
+    "CandidateQueue",
     "HardNegativeMining",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",

@@ -119,7 +119,7 @@ class TwoTower(FromConfig, Model):
           Scalar loss.
         """
         inputs = self.task_inputs(features, training)
-        loss = self.task(**inputs, compute_metrics=not training)
+        loss = self.task(**inputs, compute_metrics=not training, training=training)
         batch = tf.cast(tf.shape(inputs["query_embeddings"])[0], loss.dtype)
         mean = tf.math.divide_no_nan(loss, batch)  # a replica may have got no rows
         self._loss_per_example.update_state(mean, sample_weight=batch)

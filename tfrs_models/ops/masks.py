@@ -31,9 +31,21 @@ def same_item_mask(positive_ids: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tens
     """
     if candidate_ids.dtype == tf.string:  # numbers compare faster
         batch = tf.size(positive_ids)
-        _, numbers = tf.unique(tf.concat([positive_ids, candidate_ids], axis=0))
+        numbers = item_numbers(tf.concat([positive_ids, candidate_ids], axis=0))
         positive_ids, candidate_ids = numbers[:batch], numbers[batch:]
     return tf.equal(positive_ids[:, None], candidate_ids[None, :])
+
+
+def item_numbers(ids: tf.Tensor) -> tf.Tensor:
+    """Small numbers that are equal where the ids are.
+
+    Args:
+      ids: `[n]` ids of any dtype.
+
+    Returns:
+      `[n]` int32 below `n`.
+    """
+    return tf.unique(ids)[1]
 
 
 def known_positives_mask(

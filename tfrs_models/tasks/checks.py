@@ -1,10 +1,23 @@
 """Checks of what a task is called with."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
+from tfrs_models.losses.sampled_softmax import CORRECTIONS
+from tfrs_models.ops.probabilities import check_floor
 
-def check_embeddings(queries: tf.Tensor, candidates: tf.Tensor) -> None:
-    """Raises a `ValueError` for embeddings that do not fit together."""
+
+def check_embeddings(
+    queries: tf.Tensor, candidates: tf.Tensor, *, is_corpus: bool
+) -> None:
+    """Raises a `ValueError` for embeddings that do not fit together.
+
+    Args:
+      queries: `[batch, embedding_dim]`, or with heads.
+      candidates: `[num_candidates, embedding_dim]`.
+      is_corpus: Whether candidates need not begin with the positives.
+    """
     if queries.shape.rank not in (2, 3) or candidates.shape.rank != 2:
         raise ValueError(
             "`query_embeddings` must be [batch, embedding_dim] or [batch, num_heads, "
@@ -17,7 +30,8 @@ def check_embeddings(queries: tf.Tensor, candidates: tf.Tensor) -> None:
             f"{queries.shape[-1]} and {candidates.shape[-1]}."
         )
     batch, num_candidates = queries.shape[0], candidates.shape[0]
-    if None not in (batch, num_candidates) and num_candidates < batch:
+    known = None not in (batch, num_candidates)
+    if not is_corpus and known and num_candidates < batch:
         raise ValueError(
             "`candidate_embeddings` must begin with one positive for each query. Got "
             f"{num_candidates} candidates for {batch} queries."
@@ -33,3 +47,86 @@ def candidate_column(name: str, values: tf.Tensor, candidates: tf.Tensor) -> tf.
             f"candidates. Got {values.shape[0]}."
         )
     return values
+
+
+def check_options(
+    *,
+    temperature: float | tf.Tensor | tf.Variable | None,
+    correction: str | None,
+    probability_floor: float | None,
+    block_size: int | str,
+    num_items: int | None,
+    has_loss: bool,
+) -> None:
+    """Raises a `ValueError` for wrong constructor arguments of `tasks.Retrieval`."""
+    is_number = not isinstance(temperature, (tf.Tensor, tf.Variable))
+    if temperature is not None and is_number and not temperature > 0:
+        raise ValueError(f"`temperature` must be above 0. Got {temperature}.")
+    if correction not in CORRECTIONS:
+        raise ValueError(
+            f"`correction` must be one of {CORRECTIONS}. Got {correction!r}."
+        )
+    check_floor(probability_floor)
+    if has_loss and correction == "corrected_logq":
+        raise ValueError(
+            "`correction='corrected_logq'` defines the gradient of the default loss: "
+            "`loss` must be None. Got both."
+        )
+    if block_size != "auto" and not (isinstance(block_size, int) and block_size > 0):
+        raise ValueError(
+            f"`block_size` must be 'auto' or at least 1. Got {block_size!r}."
+        )
+    if num_items is not None and num_items < 1:
+        raise ValueError(f"`num_items` must be at least 1. Got {num_items}.")
+
+
+def check_given(task: tf.keras.layers.Layer, arguments: Mapping[str, object]) -> None:
+    """Raises a `ValueError` where call arguments miss each other or do not go together.
+
+    Args:
+      task: A `tasks.Retrieval`.
+      arguments: Of its call; None where not given.
+    """
+    given = {name for name, value in arguments.items() if value is not None}
+    for_ids = sorted(given & {"known_positives", "positive_ids"})
+    if task.remove_accidental_hits:
+        for_ids.append("remove_accidental_hits")
+    if for_ids and "candidate_ids" not in given:
+        raise ValueError(
+            f"`candidate_ids` must be given for {' and '.join(for_ids)}. Got None."
+        )
+    if (
+        task.correction == "corrected_logq"
+        and "candidate_sampling_probability" not in given
+    ):
+        raise ValueError(
+            "`candidate_sampling_probability` must be given for the correction "
+            "'corrected_logq'. Got None."
+        )
+    for name, others, reason in _WITHOUT_MEANING:
+        together = sorted(given & others) + [
+            option for option in sorted(others) if getattr(task, option, None)
+        ]
+        is_on = name in given or (name == "loss" and task.has_loss)
+        if is_on and together:
+            raise ValueError(f"`{name}` cannot be used with `{together[0]}`: {reason}.")
+    if task.correction == "corrected_logq" and "positive_ids" in given:
+        raise ValueError(
+            "`positive_ids` cannot be used with the correction 'corrected_logq', which "
+            "is defined for one positive per query. Use 'logq'."
+        )
+
+
+# argument, what has no meaning beside it, why
+_WITHOUT_MEANING = (
+    (
+        "positive_columns",
+        {"gather_candidates", "queue", "num_items"},
+        "the candidates are then the whole corpus, to which nothing can be added",
+    ),
+    (
+        "loss",
+        {"positive_ids", "negative_embeddings"},
+        "a loss of labels and logits sees one positive and shared candidates",
+    ),
+)

@@ -1,25 +1,23 @@
 """The retrieval task: a softmax over sampled candidates, and corpus metrics."""
 
-import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.layers.negatives import (
-    HardNegativeMining,
-    SamplingProbabilityCorrection,
+from tfrs_models.layers.negatives import CandidateQueue, HardNegativeMining
+from tfrs_models.losses.sampled_softmax import sampled_softmax
+from tfrs_models.ops.probabilities import checked_probability
+from tfrs_models.tasks import columns as sources
+from tfrs_models.tasks.checks import (
+    candidate_column,
+    check_embeddings,
+    check_given,
+    check_options,
 )
-from tfrs_models.metrics.factorized_top_k import FactorizedTopK
-from tfrs_models.ops.cross_entropy import softmax_cross_entropy
-from tfrs_models.ops.masks import (
-    known_positives_mask,
-    positive_columns,
-    same_item_mask,
-)
-from tfrs_models.ops.scores import dot_scores
-from tfrs_models.tasks.checks import candidate_column, check_embeddings
+from tfrs_models.tasks.corpus_metrics import update_corpus_metrics
+from tfrs_models.tasks.dense_logits import dense_logits
 from tfrs_models.types import Tensor
 
 _Metrics = Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None
@@ -27,10 +25,11 @@ _Metrics = Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None
 
 @register
 class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
-    """Tells each query's positive from the other candidates of the batch.
+    """Tells each query's positive from the other candidates.
 
     A drop-in for `tfrs.tasks.Retrieval` with the same defaults and the same numbers,
-    for embeddings of any float dtype; logits and loss are float32.
+    for embeddings of any float dtype; logits and loss are float32. The default loss is
+    `losses.sampled_softmax`, which never holds the scores of a whole batch.
     """
 
     def __init__(
@@ -46,36 +45,49 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         *,
         correction: str | None = "logq",
         probability_floor: float | None = None,
+        block_size: int | str = "auto",
+        gather_candidates: bool = False,
+        num_items: int | None = None,
+        queue: CandidateQueue | None = None,
         **kwargs,
     ) -> None:
         """Initializes the task.
 
         Args:
-          loss: Of one-hot labels and logits `[batch, num_candidates]`; the summed
-            categorical cross-entropy where None.
+          loss: Of one-hot labels and logits `[batch, num_candidates]`, which are then
+            held in memory; the summed categorical cross-entropy where None.
           metrics: One or several metrics over the whole corpus.
           batch_metrics: Keras metrics of labels and logits of the batch.
           loss_metrics: Keras metrics of the loss.
-          temperature: Divides the scores; below 1 it sharpens the softmax.
-          num_hard_negatives: How many of the negatives with the largest logits enter
-            the loss; all where None or not positive.
+          temperature: Divides the scores.
+          num_hard_negatives: How many of the negatives with the largest corrected
+            scores enter the loss; all where None or not positive.
           remove_accidental_hits: Whether candidates with the positive's id are left out
             of its negatives; needs `candidate_ids`.
-          name: Of the task.
-          correction: `"logq"` subtracts the log of the candidates' sampling
-            probabilities from their logits where those are given; None ignores them.
+          name: As in Keras.
+          correction: What is done with sampling probabilities where they are given:
+            `"logq"` subtracts the log of the expected number of copies from all
+            logits, `"corrected_logq"` from those of the negatives only, None nothing.
           probability_floor: Raises smaller probabilities to this value (`1e-6` gives
             upstream's numbers); where None, a probability outside (0, 1] is an error.
+          block_size: Queries whose scores are held at a time; `"auto"`: 256 MB.
+          gather_candidates: Whether every replica of a `tf.distribute` strategy sees
+            the candidates of all replicas.
+          num_items: Size of the catalogue from which the candidates beyond the
+            positives are drawn uniformly (`data.mixed_negatives`); where None they are
+            drawn like the positives.
+          queue: Candidates of earlier batches, further negatives in training.
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(name=name, **kwargs)
-        is_number = not isinstance(temperature, (tf.Tensor, tf.Variable))
-        if temperature is not None and is_number and not temperature > 0:
-            raise ValueError(f"`temperature` must be above 0. Got {temperature}.")
-        if correction not in (None, "logq"):
-            raise ValueError(
-                f"`correction` must be None or 'logq'. Got {correction!r}."
-            )
+        check_options(
+            temperature=temperature,
+            correction=correction,
+            probability_floor=probability_floor,
+            block_size=block_size,
+            num_items=num_items,
+            has_loss=loss is not None,
+        )
         self._autocast = False
         self._loss = loss
         self._factorized_metrics = _as_list(metrics)
@@ -86,14 +98,25 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         self.remove_accidental_hits = remove_accidental_hits
         self.correction = correction
         self.probability_floor = probability_floor
-        self._correct = SamplingProbabilityCorrection(
-            probability_floor=probability_floor
+        self.block_size = block_size
+        self.gather_candidates = gather_candidates
+        self.num_items = num_items
+        self.queue = queue
+        self._num_kept = max(num_hard_negatives or 0, 0) or None
+        self._mine = HardNegativeMining(self._num_kept) if self._num_kept else None
+        self.queries_without_negatives = tf.keras.metrics.Sum(
+            "queries_without_negatives"
         )
-        self._mine = (
-            HardNegativeMining(num_hard_negatives)
-            if num_hard_negatives and num_hard_negatives > 0
-            else None
-        )
+
+    @property
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
+        """Those that upstream's task has; the model reports the count besides."""
+        return [m for m in super().metrics if m is not self.queries_without_negatives]
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether a loss of labels and logits replaces the default."""
+        return self._loss is not None
 
     @property
     def factorized_metrics(self) -> list[tfrs.metrics.Factorized]:
@@ -116,21 +139,25 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         score_mask: tf.Tensor | None = None,
         *,
         known_positives: Tensor | None = None,
+        positive_ids: Tensor | None = None,
+        positive_columns: tf.Tensor | None = None,
+        negative_embeddings: tf.Tensor | None = None,
+        negative_mask: tf.Tensor | None = None,
         query_ids: tf.Tensor | None = None,
         metric_weight: tf.Tensor | None = None,
+        training: bool | None = None,
     ) -> tf.Tensor:
         """Computes the loss and updates the metrics.
 
         Args:
           query_embeddings: `[batch, embedding_dim]`, or `[batch, num_heads,
             embedding_dim]`, which scores by the best head.
-          candidate_embeddings: `[num_candidates, embedding_dim]` with `num_candidates
-            >= batch`: row `i` is the positive of query `i`, rows from `batch` on are
-            further negatives for all queries.
+          candidate_embeddings: `[num_candidates, embedding_dim]`: row `i < batch` is
+            the positive of query `i`, rows from `batch` on are further negatives.
           sample_weight: `[batch]` weights of the loss, and of the metrics unless
             `metric_weight` is given.
           candidate_sampling_probability: `[num_candidates]`, the chance that one draw
-            of a candidate is this item.
+            from the training rows is this item.
           candidate_ids: `[num_candidates]`; corpus metrics go by id where given.
           compute_metrics: Whether to update the corpus metrics; False trains faster.
           compute_batch_metrics: Whether to update the batch metrics.
@@ -139,142 +166,131 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
           known_positives: `[batch, None]` ids that the user of each row already has,
             ragged or dense: never negatives, and not ranked against in the corpus
             metrics. Needs `candidate_ids`.
+          positive_ids: `[batch, None]` ids that are positives of the row as well, where
+            the candidates hold them: the loss is the mean over all of them. Needs
+            `candidate_ids`.
+          positive_columns: `[batch]` int32 rows of the candidates, which are then a
+            corpus that all queries share and not a sample: the full softmax.
+          negative_embeddings: `[batch, n, embedding_dim]` negatives of each query
+            alone, such as impressions without a click. Not corrected, never mined away.
+          negative_mask: `[batch, n]` bool, False where there is none.
           query_ids: `[batch]` ids for metrics that exclude candidates by a table.
-          metric_weight: `[batch]` weights of the metrics.
+          metric_weight: `[batch]` of the metrics.
+          training: False where no gradient will be asked for, which is faster; the
+            queue is then neither read nor filled.
 
         Returns:
           Scalar loss.
 
         Raises:
-          ValueError: ids are needed and missing, or shapes do not match.
+          ValueError: an argument that another one needs is missing, two arguments have
+            no meaning together, or shapes do not match.
           InvalidArgumentError: a sampling probability is not in (0, 1].
         """
         queries = tf.cast(query_embeddings, tf.float32)
         candidates = tf.cast(candidate_embeddings, tf.float32)
-        check_embeddings(queries, candidates)
+        check_embeddings(queries, candidates, is_corpus=positive_columns is not None)
+        check_given(
+            self,
+            {
+                "candidate_ids": candidate_ids,
+                "candidate_sampling_probability": candidate_sampling_probability,
+                "known_positives": known_positives,
+                "positive_ids": positive_ids,
+                "positive_columns": positive_columns,
+                "negative_embeddings": negative_embeddings,
+            },
+        )
         if candidate_ids is not None:
             candidate_ids = candidate_column("candidate_ids", candidate_ids, candidates)
-        if candidate_sampling_probability is not None:
-            candidate_sampling_probability = candidate_column(
-                "candidate_sampling_probability",
-                candidate_sampling_probability,
-                candidates,
+        probability = None
+        if candidate_sampling_probability is not None and self.correction is not None:
+            probability = checked_probability(
+                candidate_column(
+                    "candidate_sampling_probability",
+                    tf.cast(candidate_sampling_probability, tf.float32),
+                    candidates,
+                ),
+                floor=self.probability_floor,
+                candidate_ids=candidate_ids,
             )
-        if candidate_ids is None and (
-            self.remove_accidental_hits or known_positives is not None
-        ):
-            raise ValueError(
-                "`candidate_ids` must be given to remove accidental hits or known "
-                "positives. Got None."
-            )
-        if known_positives is not None and not isinstance(
-            known_positives, tf.RaggedTensor
-        ):
-            known_positives = tf.RaggedTensor.from_tensor(known_positives)
-        logits = dot_scores(queries, candidates)
-        if self.temperature is not None:
-            logits /= self.temperature
-        if candidate_sampling_probability is not None and self.correction == "logq":
-            logits = self._correct(
-                logits, candidate_sampling_probability, candidate_ids
-            )
-        masked = self._masked(logits, candidate_ids, score_mask, known_positives)
-        if masked is not None:
-            logits = tf.where(masked, logits.dtype.min, logits)
-        labels = tf.eye(tf.shape(logits)[0], tf.shape(logits)[1])
-        positives = tf.range(tf.shape(logits)[0])
-        if self._mine is not None:
-            logits, labels = self._mine(logits, labels)
-            positives = positive_columns(labels)
+        batch = tf.shape(queries)[0]
+        own = sources.of_batch(candidates, candidate_ids, probability, batch)
+        own_columns = tf.range(batch) if positive_columns is None else positive_columns
+        columns = sources.gathered(own) if self.gather_candidates else own
+        queue = None if training is False else self.queue
+        if queue is not None:
+            columns = sources.with_queue(columns, queue)
+        scores = sources.Scores(
+            queries if self.temperature is None else queries / self.temperature,
+            columns,
+            columns.first + own_columns,
+            masks=sources.masks(columns, score_mask, known_positives),
+            expected_counts=sources.expected_counts(columns, self.num_items),
+            remove_accidental_hits=self.remove_accidental_hits,
+        )
         if self._loss is None:
-            losses = softmax_cross_entropy(logits, positives)
-            if sample_weight is not None:
-                losses *= tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
-            loss = tf.reduce_sum(losses)
-        else:
+            loss, lonely = sampled_softmax(
+                scores.queries,
+                columns.embeddings,
+                positive_columns=scores.positive_columns,
+                expected_counts=scores.expected_counts,
+                correction=self.correction,
+                candidate_ids=columns.ids if self.remove_accidental_hits else None,
+                mask_block=scores.masks,
+                positives_block=sources.masks(columns, None, positive_ids),
+                num_hard_negatives=self._num_kept,
+                negatives=negative_embeddings,
+                negatives_mask=negative_mask,
+                sample_weight=sample_weight,
+                block_size=self.block_size,
+                training=training is not False,
+            )
+            self.queries_without_negatives.update_state(lonely)
+        batch_metrics = self._batch_metrics if compute_batch_metrics else []
+        if self._loss is not None or batch_metrics:
+            logits, labels = dense_logits(scores)
+            if self._mine is not None:
+                logits, labels = self._mine(logits, labels)
+        if self._loss is not None:
             loss = self._loss(labels, logits, sample_weight=sample_weight)
+        if queue is not None:
+            sources.enqueue(own, queue, after=loss)
         if metric_weight is None:
             metric_weight = sample_weight
         updates = [metric.update_state(loss) for metric in self._loss_metrics]
         if compute_metrics and (queries.shape.rank == 2 or candidate_ids is not None):
-            updates += self._update_corpus_metrics(
+            updates += update_corpus_metrics(
+                self._factorized_metrics,
                 queries,
-                candidates,
-                candidate_ids,
+                *sources.positives(own, own_columns),
                 sample_weight=metric_weight,
                 exclude=known_positives,
                 query_ids=query_ids,
             )
-        if compute_batch_metrics:
-            updates += [
-                metric.update_state(labels, logits, sample_weight=metric_weight)
-                for metric in self._batch_metrics
-            ]
-        with tf.control_dependencies(
-            [update for update in updates if update is not None]
-        ):
-            return tf.identity(loss)
-
-    def _masked(
-        self,
-        logits: tf.Tensor,
-        candidate_ids: tf.Tensor | None,
-        score_mask: tf.Tensor | None,
-        known_positives: tf.RaggedTensor | None,
-    ) -> tf.Tensor | None:
-        """`[batch, num_candidates]`, True where a candidate is no negative."""
-        batch = tf.shape(logits)[0]
-        masks = []
-        if self.remove_accidental_hits:
-            masks.append(same_item_mask(candidate_ids[:batch], candidate_ids))
-        if score_mask is not None:
-            masks.append(~score_mask)
-        if known_positives is not None:
-            masks.append(known_positives_mask(candidate_ids, known_positives))
-        if not masks:
-            return None
-        masked = functools.reduce(tf.logical_or, masks)
-        return tf.linalg.set_diag(masked, tf.zeros([batch], tf.bool))  # the positives
-
-    def _update_corpus_metrics(
-        self,
-        queries: tf.Tensor,
-        candidates: tf.Tensor,
-        candidate_ids: tf.Tensor | None,
-        **arguments: Tensor | None,
-    ) -> list[tf.Operation]:
-        batch = tf.shape(queries)[0]
-        given = {name: value for name, value in arguments.items() if value is not None}
-        if candidate_ids is not None:
-            given["true_candidate_ids"] = candidate_ids[:batch]
-        for metric in self._factorized_metrics:
-            if {"exclude", "query_ids"} & given.keys() and not isinstance(
-                metric, FactorizedTopK
-            ):
-                raise ValueError(
-                    "Known positives can only be left out by "
-                    "`tfrs_models.metrics.FactorizedTopK`. Got a metric of "
-                    f"{type(metric)}."
-                )
-        return [
-            metric.update_state(queries, candidates[:batch], **given)
-            for metric in self._factorized_metrics
+        updates += [
+            metric.update_state(labels, logits, sample_weight=metric_weight)
+            for metric in batch_metrics
         ]
+        with tf.control_dependencies([u for u in updates if u is not None]):
+            return tf.identity(loss)
 
     def get_config(self) -> dict:
         serialize = tf.keras.utils.serialize_keras_object
-        temperature = self.temperature
-        if temperature is not None:
-            temperature = float(tf.convert_to_tensor(temperature))
+        learnt = isinstance(self.temperature, (tf.Tensor, tf.Variable))
         return super().get_config() | {
             "loss": None if self._loss is None else serialize(self._loss),
             "batch_metrics": [serialize(metric) for metric in self._batch_metrics],
             "loss_metrics": [serialize(metric) for metric in self._loss_metrics],
-            "temperature": temperature,
+            "temperature": float(self.temperature) if learnt else self.temperature,
             "num_hard_negatives": self.num_hard_negatives,
             "remove_accidental_hits": self.remove_accidental_hits,
             "correction": self.correction,
             "probability_floor": self.probability_floor,
+            "block_size": self.block_size,
+            "gather_candidates": self.gather_candidates,
+            "num_items": self.num_items,
+            "queue": None if self.queue is None else serialize(self.queue),
         }
 
 

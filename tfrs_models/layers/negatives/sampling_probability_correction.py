@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.probabilities import check_probability
+from tfrs_models.ops.probabilities import check_floor, checked_probability
 
 
 @register
@@ -28,11 +28,7 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        if probability_floor is not None and not 0 < probability_floor <= 1:
-            raise ValueError(
-                "`probability_floor` must be above 0 and at most 1, or None. "
-                f"Got {probability_floor}."
-            )
+        check_floor(probability_floor)
         self._autocast = False
         self.probability_floor = probability_floor
 
@@ -64,10 +60,9 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
                 "`candidate_sampling_probability` must have one value for each of the "
                 f"{logits.shape[-1]} candidates. Got shape {probability.shape}."
             )
-        if self.probability_floor is None:
-            probability = check_probability(probability, candidate_ids)
-        else:
-            probability = tf.clip_by_value(probability, self.probability_floor, 1.0)
+        probability = checked_probability(
+            probability, floor=self.probability_floor, candidate_ids=candidate_ids
+        )
         return logits - tf.cast(tf.math.log(probability), logits.dtype)
 
     def get_config(self) -> dict:

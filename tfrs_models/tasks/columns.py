@@ -1,0 +1,183 @@
+"""The candidates that a batch is scored against, wherever they come from."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
+from tfrs_models.ops.masks import known_positives_mask
+from tfrs_models.types import Tensor
+
+
+class Columns(NamedTuple):
+    """The columns of a batch's score matrix.
+
+    Attributes:
+      embeddings: `[num_candidates, embedding_dim]`.
+      ids: `[num_candidates]`, or None.
+      probability: `[num_candidates]`, the chance that one draw from the training rows
+        is this item; or None.
+      first: int32, the column of the first candidate that this replica brought.
+      num_in_batch: int32, candidates that are positives of some row.
+      num_extra: int32, candidates beyond the positives.
+      num_queued: int32, candidates that a queue kept from earlier batches.
+    """
+
+    embeddings: tf.Tensor
+    ids: tf.Tensor | None
+    probability: tf.Tensor | None
+    first: tf.Tensor
+    num_in_batch: tf.Tensor
+    num_extra: tf.Tensor
+    num_queued: tf.Tensor
+
+
+def of_batch(
+    embeddings: tf.Tensor,
+    ids: tf.Tensor | None,
+    probability: tf.Tensor | None,
+    batch: tf.Tensor,
+) -> Columns:
+    """The candidates of one replica: `batch` positives, and what follows them."""
+    num_extra = tf.shape(embeddings)[0] - batch
+    zero = tf.zeros([], tf.int32)
+    return Columns(embeddings, ids, probability, zero, batch, num_extra, zero)
+
+
+def positives(
+    columns: Columns, positive_columns: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Embeddings `[batch, embedding_dim]` and ids `[batch]` of the positives."""
+    embeddings = tf.gather(columns.embeddings, positive_columns)
+    if columns.ids is None:
+        return embeddings, None
+    return embeddings, tf.gather(columns.ids, positive_columns)
+
+
+def gathered(columns: Columns) -> Columns:
+    """The candidates of all replicas, in the order of the replicas."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return columns
+
+    def gather(value: tf.Tensor | None) -> tf.Tensor | None:
+        if value is None:
+            return None
+        shape = tf.TensorShape([None]).concatenate(value.shape[1:])
+        return tf.ensure_shape(context.all_gather(value, axis=0), shape)
+
+    sizes = gather(tf.stack([columns.num_in_batch, columns.num_extra], axis=0)[None, :])
+    here = context.replica_id_in_sync_group
+    num_in_batch, num_extra = tf.unstack(tf.reduce_sum(sizes, axis=0))
+    return Columns(
+        gather(columns.embeddings),
+        gather(columns.ids),
+        gather(columns.probability),
+        tf.reduce_sum(sizes[:here]),
+        num_in_batch,
+        num_extra,
+        columns.num_queued,
+    )
+
+
+def with_queue(columns: Columns, queue: CandidateQueue) -> Columns:
+    """The candidates, followed by those of a queue."""
+    queue.check_width(columns.embeddings)
+    embeddings, ids, probability = queue(None)
+    if columns.ids is not None:
+        ids = tf.concat([columns.ids, tf.cast(ids, columns.ids.dtype)], axis=0)
+    if columns.probability is not None:
+        probability = tf.concat([columns.probability, probability], axis=0)
+    return columns._replace(
+        embeddings=tf.concat([columns.embeddings, embeddings], axis=0),
+        ids=None if columns.ids is None else ids,
+        probability=None if columns.probability is None else probability,
+        num_queued=tf.shape(embeddings)[0],
+    )
+
+
+def enqueue(columns: Columns, queue: CandidateQueue, *, after: tf.Tensor) -> None:
+    """Puts the positives of a replica into a queue, once `after` is computed."""
+    batch = columns.num_in_batch
+    with tf.control_dependencies([after]):
+        embeddings = tf.identity(columns.embeddings[:batch])
+        queue.enqueue(
+            embeddings,
+            None if columns.ids is None else columns.ids[:batch],
+            None if columns.probability is None else columns.probability[:batch],
+        )
+
+
+def expected_counts(columns: Columns, num_items: int | None) -> tf.Tensor | None:
+    """How many copies of each column's item are expected among a row's negatives.
+
+    Whatever source a column came from, all sources that could have brought its item
+    count (the balance heuristic).
+
+    Args:
+      columns: With probabilities; None without.
+      num_items: Size of the catalogue that the extra candidates are drawn from
+        uniformly; where None they are drawn as the training rows are.
+
+    Returns:
+      `[num_candidates]` float32, or None.
+    """
+    if columns.probability is None:
+        return None
+    draws = columns.num_in_batch - 1 + columns.num_queued
+    if num_items is None:
+        draws = tf.maximum(draws + columns.num_extra, 1)  # 0 without any negative
+        return tf.cast(draws, tf.float32) * columns.probability
+    uniform = tf.cast(columns.num_extra, tf.float32) / num_items
+    return tf.cast(tf.maximum(draws, 0), tf.float32) * columns.probability + uniform
+
+
+class Scores(NamedTuple):
+    """What is needed to score a batch, and what of it counts.
+
+    Attributes:
+      queries: `[batch, embedding_dim]` over the temperature, or with heads.
+      columns: The candidates.
+      positive_columns: `[batch]` int32.
+      masks: From a slice of the batch to `[block, num_candidates]` bool, True where a
+        candidate is no negative; or None.
+      expected_counts: `[num_candidates]`, or None.
+      remove_accidental_hits: Whether candidates with the positive's id do not count.
+    """
+
+    queries: tf.Tensor
+    columns: Columns
+    positive_columns: tf.Tensor
+    masks: Callable[[slice], tf.Tensor] | None
+    expected_counts: tf.Tensor | None
+    remove_accidental_hits: bool
+
+
+def masks(
+    columns: Columns, score_mask: tf.Tensor | None, ids: Tensor | None
+) -> Callable[[slice], tf.Tensor] | None:
+    """A function from a slice of the batch to a mask; None where there is nothing.
+
+    Args:
+      columns: The candidates.
+      score_mask: `[batch, num_own]`, of the candidates of this replica: what is False
+        in it is True in the mask.
+      ids: `[batch, None]`, ragged or dense: candidates with a row's ids are True.
+    """
+    if score_mask is None and ids is None:
+        return None
+    if ids is not None and not isinstance(ids, tf.RaggedTensor):
+        ids = tf.RaggedTensor.from_tensor(ids)
+
+    def block(place: slice) -> tf.Tensor:
+        mask = tf.zeros([1, 1], tf.bool)
+        if score_mask is not None:
+            own = ~score_mask[place]
+            after = tf.shape(columns.embeddings)[0] - columns.first - tf.shape(own)[1]
+            mask |= tf.pad(own, [[0, 0], [columns.first, after]])
+        if ids is not None:
+            mask |= known_positives_mask(columns.ids, ids[place])
+        return mask
+
+    return block
