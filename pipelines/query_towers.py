@@ -10,7 +10,8 @@ import tfrs_models as tm
 QueryTower = Literal["history", "gru", "sasrec", "id"]
 _HISTORY = {"temperature": 0.1, "batch_size": 16, "learning_rate": 0.005, "epochs": 5}
 _ID = {"temperature": 0.2, "batch_size": 1024, "learning_rate": 0.001, "epochs": 30}
-DEFAULTS = {"history": _HISTORY, "gru": _HISTORY, "sasrec": _HISTORY, "id": _ID}
+_SLOWER = _HISTORY | {"learning_rate": 0.002, "epochs": 10}
+DEFAULTS = {"history": _HISTORY, "gru": _HISTORY, "sasrec": _SLOWER, "id": _ID}
 WARMUP = 50  # steps
 
 

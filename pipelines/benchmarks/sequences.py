@@ -76,12 +76,30 @@ class Config:
 
 
 SMOKE = Config(datasets=("invented",), seeds=1, write=False)
-PEERS = {"ml-100k": Peers(), "latest-small": Peers(), "invented": Peers()}
+PEERS = {
+    "ml-100k": Peers(
+        regularization=100.0,
+        half_life=10.0,
+        floor=0.2,
+        num_neighbours=300,
+        shrinkage=50.0,
+        weighting="alpha:1",
+    ),
+    "latest-small": Peers(
+        regularization=300.0,
+        half_life=5.0,
+        floor=0.0,
+        num_neighbours=100,
+        shrinkage=0.0,
+        weighting="alpha:1",
+    ),
+    "invented": Peers(),
+}
 MODELS = {
     "recency pooling": Setting(),
     "recency pooling, ids only": Setting(features="id"),
     "GRU": Setting("gru"),
-    "SASRec": Setting("sasrec"),
+    "SASRec": Setting("sasrec", learning_rate=0.002, epochs=10),
 }
 _TINY = {"embedding_dim": 4, "history_length": 6, "epochs": 1, "features": "id"}
 

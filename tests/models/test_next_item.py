@@ -94,6 +94,36 @@ def test_the_loss_is_that_of_every_prefix_as_a_row_of_its_own(data):
     np.testing.assert_allclose(model.compute_loss(batch), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("with_known", [True, False])
+def test_the_full_softmax_tells_each_position_from_all_items(data, with_known):
+    size = data.num_train_items
+    model = make(data, temperature=0.3, corpus_size=size)
+    batch = next(iter(windows(data)))
+    known = [row[::2] for row in batch["known_items"].to_list()]
+    batch["known_items"] = tf.ragged.constant(known, dtype=tf.int64)
+    if not with_known:
+        batch = without_known(batch)
+        known = [[]] * 4
+    items = model.candidate_model({"item_id": np.arange(size + 1)}).numpy()
+    expected = 0.0
+    for row, place in zip(*np.nonzero(batch["item_id"]), strict=True):
+        prefix = batch["history"][row : row + 1, : place + 1]
+        query = model.query_model({"history": prefix}).numpy()[0]
+        target = int(batch["item_id"][row, place])
+        rivals = [i for i in range(1, size + 1) if i == target or i not in known[row]]
+        scores = {i: float(query @ items[i]) / 0.3 for i in rivals}
+        expected += np.log(sum(np.exp(list(scores.values())))) - scores[target]
+    np.testing.assert_allclose(
+        model.compute_loss(batch, training=False), expected, rtol=1e-4
+    )
+
+
+def test_a_positive_beyond_the_corpus_is_refused(data):
+    model = make(data, corpus_size=3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`corpus_size` must be"):
+        model.compute_loss(next(iter(windows(data))))
+
+
 def test_windows_and_rows_of_one_item_give_the_same_loss(data):
     model = make(data)
     batch = without_known(next(iter(windows(data, 30))))
@@ -115,7 +145,9 @@ def test_history_and_candidates_share_one_table(data):
     assert model.candidate_tower is model.query_tower.item_tower
 
 
-@pytest.mark.parametrize("options", [{}, {"unit_norm": False, "temperature": 0.7}])
+@pytest.mark.parametrize(
+    "options", [{}, {"unit_norm": False, "temperature": 0.7}, {"corpus_size": 12}]
+)
 def test_the_config_makes_an_equal_model_that_still_shares(data, options):
     model = make(data, **options)
     copy = models.NextItem.from_config(model.get_config())

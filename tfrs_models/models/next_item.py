@@ -19,13 +19,20 @@ class NextItem(TwoTower):
     """
 
     def __init__(
-        self, query_tower: HistoryTower, *, temperature: float = 0.1, **kwargs
+        self,
+        query_tower: HistoryTower,
+        *,
+        temperature: float = 0.1,
+        corpus_size: int | None = None,
+        **kwargs,
     ) -> None:
         """Initializes the model.
 
         Args:
           query_tower: A tower of `towers.sequence`.
           temperature: Of the default task.
+          corpus_size: Where given, a position is told from all items 1 to this (the
+            full softmax), else from the other positives of the batch.
           **kwargs: Of `TwoTower`.
         """
         if not hasattr(query_tower, "item_tower"):
@@ -33,9 +40,12 @@ class NextItem(TwoTower):
                 "`query_tower` must be one of `towers.sequence`, which embeds items "
                 f"by an `item_tower`. Got {type(query_tower).__name__}."
             )
+        if corpus_size is not None and corpus_size < 1:
+            raise ValueError(f"`corpus_size` must be at least 1. Got {corpus_size}.")
         super().__init__(
             query_tower, query_tower.item_tower, temperature=temperature, **kwargs
         )
+        self.corpus_size = corpus_size
 
     def task_inputs(self, features: Features, training: bool = False) -> dict:
         ids = features.get(self.candidate_id)
@@ -45,26 +55,44 @@ class NextItem(TwoTower):
         if self.unit_norm:
             queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=-1)
         places = tf.where(ids != 0)  # [num_positions, 2]
-        of_position = {
-            name: tf.gather_nd(features[name], places)
-            for name in ("candidate_sampling_probability", "sample_weight")
-            if name in features
-        }
-        known = features.get("known_items")
         positives = tf.gather_nd(ids, places)
-        return {
+        known = features.get("known_items")
+        inputs = {
             "query_embeddings": tf.gather_nd(queries, places),
-            "candidate_embeddings": self.candidate_model(
-                {self.candidate_id: positives}, training=training
-            ),
-            "candidate_ids": positives,
             "known_positives": None
             if known is None
             else tf.gather(known, places[:, 0]),
-            **of_position,
         }
+        if "sample_weight" in features:
+            inputs["sample_weight"] = tf.gather_nd(features["sample_weight"], places)
+        if self.corpus_size is not None:
+            corpus = tf.range(1, self.corpus_size + 1, dtype=positives.dtype)
+            inputs["positive_columns"] = tf.cast(
+                self._in_corpus(positives) - 1, tf.int32
+            )
+        else:
+            corpus = positives
+            if "candidate_sampling_probability" in features:
+                inputs["candidate_sampling_probability"] = tf.gather_nd(
+                    features["candidate_sampling_probability"], places
+                )
+        return inputs | {
+            "candidate_ids": corpus,
+            "candidate_embeddings": self.candidate_model(
+                {self.candidate_id: corpus}, training=training
+            ),
+        }
+
+    def _in_corpus(self, positives: tf.Tensor) -> tf.Tensor:
+        check = tf.debugging.assert_less_equal(
+            positives,
+            tf.cast(self.corpus_size, positives.dtype),
+            f"`corpus_size` must be the largest `{self.candidate_id}` or above.",
+        )
+        with tf.control_dependencies([check] if check is not None else []):
+            return tf.identity(positives)
 
     def get_config(self) -> dict:
         config = super().get_config()
         del config["candidate_tower"]  # part of the query tower
-        return config
+        return config | {"corpus_size": self.corpus_size}
