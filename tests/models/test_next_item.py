@@ -186,8 +186,7 @@ def test_batches_of_every_size_train(data, batch_size):
     assert np.isfinite(history["loss_per_example"]).all()
 
 
-def test_two_replicas_train_and_evaluate(data):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_two_replicas_train_and_evaluate(data, strategy):
     with strategy.scope():
         model = make(data, corpus=True)
         model.compile(tf.keras.optimizers.Adam(0.02))
@@ -220,10 +219,10 @@ def test_a_query_tower_without_items_is_named():
         models.NextItem(towers.UserId(7, 3))
 
 
-def test_a_replica_without_a_window_does_not_spoil_the_mean(data):
+def test_a_replica_without_a_window_does_not_spoil_the_mean(data, strategy):
     one = next(iter(windows(data, 1).map(without_known)))
     rows = tf.data.Dataset.from_tensors(one)  # of two replicas one gets nothing
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with strategy.scope():
         model = make(data)
         model.compile(tf.keras.optimizers.SGD(0.0))
     history = model.fit(rows, epochs=2, verbose=0).history
