@@ -13,10 +13,10 @@ class DataConfig:
     dataset: str = "movielens-latest-small"
     """movielens-latest-small, recbole:ml-100k, tfds:movielens/<config>, or the path of
     your own .parquet or .csv."""
-    split: Literal["per_user_time", "leave_last_out", "global_time", "random"] = (
-        "per_user_time"
+    split: Literal["leave_last_out", "per_user_time", "global_time", "random"] = (
+        "leave_last_out"
     )
-    """What is held out: each user's last tenth, each user's last row, the last tenth of
+    """What is held out: each user's last row, each user's last tenth, the last tenth of
     all, or a random tenth."""
     min_rating: float | None = None
     """Ratings from which a row is a positive; all rows are where this is not given."""

@@ -29,6 +29,9 @@ FEATURES = {
     "item_id": np.array([4, 4, 1, 2, 3, 0]),
     "genres": np.array([[1, 2], [0, 0], [2, 0], [1, 0], [2, 1], [1, 1]]),
     "year": np.linspace(-1, 1, 6).astype("float32"),
+    "history": np.array([[1, 2, 4], [3, 0, 0], [0, 0, 0], [2, 2, 0], [9, 1, 1]] * 2)[
+        :6
+    ],
 }
 ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
 
@@ -50,6 +53,11 @@ def frequency_estimator():
     layer = layers.FrequencyEstimator(50, 2, 0.3)
     layer(np.array([4, 4, 1, 2]), training=True)
     return layer
+
+
+def item_tower():
+    table = {name: FEATURES[name][[5, 2, 3, 4, 0]] for name in ("item_id", "genres")}
+    return towers.FeatureLookup(towers.FeatureTower(ITEM, 4), table)
 
 
 def update(metric, *values):
@@ -105,6 +113,10 @@ ROWS = {
         no_config="the dataset is not part of it",
         no_export="a dataset cannot be saved",
     ),
+    layers.TransformerBlock: Row(
+        lambda: layers.TransformerBlock(4, num_heads=2, dropout=0.5),
+        (QUERIES.reshape(2, 3, 4), np.tril(np.ones((2, 3, 3), bool))),
+    ),
     metrics.Coverage: Row(
         metrics.Coverage,
         (np.array([[0, 3], [3, 7]]),),
@@ -117,6 +129,9 @@ ROWS = {
         no_config="it holds a corpus",
         no_export="a corpus does not belong into a model",
     ),
+    models.NextItem: Row(
+        lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)
+    ),
     models.TwoTower: Row(two_tower, (FEATURES,)),
     tasks.Retrieval: Row(
         lambda: tasks.Retrieval(
@@ -126,12 +141,18 @@ ROWS = {
         ),
         (QUERIES, CANDIDATES[:9]),
     ),
+    towers.FeatureLookup: Row(item_tower, (FEATURES,)),
     towers.FeatureTower: Row(
         lambda: towers.FeatureTower(
             [*ITEM, Feature("year", "number")], 3, hidden_units=[5], id_dropout=0.1
         ),
         (FEATURES,),
     ),
+    towers.GRU4Rec: Row(lambda: towers.GRU4Rec(item_tower(), 4), (FEATURES,)),
+    towers.RecencyPooling: Row(
+        lambda: towers.RecencyPooling(item_tower(), 4), (FEATURES,)
+    ),
+    towers.SASRec: Row(lambda: towers.SASRec(item_tower(), 4), (FEATURES,)),
     towers.UnitNorm: Row(lambda: towers.UnitNorm(towers.UserId(7, 3)), (FEATURES,)),
     towers.UserId: Row(lambda: towers.UserId(7, 3, id_dropout=0.5), (FEATURES,)),
 }

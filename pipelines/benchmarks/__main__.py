@@ -3,7 +3,14 @@
 import subprocess
 import sys
 
-NAMES = ("tutorial", "corpus_evaluation", "quality", "softmax", "frequency")
+NAMES = (
+    "tutorial",
+    "corpus_evaluation",
+    "quality",
+    "sequences",
+    "softmax",
+    "frequency",
+)
 
 
 def main() -> None:

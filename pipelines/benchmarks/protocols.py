@@ -38,10 +38,19 @@ def movielens_100k(*, seed: int) -> Protocol:
 
 def latest_small() -> Protocol:
     """Each user's last row; the one before it to choose on."""
+    return _last_rows("MovieLens latest-small", "movielens-latest-small")
+
+
+def movielens_100k_last() -> Protocol:
+    """Each user's last row; the one before it to choose on."""
+    return _last_rows("MovieLens-100K", "recbole:ml-100k")
+
+
+def _last_rows(title: str, name: str) -> Protocol:
     return Protocol(
-        "MovieLens latest-small, leave-last-out",
-        load(split="leave_last_out"),
-        load(split="per_user_time", validation_fraction=0, test_fraction=ONE_ROW),
+        f"{title}, leave-last-out",
+        load(name, split="leave_last_out"),
+        load(name, split="per_user_time", validation_fraction=0, test_fraction=ONE_ROW),
     )
 
 
@@ -51,6 +60,15 @@ def invented() -> Protocol:
     frame = pd.DataFrame({"user_id": rng.integers(20, size=600)})
     frame["item_id"] = rng.integers(200, size=600)
     data = from_frame(frame, split="random")
+    return Protocol("invented", data, data)
+
+
+def invented_times() -> Protocol:
+    """Random rows with times, of which each user's last ones are held out."""
+    rng = np.random.default_rng(0)
+    columns = {"user_id": 20, "item_id": 50, "timestamp": 100_000}
+    frame = pd.DataFrame({k: rng.integers(n, size=600) for k, n in columns.items()})
+    data = from_frame(frame, split="leave_last_out")
     return Protocol("invented", data, data)
 
 

@@ -145,8 +145,8 @@ def verdict(metrics: dict) -> str:
     if gain["low"] > 0:
         return f"The model beats popularity: {interval}."
     why = (
-        f" {share:.0%} of the test rows are of users without a training row: a model "
-        "that knows users by their id has nothing to tell them apart by."
+        f" {share:.0%} of the test rows are of users without a training row: the model "
+        "has neither an id nor a history to tell them apart by."
         if share > 0.2
         else ""
     )
@@ -176,12 +176,16 @@ def example_users(
     model: tm.models.TwoTower,
     index: tm.layers.BruteForce,
     data: tm.data.Interactions,
+    user_features: dict[str, np.ndarray],
     *,
     seed: int,
     num_users: int = 10,
     k: int = 10,
 ) -> list[ExampleUser]:
-    """Users of the test split, from the least to the most active."""
+    """Users of the test split, from the least to the most active.
+
+    `user_features` are those before that split, `[num_users + 1, ...]` each.
+    """
     test, earlier = data.splits["test"], data.known_items("test")
     known = np.unique(test["user_id"][test["user_id"] > 0])
     if not len(known):
@@ -189,7 +193,7 @@ def example_users(
     rng = np.random.default_rng(seed)
     users = rng.choice(known, min(num_users, len(known)), replace=False)
     users = users[np.argsort(earlier.row_lengths().numpy()[users])]
-    features = {name: tf.gather(values, users) for name, values in data.users.items()}
+    features = {name: values[users] for name, values in user_features.items()}
     _, items = index.query_with_exclusions(
         model.query_model(features),
         tf.gather(earlier, users),

@@ -4,14 +4,20 @@ import importlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from pipelines.benchmarks import protocols, results, timing
+import tfrs_models as tm
+from pipelines.benchmarks import protocols, results, sequences, timing
 from pipelines.benchmarks.baselines.als import als_embeddings
 from pipelines.benchmarks.baselines.ease import ease_weights
+from pipelines.benchmarks.baselines.item_knn import item_knn_weights
+from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
+from pipelines.benchmarks.baselines.recency import recency_weighted
 
 
 @pytest.mark.parametrize(
-    "name", ["tutorial", "corpus_evaluation", "quality", "softmax", "frequency"]
+    "name",
+    ["tutorial", "corpus_evaluation", "quality", "sequences", "softmax", "frequency"],
 )
 def test_a_benchmark_runs_and_returns_finite_figures(name):
     module = importlib.import_module(f"pipelines.benchmarks.{name}")
@@ -36,6 +42,63 @@ def test_ease_minimises_its_ridge_loss_under_a_zero_diagonal():
                     moved = weights.copy()
                     moved[row, column] += step
                     assert loss(moved) > loss(weights)
+
+
+@pytest.mark.parametrize("num_neighbours", [2, 6])
+def test_neighbours_are_the_items_with_the_largest_shrunk_cosine(num_neighbours):
+    x = (np.random.default_rng(0).random((500, 6)) < 0.4).astype("float64")
+    weights = item_knn_weights(x, num_neighbours=num_neighbours, shrinkage=3.0)
+    for item in range(6):
+        cosines = {}
+        for other in range(6):
+            both = sum(x[:, item] * x[:, other])
+            lengths = np.sqrt(x[:, item].sum()) * np.sqrt(x[:, other].sum())
+            cosines[other] = 0.0 if other == item else both / (lengths + 3.0)
+        near = sorted(cosines, key=cosines.get)[-num_neighbours:]
+        expected = [cosines[o] if o in near else 0.0 for o in range(6)]
+        assert weights[:, item] == pytest.approx(expected)
+
+
+def test_newer_items_weigh_more_and_none_less_than_the_floor():
+    histories = np.array([[3, 1, 4], [2, 2, 0], [0, 0, 0]])
+    weights = recency_weighted(histories, num_items=4, half_life=2.0, floor=0.1)
+    assert weights[0] == pytest.approx([0.5**0.5 + 0.1, 0, 0.5 + 0.1, 1.1])
+    assert weights[1] == pytest.approx([0, 1.1, 0, 0])
+    assert not weights[2].any()
+
+
+def test_a_plain_sasrec_compares_with_one_item_that_the_user_has_not():
+    items = tm.towers.FeatureTower([tm.data.Feature("item_id", "id", 5)], 4)
+    model = PlainSASRec(items, max_length=3)
+    features = {
+        "history": tf.constant([[1, 2, 0], [3, 1, 4]], tf.int64),
+        "item_id": tf.constant([[2, 0, 0], [0, 4, 2]], tf.int64),
+        "known_items": tf.ragged.constant([[1, 2, 3, 5], [1, 2, 3, 4, 5]], tf.int64),
+    }
+    table = items({"item_id": np.arange(6)}).numpy()
+    queries = model.query_tower(features, return_sequences=True).numpy()
+
+    def loss(query, item, label):
+        return np.log(1 + np.exp(-label * query @ table[item]))
+
+    positive = (
+        loss(queries[0, 0], 2, 1)
+        + loss(queries[1, 1], 4, 1)
+        + loss(queries[1, 2], 2, 1)
+    )
+    found = {round(float(model.compute_loss(features)), 4) for _ in range(50)}
+    with_negative = positive + loss(queries[0, 0], 4, -1)  # the only one left to draw
+    assert found == {round(float(v) / 3, 4) for v in (positive, with_negative)}
+
+
+def test_gaps_are_seconds_since_the_users_row_before():
+    data = protocols.invented_times().measure
+    rows = data.splits["test"]
+    for row, gap in enumerate(sequences.gaps(data)):
+        user = rows["user_id"][row]
+        of_user = data.splits["train"]["user_id"] == user
+        before = max(data.splits["train"]["timestamp"][of_user])
+        assert gap == rows["timestamp"][row] - before
 
 
 @pytest.mark.parametrize("weighting", ["bm25:0.5", "alpha:3"])

@@ -131,7 +131,8 @@ def test_wrong_data_flags_end_with_a_sentence(tmp_path, flags, message):
         retrieval.main(config)
 
 
-def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path):
+@pytest.mark.parametrize("query_tower", ["history", "gru", "sasrec", "id"])
+def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path, query_tower):
     rng = np.random.default_rng(0)
     lines = {f"user {rng.integers(30)};sku-{rng.zipf(1.4) % 40}" for _ in range(800)}
     rows = [
@@ -146,13 +147,38 @@ def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path):
         timestamp_column="time",
     )
     config = dataclasses.replace(
-        retrieval.SMOKE, output=tmp_path / "out", data=data, features="id"
+        retrieval.SMOKE,
+        output=tmp_path / "out",
+        data=data,
+        features="id",
+        query_tower=query_tower,
     )
     retrieval.main(config)
     answer = recommend.main(
         recommend.Config(user=("user 3",), model=tmp_path / "out" / "export", k=2)
     )
     assert answer["item_id"][0, 0].startswith(b"sku-")
+
+
+def test_a_table_without_times_needs_the_tower_over_ids(tmp_path):
+    table = tmp_path / "orders.csv"
+    rows = [f"{n % 7},{n % 41}" for n in range(287)]
+    table.write_text("\n".join(["user_id,item_id", *rows]))
+    config = dataclasses.replace(
+        retrieval.SMOKE,
+        output=tmp_path / "out",
+        data=DataConfig(dataset=str(table), split="random"),
+        features="id",
+    )
+    with pytest.raises(SystemExit, match=r"must have timestamps.*--query-tower id"):
+        retrieval.main(config)
+    retrieval.main(dataclasses.replace(config, query_tower="id"))
+
+
+def test_the_flags_that_are_not_given_are_the_towers_own():
+    config = retrieval.resolved(retrieval.Config(query_tower="id", epochs=7))
+    assert (config.batch_size, config.epochs) == (1024, 7)
+    assert retrieval.resolved(retrieval.Config()).batch_size == 16
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
@@ -183,7 +209,7 @@ def test_help_names_every_flag(pipeline, monkeypatch, capsys):
 def test_without_scann_there_is_an_exact_index_only(monkeypatch, capsys):
     monkeypatch.setattr(tfrs.layers.factorized_top_k, "_HAVE_SCANN", False)
     data = load_data(DataConfig(), seed=0)
-    model = retrieval.build_model(retrieval.SMOKE, data)
+    model = retrieval.build_model(retrieval.resolved(retrieval.SMOKE), data)
     exact, approximate = retrieval.build_indexes(model, data)
     assert approximate is None
     assert exact(tf.zeros([1, 4]), k=2)[1].shape == (1, 2)

@@ -11,6 +11,14 @@ from tfrs_models.data.probabilities import (
     candidate_probabilities,
     sampling_probability_lookup,
 )
+from tfrs_models.data.sequences import (
+    Windows,
+    histories,
+    history_table,
+    training_windows,
+    window_batches,
+    with_histories,
+)
 from tfrs_models.data.splits import (
     split_global_time,
     split_leave_last_out,
@@ -25,10 +33,13 @@ __all__ = [
     "Feature",
     "Interactions",
     "Summary",
+    "Windows",
     "audit",
     "candidate_probabilities",
     "from_frame",
     "from_table",
+    "histories",
+    "history_table",
     "latest_small",
     "load",
     "mixed_negatives",
@@ -39,4 +50,7 @@ __all__ = [
     "split_per_user_time",
     "split_random",
     "tfds",
+    "training_windows",
+    "window_batches",
+    "with_histories",
 ]

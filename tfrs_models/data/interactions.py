@@ -11,7 +11,7 @@ from tfrs_models.data.probabilities import sampling_probability_lookup
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.summary import Summary
 
-_EARLIER = {
+EARLIER = {
     "train": (),
     "validation": ("train",),
     "test": ("train", "validation"),
@@ -177,12 +177,10 @@ class Interactions:
         Raises:
           ValueError: an unknown split.
         """
-        if split not in _EARLIER:
-            raise ValueError(
-                f"`split` must be one of {tuple(_EARLIER)}. Got {split!r}."
-            )
+        if split not in EARLIER:
+            raise ValueError(f"`split` must be one of {tuple(EARLIER)}. Got {split!r}.")
         if split not in self._known:
-            self._known[split] = self._known_rows(_EARLIER[split])
+            self._known[split] = self._known_rows(EARLIER[split])
         items, row_splits = self._known[split]
         return tf.RaggedTensor.from_row_splits(items, row_splits, validate=False)
 

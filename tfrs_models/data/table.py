@@ -24,6 +24,7 @@ RESERVED = (
     "timestamp",
     "candidate_sampling_probability",
     "known_items",
+    "history",
 )
 
 

@@ -1,6 +1,7 @@
 """Keras layers."""
 
-from tfrs_models.layers import index, negatives
+from tfrs_models.layers import attention, index, negatives
+from tfrs_models.layers.attention import TransformerBlock
 from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
 from tfrs_models.layers.negatives import (
     CandidateQueue,
@@ -21,6 +22,8 @@ __all__ = [
     "SamplingProbabilityCorrection",
     "ScaNN",
     "Streaming",
+    "TransformerBlock",
+    "attention",
     "index",
     "negatives",
 ]

@@ -1,5 +1,6 @@
 """Whole models."""
 
+from tfrs_models.models.next_item import NextItem
 from tfrs_models.models.two_tower import TwoTower
 
-__all__ = ["TwoTower"]
+__all__ = ["NextItem", "TwoTower"]

@@ -216,7 +216,8 @@ class TwoTower(FromConfig, Model):
         inputs = self.task_inputs(features, training)
         loss = self.task(**inputs, compute_metrics=not training, training=training)
         batch = tf.cast(tf.shape(inputs["query_embeddings"])[0], loss.dtype)
-        self._loss_per_example.update_state(loss / batch, sample_weight=batch)
+        mean = tf.math.divide_no_nan(loss, batch)  # a replica may have got no rows
+        self._loss_per_example.update_state(mean, sample_weight=batch)
         return loss
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:

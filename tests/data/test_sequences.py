@@ -1,0 +1,225 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrs_models import data as tm_data
+
+
+def make(split="per_user_time", rows=60, **options):
+    """Interactions with repeats and tied times, in no order."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "user_id": rng.choice(["ann", "bob", "cy", "dee", "eve"], rows),
+            "item_id": rng.choice(list("pqrstuvwx"), rows),
+            "timestamp": rng.integers(1000, 1012, rows),
+        }
+    )
+    return tm_data.from_frame(frame, split=split, **options)
+
+
+def timeline(data):
+    """All rows as (user, time, place in the table, item, split, row), by time."""
+    rows = []
+    for split in ("train", "validation", "test"):
+        part = data.splits[split]
+        for row, (user, item, time) in enumerate(
+            zip(part["user_id"], part["item_id"], part["timestamp"], strict=True)
+        ):
+            rows.append((user, time, len(rows), item, split, row))
+    return sorted(rows)
+
+
+def padded(items, length):
+    items = list(items)[-length:]
+    return items + [0] * (length - len(items))
+
+
+@pytest.mark.parametrize("length", [1, 4, 30])
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("kind", ["per_user_time", "leave_last_out", "random"])
+def test_a_history_is_what_the_user_had_before(kind, split, length):
+    data = make(kind)
+    found = tm_data.histories(data, split, length)
+    rows = timeline(data)
+    for place, (user, _, _, _, part, row) in enumerate(rows):
+        if part == split:
+            before = [item for other, *_, item, _, _ in rows[:place] if other == user]
+            assert found[row].tolist() == padded(before, length)
+    assert found.dtype == np.int64
+    assert found.shape == (len(data.splits[split]["user_id"]), length)
+
+
+def test_no_change_of_a_later_row_changes_an_earlier_history():
+    data = make()
+    before = {s: tm_data.histories(data, s, 6) for s in data.splits}
+    rng = np.random.default_rng(0)
+    for now in range(1000, 1013):
+        splits = {}
+        for name, columns in data.splits.items():
+            later = columns["timestamp"] >= now
+            item = columns["item_id"].copy()
+            item[later] = rng.integers(1, data.num_items + 1, later.sum())
+            time = columns["timestamp"].copy()
+            time[later] = now + rng.permutation(later.sum())
+            splits[name] = columns | {"item_id": item, "timestamp": time}
+        altered = dataclasses.replace(data, splits=splits)
+        for name, columns in data.splits.items():
+            earlier = columns["timestamp"] < now
+            np.testing.assert_array_equal(
+                tm_data.histories(altered, name, 6)[earlier], before[name][earlier]
+            )
+
+
+def test_equal_times_keep_the_order_of_the_table():
+    frame = pd.DataFrame({"item_id": list("abcdef"), "user_id": 1, "timestamp": 7})
+    data = tm_data.from_frame(frame, split="leave_last_out")
+    names = data.vocabularies["item_id"]
+    history = tm_data.histories(data, "test", 9)[0]
+    assert [names[i - 1] for i in history if i] == list("abcde")
+    history = tm_data.histories(data, "validation", 3)[0]
+    assert [names[i - 1] for i in history if i] == list("bcd")
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test", "serving"])
+def test_the_table_holds_what_each_user_has_before_a_split(split):
+    data = make()
+    table = tm_data.history_table(data, split, 5)
+    splits = ["train", "validation", "test"]
+    before = splits if split == "serving" else splits[: splits.index(split)]
+    for user in range(data.num_users + 1):
+        items = [r[3] for r in timeline(data) if r[0] == user and r[4] in before]
+        assert table[user].tolist() == padded(items if user else [], 5)
+
+
+def test_the_unknown_user_has_no_history():
+    """Different new users share the index 0: one must not get the other's items."""
+    data = make("global_time", rows=25, validation_fraction=0.3, test_fraction=0.3)
+    test = data.splits["test"]["user_id"]
+    test[:] = 0  # as if nobody of them was in train
+    assert not tm_data.histories(data, "test", 5).any()
+    assert not tm_data.history_table(data, "serving", 5)[0].any()
+
+
+def test_batches_of_held_out_rows_carry_their_history():
+    data = tm_data.with_histories(make(), 4)
+    batch = next(iter(data.batches("test", 100)))
+    np.testing.assert_array_equal(batch["history"], tm_data.histories(data, "test", 4))
+    assert {"known_items", "candidate_sampling_probability"} <= batch.keys()
+    assert "history" not in data.batches("train", 4).element_spec
+
+
+@pytest.mark.parametrize(("length", "stride"), [(4, None), (4, 1), (4, 3), (50, 7)])
+def test_windows_have_every_item_but_the_first_as_a_target_once(length, stride):
+    data = make(rows=90)
+    windows = tm_data.training_windows(data, length, stride=stride)
+    sequences = {}
+    for user, *_, item, split, _ in timeline(data):
+        if split == "train":
+            sequences.setdefault(user, []).append(item)
+    found = {user: [] for user in sequences}
+    for user, history, target in zip(*windows, strict=True):
+        real = int((history > 0).sum())
+        assert (history[:real] > 0).all()
+        assert not history[real:].any()
+        assert not target[real:].any()
+        sequence = sequences[user]
+        starts = [
+            start
+            for start in range(len(sequence))
+            if sequence[start : start + real] == history[:real].tolist()
+            and all(
+                t in (0, n)
+                for t, n in zip(
+                    target[:real], sequence[start + 1 : start + real + 1], strict=False
+                )
+            )
+        ]
+        assert starts
+        context = int((target[:real] == 0).sum())
+        assert not target[:context].any()
+        assert (target[context:real] > 0).all()
+        if real == length and context:
+            assert real - context <= (stride or length)
+        found[user].append((context, target[context:real].tolist()))
+    for user, sequence in sequences.items():
+        parts = [targets for _, targets in reversed(found[user])]
+        assert list(itertools.chain(*parts)) == sequence[1:]
+
+
+def test_windows_that_overlap_give_targets_a_past():
+    frame = pd.DataFrame(
+        {"user_id": 1, "item_id": np.arange(13), "timestamp": np.arange(13)}
+    )
+    data = tm_data.from_frame(frame, split="leave_last_out")
+    names = np.concatenate([[-1], data.vocabularies["item_id"].astype(int)])
+    _, history, target = tm_data.training_windows(data, 4, stride=2)
+    # items 0 to 10 are train; -1 is padding
+    assert names[history].tolist() == [
+        [6, 7, 8, 9],
+        [4, 5, 6, 7],
+        [2, 3, 4, 5],
+        [0, 1, 2, 3],
+    ]
+    assert names[target].tolist() == [
+        [-1, -1, 9, 10],
+        [-1, -1, 7, 8],
+        [-1, -1, 5, 6],
+        [1, 2, 3, 4],
+    ]
+
+
+def test_window_batches_have_what_the_task_needs():
+    data = make()
+    batches = tm_data.window_batches(data, 3, length=4, stride=2, seed=1)
+    known = data.known_items("validation").to_list()
+    rows = []
+    for batch in batches:
+        ids = batch["item_id"].numpy()
+        np.testing.assert_allclose(
+            batch["candidate_sampling_probability"].numpy()[ids > 0],
+            data.candidate_probabilities[ids[ids > 0]],
+        )
+        assert (batch["candidate_sampling_probability"].numpy() > 0).all()
+        for row, user in enumerate(batch["user_id"].numpy()):
+            assert batch["known_items"][row].numpy().tolist() == known[user]
+        rows += batch["history"].numpy().tolist()
+    windows = tm_data.training_windows(data, 4, stride=2)
+    assert sorted(rows) == sorted(windows.history.tolist())
+    again = [b["history"].numpy().tolist() for b in batches]
+    assert list(itertools.chain(*again)) != rows  # another order
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda d: tm_data.histories(d, "test", 0), "`length` must be at least 1"),
+        (lambda d: tm_data.histories(d, "serving", 3), "`split` must be one of"),
+        (lambda d: tm_data.history_table(d, "dev", 3), "`split` must be one of"),
+        (lambda d: tm_data.with_histories(d, -1), "`length` must be.*Got -1"),
+        (
+            lambda d: tm_data.training_windows(d, 3, stride=4),
+            "`stride` must be from 1 to `length`. Got 4",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(make())
+
+
+def test_data_without_times_has_no_histories():
+    frame = pd.DataFrame({"user_id": [1, 1, 2, 2] * 5, "item_id": np.arange(20)})
+    data = tm_data.from_frame(frame, split="random")
+    with pytest.raises(ValueError, match="`data` must have timestamps"):
+        tm_data.with_histories(data, 3)
+
+
+def test_data_without_a_second_row_has_nothing_to_predict():
+    frame = pd.DataFrame({"user_id": np.arange(8), "item_id": 1, "timestamp": 1})
+    data = tm_data.from_frame(frame, split="global_time")
+    with pytest.raises(ValueError, match="a user with two train rows"):
+        tm_data.window_batches(data, 2, length=3)

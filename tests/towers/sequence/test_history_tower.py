@@ -1,0 +1,179 @@
+"""What holds of every tower over histories."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models import towers
+from tfrs_models.data import Feature
+from tfrs_models.towers.sequence.history_tower import newest
+
+NUM_ITEMS, DIM = 30, 4
+MAKE = {
+    "recency": lambda items: towers.RecencyPooling(items, DIM),
+    "gru": lambda items: towers.GRU4Rec(items, DIM, hidden_units=5),
+    "sasrec": lambda items: towers.SASRec(items, DIM, max_length=12, num_heads=2),
+}
+every = pytest.mark.parametrize("kind", MAKE)
+
+
+def make(kind):
+    """A tower with weights drawn at random, so that nothing cancels."""
+    tf.keras.utils.set_random_seed(0)
+    tower = MAKE[kind](towers.FeatureTower([Feature("item_id", "id", NUM_ITEMS)], DIM))
+    tower({"history": tf.ones([1, 3], tf.int64)})
+    rng = np.random.default_rng(1)
+    tower.set_weights([rng.normal(size=w.shape) for w in tower.get_weights()])
+    return tower
+
+
+def embed(tower, *rows, **options):
+    return tower({"history": tf.constant(rows, tf.int64)}, **options).numpy()
+
+
+@every
+def test_padding_changes_nothing_wherever_it_stands(kind):
+    tower = make(kind)
+    bare = embed(tower, [3, 9, 9, 1])
+    padded = embed(
+        tower, [3, 9, 9, 1, 0, 0, 0], [0, 0, 0, 3, 9, 9, 1], [0, 3, 9, 0, 0, 9, 1]
+    )
+    np.testing.assert_allclose(padded, np.tile(bare, [3, 1]), rtol=1e-5, atol=1e-6)
+
+
+@every
+def test_a_row_does_not_depend_on_its_neighbours(kind):
+    tower = make(kind)
+    alone = embed(tower, [3, 9, 2, 0])
+    together = embed(tower, [8, 0, 0, 0], [3, 9, 2, 0], [1, 1, 5, 7])
+    np.testing.assert_allclose(together[1], alone[0], rtol=1e-5, atol=1e-6)
+
+
+@every
+def test_every_position_is_the_embedding_of_what_came_up_to_it(kind):
+    tower = make(kind)
+    row = [7, 2, 30, 2, 11, 5]
+    positions = embed(tower, row, return_sequences=True)[0]
+    for end in range(1, len(row) + 1):
+        np.testing.assert_allclose(
+            positions[end - 1], embed(tower, row[:end])[0], rtol=1e-4, atol=1e-5
+        )
+
+
+@every
+def test_what_comes_later_changes_no_earlier_position(kind):
+    tower = make(kind)
+    one = embed(tower, [7, 2, 30, 2, 11, 5], return_sequences=True)
+    two = embed(tower, [7, 2, 30, 9, 0, 1], return_sequences=True)
+    np.testing.assert_allclose(one[:, :3], two[:, :3], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(one[:, 3:], two[:, 3:])
+
+
+@every
+def test_the_order_of_the_items_matters(kind):
+    tower = make(kind)
+    assert not np.allclose(embed(tower, [3, 9, 4]), embed(tower, [4, 9, 3]), atol=1e-3)
+
+
+@every
+@pytest.mark.parametrize("seq_len", [1, 5])
+def test_an_empty_history_is_the_zero_vector(kind, seq_len):
+    tower = make(kind)
+    empty = tower({"history": tf.zeros([2, seq_len], tf.int64)})
+    np.testing.assert_array_equal(empty, np.zeros((2, DIM)))
+    positions = embed(tower, [0, 0, 3, 4], return_sequences=True)
+    assert np.isfinite(positions).all()
+
+
+@every
+def test_gradients_are_finite_beside_an_empty_history(kind):
+    tower = make(kind)
+    with tf.GradientTape() as tape:
+        output = tower(
+            {"history": tf.constant([[0, 0, 0], [0, 4, 0], [1, 2, 3]])},
+            training=True,
+            return_sequences=True,
+        )
+        loss = tf.reduce_sum(tf.math.l2_normalize(output, axis=-1) ** 2 * [1, 2, 3, 4])
+    for gradient in tape.gradient(loss, tower.trainable_weights):
+        assert np.isfinite(tf.convert_to_tensor(gradient)).all()
+
+
+@every
+def test_items_have_the_embedding_of_the_candidate_tower(kind):
+    tower = make(kind)
+    embeddings, real = tower.embed(tf.constant([[4, 4, 0], [9, 4, 1]], tf.int64))
+    table = tower.item_tower({"item_id": np.arange(NUM_ITEMS + 1)}).numpy()
+    np.testing.assert_allclose(embeddings, table[[[4, 4, 0], [9, 4, 1]]])
+    np.testing.assert_array_equal(real, [[1, 1, 0], [1, 1, 1]])
+    names = [w.name for w in tower.trainable_weights]
+    assert sum("item_id" in name for name in names) == 1
+
+
+@every
+def test_lengths_unknown_to_the_graph_are_welcome(kind):
+    tower = make(kind)
+    function = tf.function(
+        lambda history: tower({"history": history}),
+        input_signature=[tf.TensorSpec([None, None], tf.int64)],
+    )
+    for row in ([5], [5, 6, 0, 8], list(range(1, 21))):
+        np.testing.assert_allclose(
+            function(tf.constant([row], tf.int64)), embed(tower, row), rtol=1e-5
+        )
+
+
+def test_too_long_a_history_counts_by_its_newest_items():
+    tower = make("sasrec")
+    long = list(range(1, 20))
+    np.testing.assert_allclose(
+        embed(tower, long, [*long[-12:], *[0] * 7], [*[0] * 7, *long[-12:]]),
+        np.tile(embed(tower, long[-12:]), [3, 1]),
+        rtol=1e-5,
+    )
+    with pytest.raises(ValueError, match="`history` must have at most 12 places"):
+        embed(tower, long, return_sequences=True)
+
+
+@pytest.mark.parametrize("length", [1, 3, 9])
+def test_the_newest_items_of_a_row(length):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 4, size=(8, 6))
+    found = newest(tf.constant(rows), length).numpy()
+    for row, kept in zip(rows, found, strict=True):
+        items = [item for item in row if item][-length:]
+        assert kept.tolist() == items + [0] * (min(length, 6) - len(items))
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({}, "`history` is missing.*with_histories"),
+        ({"history": np.array([1, 2])}, r"`history` must be \[batch, seq_len\]"),
+        ({"history": np.ones([2, 0], "int64")}, "seq_len 1 or more"),
+        ({"history": np.ones([2, 3])}, "`history` must be.*integer.*float64"),
+    ],
+)
+@every
+def test_a_wrong_history_is_named(kind, features, message):
+    with pytest.raises(ValueError, match=message):
+        MAKE[kind](towers.FeatureTower([Feature("item_id", "id", 3)], DIM))(features)
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "message"),
+    [
+        (towers.RecencyPooling, {"half_lives": []}, "`half_lives` must hold at least"),
+        (towers.RecencyPooling, {"half_lives": [-1.0]}, "none negative"),
+        (towers.RecencyPooling, {"half_lives": [np.nan]}, "none negative"),
+        (towers.RecencyPooling, {"dropout": 1.0}, r"`dropout` must be in \[0, 1\)"),
+        (towers.GRU4Rec, {"dropout": -0.1}, r"`dropout` must be in \[0, 1\)"),
+        (towers.SASRec, {"max_length": 0}, "`max_length` must be at least 1. Got 0"),
+        (towers.SASRec, {"num_blocks": 0}, "`num_blocks` must be at least 1. Got 0"),
+        (towers.SASRec, {"num_heads": 3}, "`num_heads` must be at least 1 and divide"),
+    ],
+)
+def test_wrong_arguments_are_named(cls, options, message):
+    items = towers.FeatureTower([Feature("item_id", "id", 3)], DIM)
+    with pytest.raises(ValueError, match=message):
+        cls(items, DIM, **options)

@@ -1,0 +1,7 @@
+"""Towers from a user's history to the embedding of what comes next."""
+
+from tfrs_models.towers.sequence.gru4rec import GRU4Rec
+from tfrs_models.towers.sequence.recency_pooling import RecencyPooling
+from tfrs_models.towers.sequence.sasrec import SASRec
+
+__all__ = ["GRU4Rec", "RecencyPooling", "SASRec"]
