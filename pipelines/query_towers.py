@@ -8,6 +8,7 @@ import tensorflow as tf
 import tfrs_models as tm
 
 QueryTower = Literal["history", "gru", "sasrec", "id"]
+Negatives = Literal["batch", "corpus"]
 _HISTORY = {"temperature": 0.1, "batch_size": 16, "learning_rate": 0.005, "epochs": 5}
 _ID = {"temperature": 0.2, "batch_size": 1024, "learning_rate": 0.001, "epochs": 30}
 _SLOWER = _HISTORY | {"learning_rate": 0.002, "epochs": 10}
@@ -26,6 +27,7 @@ def build_model(
     temperature: float,
     id_dropout: float,
     history_length: int,
+    negatives: Negatives = "batch",
 ) -> tm.models.TwoTower:
     """Both towers, without metrics; `NextItem` where histories stand for users."""
     last = 1 if features == "id" else None
@@ -42,7 +44,8 @@ def build_model(
         query = tm.towers.GRU4Rec(items, embedding_dim)
     else:
         query = tm.towers.SASRec(items, embedding_dim, max_length=history_length)
-    return tm.models.NextItem(query, temperature=temperature)
+    corpus_size = data.num_train_items if negatives == "corpus" else None
+    return tm.models.NextItem(query, temperature=temperature, corpus_size=corpus_size)
 
 
 def training_batches(

@@ -46,6 +46,9 @@ class Config:
     """Items of a history; the newest stay."""
     temperature: float | None = None
     """Of the softmax over unit-length embeddings; 0.1 with histories, 0.2 with ids."""
+    negatives: query_towers.Negatives = "batch"
+    """What a positive is told from: the other positives of its batch, corrected for
+    their popularity, or, with histories, every item (the full softmax)."""
     id_dropout: float = 0.0
     """Share of ids replaced by the unknown in training, so that cold ids mean
     something."""
@@ -74,6 +77,11 @@ SMOKE = Config(embedding_dim=4, epochs=1)
 
 def resolved(config: Config) -> Config:
     """The flags with the query tower's own values where none are given."""
+    if config.query_tower == "id" and config.negatives != "batch":
+        raise SystemExit(
+            f"`--negatives {config.negatives}` needs a query tower over histories. Got "
+            "`--query-tower id`."
+        )
     own = query_towers.DEFAULTS[config.query_tower]
     given = {name: getattr(config, name) for name in own}
     filled = {name: own[name] if v is None else v for name, v in given.items()}
@@ -154,6 +162,7 @@ def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTowe
         temperature=config.temperature,
         id_dropout=config.id_dropout,
         history_length=config.history_length,
+        negatives=config.negatives,
     )
     model.task.factorized_metrics = tm.metrics.FactorizedTopK(
         model.embed_candidates(data.candidate_batches()),

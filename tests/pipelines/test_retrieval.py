@@ -131,8 +131,11 @@ def test_wrong_data_flags_end_with_a_sentence(tmp_path, flags, message):
         retrieval.main(config)
 
 
-@pytest.mark.parametrize("query_tower", ["history", "gru", "sasrec", "id"])
-def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path, query_tower):
+@pytest.mark.parametrize(
+    ("query_tower", "negatives"),
+    [("history", "corpus"), ("gru", "batch"), ("sasrec", "batch"), ("id", "batch")],
+)
+def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path, query_tower, negatives):
     rng = np.random.default_rng(0)
     lines = {f"user {rng.integers(30)};sku-{rng.zipf(1.4) % 40}" for _ in range(800)}
     rows = [
@@ -152,6 +155,7 @@ def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path, query_tower):
         data=data,
         features="id",
         query_tower=query_tower,
+        negatives=negatives,
     )
     retrieval.main(config)
     answer = recommend.main(
@@ -173,6 +177,12 @@ def test_a_table_without_times_needs_the_tower_over_ids(tmp_path):
     with pytest.raises(SystemExit, match=r"must have timestamps.*--query-tower id"):
         retrieval.main(config)
     retrieval.main(dataclasses.replace(config, query_tower="id"))
+
+
+def test_ids_are_told_from_their_batch_only():
+    config = retrieval.Config(query_tower="id", negatives="corpus")
+    with pytest.raises(SystemExit, match="`--negatives corpus` needs a query tower"):
+        retrieval.main(config)
 
 
 def test_the_flags_that_are_not_given_are_the_towers_own():
