@@ -1,6 +1,7 @@
 """What every test process needs."""
 
 import pytest
+from hypothesis import settings
 
 import tfrs_models  # noqa: F401  binds Keras 2 before any test touches `tf.keras`
 
@@ -12,6 +13,10 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+settings.register_profile("no deadline", deadline=None)  # machines are busy
+settings.load_profile("no deadline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

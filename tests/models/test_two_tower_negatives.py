@@ -158,7 +158,7 @@ def test_all_sources_train_together(batch):
         remove_accidental_hits=True,
         num_hard_negatives=3,
         num_items=NUM_ITEMS,
-        queue=layers.CandidateQueue(6, 5, id_dtype="int32"),
+        queue=layers.CandidateQueue(6, 5),
     )
     model = make(task=task, mined_negatives=layers.MinedNegatives(NUM_USERS + 1, 1))
     model.mined_negatives.assign(tf.constant([1]), tf.constant([[3]]))

@@ -82,18 +82,18 @@ def make(correction, queue):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "correction", "queue"),
+    ("sizes", "correction", "queue", "ids"),
     [
-        ((4, 4), None, False),
-        ((5, 2), "logq", True),
-        ((3, 0), "logq", False),
-        ((4, 2), "corrected_logq", True),
+        ((4, 4), None, False, "int32"),
+        ((5, 2), "logq", True, "str"),
+        ((3, 0), "logq", False, "int64"),
+        ((4, 2), "corrected_logq", True, "int64"),
     ],
 )
 def test_losses_and_gradients_are_those_of_one_replica(
-    strategy, sizes, correction, queue
+    strategy, sizes, correction, queue, ids
 ):
-    parts = shares(sizes)
+    parts = shares(sizes, ids)
     one = {name: tf.constant(value) for name, value in joined(parts).items()}
     alone = make(correction, queue)
     with strategy.scope():

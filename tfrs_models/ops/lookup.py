@@ -32,7 +32,7 @@ def index_ids(ids: tf.Tensor) -> IdIndex:
       InvalidArgumentError: an id occurs twice (at run time in a graph).
     """
     ids = tf.reshape(ids, [-1])
-    keys = _keys(ids)
+    keys = id_keys(ids)
     rows = tf.argsort(keys, stable=True)
     keys = tf.gather(keys, rows)
     repeated = tf.boolean_mask(tf.gather(ids, rows[1:]), tf.equal(keys[1:], keys[:-1]))
@@ -62,7 +62,7 @@ def find_rows(index: IdIndex, ids: tf.Tensor) -> tf.Tensor:
     """
     ids = comparable(ids, index.ids.dtype)
     last = tf.size(index.keys) - 1
-    place = tf.searchsorted(index.keys, _keys(ids))
+    place = tf.searchsorted(index.keys, id_keys(ids))
     rows = tf.gather(index.rows, tf.clip_by_value(place, 0, last))
     own = comparable(tf.gather(index.ids, rows), ids.dtype)
     return tf.where(tf.equal(own, ids), rows, -1)
@@ -91,7 +91,15 @@ def _widest(dtype: tf.DType) -> tf.DType:
     return tf.float64 if dtype.is_floating else tf.int64
 
 
-def _keys(ids: tf.Tensor) -> tf.Tensor:
+def id_keys(ids: tf.Tensor) -> tf.Tensor:
+    """One int64 for each id: equal ids, and only they, have equal keys.
+
+    Args:
+      ids: of any integer, floating or string dtype.
+
+    Returns:
+      int64 of the same shape: integers as they are, strings by a 63-bit fingerprint.
+    """
     if ids.dtype == tf.string:
         return tf.strings.to_hash_bucket_fast(ids, _MAX_BUCKETS)
     if ids.dtype.is_floating:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfrs_models.losses.sampled_softmax import CORRECTIONS
-from tfrs_models.ops.probabilities import check_floor
+from tfrs_models.ops.probabilities import check_floor, checked_probability
 
 
 def check_embeddings(
@@ -47,6 +47,24 @@ def candidate_column(name: str, values: tf.Tensor, candidates: tf.Tensor) -> tf.
             f"candidates. Got {values.shape[0]}."
         )
     return values
+
+
+def sampling_probability(
+    probability: tf.Tensor | None,
+    candidates: tf.Tensor,
+    *,
+    floor: float | None,
+    candidate_ids: tf.Tensor | None,
+) -> tf.Tensor | None:
+    """`[num_candidates]` float32 probabilities in (0, 1]; None where none are given."""
+    if probability is None:
+        return None
+    probability = tf.cast(probability, tf.float32)
+    return checked_probability(
+        candidate_column("candidate_sampling_probability", probability, candidates),
+        floor=floor,
+        candidate_ids=candidate_ids,
+    )
 
 
 def check_options(

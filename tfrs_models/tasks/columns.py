@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
+from tfrs_models.ops.lookup import comparable, id_keys
 from tfrs_models.ops.masks import known_positives
 from tfrs_models.types import Tensor
 
@@ -15,7 +16,7 @@ class Columns(NamedTuple):
 
     Attributes:
       embeddings: `[num_candidates, embedding_dim]`.
-      ids: `[num_candidates]`, or None.
+      ids: `[num_candidates]` int64 keys of the ids, which can be gathered; or None.
       probability: `[num_candidates]`, the chance that one draw from the training rows
         is this item; or None.
       first: int32, the column of the first candidate that this replica brought.
@@ -40,19 +41,10 @@ def of_batch(
     batch: tf.Tensor,
 ) -> Columns:
     """The candidates of one replica: `batch` positives, and what follows them."""
+    ids = None if ids is None else id_keys(ids)
     num_extra = tf.shape(embeddings)[0] - batch
     zero = tf.zeros([], tf.int32)
     return Columns(embeddings, ids, probability, zero, batch, num_extra, zero)
-
-
-def positives(
-    columns: Columns, positive_columns: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Embeddings `[batch, embedding_dim]` and ids `[batch]` of the positives."""
-    embeddings = tf.gather(columns.embeddings, positive_columns)
-    if columns.ids is None:
-        return embeddings, None
-    return embeddings, tf.gather(columns.ids, positive_columns)
 
 
 def gathered(columns: Columns) -> Columns:
@@ -86,7 +78,7 @@ def with_queue(columns: Columns, queue: CandidateQueue) -> Columns:
     queue.check_width(columns.embeddings)
     embeddings, ids, probability = queue(None)
     if columns.ids is not None:
-        ids = tf.concat([columns.ids, tf.cast(ids, columns.ids.dtype)], axis=0)
+        ids = tf.concat([columns.ids, ids], axis=0)
     if columns.probability is not None:
         probability = tf.concat([columns.probability, probability], axis=0)
     return columns._replace(
@@ -154,8 +146,25 @@ class Scores(NamedTuple):
     remove_accidental_hits: bool
 
 
+def keys_of(ids: Tensor | None, candidate_ids: tf.Tensor) -> tf.RaggedTensor | None:
+    """Ragged or dense ids per query as ragged keys, to be found among the columns.
+
+    Args:
+      ids: `[batch, None]`, or None.
+      candidate_ids: Ids that are of the same kind.
+
+    Raises:
+      ValueError: one is text, an integer or a floating number and the other is not.
+    """
+    if ids is None:
+        return None
+    if not isinstance(ids, tf.RaggedTensor):
+        ids = tf.RaggedTensor.from_tensor(ids)
+    return ids.with_values(id_keys(comparable(ids.values, candidate_ids.dtype)))
+
+
 def masks(
-    columns: Columns, score_mask: tf.Tensor | None, ids: Tensor | None
+    columns: Columns, score_mask: tf.Tensor | None, keys: tf.RaggedTensor | None
 ) -> Callable[[slice], tf.Tensor] | None:
     """A function from a slice of the batch to a mask; None where there is nothing.
 
@@ -163,13 +172,11 @@ def masks(
       columns: The candidates.
       score_mask: `[batch, num_own]`, of the candidates of this replica: what is False
         in it is True in the mask.
-      ids: `[batch, None]`, ragged or dense: candidates with a row's ids are True.
+      keys: `[batch, None]`: candidates with a row's keys are True.
     """
-    if score_mask is None and ids is None:
+    if score_mask is None and keys is None:
         return None
-    if ids is not None and not isinstance(ids, tf.RaggedTensor):
-        ids = tf.RaggedTensor.from_tensor(ids)
-    is_known = None if ids is None else known_positives(columns.ids)
+    is_known = None if keys is None else known_positives(columns.ids)
 
     def block(place: slice) -> tf.Tensor:
         mask = tf.zeros([1, 1], tf.bool)
@@ -177,8 +184,8 @@ def masks(
             own = ~score_mask[place]
             after = tf.shape(columns.embeddings)[0] - columns.first - tf.shape(own)[1]
             mask |= tf.pad(own, [[0, 0], [columns.first, after]])
-        if ids is not None:
-            mask |= is_known(ids[place])
+        if keys is not None:
+            mask |= is_known(keys[place])
         return mask
 
     return block

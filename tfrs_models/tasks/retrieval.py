@@ -8,13 +8,13 @@ import tensorflow_recommenders as tfrs
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.negatives import CandidateQueue, HardNegativeMining
 from tfrs_models.losses.sampled_softmax import sampled_softmax
-from tfrs_models.ops.probabilities import checked_probability
 from tfrs_models.tasks import columns as sources
 from tfrs_models.tasks.checks import (
     candidate_column,
     check_embeddings,
     check_given,
     check_options,
+    sampling_probability,
 )
 from tfrs_models.tasks.corpus_metrics import update_corpus_metrics
 from tfrs_models.tasks.dense_logits import dense_logits
@@ -204,16 +204,15 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         if candidate_ids is not None:
             candidate_ids = candidate_column("candidate_ids", candidate_ids, candidates)
         probability = None
-        if candidate_sampling_probability is not None and self.correction is not None:
-            probability = checked_probability(
-                candidate_column(
-                    "candidate_sampling_probability",
-                    tf.cast(candidate_sampling_probability, tf.float32),
-                    candidates,
-                ),
+        if self.correction is not None:
+            probability = sampling_probability(
+                candidate_sampling_probability,
+                candidates,
                 floor=self.probability_floor,
                 candidate_ids=candidate_ids,
             )
+        known = sources.keys_of(known_positives, candidate_ids)
+        further = sources.keys_of(positive_ids, candidate_ids)
         batch = tf.shape(queries)[0]
         own = sources.of_batch(candidates, candidate_ids, probability, batch)
         own_columns = tf.range(batch) if positive_columns is None else positive_columns
@@ -225,7 +224,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             queries if self.temperature is None else queries / self.temperature,
             columns,
             columns.first + own_columns,
-            masks=sources.masks(columns, score_mask, known_positives),
+            masks=sources.masks(columns, score_mask, known),
             expected_counts=sources.expected_counts(columns, self.num_items),
             remove_accidental_hits=self.remove_accidental_hits,
         )
@@ -238,7 +237,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
                 correction=self.correction,
                 candidate_ids=columns.ids if self.remove_accidental_hits else None,
                 mask_block=scores.masks,
-                positives_block=sources.masks(columns, None, positive_ids),
+                positives_block=sources.masks(columns, None, further),
                 num_hard_negatives=self._num_kept,
                 negatives=negative_embeddings,
                 negatives_mask=negative_mask,
@@ -263,7 +262,8 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             updates += update_corpus_metrics(
                 self._factorized_metrics,
                 queries,
-                *sources.positives(own, own_columns),
+                tf.gather(candidates, own_columns),
+                None if own.ids is None else tf.gather(candidate_ids, own_columns),
                 sample_weight=metric_weight,
                 exclude=known_positives,
                 query_ids=query_ids,

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.lookup import id_keys
 
 
 @register
@@ -24,7 +25,6 @@ class CandidateQueue(tf.keras.layers.Layer):
         embedding_dim: int,
         *,
         warmup: int = 0,
-        id_dtype: str = "int64",
         **kwargs,
     ) -> None:
         """Initializes the layer.
@@ -34,7 +34,6 @@ class CandidateQueue(tf.keras.layers.Layer):
           embedding_dim: Their width.
           warmup: Batches for which the queue is filled but gives nothing: embeddings
             still change fast then.
-          id_dtype: Of the candidates' ids: an integer dtype, or `"string"`.
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
@@ -49,10 +48,9 @@ class CandidateQueue(tf.keras.layers.Layer):
         self.capacity = capacity
         self.embedding_dim = embedding_dim
         self.warmup = warmup
-        self.id_dtype = tf.as_dtype(id_dtype).name
         self._embeddings = self._state("embeddings", (capacity, embedding_dim))
         self._probability = self._state("probability", (capacity,))
-        self._ids = self._state("ids", (capacity,), self.id_dtype)
+        self._keys = self._state("keys", (capacity,), "int64")
         self._num_written = self._state("num_written", (), "int64")
         self._num_batches = self._state("num_batches", (), "int64")
 
@@ -63,8 +61,9 @@ class CandidateQueue(tf.keras.layers.Layer):
           inputs: None; Keras wants an argument.
 
         Returns:
-          Embeddings `[filled, embedding_dim]`, ids `[filled]` and sampling
-          probabilities `[filled]` (0 where none were given).
+          Embeddings `[filled, embedding_dim]`, int64 keys of their ids `[filled]`
+          (integers as they are, strings by a fingerprint) and sampling probabilities
+          `[filled]`; 0 where none were given.
         """
         del inputs
         warm = self._num_batches >= self.warmup
@@ -72,7 +71,7 @@ class CandidateQueue(tf.keras.layers.Layer):
         filled = tf.where(warm, filled, 0)
         return tuple(
             tf.stop_gradient(tf.convert_to_tensor(state)[:filled])
-            for state in (self._embeddings, self._ids, self._probability)
+            for state in (self._embeddings, self._keys, self._probability)
         )
 
     def enqueue(
@@ -87,21 +86,16 @@ class CandidateQueue(tf.keras.layers.Layer):
 
         Args:
           embeddings: `[num_candidates, embedding_dim]`.
-          ids: `[num_candidates]` ids.
+          ids: `[num_candidates]` ids of any dtype.
           probability: `[num_candidates]` sampling probabilities.
 
         Raises:
-          ValueError: embeddings of another width, or ids of another kind.
+          ValueError: embeddings of another width.
         """
         self.check_width(embeddings)
         entries = [(self._embeddings, tf.cast(embeddings, tf.float32))]
         if ids is not None:
-            if (ids.dtype == tf.string) != (self.id_dtype == "string"):
-                raise ValueError(
-                    f"`ids` must be of the queue's `id_dtype`, {self.id_dtype}. Got "
-                    f"{ids.dtype.name}."
-                )
-            entries.append((self._ids, tf.cast(ids, self.id_dtype)))
+            entries.append((self._keys, id_keys(ids)))
         if probability is not None:
             entries.append((self._probability, tf.cast(probability, tf.float32)))
         context = tf.distribute.get_replica_context()
@@ -128,20 +122,16 @@ class CandidateQueue(tf.keras.layers.Layer):
             "capacity": self.capacity,
             "embedding_dim": self.embedding_dim,
             "warmup": self.warmup,
-            "id_dtype": self.id_dtype,
         }
 
     def _state(
         self, name: str, shape: tuple[int, ...], dtype: str = "float32"
     ) -> tf.Variable:
-        def blank(shape: tuple[int, ...], dtype: tf.DType, **_: object) -> tf.Tensor:
-            return tf.fill(shape, "") if dtype == tf.string else tf.zeros(shape, dtype)
-
         return self.add_weight(
             name,
             shape,
             dtype=dtype,
-            initializer=blank,
+            initializer="zeros",
             trainable=False,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
