@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.ops.blocks import BlockLoss, sum_over_blocks
+from tfrs_models.ops.blocks import BlockLoss, row_weights, sum_over_blocks
 from tfrs_models.ops.masks import item_numbers
 from tfrs_models.ops.scores import dot_scores
 from tfrs_models.ops.softmax_mass import softmax_mass
@@ -124,9 +124,7 @@ def sampled_softmax(
         if negatives_mask is not None:
             scores = tf.where(negatives_mask, scores, _MIN)
         own_mass = tf.reduce_logsumexp(scores, axis=1)
-    weights = tf.ones([batch])
-    if sample_weight is not None:
-        weights = tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
+    weights = row_weights(sample_weight, batch)
 
     def block_loss(
         place: slice,

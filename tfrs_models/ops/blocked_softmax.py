@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfrs_models.ops.blocks import BlockLoss, sum_over_blocks
+from tfrs_models.ops.blocks import BlockLoss, row_weights, sum_over_blocks
 from tfrs_models.ops.softmax_mass import softmax_mass
 
 
@@ -55,9 +55,7 @@ def blocked_softmax_cross_entropy(
     if not rows:
         raise ValueError("`rows` must hold at least one tensor [batch, ...]. Got none.")
     batch, num_rows = tf.shape(rows[0])[0], len(rows)
-    weights = tf.ones([batch])
-    if sample_weight is not None:
-        weights = tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
+    weights = row_weights(sample_weight, batch)
 
     def block_loss(
         place: slice,

@@ -84,6 +84,13 @@ def block_rows(num_candidates: tf.Tensor | int) -> tf.Tensor:
     return tf.clip_by_value(_BLOCK_LOGITS // columns, 1, _BLOCK_ROWS)
 
 
+def row_weights(sample_weight: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
+    """`[batch]` float32 weights of the rows; ones where there are none."""
+    if sample_weight is None:
+        return tf.ones([batch])
+    return tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
+
+
 def _loop(
     block_loss: Callable[..., BlockLoss],
     rows: Sequence[tf.Tensor],

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
 from tfrs_models.ops.lookup import comparable, id_keys
 from tfrs_models.ops.masks import known_positives
+from tfrs_models.ops.replicas import gather_rows
 from tfrs_models.types import Tensor
 
 
@@ -52,21 +53,14 @@ def gathered(columns: Columns) -> Columns:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return columns
-
-    def gather(value: tf.Tensor | None) -> tf.Tensor | None:
-        if value is None:
-            return None
-        shape = tf.TensorShape([None]).concatenate(value.shape[1:])
-        return tf.ensure_shape(context.all_gather(value, axis=0), shape)
-
-    sizes = gather(tf.stack([columns.num_in_batch, columns.num_extra], axis=0)[None, :])
-    here = context.replica_id_in_sync_group
+    parts = [columns.embeddings, columns.ids, columns.probability]
+    sizes = gather_rows(
+        tf.stack([columns.num_in_batch, columns.num_extra], axis=0)[None, :]
+    )
     num_in_batch, num_extra = tf.unstack(tf.reduce_sum(sizes, axis=0))
     return Columns(
-        gather(columns.embeddings),
-        gather(columns.ids),
-        gather(columns.probability),
-        tf.reduce_sum(sizes[:here]),
+        *(None if part is None else gather_rows(part) for part in parts),
+        tf.reduce_sum(sizes[: context.replica_id_in_sync_group]),
         num_in_batch,
         num_extra,
         columns.num_queued,

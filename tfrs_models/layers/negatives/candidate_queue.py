@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.ops.lookup import id_keys
+from tfrs_models.ops.replicas import gather_rows
 
 
 @register
@@ -98,9 +99,7 @@ class CandidateQueue(tf.keras.layers.Layer):
             entries.append((self._keys, id_keys(ids)))
         if probability is not None:
             entries.append((self._probability, tf.cast(probability, tf.float32)))
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            entries = [(state, context.all_gather(v, axis=0)) for state, v in entries]
+        entries = [(state, gather_rows(values)) for state, values in entries]
         num_new = tf.shape(entries[0][1], tf.int64)[0]
         kept = tf.range(tf.maximum(num_new - self.capacity, 0), num_new)
         slots = (self._num_written + kept) % self.capacity

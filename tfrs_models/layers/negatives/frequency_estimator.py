@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.ops.hashing import fingerprints, hash_buckets
+from tfrs_models.ops.replicas import gather_rows
 
 MODES = ("rate", "gap")
 
@@ -99,7 +100,7 @@ class FrequencyEstimator(tf.keras.layers.Layer):
         """
         keys = tf.reshape(fingerprints(ids), [-1])
         if training:
-            self._count(_of_all_replicas(keys))
+            self._count(gather_rows(keys))
         keys, rows = tf.unique(keys)  # a popular id is looked up once
         return tf.gather(self._estimate(self._places(keys)), rows)
 
@@ -171,11 +172,3 @@ class FrequencyEstimator(tf.keras.layers.Layer):
             "alpha": self.alpha,
             "mode": self.mode,
         }
-
-
-def _of_all_replicas(keys: tf.Tensor) -> tf.Tensor:
-    """The keys of all replicas, in the order of the replicas."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return keys
-    return context.all_gather(keys, axis=0)

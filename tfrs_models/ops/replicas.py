@@ -1,0 +1,20 @@
+"""Values of all replicas of a `tf.distribute` strategy."""
+
+import tensorflow as tf
+
+
+def gather_rows(values: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas, in the order of the replicas.
+
+    Args:
+      values: `[num_rows, ...]` numbers; replicas may have different numbers of rows.
+
+    Returns:
+      `[total_rows, ...]`, differentiable; `values` where there is one replica, and
+      outside of replicas.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    shape = tf.TensorShape([None]).concatenate(values.shape[1:])
+    return tf.ensure_shape(context.all_gather(values, axis=0), shape)
