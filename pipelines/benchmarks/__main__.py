@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("tutorial", "corpus_evaluation", "quality", "frequency")
+NAMES = ("tutorial", "corpus_evaluation", "quality", "frequency", "negatives")
 
 
 def main() -> None:

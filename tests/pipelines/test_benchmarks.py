@@ -11,7 +11,7 @@ from pipelines.benchmarks.baselines.ease import ease_weights
 
 
 @pytest.mark.parametrize(
-    "name", ["tutorial", "corpus_evaluation", "quality", "frequency"]
+    "name", ["tutorial", "corpus_evaluation", "quality", "frequency", "negatives"]
 )
 def test_a_benchmark_runs_and_returns_finite_figures(name):
     module = importlib.import_module(f"pipelines.benchmarks.{name}")
