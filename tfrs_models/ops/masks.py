@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from tfrs_models.ops.lookup import find_rows, index_ids
 
+_BUCKETS = 1 << 16
+
 
 def positive_columns(labels: tf.Tensor) -> tf.Tensor:
     """The column of each row's one positive.
@@ -61,16 +63,29 @@ def known_positives_mask(
       `[batch, num_candidates]` bool, True where the candidate is known.
     """
     unique, columns = tf.unique(candidate_ids)
-    rows, ids = known_positives.value_rowids(), known_positives.values
-    places = find_rows(index_ids(unique), ids)
-    present = places >= 0
-    pairs = tf.stack(
-        [
-            tf.cast(tf.boolean_mask(rows, present), tf.int32),
-            tf.boolean_mask(places, present),
-        ],
-        axis=1,
-    )
+    ids = known_positives.values
+    places = _perhaps_among(ids, unique)
+    found = find_rows(index_ids(unique), tf.gather(ids, places))
+    places = tf.boolean_mask(places, found >= 0)
+    found = tf.boolean_mask(found, found >= 0)
+    rows = tf.searchsorted(known_positives.row_splits[1:], places, side="right")
     shape = tf.stack([tf.cast(known_positives.nrows(), tf.int32), tf.size(unique)])
-    hits = tf.scatter_nd(pairs, tf.ones(tf.shape(pairs)[:1], tf.int32), shape)
+    hits = tf.scatter_nd(tf.stack([rows, found], axis=1), tf.ones_like(rows), shape)
     return tf.gather(hits > 0, columns, axis=1)
+
+
+def _perhaps_among(ids: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """Places of all integer ids that are wanted, and of a few that are not.
+
+    Most of what users have is not in a batch, and a bucket is looked up faster than a
+    sorted list is searched.
+    """
+    if not (ids.dtype.is_integer and wanted.dtype.is_integer):
+        return tf.range(tf.size(ids, tf.int64))
+
+    def buckets(values: tf.Tensor) -> tf.Tensor:
+        return tf.bitwise.bitwise_and(tf.cast(values, tf.int64), _BUCKETS - 1)
+
+    wanted = buckets(wanted)
+    marks = tf.scatter_nd(wanted[:, None], tf.ones_like(wanted), [_BUCKETS])
+    return tf.where(tf.gather(marks, buckets(ids)) > 0)[:, 0]
