@@ -9,6 +9,7 @@ NAMES = (
     "quality",
     "sequences",
     "softmax",
+    "negatives",
     "frequency",
 )
 

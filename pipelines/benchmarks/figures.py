@@ -1,7 +1,8 @@
 """Pictures of the results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 
@@ -23,4 +24,37 @@ def bars(values: Mapping[str, float], *, title: str, own: str) -> Figure:
     axes.set_xlim(0, largest * 1.15)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def points(
+    values: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], *, title: str
+) -> Figure:
+    """Means with the standard deviation over repetitions, a panel for each measure.
+
+    Args:
+      values: Measure -> series, each in its own colour -> group, side by side on the
+        horizontal axis -> what the repetitions measured.
+      title: What the figure shows.
+    """
+    figure = Figure(figsize=(3.6 * len(values), 3.6), layout="constrained")
+    for axes, (measure, series) in zip(
+        figure.subplots(1, len(values), squeeze=False)[0], values.items(), strict=True
+    ):
+        for number, (name, groups) in enumerate(series.items()):
+            shift = 0.2 * (number - (len(series) - 1) / 2)
+            axes.errorbar(
+                [place + shift for place in range(len(groups))],
+                [np.mean(found) for found in groups.values()],
+                [np.std(found, ddof=1) for found in groups.values()],
+                fmt="o",
+                capsize=3,
+                label=name,
+            )
+            axes.set_xticks(range(len(groups)), list(groups))
+        axes.set_title(measure, fontsize=10)
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11)
     return figure

@@ -36,8 +36,19 @@ class Setting:
     """To train for; a search stops by itself and reports its best epoch."""
 
 
-def build(data: Interactions, setting: Setting) -> tm.models.TwoTower:
-    """The model, with its corpus metrics, compiled."""
+def build(
+    data: Interactions,
+    setting: Setting,
+    *,
+    task: tm.tasks.Retrieval | None = None,
+) -> tm.models.TwoTower:
+    """The model, with its corpus metrics, compiled.
+
+    Args:
+      data: Whose features.
+      setting: Its temperature is that of the default task only.
+      task: In place of the model's default.
+    """
     last = None if setting.features else 1
     query, candidate = (
         tm.towers.FeatureTower(
@@ -45,7 +56,9 @@ def build(data: Interactions, setting: Setting) -> tm.models.TwoTower:
         )
         for features in (data.user_features, data.item_features)
     )
-    model = tm.models.TwoTower(query, candidate, temperature=setting.temperature)
+    model = tm.models.TwoTower(
+        query, candidate, task=task, temperature=setting.temperature
+    )
     model.task.factorized_metrics = tm.metrics.FactorizedTopK(
         model.embed_candidates(data.candidate_batches()),
         ks=(100,),
@@ -105,16 +118,23 @@ def validation_curve(
 def train_embeddings(
     data: Interactions, setting: Setting, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trains, and embeds all users and items.
-
-    Returns:
-      `[num_users + 1, embedding_dim]` and `[num_items, embedding_dim]`.
-    """
+    """Trains, and embeds all users and items: see `embeddings`."""
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     model = build(data, setting)
     rows = training_batches(data, setting, seed=seed)
     model.fit(rows, epochs=setting.epochs, verbose=0)
+    return embeddings(model, data)
+
+
+def embeddings(
+    model: tm.models.TwoTower, data: Interactions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeds all users and items.
+
+    Returns:
+      `[num_users + 1, embedding_dim]` and `[num_items, embedding_dim]`.
+    """
     users = {name: tf.constant(column) for name, column in data.users.items()}
     corpus = model.embed_candidates(data.candidate_batches())
     items = np.concatenate([part.numpy() for _, part in corpus])

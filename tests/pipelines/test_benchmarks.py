@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines.benchmarks import protocols, results, sequences, timing
+from pipelines.benchmarks.__main__ import NAMES
 from pipelines.benchmarks.baselines.als import als_embeddings
 from pipelines.benchmarks.baselines.ease import ease_weights
 from pipelines.benchmarks.baselines.item_knn import item_knn_weights
@@ -15,10 +16,7 @@ from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
 from pipelines.benchmarks.baselines.recency import recency_weighted
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["tutorial", "corpus_evaluation", "quality", "sequences", "softmax", "frequency"],
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_runs_and_returns_finite_figures(name):
     module = importlib.import_module(f"pipelines.benchmarks.{name}")
     measured = module.main(module.SMOKE)
