@@ -183,6 +183,7 @@ FURTHER = {"positive_ids": tf.zeros([BATCH, 1], tf.int64)}
         ({"gather_candidates": True}, COLUMNS, "cannot be used with `gather_candid"),
         ({"num_items": 9}, COLUMNS, "`positive_columns` cannot be used with `num_it"),
         ({"queue": layers.CandidateQueue(4, WIDTH)}, COLUMNS, "with `queue`: the cand"),
+        ({}, COLUMNS | PROBABILITY, "the whole corpus and not a sample"),
         (
             {"correction": "corrected_logq"},
             IDS | FURTHER | PROBABILITY,

@@ -128,6 +128,14 @@ def check_given(task: tf.keras.layers.Layer, arguments: Mapping[str, object]) ->
         is_on = name in given or (name == "loss" and task.has_loss)
         if is_on and together:
             raise ValueError(f"`{name}` cannot be used with `{together[0]}`: {reason}.")
+    if task.correction is not None and given >= {
+        "positive_columns",
+        "candidate_sampling_probability",
+    }:
+        raise ValueError(
+            "`candidate_sampling_probability` cannot be used with `positive_columns`: "
+            "the candidates are then the whole corpus and not a sample."
+        )
     if task.correction == "corrected_logq" and "positive_ids" in given:
         raise ValueError(
             "`positive_ids` cannot be used with the correction 'corrected_logq', which "
