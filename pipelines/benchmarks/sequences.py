@@ -337,8 +337,8 @@ Each user's last row is the test row. Mean over {config.seeds} seeds ± standard
 deviation over seeds [95% bootstrap interval over users]; EASE, item-kNN and popularity
 have no seed. The peers' parameters are chosen on the row before the last (`--search`),
 those of the towers by hand on the same rows, one setting for both data sets; then
-everybody trains on all rows but the last. Differences are paired by user. Most last rows
-come within an hour of the row before, and many share its time, where only the order of
+everybody trains on all rows but the last. Differences are paired by user. Most last
+rows come within an hour of the row before, and many share its time, where only the order of
 the file says which came first: read the second table before the first.
 
 {settings}
