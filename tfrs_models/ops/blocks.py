@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-_BLOCK_ROWS = 256  # more do not make the products faster, but leave the cache
+_BLOCK_ROWS = 512  # more do not make the products faster, but leave the cache
 _BLOCK_LOGITS = 2**26  # 256 MB of float32
 
 
