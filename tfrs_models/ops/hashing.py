@@ -2,9 +2,10 @@
 
 import tensorflow as tf
 
+from tfrs_models.ops.lookup import id_keys
+
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: SplitMix64's step
 _FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-_MAX_FINGERPRINT = 2**63 - 1
 
 
 def fingerprints(ids: tf.Tensor) -> tf.Tensor:
@@ -20,11 +21,9 @@ def fingerprints(ids: tf.Tensor) -> tf.Tensor:
       ValueError: ids of another dtype.
     """
     ids = tf.convert_to_tensor(ids)
-    if ids.dtype == tf.string:
-        return tf.strings.to_hash_bucket_fast(ids, _MAX_FINGERPRINT)
-    if not ids.dtype.is_integer:
+    if not (ids.dtype.is_integer or ids.dtype == tf.string):
         raise ValueError(f"`ids` must be integers or strings. Got {ids.dtype.name}.")
-    return tf.cast(ids, tf.int64)
+    return id_keys(ids)
 
 
 def hash_buckets(keys: tf.Tensor, *, num_buckets: int, num_hashes: int) -> tf.Tensor:
