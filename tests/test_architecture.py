@@ -18,7 +18,7 @@ SCRIPTS = sorted(
 # From the ground up. A layer may use what is below it; the parts of one layer are
 # siblings and know nothing of each other.
 LAYERS = [
-    {"_keras", "types"},
+    {"_keras", "torch_weights", "types"},
     {"ops"},
     {"model"},
     {"layers", "data"},

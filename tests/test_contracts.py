@@ -29,6 +29,9 @@ FEATURES = {
     "item_id": np.array([4, 4, 1, 2, 3, 0]),
     "genres": np.array([[1, 2], [0, 0], [2, 0], [1, 0], [2, 1], [1, 1]]),
     "year": np.linspace(-1, 1, 6).astype("float32"),
+    "user_features": RNG.normal(size=(6, 3)).astype("float32"),
+    "item_features": RNG.normal(size=(6, 2)).astype("float32"),
+    "cross_features": RNG.normal(size=(6, 4)).astype("float32"),
     "history": np.array([[1, 2, 4], [3, 0, 0], [0, 0, 0], [2, 2, 0], [9, 1, 1]] * 2)[
         :6
     ],
@@ -46,6 +49,22 @@ def two_tower():
             [Feature("user_id", "id", 5), Feature("year", "number")], 3
         ),
         towers.FeatureTower(ITEM, 3, hidden_units=[5]),
+    )
+
+
+def mixture():
+    ids, cohorts = towers.UserId(7, 3), towers.Cohort(4, 3)
+    return towers.MixtureOfRepresentations([ids, cohorts])
+
+
+def ranker():
+    return models.MultiTaskRanker(
+        mixture(),
+        num_tasks=2,
+        item_id_hash_size=9,
+        item_id_embedding_dim=3,
+        user_value_weights=[1.0, 2.0],
+        position_bias=towers.PositionBias(4, 2, serving_position=1),
     )
 
 
@@ -84,12 +103,20 @@ ROWS = {
         (),
         call=lambda layer: layer(None),
     ),
+    layers.DeepHashCode: Row(
+        lambda: layers.DeepHashCode(6, num_buckets=99, encoding="normal", seed=2),
+        (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
+    ),
     layers.FrequencyEstimator: Row(frequency_estimator, (np.array([4, 1, 1, 2**60]),)),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),
         (LOGITS, LABELS),
         comparable=False,
     ),
+    layers.HashedEmbedding: Row(
+        lambda: layers.HashedEmbedding(7, 3), (np.array([4, 9, -2]),)
+    ),
+    layers.MLP: Row(lambda: layers.MLP([5, 2]), (QUERIES,)),
     layers.MinedNegatives: Row(
         lambda: layers.MinedNegatives(4, 2), (np.array([0, 3, -1, 4]),)
     ),
@@ -117,10 +144,25 @@ ROWS = {
         lambda: layers.TransformerBlock(4, num_heads=2, dropout=0.5),
         (QUERIES.reshape(2, 3, 4), np.tril(np.ones((2, 3, 3), bool))),
     ),
+    metrics.CohortEntropy: Row(
+        lambda: metrics.CohortEntropy(4),
+        (np.eye(4, dtype="float32")[[0, 2, 2]],),
+        call=update,
+    ),
     metrics.Coverage: Row(
         metrics.Coverage,
         (np.array([[0, 3], [3, 7]]),),
         call=lambda metric, rows: update(metric, rows, 9),
+    ),
+    metrics.DeadCohorts: Row(
+        lambda: metrics.DeadCohorts(4),
+        (np.eye(4, dtype="float32")[[0, 2, 2]],),
+        call=update,
+    ),
+    metrics.ExpectedCalibrationError: Row(
+        lambda: metrics.ExpectedCalibrationError(3),
+        (np.array([0, 1, 1, 0]), np.array([0.1, 0.6, 0.9, 0.7], "float32")),
+        call=update,
     ),
     metrics.FactorizedTopK: Row(
         lambda: metrics.FactorizedTopK(corpus(), ks=[1, 5], metrics=["mrr"]),
@@ -129,10 +171,15 @@ ROWS = {
         no_config="it holds a corpus",
         no_export="a corpus does not belong into a model",
     ),
+    models.MultiTaskRanker: Row(ranker, (FEATURES,)),
     models.NextItem: Row(
         lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)
     ),
     models.TwoTower: Row(two_tower, (FEATURES,)),
+    tasks.MultiTask: Row(
+        lambda: tasks.MultiTask(["a", "b"], task_weights="uncertainty"),
+        (np.array([[0, 1], [-1, 1], [1, 0]]), LOGITS[:3, :2]),
+    ),
     tasks.Retrieval: Row(
         lambda: tasks.Retrieval(
             loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -140,6 +187,10 @@ ROWS = {
             num_hard_negatives=4,
         ),
         (QUERIES, CANDIDATES[:9]),
+    ),
+    towers.Cohort: Row(lambda: towers.Cohort(5, 3, dropout=0.2, top_k=2), (FEATURES,)),
+    towers.DeepHash: Row(
+        lambda: towers.DeepHash(3, num_hashes=8, encoding="normal"), (FEATURES,)
     ),
     towers.FeatureLookup: Row(item_tower, (FEATURES,)),
     towers.FeatureTower: Row(
@@ -149,6 +200,11 @@ ROWS = {
         (FEATURES,),
     ),
     towers.GRU4Rec: Row(lambda: towers.GRU4Rec(item_tower(), 4), (FEATURES,)),
+    towers.MixtureOfRepresentations: Row(mixture, (FEATURES,)),
+    towers.PositionBias: Row(
+        lambda: towers.PositionBias(4, 2, serving_position=1, context_feature="device"),
+        ({"device": FEATURES["user_features"]},),
+    ),
     towers.RecencyPooling: Row(
         lambda: towers.RecencyPooling(item_tower(), 4), (FEATURES,)
     ),

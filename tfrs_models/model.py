@@ -13,7 +13,12 @@ class Model(tfrs.Model):
     Implement `compute_loss(features, training)`, as for `tfrs.Model`. On top of it,
     the step scales the loss under mixed precision, and stops before it changes a weight
     when a feature or the loss is not finite, with a message that names the feature.
+
+    Attributes:
+      nan_features: Names of features in which NaN has a meaning and is no mistake.
     """
+
+    nan_features: frozenset[str] = frozenset()
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -36,7 +41,7 @@ class Model(tfrs.Model):
         Raises:
           InvalidArgumentError: a feature or the loss is not finite.
         """
-        with tf.control_dependencies(_check_features(features)):
+        with tf.control_dependencies(_check_features(features, self.nan_features)):
             with tf.GradientTape() as tape:
                 total = self._total_loss(features, training=True)
                 scaled = total
@@ -64,7 +69,7 @@ class Model(tfrs.Model):
         Raises:
           InvalidArgumentError: a feature or the loss is not finite.
         """
-        with tf.control_dependencies(_check_features(features)):
+        with tf.control_dependencies(_check_features(features, self.nan_features)):
             self._total_loss(features, training=False)
         return self._results(training=False)
 
@@ -100,7 +105,7 @@ class Model(tfrs.Model):
         return {metric.name: metric.result() for metric in metrics}
 
 
-def _check_features(features: object) -> list[tf.Tensor]:
+def _check_features(features: object, nan_features: frozenset[str]) -> list[tf.Tensor]:
     """Checks of all float tensors of a nested structure, each named in its message."""
     return [
         tf.debugging.check_numerics(
@@ -108,4 +113,5 @@ def _check_features(features: object) -> list[tf.Tensor]:
             f"Feature `{name}` is not finite: clean or impute it before training",
         )
         for name, values in float_features(features)
+        if name not in nan_features
     ]

@@ -1,8 +1,10 @@
 """Keras layers."""
 
-from tfrs_models.layers import attention, index, negatives
+from tfrs_models.layers import attention, embedding, index, negatives
 from tfrs_models.layers.attention import TransformerBlock
+from tfrs_models.layers.embedding import DeepHashCode, HashedEmbedding
 from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
+from tfrs_models.layers.mlp import MLP
 from tfrs_models.layers.negatives import (
     CandidateQueue,
     FrequencyEstimator,
@@ -15,8 +17,11 @@ from tfrs_models.layers.negatives import (
 __all__ = [
     "BruteForce",
     "CandidateQueue",
+    "DeepHashCode",
     "FrequencyEstimator",
     "HardNegativeMining",
+    "HashedEmbedding",
+    "MLP",
     "MinedNegatives",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
@@ -24,6 +29,7 @@ __all__ = [
     "Streaming",
     "TransformerBlock",
     "attention",
+    "embedding",
     "index",
     "negatives",
 ]

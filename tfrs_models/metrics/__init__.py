@@ -1,17 +1,24 @@
-"""Metrics over whole corpora: Keras metrics, and tables of ranks to cut and compare."""
+"""Keras metrics, and tables of ranks to cut and compare."""
 
 from tfrs_models.metrics.bootstrap import Interval, bootstrap_interval
+from tfrs_models.metrics.calibration import ExpectedCalibrationError
+from tfrs_models.metrics.cohort_usage import CohortEntropy, DeadCohorts
 from tfrs_models.metrics.coverage import Coverage
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
+from tfrs_models.metrics.grouped_auc import grouped_auc
 from tfrs_models.metrics.rank_table import RankTable, rank_table
 from tfrs_models.metrics.slices import popularity_slices
 
 __all__ = [
+    "CohortEntropy",
     "Coverage",
+    "DeadCohorts",
+    "ExpectedCalibrationError",
     "FactorizedTopK",
     "Interval",
     "RankTable",
     "bootstrap_interval",
+    "grouped_auc",
     "popularity_slices",
     "rank_table",
 ]

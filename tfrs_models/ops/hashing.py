@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfrs_models.ops.lookup import id_keys
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: SplitMix64's step
+_PRIME = 2**31 - 1
 _FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
@@ -48,6 +49,58 @@ def hash_buckets(keys: tf.Tensor, *, num_buckets: int, num_hashes: int) -> tf.Te
     starts = tf.constant([_signed(start) for start in starts], tf.int64)
     mixed = _mixed(tf.bitwise.bitwise_xor(starts[:, None], keys[None, :]))
     return _shifted(mixed, 1) % num_buckets
+
+
+def random_integers(count: int, *, seed: int) -> list[int]:
+    """The same integers in [1, 2^31 - 1) for the same seed, on every machine.
+
+    Args:
+      count: how many.
+      seed: any integer.
+
+    Reference:
+      Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014.
+    """
+    start = _mixed_int(seed)
+    return [
+        _mixed_int(start + place * _GOLDEN) % (_PRIME - 1) + 1
+        for place in range(1, count + 1)
+    ]
+
+
+def universal_hashes(
+    keys: tf.Tensor,
+    multipliers: tf.Tensor,
+    offsets: tf.Tensor,
+    *,
+    num_buckets: int,
+) -> tf.Tensor:
+    """Universal hashes of int64 keys, `(sum_l a_l x_l + b) mod P mod num_buckets`.
+
+    A key is first mixed (one to one), without which consecutive keys would have
+    hashes at equal distances, and then cut into limbs of 30 bits, so that none of them
+    reaches the prime P = 2^31 - 1 and no product overflows: distinct keys are distinct
+    to the hash, however large they are.
+
+    Args:
+      keys: `[n]` int64.
+      multipliers: `[3, num_hashes]` int64 in [1, 2^31 - 1), of the lowest limb first.
+      offsets: `[num_hashes]` int64 in [0, 2^31 - 1).
+      num_buckets: below 2^31 - 1.
+
+    Returns:
+      `[n, num_hashes]` int64 in `[0, num_buckets)`.
+
+    Reference:
+      Carter and Wegman, Universal classes of hash functions, JCSS 1979.
+    """
+    keys = _mixed(keys)
+    low = 2**30 - 1
+    limbs = keys & low, _shifted(keys, 30) & low, _shifted(keys, 60)
+    total = offsets[None, :]  # below 2^31, and each product below 2^61
+    for place, limb in enumerate(limbs):
+        total += limb[:, None] * multipliers[place]
+    return total % _PRIME % num_buckets
 
 
 def _mixed(value: tf.Tensor) -> tf.Tensor:

@@ -1,13 +1,12 @@
 """From a user's id to titles: all that serving needs, in one module."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfrs_models.layers.index.brute_force import BruteForce
+from tfrs_models.serving.line_numbers import line_numbers
 
 
 class Recommender(tf.Module):
@@ -57,7 +56,7 @@ class Recommender(tf.Module):
         order = np.argsort(-popularity[1:], kind="stable") + 1
         self._popular = tf.Variable(order, trainable=False)
         self._popularity = tf.Variable(popularity[order], trainable=False)
-        self._user_lines = _table(user_ids)
+        self._user_lines = line_numbers(user_ids, name="user_id")
 
     @tf.function(
         input_signature=[
@@ -117,18 +116,3 @@ def _checked(k: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
     ]
     with tf.control_dependencies(checks):
         return tf.identity(k)
-
-
-def _table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:
-    """Lines 0, 1, ... of the vocabulary's strings, -1 for any other; an asset."""
-    path = os.path.join(tempfile.mkdtemp(), "user_id.txt")
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(f"{value}\n" for value in vocabulary)
-    lines = tf.lookup.TextFileInitializer(
-        path,
-        key_dtype=tf.string,
-        key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
-        value_dtype=tf.int64,
-        value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
-    )
-    return tf.lookup.StaticHashTable(lines, default_value=-1)

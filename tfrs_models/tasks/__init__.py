@@ -1,5 +1,6 @@
 """What is optimised."""
 
+from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.tasks.retrieval import Retrieval
 
-__all__ = ["Retrieval"]
+__all__ = ["MultiTask", "Retrieval"]

@@ -1,16 +1,24 @@
 """Layers from features to one embedding for each row."""
 
 from tfrs_models.towers import sequence
+from tfrs_models.towers.cohort import Cohort
+from tfrs_models.towers.deep_hash import DeepHash
 from tfrs_models.towers.feature import FeatureTower
 from tfrs_models.towers.feature_lookup import FeatureLookup
+from tfrs_models.towers.mixture import MixtureOfRepresentations
+from tfrs_models.towers.position_bias import PositionBias
 from tfrs_models.towers.sequence import GRU4Rec, RecencyPooling, SASRec
 from tfrs_models.towers.unit_norm import UnitNorm
 from tfrs_models.towers.user_id import UserId
 
 __all__ = [
+    "Cohort",
+    "DeepHash",
     "FeatureLookup",
     "FeatureTower",
     "GRU4Rec",
+    "MixtureOfRepresentations",
+    "PositionBias",
     "RecencyPooling",
     "SASRec",
     "UnitNorm",

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.data.features import Feature
+from tfrs_models.layers.mlp import MLP
 from tfrs_models.types import Features
 
 
@@ -74,7 +75,10 @@ class FeatureTower(tf.keras.layers.Layer):
             )
             for feature in self.features
         ]
-        self._trunk = _trunk(embedding_dim, self.hidden_units)
+        self._trunk = None
+        if self.hidden_units:
+            self._trunk = MLP([*self.hidden_units, embedding_dim])
+            self._trunk.build((None, embedding_dim))
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
         """Embeds a batch.
@@ -99,10 +103,8 @@ class FeatureTower(tf.keras.layers.Layer):
                 dropped = tf.random.uniform(tf.shape(value)) < self.id_dropout
                 value = tf.where(dropped, tf.zeros_like(value), value)
             embeddings.append(_embed(value, feature, table))
-        output = tf.add_n(embeddings)
-        for layer in self._trunk:
-            output = layer(output)
-        return output
+        total = tf.add_n(embeddings)
+        return total if self._trunk is None else self._trunk(total)
 
     def get_config(self) -> dict:
         return super().get_config() | {
@@ -149,17 +151,3 @@ def _checked(features: Features, feature: Feature) -> tf.Tensor:
 
 def _num_vectors(feature: Feature) -> int:
     return 1 if feature.kind == "number" else feature.num_values + 1
-
-
-def _trunk(
-    embedding_dim: int, hidden_units: Sequence[int]
-) -> list[tf.keras.layers.Layer]:
-    """ReLU layers and a last linear one, built; nothing without hidden units."""
-    if not hidden_units:
-        return []
-    layers = [tf.keras.layers.Dense(units, "relu") for units in hidden_units]
-    layers.append(tf.keras.layers.Dense(embedding_dim))
-    for layer, width in zip(layers, [embedding_dim, *hidden_units], strict=True):
-        with tf.name_scope(layer.name):  # HDF5 files want distinct names
-            layer.build((None, width))
-    return layers

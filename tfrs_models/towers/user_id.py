@@ -3,11 +3,14 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.embedding.hashed import HashedEmbedding
+from tfrs_models.ops.read_features import id_feature
+from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
 from tfrs_models.types import Features
 
 
 @register
-class UserId(tf.keras.layers.Layer):
+class UserId(TorchPort, tf.keras.layers.Layer):
     """Looks the user's id up in a table.
 
     Integer ids are taken modulo the number of buckets, strings are hashed. With
@@ -36,20 +39,13 @@ class UserId(tf.keras.layers.Layer):
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        if num_buckets < 1 or embedding_dim < 1:
-            raise ValueError(
-                "`num_buckets` and `embedding_dim` must be at least 1. "
-                f"Got {num_buckets} and {embedding_dim}."
-            )
         if not 0 <= id_dropout < 1:
             raise ValueError(f"`id_dropout` must be in [0, 1). Got {id_dropout}.")
         self.num_buckets = num_buckets
         self.embedding_dim = embedding_dim
         self.id_dropout = id_dropout
         self.feature = feature
-        self.table = self.add_weight(
-            "table", (num_buckets, embedding_dim), initializer="uniform"
-        )
+        self.embedding = HashedEmbedding(num_buckets, embedding_dim)
         if id_dropout:
             self.unknown = self.add_weight(
                 "unknown", (embedding_dim,), initializer="uniform"
@@ -68,19 +64,23 @@ class UserId(tf.keras.layers.Layer):
         Raises:
           ValueError: the id is missing or of another dtype.
         """
-        ids = _ids(features, self.feature)
-        if ids.dtype == tf.string:
-            rows = tf.strings.to_hash_bucket_fast(ids, self.num_buckets)
-            unknown = ids == ""
-        else:
-            rows = tf.math.floormod(ids, self.num_buckets)
-            unknown = ids < 0
-        embedding = tf.gather(self.table, rows)
+        ids = id_feature(features, self.feature)
+        embedding = self.embedding(ids)
         if not self.id_dropout:
             return embedding
+        unknown = ids == "" if ids.dtype == tf.string else ids < 0
         if training:
             unknown |= tf.random.uniform(tf.shape(ids)) < self.id_dropout
         return tf.where(unknown[:, None], self.unknown, embedding)
+
+    def torch_arrays(self, arrays: Arrays) -> Targets:
+        """The original's table of users.
+
+        Args:
+          arrays: Not needed.
+        """
+        del arrays
+        return {"user_id_embedding_arch.weight": TorchArray(self.embedding.table)}
 
     def get_config(self) -> dict:
         return super().get_config() | {
@@ -89,16 +89,3 @@ class UserId(tf.keras.layers.Layer):
             "id_dropout": self.id_dropout,
             "feature": self.feature,
         }
-
-
-def _ids(features: Features, name: str) -> tf.Tensor:
-    if name not in features:
-        raise ValueError(f"Feature `{name}` is missing. Got {sorted(features)}.")
-    ids = tf.convert_to_tensor(features[name])
-    if not (ids.dtype.is_integer or ids.dtype == tf.string):
-        raise ValueError(
-            f"Feature `{name}` must be integers or strings. Got {ids.dtype.name}."
-        )
-    if ids.shape.rank != 1:
-        raise ValueError(f"Feature `{name}` must be [batch]. Got shape {ids.shape}.")
-    return ids if ids.dtype == tf.string else tf.cast(ids, tf.int64)

@@ -1,0 +1,6 @@
+"""Layers from ids to vectors, without a vocabulary."""
+
+from tfrs_models.layers.embedding.deep_hash_code import DeepHashCode
+from tfrs_models.layers.embedding.hashed import HashedEmbedding
+
+__all__ = ["DeepHashCode", "HashedEmbedding"]

@@ -1,0 +1,69 @@
+"""Dense layers in a row."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfrs_models import torch_weights
+from tfrs_models._keras import register
+
+
+@register
+class MLP(tf.keras.layers.Layer):
+    """Dense layers with ReLU between them; the last one is linear."""
+
+    def __init__(self, units: Sequence[int], **kwargs) -> None:
+        """Initializes the layer.
+
+        Args:
+          units: Widths, the last one that of the output.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self.units = tuple(units)
+        if not self.units or min(self.units) < 1:
+            raise ValueError(
+                "`units` must be one width or more, each at least 1. Got "
+                f"{list(self.units)}."
+            )
+        self.stack = [tf.keras.layers.Dense(width, "relu") for width in self.units[:-1]]
+        self.stack.append(tf.keras.layers.Dense(self.units[-1]))
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        width = input_shape[-1]
+        for layer in self.stack:
+            if not layer.built:  # `torch_arrays` may have built it
+                with tf.name_scope(layer.name):  # HDF5 files want distinct names
+                    layer.build((None, width))
+            width = layer.units
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Applies the layers.
+
+        Args:
+          inputs: `[..., width]`.
+
+        Returns:
+          `[..., units[-1]]`.
+        """
+        for layer in self.stack:
+            inputs = layer(inputs)
+        return inputs
+
+    def torch_arrays(
+        self, names: Sequence[str], arrays: torch_weights.Arrays
+    ) -> torch_weights.Targets:
+        """Where the arrays of as many `torch.nn.Linear` go.
+
+        Args:
+          names: Of the original's layers, in order.
+          arrays: The original's state dict.
+        """
+        targets = {}
+        for name, layer in zip(names, self.stack, strict=True):
+            targets |= torch_weights.linear(name, layer, arrays)
+        return targets
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"units": list(self.units)}

@@ -1,0 +1,83 @@
+"""How far predicted probabilities are from what happened."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+
+
+@register
+class ExpectedCalibrationError(tf.keras.metrics.Metric):
+    """Mean gap between the predicted and the observed rate, over bins of predictions.
+
+    0 where, among the rows predicted at 0.3, three in ten happen. Bins have equal
+    width; each counts by the weight of its rows.
+
+    Reference:
+      Guo et al., On calibration of modern neural networks, ICML 2017.
+    """
+
+    def __init__(
+        self, num_bins: int = 20, name: str = "calibration_error", **kwargs
+    ) -> None:
+        """Initializes the metric.
+
+        Args:
+          num_bins: Parts of [0, 1].
+          name: Of the metric.
+          **kwargs: Of `tf.keras.metrics.Metric`.
+        """
+        super().__init__(name=name, **kwargs)
+        if num_bins < 1:
+            raise ValueError(f"`num_bins` must be at least 1. Got {num_bins}.")
+        self.num_bins = num_bins
+        self._totals = self.add_weight("totals", (3, num_bins), initializer="zeros")
+
+    def update_state(
+        self,
+        labels: tf.Tensor,
+        probabilities: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+    ) -> tf.Operation:
+        """Adds rows.
+
+        Args:
+          labels: `[batch]` in {0, 1}.
+          probabilities: `[batch]` in [0, 1].
+          sample_weight: `[batch]`; rows of weight 0 do not count.
+        """
+        probabilities = tf.cast(probabilities, tf.float32)
+        labels = tf.cast(labels, tf.float32)
+        weight = tf.ones_like(labels)
+        if sample_weight is not None:
+            weight = tf.cast(sample_weight, tf.float32)
+        rows = tf.stack([weight, weight * probabilities, weight * labels], axis=1)
+        bins = tf.cast(probabilities * self.num_bins, tf.int32)
+        bins = tf.clip_by_value(bins, 0, self.num_bins - 1)
+        totals = tf.math.unsorted_segment_sum(rows, bins, self.num_bins)
+        return self._totals.assign_add(tf.transpose(totals))
+
+    def curve(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The reliability diagram.
+
+        Returns:
+          For each bin its weight, the mean prediction and the observed rate,
+          `[num_bins]` each; a bin without rows has zeros.
+        """
+        weight, predicted, observed = tf.unstack(tf.convert_to_tensor(self._totals))
+        return (
+            weight,
+            tf.math.divide_no_nan(predicted, weight),
+            tf.math.divide_no_nan(observed, weight),
+        )
+
+    def result(self) -> tf.Tensor:
+        """Scalar in [0, 1]; 0 before the first row."""
+        weight, predicted, observed = tf.unstack(tf.convert_to_tensor(self._totals))
+        gap = tf.reduce_sum(tf.abs(predicted - observed))
+        return tf.math.divide_no_nan(gap, tf.reduce_sum(weight))
+
+    def reset_state(self) -> None:
+        self._totals.assign(tf.zeros_like(self._totals))
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"num_bins": self.num_bins}

@@ -1,0 +1,64 @@
+"""Features of a batch as a tower wants them, or an error that names them."""
+
+import tensorflow as tf
+
+from tfrs_models.types import Features
+
+
+def id_feature(features: Features, name: str) -> tf.Tensor:
+    """Ids of a batch.
+
+    Args:
+      features: Of the batch.
+      name: Of the feature.
+
+    Returns:
+      `[batch]` strings, or int64 for integers of any width.
+
+    Raises:
+      ValueError: the feature is missing, of another dtype, or not `[batch]`.
+    """
+    ids = _feature(features, name)
+    if not (ids.dtype.is_integer or ids.dtype == tf.string):
+        raise ValueError(
+            f"Feature `{name}` must be integers or strings. Got {ids.dtype.name}."
+        )
+    if ids.shape.rank != 1:
+        raise ValueError(f"Feature `{name}` must be [batch]. Got shape {ids.shape}.")
+    return ids if ids.dtype == tf.string else tf.cast(ids, tf.int64)
+
+
+def dense_feature(features: Features, name: str, width: int | None = None) -> tf.Tensor:
+    """A dense feature of a batch.
+
+    Args:
+      features: Of the batch.
+      name: Of the feature.
+      width: What it must have; None for any.
+
+    Returns:
+      `[batch, width]` numbers, in their own floating dtype, else float32.
+
+    Raises:
+      ValueError: the feature is missing, no numbers, or of another width.
+    """
+    values = _feature(features, name)
+    if not (values.dtype.is_floating or values.dtype.is_integer):
+        raise ValueError(f"Feature `{name}` must be numbers. Got {values.dtype.name}.")
+    if values.shape.rank != 2 or values.shape[1] is None:
+        raise ValueError(
+            f"Feature `{name}` must be [batch, width] with a known width. "
+            f"Got shape {values.shape}."
+        )
+    if width is not None and values.shape[1] != width:
+        raise ValueError(
+            f"Feature `{name}` must have width {width}, which the model was built for. "
+            f"Got {values.shape[1]}."
+        )
+    return values if values.dtype.is_floating else tf.cast(values, tf.float32)
+
+
+def _feature(features: Features, name: str) -> tf.Tensor:
+    if name not in features:
+        raise ValueError(f"Feature `{name}` is missing. Got {sorted(features)}.")
+    return tf.convert_to_tensor(features[name])

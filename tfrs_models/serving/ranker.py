@@ -1,0 +1,81 @@
+"""From named features to probabilities and a score, in one module."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.serving.line_numbers import line_numbers
+
+
+class Ranker(tf.Module):
+    """Answers for rows of named features what the ranker's `rank` does.
+
+    `rank` is the signature: a tensor for each feature in, a tensor for each output of
+    the model out. Ids with a vocabulary come as strings.
+    """
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        features: Mapping[str, np.ndarray | tf.Tensor | tf.TensorSpec],
+        *,
+        vocabularies: Mapping[str, Sequence[str]] | None = None,
+        unknown_id: int = -1,
+    ) -> None:
+        """Initializes the module.
+
+        Args:
+          model: Has `rank(features)`, from features to named `[batch]` tensors.
+          features: What clients send, by name: a batch as an example, or a spec. The
+            label, the weight and the position of logged rows are not among them.
+          vocabularies: Name of an id -> its strings; string `i` is id `i + 1` to the
+            model.
+          unknown_id: What a string beyond the vocabulary is to the model.
+
+        Raises:
+          ValueError: a vocabulary of a feature that is not there, or no features.
+        """
+        super().__init__(name="ranker")
+        vocabularies = dict(vocabularies or {})
+        if not features or vocabularies.keys() - features.keys():
+            raise ValueError(
+                "`features` must name all features of a row, those with one of the "
+                f"`vocabularies` {sorted(vocabularies)} among them. Got "
+                f"{sorted(features)}."
+            )
+        self.model = model
+        self.unknown_id = unknown_id
+        self._lines = {
+            name: line_numbers(vocabulary, name=name)
+            for name, vocabulary in vocabularies.items()
+        }
+        self.features = {
+            name: _row_spec(name, value, is_text=name in vocabularies)
+            for name, value in features.items()
+        }
+        self.rank = tf.function(self._rank, input_signature=[self.features])
+
+    def _rank(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The model's answer.
+
+        Args:
+          features: As `self.features` says, all with the same `batch`.
+
+        Returns:
+          Name -> `[batch]` float32.
+        """
+        ids = {}
+        for name, lines in self._lines.items():
+            line = lines.lookup(features[name])
+            ids[name] = tf.where(line < 0, tf.cast(self.unknown_id, tf.int64), line + 1)
+        return self.model.rank({**features, **ids})
+
+
+def _row_spec(
+    name: str, value: np.ndarray | tf.Tensor | tf.TensorSpec, *, is_text: bool
+) -> tf.TensorSpec:
+    if not isinstance(value, tf.TensorSpec):
+        value = tf.TensorSpec.from_tensor(tf.convert_to_tensor(value))
+    dtype = tf.string if is_text else value.dtype
+    return tf.TensorSpec([None, *value.shape[1:]], dtype, name)

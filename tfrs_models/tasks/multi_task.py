@@ -1,0 +1,199 @@
+"""Several binary labels of one row, predicted together."""
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrs_models._keras import register
+from tfrs_models.metrics.calibration import ExpectedCalibrationError
+
+UNOBSERVED = -1
+_LOGIT_RANGE = 32.0  # of the AUC, which sees order only
+_THRESHOLDS = 4000
+
+
+@register
+class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
+    """Sums the binary cross-entropies of all observed labels.
+
+    A label that was not observed (-1 or NaN) costs nothing and counts in no metric.
+    Tasks weigh alike, as given, or as learned: with `"uncertainty"` each task has a
+    variance `exp(s_t)`, and an observed label costs `exp(-s_t) * loss + s_t / 2`.
+    Each task reports its AUC, log loss and calibration error.
+
+    Reference:
+      Kendall et al., Multi-task learning using uncertainty to weigh losses, CVPR 2018.
+    """
+
+    def __init__(
+        self,
+        tasks: int | Sequence[str],
+        *,
+        task_weights: Sequence[float] | Mapping[str, float] | str | None = None,
+        **kwargs,
+    ) -> None:
+        """Initializes the task.
+
+        Args:
+          tasks: Names in the order of the labels, or how many: `task_0`, `task_1`, ...
+          task_weights: Of the losses, in the order of `tasks` or by name; 1 each where
+            None, learned where `"uncertainty"`.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self._autocast = False  # the loss is float32
+        if isinstance(tasks, int):
+            tasks = [f"task_{place}" for place in range(tasks)]
+        self.task_names = tuple(tasks)
+        if not self.task_names or len(set(self.task_names)) < len(self.task_names):
+            raise ValueError(
+                "`tasks` must be at least one name, each once. Got "
+                f"{list(self.task_names)}."
+            )
+        self.task_weights = task_weights
+        self._fixed = self._log_variance = None
+        if task_weights == "uncertainty":
+            self._log_variance = self.add_weight(
+                "log_variance", (self.num_tasks,), initializer="zeros"
+            )
+        elif task_weights is not None:
+            self._fixed = self.per_task("task_weights", task_weights)
+            if min(self._fixed) < 0:
+                raise ValueError(
+                    f"`task_weights` must not be negative. Got {task_weights}."
+                )
+        self._metrics_of = {
+            name: (
+                tf.keras.metrics.AUC(num_thresholds=_THRESHOLDS, name=f"{name}/auc"),
+                tf.keras.metrics.Mean(f"{name}/log_loss"),
+                ExpectedCalibrationError(name=f"{name}/calibration_error"),
+            )
+            for name in self.task_names
+        }
+
+    @property
+    def num_tasks(self) -> int:
+        """How many labels a row has."""
+        return len(self.task_names)
+
+    def per_task(
+        self, argument: str, values: Sequence[float] | Mapping[str, float]
+    ) -> tuple[float, ...]:
+        """One number for each task, in their order.
+
+        Args:
+          argument: Name of what is given, for the error.
+          values: In the order of the tasks, or by name.
+
+        Raises:
+          ValueError: a task is unknown or missing, or the number of values is wrong.
+        """
+        if isinstance(values, Mapping):
+            if set(values) != set(self.task_names):
+                raise ValueError(
+                    f"`{argument}` must name each of the tasks {list(self.task_names)} "
+                    f"and no other. Got {sorted(values)}."
+                )
+            values = [values[name] for name in self.task_names]
+        if isinstance(values, str) or len(values) != self.num_tasks:
+            raise ValueError(
+                f"`{argument}` must have one value for each of the {self.num_tasks} "
+                f"tasks. Got {values!r}."
+            )
+        return tuple(map(float, values))
+
+    def call(
+        self,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        *,
+        sample_weight: tf.Tensor | None = None,
+        compute_metrics: bool = True,
+    ) -> tf.Tensor:
+        """The loss of a batch.
+
+        Args:
+          labels: `[batch, num_tasks]` in {0, 1}, -1 or NaN where not observed.
+          logits: `[batch, num_tasks]`.
+          sample_weight: `[batch]`, of the rows in loss and metrics.
+          compute_metrics: Whether to update the metrics.
+
+        Returns:
+          Scalar float32: the sum over rows and tasks; 0 of a task without an observed
+          label.
+
+        Raises:
+          ValueError: shapes that do not fit.
+          InvalidArgumentError: a label is neither 0 nor 1 nor unobserved.
+        """
+        logits = tf.cast(logits, tf.float32)
+        labels, observed = self._checked(labels, logits)
+        weight = tf.cast(observed, tf.float32)
+        if sample_weight is not None:
+            weight *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1, 1])
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+        if compute_metrics:
+            self._update_metrics(labels, logits, losses, weight)
+        totals = tf.reduce_sum(weight * losses, axis=0)  # [num_tasks]
+        if self._fixed is not None:
+            totals *= tf.constant(self._fixed)
+        if self._log_variance is not None:
+            s = tf.convert_to_tensor(self._log_variance)
+            totals = tf.exp(-s) * totals + s / 2 * tf.reduce_sum(weight, axis=0)
+        return tf.reduce_sum(totals)
+
+    def weights_by_task(self) -> dict[str, float]:
+        """What each task weighs now: given, or `exp(-s_t)` learned."""
+        weights = self._fixed or [1.0] * self.num_tasks
+        if self._log_variance is not None:
+            weights = tf.exp(-self._log_variance).numpy().tolist()
+        return dict(zip(self.task_names, weights, strict=True))
+
+    def _checked(
+        self, labels: tf.Tensor, logits: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Labels in {0, 1}, 0 where not observed, and whether they were observed."""
+        labels = tf.cast(labels, tf.float32)
+        for name, values in (("labels", labels), ("logits", logits)):
+            if values.shape.rank != 2 or values.shape[1] != self.num_tasks:
+                raise ValueError(
+                    f"`{name}` must be [batch, {self.num_tasks}], one column for each "
+                    f"of the tasks {list(self.task_names)}. Got shape {values.shape}."
+                )
+        observed = ~tf.math.is_nan(labels) & (labels != UNOBSERVED)
+        labels = tf.where(observed, labels, 0.0)
+        checks = [
+            tf.debugging.Assert(
+                tf.reduce_all((column == 0) | (column == 1)),
+                [
+                    f"`labels` of task `{name}` must be 0 or 1, or -1 or NaN where "
+                    "not observed. Got:",
+                    tf.boolean_mask(column, (column != 0) & (column != 1)),
+                ],
+                summarize=5,
+            )
+            for name, column in zip(
+                self.task_names, tf.unstack(labels, axis=1), strict=True
+            )
+        ]
+        with tf.control_dependencies([check for check in checks if check is not None]):
+            return tf.identity(labels), observed
+
+    def _update_metrics(
+        self, labels: tf.Tensor, logits: tf.Tensor, losses: tf.Tensor, weight: tf.Tensor
+    ) -> None:
+        probabilities = tf.sigmoid(logits)
+        # Of logits, so that rare events do not all fall between two thresholds.
+        places = tf.clip_by_value(logits / _LOGIT_RANGE + 0.5, 0, 1)
+        for place, (auc, log_loss, calibration) in enumerate(self._metrics_of.values()):
+            own = weight[:, place]
+            auc.update_state(labels[:, place], places[:, place], own)
+            log_loss.update_state(losses[:, place], own)
+            calibration.update_state(labels[:, place], probabilities[:, place], own)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "tasks": list(self.task_names),
+            "task_weights": self.task_weights,
+        }

@@ -1,0 +1,120 @@
+"""A vector for every id, computed instead of stored."""
+
+from typing import Literal
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.layers.embedding.deep_hash_code import DeepHashCode
+from tfrs_models.layers.mlp import MLP
+from tfrs_models.ops.read_features import id_feature
+from tfrs_models.torch_weights import Arrays, Targets, TorchPort
+from tfrs_models.types import Features
+
+STACK = ("dhe_stack.0", "dhe_stack.2", "dhe_stack.4", "dhe_stack.6")
+
+
+@register
+class DeepHash(TorchPort, tf.keras.layers.Layer):
+    """Hashes the user's id many times and projects the hashes with four dense layers.
+
+    Its size depends on the widths alone, not on the number of users, and no two users
+    share a code.
+
+    Reference:
+      Kang et al., Learning to embed categorical features without embedding tables for
+      recommendation, KDD 2021.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        *,
+        num_hashes: int = 1024,
+        num_buckets: int = 1_000_000,
+        encoding: Literal["uniform", "normal"] = "uniform",
+        seed: int = 0,
+        feature: str = "user_id",
+        **kwargs,
+    ) -> None:
+        """Initializes the tower.
+
+        Args:
+          embedding_dim: Width of the output and of the layers before it.
+          num_hashes: Width of the code.
+          num_buckets: Values that a hash can take.
+          encoding: Distribution of the code: `"uniform"` in [-1, 1] or `"normal"`.
+          seed: Of the hashes.
+          feature: Name of the id's feature.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if embedding_dim < 1:
+            raise ValueError(
+                f"`embedding_dim` must be at least 1. Got {embedding_dim}."
+            )
+        self.embedding_dim = embedding_dim
+        self.num_hashes = num_hashes
+        self.num_buckets = num_buckets
+        self.encoding = encoding
+        self.seed = seed
+        self.feature = feature
+        self.code = DeepHashCode(
+            num_hashes, num_buckets=num_buckets, encoding=encoding, seed=seed
+        )
+        self.stack = MLP([embedding_dim] * len(STACK))
+        self.stack.build((None, num_hashes))
+
+    def call(self, features: Features) -> tf.Tensor:
+        """Embeds the users.
+
+        Args:
+          features: Holds the id, `[batch]` integers or strings.
+
+        Returns:
+          `[batch, embedding_dim]`.
+
+        Raises:
+          ValueError: the id is missing or of another dtype.
+        """
+        return self.project(self.encode(id_feature(features, self.feature)))
+
+    def encode(self, ids: tf.Tensor) -> tf.Tensor:
+        """The codes of ids: always the same for the same id.
+
+        Args:
+          ids: `[batch]` integers or strings.
+
+        Returns:
+          `[batch, num_hashes]` float32.
+        """
+        return self.code(ids)
+
+    def project(self, codes: tf.Tensor) -> tf.Tensor:
+        """The vectors of codes.
+
+        Args:
+          codes: `[batch, num_hashes]`.
+
+        Returns:
+          `[batch, embedding_dim]`.
+        """
+        return self.stack(codes)
+
+    def torch_arrays(self, arrays: Arrays) -> Targets:
+        """The original's dense layers; its hash is drawn anew at every call.
+
+        Args:
+          arrays: The original's state dict.
+        """
+        return self.stack.torch_arrays(STACK, arrays)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "embedding_dim": self.embedding_dim,
+            "num_hashes": self.num_hashes,
+            "num_buckets": self.num_buckets,
+            "encoding": self.encoding,
+            "seed": self.seed,
+            "feature": self.feature,
+        }

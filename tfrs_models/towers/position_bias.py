@@ -1,0 +1,134 @@
+"""What a click owes to the place of an item rather than to the item."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.ops.read_features import dense_feature, id_feature
+from tfrs_models.types import Features
+
+
+@register
+class PositionBias(tf.keras.layers.Layer):
+    """A shallow tower from the logged position to a bias of each task's logit.
+
+    Learned beside the ranker, it takes the share of a click that the position explains,
+    so that the ranker need not. At serving it is dropped, or fixed to one position.
+
+    Reference:
+      Zhao et al., Recommending what video to watch next: a multitask ranking system,
+      RecSys 2019.
+    """
+
+    def __init__(
+        self,
+        num_positions: int,
+        num_tasks: int,
+        *,
+        serving_position: int | None = None,
+        feature: str = "position",
+        context_feature: str | None = None,
+        **kwargs,
+    ) -> None:
+        """Initializes the tower.
+
+        Args:
+          num_positions: Positions with a bias of their own; those further down share
+            the last one's.
+          num_tasks: How many biases.
+          serving_position: Whose bias serving adds, so that probabilities are those of
+            this position; none where None.
+          feature: Name of the position, which counts from 0.
+          context_feature: Name of dense features that change how far people look, such
+            as the device's.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if num_positions < 1 or num_tasks < 1:
+            raise ValueError(
+                "`num_positions` and `num_tasks` must be at least 1. "
+                f"Got {num_positions} and {num_tasks}."
+            )
+        if serving_position is not None and not 0 <= serving_position < num_positions:
+            raise ValueError(
+                "`serving_position` must be None or in [0, `num_positions`). Got "
+                f"{serving_position} of {num_positions}."
+            )
+        self.num_positions = num_positions
+        self.num_tasks = num_tasks
+        self.serving_position = serving_position
+        self.feature = feature
+        self.context_feature = context_feature
+        self.table = self.add_weight(
+            "position_bias", (num_positions, num_tasks), initializer="zeros"
+        )
+        self.context = None
+        if context_feature is not None:
+            # One bias of each position for each value of the context.
+            self.context = tf.keras.layers.Dense(
+                num_positions * num_tasks, use_bias=False, kernel_initializer="zeros"
+            )
+
+    def call(self, features: Features) -> tf.Tensor:
+        """The biases at serving.
+
+        Args:
+          features: Holds the context's features if a serving position uses them.
+
+        Returns:
+          `[batch, num_tasks]`, or `[1, num_tasks]` where all rows have the same.
+
+        Raises:
+          ValueError: the context's features are missing or of another width.
+        """
+        if self.serving_position is None:
+            return tf.zeros([1, self.num_tasks], self.compute_dtype)
+        bias = self.table[None, self.serving_position]
+        if self.context is None:
+            return bias
+        return bias + self._shifts(features)[:, self.serving_position]
+
+    def logged(self, features: Features) -> tf.Tensor:
+        """The biases of logged rows.
+
+        Args:
+          features: Holds the position, `[batch]` integers, and the context's features
+            if they are used.
+
+        Returns:
+          `[batch, num_tasks]`.
+
+        Raises:
+          ValueError: a feature is missing or has the wrong dtype or width.
+          InvalidArgumentError: a position is below 0.
+        """
+        place = self._place(features)
+        bias = tf.gather(self.table, place)
+        if self.context is None:
+            return bias
+        return bias + tf.gather(self._shifts(features), place, batch_dims=1)
+
+    def _shifts(self, features: Features) -> tf.Tensor:
+        """What the context adds, `[batch, num_positions, num_tasks]`."""
+        width = self.context.kernel.shape[0] if self.context.built else None
+        context = dense_feature(features, self.context_feature, width)
+        shape = [-1, self.num_positions, self.num_tasks]
+        return tf.reshape(self.context(context), shape)
+
+    def _place(self, features: Features) -> tf.Tensor:
+        position = id_feature(features, self.feature)
+        if position.dtype == tf.string:
+            raise ValueError(f"Feature `{self.feature}` must be integers. Got string.")
+        check = tf.debugging.assert_non_negative(
+            position, f"Feature `{self.feature}` must count from 0: below it there is"
+        )
+        with tf.control_dependencies([check] if check is not None else []):
+            return tf.minimum(position, self.num_positions - 1)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "num_positions": self.num_positions,
+            "num_tasks": self.num_tasks,
+            "serving_position": self.serving_position,
+            "feature": self.feature,
+            "context_feature": self.context_feature,
+        }
