@@ -1,5 +1,7 @@
 """Interactions for two towers: splits, features, audit. Imports no Keras object."""
 
+from tfrs_models.data.activity import activity_table, with_activity
+from tfrs_models.data.activity_layout import ActivityLayout, activity_layout
 from tfrs_models.data.audit import Audit, audit
 from tfrs_models.data.features import Feature
 from tfrs_models.data.files import from_table
@@ -29,11 +31,14 @@ from tfrs_models.data.summary import Summary
 from tfrs_models.data.table import from_frame
 
 __all__ = [
+    "ActivityLayout",
     "Audit",
     "Feature",
     "Interactions",
     "Summary",
     "Windows",
+    "activity_layout",
+    "activity_table",
     "audit",
     "candidate_probabilities",
     "from_frame",
@@ -52,5 +57,6 @@ __all__ = [
     "tfds",
     "training_windows",
     "window_batches",
+    "with_activity",
     "with_histories",
 ]
