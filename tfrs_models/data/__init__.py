@@ -13,6 +13,7 @@ from tfrs_models.data.probabilities import (
     candidate_probabilities,
     sampling_probability_lookup,
 )
+from tfrs_models.data.ranking import ranking_batches, ranking_groups
 from tfrs_models.data.sequences import (
     Windows,
     histories,
@@ -48,6 +49,8 @@ __all__ = [
     "latest_small",
     "load",
     "mixed_negatives",
+    "ranking_batches",
+    "ranking_groups",
     "recbole_ml_100k",
     "sampling_probability_lookup",
     "split_global_time",
