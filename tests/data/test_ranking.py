@@ -159,6 +159,18 @@ def test_a_shuffled_epoch_has_every_row_and_other_unseen_items():
     assert (draws[0][:, 1:] != draws[1][:, 1:]).mean() > 0.3
 
 
+def test_a_single_row_meets_other_unseen_items_in_each_shuffled_epoch():
+    data = make()
+    row = {name: column[:1] for name, column in data.splits["train"].items()}
+    data = dataclasses.replace(data, splits=data.splits | {"test": row})
+    batches = tm_data.ranking_batches(
+        data, "test", 4, num_unseen=30, shuffle=True, seed=0
+    )
+    first, second = (rows_of(batches)["item_id"] for _ in range(2))
+    assert first[0] == second[0]
+    assert (first != second).any()
+
+
 def test_a_seed_repeats_the_same_epochs():
     first, again, other = (epochs(2, shuffle=True, seed=seed) for seed in (1, 1, 2))
     for one, same in zip(first, again, strict=True):

@@ -1,5 +1,6 @@
 """Interactions for two towers: splits, features, audit. Imports no Keras object."""
 
+from tfrs_models.data import synthetic
 from tfrs_models.data.activity import activity_table, with_activity
 from tfrs_models.data.activity_layout import ActivityLayout, activity_layout
 from tfrs_models.data.audit import Audit, audit
@@ -57,6 +58,7 @@ __all__ = [
     "split_leave_last_out",
     "split_per_user_time",
     "split_random",
+    "synthetic",
     "tfds",
     "training_windows",
     "window_batches",
