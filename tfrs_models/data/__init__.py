@@ -1,5 +1,8 @@
 """Interactions for two towers: splits, features, audit. Imports no Keras object."""
 
+from tfrs_models.data import synthetic
+from tfrs_models.data.activity import activity_table, with_activity
+from tfrs_models.data.activity_layout import ActivityLayout, activity_layout
 from tfrs_models.data.audit import Audit, audit
 from tfrs_models.data.features import Feature
 from tfrs_models.data.files import from_table
@@ -11,6 +14,7 @@ from tfrs_models.data.probabilities import (
     candidate_probabilities,
     sampling_probability_lookup,
 )
+from tfrs_models.data.ranking import ranking_batches, ranking_groups
 from tfrs_models.data.sequences import (
     Windows,
     histories,
@@ -29,11 +33,14 @@ from tfrs_models.data.summary import Summary
 from tfrs_models.data.table import from_frame
 
 __all__ = [
+    "ActivityLayout",
     "Audit",
     "Feature",
     "Interactions",
     "Summary",
     "Windows",
+    "activity_layout",
+    "activity_table",
     "audit",
     "candidate_probabilities",
     "from_frame",
@@ -43,14 +50,18 @@ __all__ = [
     "latest_small",
     "load",
     "mixed_negatives",
+    "ranking_batches",
+    "ranking_groups",
     "recbole_ml_100k",
     "sampling_probability_lookup",
     "split_global_time",
     "split_leave_last_out",
     "split_per_user_time",
     "split_random",
+    "synthetic",
     "tfds",
     "training_windows",
     "window_batches",
+    "with_activity",
     "with_histories",
 ]

@@ -15,6 +15,7 @@ from tfrs_models.data.batching import row_batches
 from tfrs_models.data.interactions import EARLIER, Interactions
 from tfrs_models.data.probabilities import sampling_probability_lookup
 from tfrs_models.data.splits import SPLIT_NAMES
+from tfrs_models.data.timeline import timeline
 
 
 class Windows(NamedTuple):
@@ -46,8 +47,9 @@ def histories(data: Interactions, split: str, length: int) -> np.ndarray:
     Raises:
       ValueError: no timestamps, an unknown split or a length below 1.
     """
-    _check(data, length, split, SPLIT_NAMES)
-    user, item, place, order = _timeline(data, SPLIT_NAMES)
+    _check(length, split, SPLIT_NAMES)
+    columns, place, order = timeline(data, SPLIT_NAMES)
+    user, item = columns["user_id"], columns["item_id"]
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     rows = rank[place == SPLIT_NAMES.index(split)]  # in the order of the split
@@ -70,8 +72,9 @@ def history_table(data: Interactions, split: str, length: int) -> np.ndarray:
     Raises:
       ValueError: no timestamps, an unknown split or a length below 1.
     """
-    _check(data, length, split, tuple(EARLIER))
-    user, item, _, order = _timeline(data, EARLIER[split])
+    _check(length, split, tuple(EARLIER))
+    columns, _, order = timeline(data, EARLIER[split])
+    user, item = columns["user_id"], columns["item_id"]
     edges = np.searchsorted(user[order], np.arange(data.num_users + 2))
     edges[0] = edges[1]  # user 0 is many
     return _cut(item[order], edges[:-1], edges[1:], length)
@@ -119,11 +122,12 @@ def training_windows(
       ValueError: no timestamps, a length below 1, or a stride that is not in [1,
         `length`].
     """
-    _check(data, length, "train", SPLIT_NAMES)
+    _check(length, "train", SPLIT_NAMES)
     stride = length if stride is None else stride
     if not 1 <= stride <= length:
         raise ValueError(f"`stride` must be from 1 to `length`. Got {stride}.")
-    user, item, _, order = _timeline(data, ("train",))
+    columns, _, order = timeline(data, ("train",))
+    user, item = columns["user_id"], columns["item_id"]
     user, item = user[order], item[order]
     edges = np.searchsorted(user, np.arange(data.num_users + 2))
     owners, starts, firsts, ends = [], [], [], []
@@ -193,34 +197,11 @@ def window_batches(
     return rows.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
-def _check(
-    data: Interactions, length: int, split: str, allowed: tuple[str, ...]
-) -> None:
+def _check(length: int, split: str, allowed: tuple[str, ...]) -> None:
     if length < 1:
         raise ValueError(f"`length` must be at least 1. Got {length}.")
     if split not in allowed:
         raise ValueError(f"`split` must be one of {allowed}. Got {split!r}.")
-    if "timestamp" not in data.splits["train"]:
-        raise ValueError(
-            "`data` must have timestamps: a history is what came before. Got "
-            f"{list(data.splits['train'])}. Name their column with `timestamp_column`."
-        )
-
-
-def _timeline(
-    data: Interactions, splits: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """User, item and number of the split of all rows, and their order by user, time.
-
-    Of rows with equal times those of an earlier split come first, which is the order of
-    the table in every split by time.
-    """
-    none = {"user_id": np.zeros(0, np.int64)}
-    none |= {"item_id": none["user_id"], "timestamp": none["user_id"]}
-    parts = [none, *(data.splits[split] for split in splits)]
-    user, item, time = (np.concatenate([part[name] for part in parts]) for name in none)
-    place = np.repeat(np.arange(len(parts)), [len(part["user_id"]) for part in parts])
-    return user, item, place - 1, np.lexsort((time, user))
 
 
 def _cut(

@@ -25,6 +25,9 @@ RESERVED = (
     "candidate_sampling_probability",
     "known_items",
     "history",
+    "activity",
+    "user_features",
+    "item_features",
 )
 
 

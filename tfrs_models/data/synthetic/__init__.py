@@ -1,0 +1,9 @@
+"""Made-up data whose truth is known: for tests and demonstrations, never for claims."""
+
+from tfrs_models.data.synthetic.position_biased_clicks import (
+    PositionBiasedClicks,
+    examination,
+    make_position_biased_clicks,
+)
+
+__all__ = ["PositionBiasedClicks", "examination", "make_position_biased_clicks"]
