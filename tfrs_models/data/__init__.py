@@ -14,7 +14,7 @@ from tfrs_models.data.probabilities import (
     candidate_probabilities,
     sampling_probability_lookup,
 )
-from tfrs_models.data.ranking import ranking_batches, ranking_groups
+from tfrs_models.data.ranking import RANKING_TASKS, ranking_batches, ranking_groups
 from tfrs_models.data.sequences import (
     Windows,
     histories,
@@ -37,6 +37,7 @@ __all__ = [
     "Audit",
     "Feature",
     "Interactions",
+    "RANKING_TASKS",
     "Summary",
     "Windows",
     "activity_layout",
