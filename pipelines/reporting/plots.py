@@ -81,3 +81,144 @@ def hit_rate_curves(ks: Sequence[int], rates: Mapping[str, Sequence[float]]) -> 
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.legend(loc="upper left")
         return figure
+
+
+def task_curves(
+    history: Mapping[str, Sequence[float]], task_names: Sequence[str]
+) -> Figure:
+    """AUC and log loss of each task over the epochs, in training and validation.
+
+    Args:
+      history: Keras's history: name -> one value an epoch.
+      task_names: One column of plots each.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 4.6), layout="constrained")
+        axes = figure.subplots(2, len(task_names), sharex=True, squeeze=False)
+        for column, task in enumerate(task_names):
+            for row, (name, label) in enumerate(
+                (("auc", "AUC"), ("log_loss", "log loss"))
+            ):
+                for prefix, kind, colour in (
+                    ("", "training", COLOURS["model"]),
+                    ("val_", "validation", COLOURS["popularity"]),
+                ):
+                    values = history[f"{prefix}{task}/{name}"]
+                    epochs = np.arange(1, len(values) + 1)
+                    axes[row, column].plot(
+                        epochs, values, "o-", ms=3, color=colour, label=kind
+                    )
+                axes[row, column].set(title=f"{task}: {label}")
+            axes[1, column].set(xlabel="epoch")
+            axes[1, column].xaxis.get_major_locator().set_params(integer=True)
+        axes[0, 0].legend()
+        return figure
+
+
+def reliability(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> Figure:
+    """Observed rate over predicted probability; areas are the numbers of rows.
+
+    Args:
+      curves: Task -> weight, mean prediction and observed rate of each bin.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 3.3), layout="constrained")
+        axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        for axis, (task, (weight, predicted, observed)) in zip(
+            axes, curves.items(), strict=True
+        ):
+            some = weight > 0
+            axis.plot([0, 1], [0, 1], ":", color=COLOURS["chance"], lw=1)
+            axis.plot(predicted[some], observed[some], color=COLOURS["model"], lw=1)
+            axis.scatter(
+                predicted[some],
+                observed[some],
+                s=4 + 200 * weight[some] / weight.sum(),
+                color=COLOURS["model"],
+            )
+            axis.set(
+                title=task, xlabel="predicted", xlim=(0, 1), ylim=(0, 1), aspect="equal"
+            )
+        axes[0].set(ylabel="observed")
+        return figure
+
+
+def by_activity(
+    activity: np.ndarray, weights: np.ndarray, names: Sequence[str], *, bins: int
+) -> Figure:
+    """Mean weight of each tower of a mixture over the user's earlier rows.
+
+    Args:
+      activity: `[num_rows]` earlier rows.
+      weights: `[num_rows, num_towers]`, rows that sum to 1.
+      names: Of the towers.
+      bins: Parts of equal size that the rows are cut into.
+    """
+    edges = np.unique(np.quantile(activity, np.linspace(0, 1, bins + 1)))
+    part = np.clip(np.searchsorted(edges, activity, "right") - 1, 0, len(edges) - 2)
+    part = np.maximum(part, 0)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 3.3), layout="constrained")
+        axes = figure.subplots()
+        present = np.unique(part)
+        middle = [np.median(activity[part == p]) for p in present]
+        for tower, name in enumerate(names):
+            columns = [weights[part == p, tower] for p in present]
+            mean = np.array([c.mean() for c in columns])
+            error = np.array([c.std() for c in columns])
+            (line,) = axes.plot(middle, mean, "o-", ms=4, label=name)
+            axes.fill_between(
+                middle, mean - error, mean + error, alpha=0.15, color=line.get_color()
+            )
+        axes.set(
+            xscale="symlog",
+            xlabel="earlier rows of the user (log scale)",
+            ylabel="mean weight, ± one standard deviation",
+            ylim=(0, 1),
+        )
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.legend()
+        return figure
+
+
+def cohort_usage(usage: Mapping[str, np.ndarray]) -> Figure:
+    """Share of the rows in each cohort, the fullest first.
+
+    Args:
+      usage: Name of a model -> `[num_cohorts]` shares.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 2.8), layout="constrained")
+        axes = figure.subplots(1, len(usage), squeeze=False, sharey=True)[0]
+        for axis, (name, shares) in zip(axes, usage.items(), strict=True):
+            places = np.arange(1, len(shares) + 1)
+            axis.bar(places, np.sort(shares)[::-1], color=COLOURS["model"])
+            axis.axhline(1 / len(shares), color=COLOURS["chance"], ls=":", lw=1)
+            axis.set(title=name, xlabel="cohort, by use")
+        axes[0].set(ylabel="share of the test rows")
+        return figure
+
+
+def side_by_side(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """A point for each training, a row for each model, a panel for each figure.
+
+    Args:
+      values: Name of a figure -> name of a model -> one value a training.
+    """
+    with mpl.rc_context(_STYLE):
+        models = list(next(iter(values.values())))
+        size = (9, 1.2 + 0.35 * len(models))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, len(values), squeeze=False, sharey=True)[0]
+        for axis, (name, of_models) in zip(axes, values.items(), strict=True):
+            for place, model in enumerate(models):
+                seeds = of_models[model]
+                spots = [place] * len(seeds)
+                axis.plot(seeds, spots, "o", ms=4, alpha=0.5, color=COLOURS["model"])
+                axis.plot(np.mean(seeds), place, "|", ms=16, color=COLOURS["model"])
+            axis.set(title=name, yticks=range(len(models)), yticklabels=models)
+            axis.margins(y=0.2)
+        axes[0].invert_yaxis()
+        return figure

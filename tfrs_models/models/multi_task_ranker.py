@@ -129,12 +129,11 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         Raises:
           ValueError: a feature is missing or has the wrong dtype or width.
         """
+        position = self.position_bias
+        if position is None or (training and position.feature in features):
+            return self.logged_logits(features, training=training)
         logits = self._logits(features, training=training)
-        if self.position_bias is None:
-            return logits
-        if training and self.position_bias.feature in features:
-            return logits + tf.cast(self.position_bias.logged(features), logits.dtype)
-        return logits + tf.cast(self.position_bias(features), logits.dtype)
+        return logits + tf.cast(position(features), logits.dtype)
 
     def rank(self, features: Features) -> dict[str, tf.Tensor]:
         """What serving answers.
@@ -152,6 +151,21 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         score = tf.linalg.matvec(probabilities, tf.constant(self._values))
         return answer | {SCORE: score}
 
+    def logged_logits(self, features: Features, training: bool = False) -> tf.Tensor:
+        """The logits of logged rows, their positions' share included.
+
+        Args:
+          features: See the class.
+          training: Passed on to the towers.
+
+        Returns:
+          `[batch, num_tasks]`.
+        """
+        logits = self._logits(features, training=training)
+        if self.position_bias is None:
+            return logits
+        return logits + tf.cast(self.position_bias.logged(features), logits.dtype)
+
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
         """The task's loss of logged rows.
 
@@ -167,9 +181,7 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         """
         if "labels" not in features:
             raise ValueError(f"Feature `labels` is missing. Got {sorted(features)}.")
-        logits = self._logits(features, training=training)
-        if self.position_bias is not None:
-            logits += tf.cast(self.position_bias.logged(features), logits.dtype)
+        logits = self.logged_logits(features, training=training)
         loss = self.task(
             features["labels"], logits, sample_weight=features.get("sample_weight")
         )

@@ -63,14 +63,14 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
                 raise ValueError(
                     f"`task_weights` must not be negative. Got {task_weights}."
                 )
-        self._metrics_of = {
-            name: (
+        self._metrics_by_task = [
+            (
                 tf.keras.metrics.AUC(num_thresholds=_THRESHOLDS, name=f"{name}/auc"),
                 tf.keras.metrics.Mean(f"{name}/log_loss"),
                 ExpectedCalibrationError(name=f"{name}/calibration_error"),
             )
             for name in self.task_names
-        }
+        ]
 
     @property
     def num_tasks(self) -> int:
@@ -186,7 +186,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         probabilities = tf.sigmoid(logits)
         # Of logits, so that rare events do not all fall between two thresholds.
         places = tf.clip_by_value(logits / _LOGIT_RANGE + 0.5, 0, 1)
-        for place, (auc, log_loss, calibration) in enumerate(self._metrics_of.values()):
+        for place, (auc, log_loss, calibration) in enumerate(self._metrics_by_task):
             own = weight[:, place]
             auc.update_state(labels[:, place], places[:, place], own)
             log_loss.update_state(losses[:, place], own)

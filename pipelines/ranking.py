@@ -1,0 +1,235 @@
+"""Trains, evaluates and exports a multi-task ranker: python -m pipelines.ranking.
+
+On MovieLens it learns whether a user rates an item at all, likes it (4 stars) and loves
+it (5); `--user-tower all` compares the towers. `--data.dataset synthetic-clicks` learns
+from clicks that depend on the position. Writes report.html, metrics.json and export/1
+to `artifacts/ranking`.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import tensorflow as tf
+import tyro
+
+import tfrs_models as tm
+from pipelines.artifacts import prepare_folder, write_json
+from pipelines.data import DataConfig
+from pipelines.ranking_data import POSITION, RankingData, load_ranking_data
+from pipelines.reporting.ranking import Run, evaluate, print_runs, write_report
+from pipelines.user_towers import NAMES, UserTower, build_user_tower
+
+MONITOR = "val_loss_per_example"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the ranking pipeline."""
+
+    data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
+        default_factory=lambda: DataConfig(split="per_user_time")
+    )
+    user_tower: UserTower | Literal["all"] = "mixture"
+    """What stands for a user: their id, a deep hash of it, the cohorts that their
+    features put them in, a mixture of id and cohorts, or all four side by side."""
+    position_bias: bool = True
+    """Whether clicks that were shown at positions are explained by them too; with
+    `synthetic-clicks` the report has the same model without, beside it."""
+    embedding_dim: int = 32
+    """Width of the user's and the item's embedding."""
+    num_cohorts: int = 32
+    """Of the cohort tower."""
+    top_k: int | None = None
+    """Cohorts of a user; weighted by a softmax over all where this is not given."""
+    mixture_dropout: float = 0.0
+    """Of the mixture's gate in training; the original's 0.8 leaves the gate at even
+    weights on MovieLens."""
+    num_hashes: int = 256
+    """Of the deep hash."""
+    id_dropout: float = 0.1
+    """Share of the users replaced by the unknown one in training (not in the deep
+    hash, which has none)."""
+    hidden_units: tuple[int, ...] = (64,)
+    """Widths of the layers before the logits; none is the original's layout."""
+    task_weights: Literal["equal", "uncertainty"] = "equal"
+    """Of the tasks in the loss; uncertainty learns them."""
+    user_value_weights: tuple[float, ...] = ()
+    """What each action is worth in the score, in the order of the tasks; 1 each."""
+    num_unseen: int = 1
+    """Items that a user never had, drawn for each row."""
+    cold_users: float = 0.1
+    """Share of the users held out of training entirely: the cold users of the
+    report."""
+    batch_size: int = 1024
+    """Examples of a batch."""
+    learning_rate: float = 0.001
+    """Of Adam."""
+    epochs: int = 40
+    """At most: the validation loss stops the training earlier."""
+    patience: int = 2
+    """Epochs without a better validation loss before training stops."""
+    seeds: int | None = None
+    """Trainings of each tower; 5 to compare all of them, else 1."""
+    seed: int = 42
+    """Of the split, the weights and the order of the rows."""
+    output: Path = Path("artifacts/ranking")
+    """Folder of the report, the metrics and the export."""
+
+
+SMOKE = Config(
+    embedding_dim=4, num_cohorts=4, num_hashes=8, hidden_units=(), epochs=1, seeds=1
+)
+
+
+def main(config: Config) -> dict:
+    """Runs the pipeline and returns what it writes to metrics.json."""
+    output = prepare_folder(config.output)
+    data = load_ranking_data(
+        config.data,
+        batch_size=config.batch_size,
+        num_unseen=config.num_unseen,
+        cold_users=config.cold_users,
+        seed=config.seed,
+    )
+    print(data.summary, "\n")
+    runs = [
+        run(config, data, tower, position_bias=position_bias, seed=config.seed + turn)
+        for tower in (NAMES if config.user_tower == "all" else (config.user_tower,))
+        for position_bias in _position_biases(config, data)
+        for turn in range(config.seeds or (5 if config.user_tower == "all" else 1))
+    ]
+    print_runs(runs, data)
+    best = min(runs, key=lambda run: (not run.position_bias, run.validation_loss))
+    exported = export(best, data, output / "export")
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "exported": best.label,
+        "runs": [run.figures() for run in runs],
+    }
+    write_json(output / "metrics.json", metrics)
+    report = write_report(
+        output / "report.html", config=config, data=data, runs=runs, best=best
+    )
+    print(
+        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
+    )
+    ask(exported, data)
+    return metrics
+
+
+def run(
+    config: Config,
+    data: RankingData,
+    tower: UserTower,
+    *,
+    position_bias: bool,
+    seed: int,
+) -> Run:
+    """Trains one ranker and evaluates it on the test rows."""
+    bias = "with" if position_bias else "without"
+    print(f"Training {tower}, {bias} position bias, seed {seed}", flush=True)
+    tf.keras.utils.set_random_seed(seed)
+    model = build_model(config, data, tower, position_bias=position_bias)
+    model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    fitted = model.fit(
+        data.train(seed),
+        validation_data=data.validation,
+        epochs=config.epochs,
+        callbacks=[
+            tf.keras.callbacks.EarlyStopping(
+                MONITOR, patience=config.patience, restore_best_weights=True
+            ),
+            tf.keras.callbacks.LambdaCallback(on_epoch_end=_print_epoch),
+        ],
+        verbose=0,
+    )
+    return evaluate(
+        model, data, tower, position_bias=position_bias, seed=seed, fitted=fitted
+    )
+
+
+def build_model(
+    config: Config, data: RankingData, tower: UserTower, *, position_bias: bool
+) -> tm.models.MultiTaskRanker:
+    """The ranker over one of the user towers."""
+    num_tasks = len(data.task_names)
+    values = config.user_value_weights or (1.0,) * num_tasks
+    position = None
+    if position_bias:
+        name, context = POSITION
+        position = tm.towers.PositionBias(
+            data.num_positions, num_tasks, feature=name, context_feature=context
+        )
+    try:
+        return tm.models.MultiTaskRanker(
+            build_user_tower(
+                tower,
+                num_users=data.num_users,
+                embedding_dim=config.embedding_dim,
+                id_dropout=config.id_dropout,
+                num_hashes=config.num_hashes,
+                num_cohorts=config.num_cohorts,
+                top_k=config.top_k,
+                mixture_dropout=config.mixture_dropout,
+            ),
+            num_tasks=num_tasks,
+            item_id_hash_size=data.num_items + 1,
+            item_id_embedding_dim=config.embedding_dim,
+            user_value_weights=values,
+            hidden_units=config.hidden_units,
+            position_bias=position,
+            task=tm.tasks.MultiTask(
+                data.task_names,
+                task_weights=None if config.task_weights == "equal" else "uncertainty",
+            ),
+        )
+    except ValueError as error:
+        raise SystemExit(f"Cannot make the model: {error}") from error
+
+
+def export(best: Run, data: RankingData, directory: Path) -> Path:
+    """Writes the ranker as a SavedModel that takes named features."""
+    ranker = tm.serving.Ranker(
+        best.model, data.serving_features(), vocabularies=data.vocabularies
+    )
+    return tm.serving.export(
+        ranker, directory, signatures={"serving_default": ranker.rank}
+    )
+
+
+def ask(exported: Path, data: RankingData, *, rows: int = 3) -> None:
+    """Asks the exported model for the first test rows."""
+    rank = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    features = {k: v[:rows] for k, v in data.serving_features().items()}
+    for name, vocabulary in data.vocabularies.items():
+        names = tf.constant(["", *map(str, vocabulary)])
+        features[name] = tf.gather(names, tf.maximum(features[name], 0))
+    print("\nAsking the exported model:")
+    answer = {name: values.numpy() for name, values in rank(**features).items()}
+    for row in range(len(answer["score"])):
+        ids = (features[name][row].numpy() for name in ("user_id", "item_id"))
+        user, item = (i.decode() if isinstance(i, bytes) else i for i in ids)
+        figures = ", ".join(f"{name} {answer[name][row]:.3f}" for name in answer)
+        print(f"  user {user or 'unknown'}, item {item}: {figures}")
+
+
+def _print_epoch(epoch: int, logs: dict[str, float]) -> None:
+    aucs = (
+        f"{name[4:-4]} AUC {value:.3f}"
+        for name, value in logs.items()
+        if name.startswith("val_") and name.endswith("/auc")
+    )
+    loss = f"loss {logs['loss_per_example']:.4f}, validation {logs[MONITOR]:.4f}"
+    print(f"  epoch {epoch + 1:>2}: {loss}, {', '.join(aucs)}", flush=True)
+
+
+def _position_biases(config: Config, data: RankingData) -> tuple[bool, ...]:
+    """With and without the positions where there are any."""
+    if not data.num_positions:
+        return (False,)
+    return (True, False) if config.position_bias else (False,)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

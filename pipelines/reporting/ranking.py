@@ -1,0 +1,302 @@
+"""What the ranking pipeline measures and shows."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.ranking_data import RankingData
+from pipelines.reporting import plots
+from pipelines.reporting.page import render
+from tfrs_models.metrics import Interval
+
+FIGURES = ("auc", "log_loss", "calibration_error")
+LABELS = {"auc": "AUC", "log_loss": "log loss", "calibration_error": "calibration"}
+BASE_RATE = "base rate"
+_BINS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One trained ranker and what it does on the test rows.
+
+    Args:
+      tower: Name of the user tower.
+      position_bias: Whether it has one.
+      seed: Of the training.
+      validation_loss: The best epoch's.
+      history: Keras's.
+      model: The ranker.
+      slices: Name of a slice -> `task/figure` -> value, of logged rows.
+      ranking: What is ranked -> AUC within a user or list, mean and interval.
+      calibration: Task -> weight, prediction and observed rate of each bin.
+      mixture: `[num_rows, num_towers]` weights of a mixture, else None.
+      affinity: `[num_rows, num_cohorts]` of the cohort tower inside, else None.
+    """
+
+    tower: str
+    position_bias: bool
+    seed: int
+    validation_loss: float
+    history: dict[str, list[float]]
+    model: tm.models.MultiTaskRanker
+    slices: dict[str, dict[str, float]]
+    ranking: dict[str, Interval]
+    calibration: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    mixture: np.ndarray | None
+    affinity: np.ndarray | None
+
+    @property
+    def label(self) -> str:
+        """What tells it from others but for the seed."""
+        return self.tower + (", position bias" if self.position_bias else "")
+
+    def figures(self) -> dict:
+        """What metrics.json says of it."""
+        figures = {
+            "tower": self.tower,
+            "position_bias": self.position_bias,
+            "seed": self.seed,
+            "validation_loss": self.validation_loss,
+            "test": self.slices,
+            "auc_within_groups": {k: v._asdict() for k, v in self.ranking.items()},
+        }
+        if self.affinity is not None:
+            figures["cohorts"] = cohort_figures(self.affinity)
+        return figures
+
+
+def evaluate(
+    model: tm.models.MultiTaskRanker,
+    data: RankingData,
+    tower: str,
+    *,
+    position_bias: bool,
+    seed: int,
+    fitted: tf.keras.callbacks.History,
+) -> Run:
+    """Predicts the test rows and measures them by slice, by user and by task."""
+    logits, served, mixture, affinity = [], [], [], []
+    gate, cohorts = parts_of(model.user_tower)
+    for batch in data.test:
+        logits.append(model.logged_logits(batch))
+        served.append(model.rank(batch))
+        if gate is not None:
+            mixture.append(gate.mixture(batch))
+        if cohorts is not None:
+            affinity.append(cohorts.affinity(batch))
+    logits = np.concatenate(logits)
+    answers = {k: np.concatenate([part[k] for part in served]) for k in served[0]}
+    return Run(
+        tower=tower,
+        position_bias=position_bias,
+        seed=seed,
+        validation_loss=min(fitted.history["val_loss_per_example"]),
+        history=fitted.history,
+        model=model,
+        slices={
+            name: task_figures(data, logits, rows)[0]
+            for name, rows in slices_of(data).items()
+        },
+        ranking=within_groups(data, answers),
+        calibration=task_figures(data, logits)[1],
+        mixture=np.concatenate(mixture) if mixture else None,
+        affinity=np.concatenate(affinity) if affinity else None,
+    )
+
+
+def parts_of(
+    tower: tf.keras.layers.Layer,
+) -> tuple[tf.keras.layers.Layer | None, tf.keras.layers.Layer | None]:
+    """The mixture and the cohort tower in a user tower, where there are."""
+    is_mixture = isinstance(tower, tm.towers.MixtureOfRepresentations)
+    inside = tower.towers if is_mixture else [tower]
+    cohorts = [part for part in inside if isinstance(part, tm.towers.Cohort)]
+    return tower if is_mixture else None, cohorts[0] if cohorts else None
+
+
+def slices_of(data: RankingData) -> dict[str, np.ndarray]:
+    """Name of a slice -> `[num_rows]` bool; without slices that hold nothing."""
+    slices = {"all": np.ones(len(data.cold), bool)}
+    slices |= {"warm users": ~data.cold, "cold users": data.cold}
+    return {name: rows for name, rows in slices.items() if rows.any()}
+
+
+def task_figures(
+    data: RankingData, logits: np.ndarray, rows: np.ndarray | None = None
+) -> tuple[dict[str, float], dict]:
+    """`task/figure` -> value of some rows, by the task's own metrics, and curves."""
+    task = tm.tasks.MultiTask(data.task_names)
+    rows = slice(None) if rows is None else rows
+    task(data.labels[rows], logits[rows])
+    figures = {metric.name: float(metric.result()) for metric in task.metrics}
+    curves = {
+        metric.name.partition("/")[0]: tuple(v.numpy() for v in metric.curve())
+        for metric in task.metrics
+        if isinstance(metric, tm.metrics.ExpectedCalibrationError)
+    }
+    return figures, curves
+
+
+def base_rates(data: RankingData) -> dict[str, float]:
+    """The figures of the training's share of positives, the same for every row."""
+    positive = np.zeros(len(data.task_names))
+    observed = np.zeros(len(data.task_names))
+    for batch in data.train(0):
+        labels = batch["labels"].numpy()
+        positive += (labels == 1).sum(axis=0)
+        observed += (labels >= 0).sum(axis=0)
+    logit = np.log(positive / (observed - positive)).astype("float32")
+    return task_figures(data, np.broadcast_to(logit, data.labels.shape))[0]
+
+
+def within_groups(
+    data: RankingData, answers: Mapping[str, np.ndarray]
+) -> dict[str, Interval]:
+    """AUC within users or lists of each task, of the score, and of the truth."""
+    first = data.task_names[0]
+    labels = dict(zip(data.task_names, data.labels.T, strict=True))
+    labels["score"] = labels[first]
+    found = {}
+    for name in (*data.task_names, "score"):
+        observed = labels[name] >= 0
+        found[f"score, of {first}" if name == "score" else name] = _mean_auc(
+            labels[name][observed], answers[name][observed], data.groups[observed]
+        )
+    if data.relevance is not None:
+        found[f"{first}, of true relevance"] = _mean_auc(
+            data.relevance > 0.5, answers[first], data.groups
+        )
+    return found
+
+
+def _mean_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> Interval:
+    names, values = tm.metrics.grouped_auc(labels, scores, groups)
+    return tm.metrics.bootstrap_interval(values, names)
+
+
+def cohort_figures(affinity: np.ndarray) -> dict[str, float]:
+    """Entropy of the use of the cohorts and the share of dead ones."""
+    metrics = tm.metrics.CohortEntropy, tm.metrics.DeadCohorts
+    made = [cls(affinity.shape[1]) for cls in metrics]
+    for metric in made:
+        metric.update_state(affinity)
+    return {metric.name: float(metric.result()) for metric in made}
+
+
+def by_label(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs that differ by the seed only."""
+    groups = {}
+    for run in runs:
+        groups.setdefault(run.label, []).append(run)
+    return groups
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """Mean and, of several seeds, the standard deviation."""
+    text = f"{np.mean(values):.4f}"
+    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.4f}"
+
+
+def task_table(
+    runs: Sequence[Run], data: RankingData, slice_name: str = "all"
+) -> list[list[str]]:
+    """A row for each kind of run: its figures of one slice."""
+    names = [f"{task}/{figure}" for task in data.task_names for figure in FIGURES]
+    table = [
+        [label, *(over_seeds([r.slices[slice_name][n] for r in same]) for n in names)]
+        for label, same in by_label(runs).items()
+    ]
+    if slice_name == "all":
+        rates = base_rates(data)
+        table.append([BASE_RATE, *(f"{rates[name]:.4f}" for name in names)])
+    return table
+
+
+def ranking_table(runs: Sequence[Run]) -> list[list[str]]:
+    """A row for each kind of run: AUC within users or lists."""
+    rows = []
+    for label, same in by_label(runs).items():
+        cells = [over_seeds([r.ranking[n].mean for r in same]) for n in same[0].ranking]
+        rows.append([label, *cells])
+    return rows
+
+
+def print_runs(runs: Sequence[Run], data: RankingData) -> None:
+    """Prints the kinds of runs side by side."""
+    columns = [f"{t} {LABELS[f]}" for t in data.task_names for f in FIGURES[:2]]
+    keep = [0, *(1 + 3 * t + f for t in range(len(data.task_names)) for f in (0, 1))]
+    print(f"Test rows: {len(data.labels):,}")
+    rows = [[row[place] for place in keep] for row in task_table(runs, data)]
+    _print_table(["", *columns], rows)
+    print("\nAUC within users or lists")
+    _print_table(["", *runs[0].ranking], ranking_table(runs))
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [
+        max(len(row[i]) for row in [header, *rows]) + 2 for i in range(len(header))
+    ]
+    for row in [header, *rows]:
+        first, *rest = zip(row, widths, strict=True)
+        print(f"  {first[0]:<{first[1]}}" + "".join(f"{c:>{w}}" for c, w in rest))
+
+
+def write_report(
+    target: Path,
+    *,
+    config: object,
+    data: RankingData,
+    runs: Sequence[Run],
+    best: Run,
+) -> Path:
+    """Writes the page that shows all of it."""
+    mixed = next((run for run in runs if run.mixture is not None), None)
+    cohorts = {
+        label: same[0].affinity
+        for label, same in by_label(runs).items()
+        if same[0].affinity is not None
+    }
+    by_activity = None
+    if mixed is not None and data.activity is not None:
+        names = [type(tower).__name__ for tower in mixed.model.user_tower.towers]
+        by_activity = plots.by_activity(data.activity, mixed.mixture, names, bins=_BINS)
+    several = len(by_label(runs)) > 1
+    return render(
+        "ranking.html",
+        target,
+        config=dataclasses.asdict(config),
+        data=data,
+        runs=runs,
+        best=best,
+        figures=[LABELS[name] for name in FIGURES],
+        tables={name: task_table(runs, data, name) for name in slices_of(data)},
+        rows_of={name: int(rows.sum()) for name, rows in slices_of(data).items()},
+        ranking_names=list(best.ranking),
+        ranking=ranking_table(runs),
+        side_by_side=(
+            plots.side_by_side(
+                {
+                    name: {
+                        label: [run.ranking[name].mean for run in same]
+                        for label, same in by_label(runs).items()
+                    }
+                    for name in best.ranking
+                }
+            )
+            if several
+            else None
+        ),
+        curves=plots.task_curves(best.history, data.task_names),
+        calibration=plots.reliability(best.calibration),
+        by_activity=by_activity,
+        cohorts={label: cohort_figures(a) for label, a in cohorts.items()},
+        cohort_usage=(
+            plots.cohort_usage({k: a.mean(axis=0) for k, a in cohorts.items()})
+            if cohorts
+            else None
+        ),
+    )

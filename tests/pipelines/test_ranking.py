@@ -1,0 +1,193 @@
+"""The ranking pipeline from flags to files, and what it says when they are wrong."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from pipelines import ranking
+from pipelines.data import DataConfig
+from pipelines.ranking_data import SYNTHETIC, load_ranking_data
+from pipelines.reporting.ranking import over_seeds
+from pipelines.user_towers import NAMES
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A small table of a user's own."""
+    rng = np.random.default_rng(0)
+    num_rows = 600
+    path = tmp_path_factory.mktemp("table") / "orders.csv"
+    items = tmp_path_factory.mktemp("table") / "items.csv"
+    pairs = rng.permutation(40 * 30)[:num_rows]  # each pair once
+    pd.DataFrame(
+        {
+            "user_id": [f"u{pair // 30}" for pair in pairs],
+            "item_id": [f"i{pair % 30}" for pair in pairs],
+            "rating": rng.integers(1, 6, size=num_rows),
+            "timestamp": rng.integers(10_000, size=num_rows),
+        }
+    ).to_csv(path, index=False)
+    pd.DataFrame(
+        {"item_id": [f"i{i}" for i in range(30)], "kind": list("abc") * 10}
+    ).to_csv(items, index=False)
+    return DataConfig(
+        dataset=str(path),
+        item_table=str(items),
+        category_columns=("kind",),
+        split="per_user_time",
+    )
+
+
+@pytest.fixture(scope="module")
+def compared(table, tmp_path_factory):
+    """One small run of all towers."""
+    config = dataclasses.replace(
+        ranking.SMOKE,
+        data=table,
+        user_tower="all",
+        seeds=1,
+        batch_size=128,
+        cold_users=0.3,
+        output=tmp_path_factory.mktemp("ranking"),
+    )
+    return config, ranking.main(config)
+
+
+def test_all_towers_are_compared_in_one_run(compared):
+    config, metrics = compared
+    stored = json.loads((config.output / "metrics.json").read_text())
+    found = [(run["tower"], run["seed"]) for run in stored["runs"]]
+    assert found == [(tower, 42) for tower in NAMES]
+    assert stored["exported"] in NAMES
+    for run in metrics["runs"]:
+        assert run["test"].keys() == {"all", "warm users", "cold users"}
+        assert run["test"]["all"].keys() == {
+            f"{task}/{figure}"
+            for task in ("rated", "like", "love")
+            for figure in ("auc", "log_loss", "calibration_error")
+        }
+        assert ("cohorts" in run) == (run["tower"] in ("cohort", "mixture"))
+
+
+def test_the_report_shows_tasks_towers_cold_users_mixture_and_cohorts(compared):
+    page = (compared[0].output / "report.html").read_text()
+    for words in (
+        "Cold users",
+        "Warm users",
+        "Whom the mixture trusts",
+        "Use of the cohorts",
+        "Calibration",
+        "deep-hash",
+    ):
+        assert words in page
+    assert 'src="http' not in page
+    assert "<script" not in page
+
+
+def test_figures_of_several_seeds_have_their_spread():
+    assert over_seeds([0.25]) == "0.2500"
+    assert over_seeds([0.1, 0.3]) == "0.2000 ± 0.1414"
+
+
+def test_the_export_takes_named_features_and_no_position(compared):
+    config, _ = compared
+    exported = tf.saved_model.load(str(config.output / "export" / "1"))
+    signature = exported.signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+    assert specs.keys() == {
+        "user_id",
+        "item_id",
+        "user_features",
+        "item_features",
+        "cross_features",
+    }
+    assert specs["user_id"].dtype == tf.string
+    assert signature.structured_outputs.keys() == {"rated", "like", "love", "score"}
+
+
+def test_cold_users_weigh_nothing_in_training_and_are_unknown_afterwards(table):
+    data = load_ranking_data(
+        table, batch_size=100, num_unseen=1, cold_users=0.3, seed=0
+    )
+    cold, warm = set(), set()
+    for batch in data.train(0):
+        for user, weight in zip(
+            batch["user_id"].numpy(), batch["sample_weight"].numpy(), strict=True
+        ):
+            (warm if weight else cold).add(user)
+    assert cold
+    assert not cold & warm
+    assert 0.1 < len(cold) / len(cold | warm) < 0.5
+    asked = np.concatenate([batch["user_id"] for batch in data.test])
+    assert not set(asked) & cold
+    np.testing.assert_array_equal(asked < 0, data.cold)
+    np.testing.assert_array_equal(
+        np.concatenate([batch["labels"] for batch in data.test]), data.labels
+    )
+
+
+@pytest.fixture(scope="module")
+def clicks(tmp_path_factory):
+    """A small run on synthetic clicks."""
+    config = dataclasses.replace(
+        ranking.SMOKE,
+        data=DataConfig(dataset=SYNTHETIC),
+        user_tower="cohort",
+        epochs=2,
+        output=tmp_path_factory.mktemp("clicks"),
+    )
+    return config, ranking.main(config)
+
+
+def test_synthetic_clicks_are_learned_with_and_without_their_positions(clicks):
+    config, metrics = clicks
+    found = [run["position_bias"] for run in metrics["runs"]]
+    assert found == [True, False]
+    assert "position bias" in metrics["exported"]
+    page = (config.output / "report.html").read_text()
+    assert "synthetic" in page
+    assert "true relevance" in page
+    exported = tf.saved_model.load(str(config.output / "export" / "1"))
+    specs = exported.signatures["serving_default"].structured_input_signature[1]
+    assert not {"position", "device_features"} & specs.keys()
+
+
+def test_data_without_ratings_has_the_task_of_having(table):
+    config = dataclasses.replace(table, rating_column="none")
+    frame = pd.read_csv(table.dataset).drop(columns="rating")
+    frame.to_csv(table.dataset + ".plain.csv", index=False)
+    config = dataclasses.replace(
+        table, dataset=table.dataset + ".plain.csv", rating_column="auto"
+    )
+    data = load_ranking_data(
+        config, batch_size=64, num_unseen=2, cold_users=0.0, seed=0
+    )
+    assert data.task_names == ("rated",)
+    assert data.labels.shape[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"user_value_weights": (1.0, 2.0)}, "`user_value_weights` must have one"),
+        ({"num_cohorts": 0, "user_tower": "cohort"}, "`num_cohorts` and"),
+        ({"hidden_units": (0,)}, "`units` must be"),
+    ],
+)
+def test_wrong_flags_end_the_program_with_their_name(table, tmp_path, change, message):
+    config = dataclasses.replace(ranking.SMOKE, data=table, output=tmp_path, **change)
+    with pytest.raises(SystemExit, match=message):
+        ranking.main(config)
+
+
+def test_a_table_without_times_cannot_say_what_a_user_did_so_far(table, tmp_path):
+    frame = pd.read_csv(table.dataset).drop(columns="timestamp")
+    path = tmp_path / "timeless.csv"
+    frame.to_csv(path, index=False)
+    data = dataclasses.replace(table, dataset=str(path), split="random")
+    with pytest.raises(SystemExit, match="timestamp"):
+        ranking.main(dataclasses.replace(ranking.SMOKE, data=data, output=tmp_path))
