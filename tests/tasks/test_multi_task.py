@@ -150,6 +150,16 @@ def test_every_task_reports_the_figures_of_the_whole_epoch(shift):
         )
 
 
+@pytest.mark.parametrize("mixed_policy", ["mixed_bfloat16"], indirect=True)
+@pytest.mark.usefixtures("mixed_policy")
+def test_figures_are_as_fine_in_mixed_precision():
+    task = MultiTask(3)
+    task(LABELS, LOGITS.astype("float32"))
+    seen = LABELS[:, 0] >= 0
+    expected = auc(LABELS[seen, 0], LOGITS[seen, 0], np.ones(seen.sum()))
+    assert figures(task)["task_0/auc"] == pytest.approx(expected, abs=0.005)
+
+
 def test_metrics_can_be_left_out():
     task = MultiTask(3)
     task(LABELS, LOGITS, compute_metrics=False)

@@ -63,14 +63,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
                 raise ValueError(
                     f"`task_weights` must not be negative. Got {task_weights}."
                 )
-        self._metrics_by_task = [
-            (
-                tf.keras.metrics.AUC(num_thresholds=_THRESHOLDS, name=f"{name}/auc"),
-                tf.keras.metrics.Mean(f"{name}/log_loss"),
-                ExpectedCalibrationError(name=f"{name}/calibration_error"),
-            )
-            for name in self.task_names
-        ]
+        self._metrics_by_task = [_figures(name) for name in self.task_names]
 
     @property
     def num_tasks(self) -> int:
@@ -197,3 +190,12 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
             "tasks": list(self.task_names),
             "task_weights": self.task_weights,
         }
+
+
+def _figures(task: str) -> tuple[tf.keras.metrics.Metric, ...]:
+    """What a task reports; in float32 under every policy."""
+    return (
+        tf.keras.metrics.AUC(_THRESHOLDS, name=f"{task}/auc", dtype="float32"),
+        tf.keras.metrics.Mean(f"{task}/log_loss", dtype="float32"),
+        ExpectedCalibrationError(name=f"{task}/calibration_error", dtype="float32"),
+    )
