@@ -107,6 +107,7 @@ ROWS = {
         lambda: layers.DeepHashCode(6, num_buckets=99, encoding="normal", seed=2),
         (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
     ),
+    layers.Expert: Row(lambda: layers.Expert([5, 2], dropout=0.3), (QUERIES,)),
     layers.FrequencyEstimator: Row(frequency_estimator, (np.array([4, 1, 1, 2**60]),)),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),
@@ -119,6 +120,15 @@ ROWS = {
     layers.MLP: Row(lambda: layers.MLP([5, 2]), (QUERIES,)),
     layers.MinedNegatives: Row(
         lambda: layers.MinedNegatives(4, 2), (np.array([0, 3, -1, 4]),)
+    ),
+    layers.MultiGateExperts: Row(
+        lambda: layers.MultiGateExperts(2, num_experts=3, units=[4]), (QUERIES,)
+    ),
+    layers.ProgressiveLayered: Row(
+        lambda: layers.ProgressiveLayered(
+            2, num_shared=1, num_specific=2, units=[4], num_levels=2, tower_units=[3]
+        ),
+        (QUERIES,),
     ),
     layers.RemoveAccidentalHits: Row(
         layers.RemoveAccidentalHits, (LABELS, LOGITS, np.arange(9) % 4)

@@ -11,12 +11,16 @@ class TorchArray(NamedTuple):
     """Where an array of the original goes.
 
     Attributes:
-      variable: Of the port.
+      variable: Of the port; None where the original has an array that it never uses.
       layout: From the original's layout to that of the variable.
     """
 
-    variable: tf.Variable
+    variable: tf.Variable | None
     layout: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+
+UNUSED = TorchArray(None)
+_NOT_BUILT = TorchArray(None)
 
 
 Arrays = Mapping[str, np.ndarray]
@@ -31,7 +35,7 @@ def linear(prefix: str, dense: tf.keras.layers.Dense, arrays: Arrays) -> Targets
     weight = arrays.get(f"{prefix}.weight")
     if not dense.built:
         if np.ndim(weight) != 2:
-            return {f"{prefix}.weight": None, f"{prefix}.bias": None}
+            return {f"{prefix}.weight": _NOT_BUILT, f"{prefix}.bias": _NOT_BUILT}
         dense.build((None, np.shape(weight)[1]))
     return {
         f"{prefix}.weight": TorchArray(dense.kernel, np.transpose),
@@ -81,7 +85,7 @@ class TorchPort:
         values = {
             name: target.layout(np.asarray(arrays[name]))
             for name, target in targets.items()
-            if target is not None
+            if target.variable is not None
         }
         wrong = [
             f"`{name}` must be {tuple(targets[name].variable.shape)} here, got "
@@ -92,7 +96,7 @@ class TorchPort:
         wrong += [
             f"`{name}` must have two dimensions, got shape {np.shape(arrays[name])}"
             for name, target in targets.items()
-            if target is None and name.endswith(".weight")
+            if target is _NOT_BUILT and name.endswith(".weight")
         ]
         if wrong:
             raise ValueError(

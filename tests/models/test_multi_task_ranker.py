@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrs_models.layers import MultiGateExperts, ProgressiveLayered
 from tfrs_models.models import MultiTaskRanker
 from tfrs_models.tasks import MultiTask
 from tfrs_models.towers import (
@@ -163,9 +164,41 @@ def test_labels_that_are_nan_were_not_observed_and_train():
 def test_hidden_layers_lie_before_the_logits():
     model = make(hidden_units=[9, 5])
     model(features_of())
-    assert model.head.units == (9, 5, 3)
-    shapes = [layer.kernel.shape.as_list() for layer in model.head.stack]
+    assert model.heads[0].units == (9, 5, 3)
+    shapes = [layer.kernel.shape.as_list() for layer in model.heads[0].stack]
     assert shapes == [[8 + 8 + 6 + 6 + 128, 9], [9, 5], [5, 3]]
+
+
+TRUNKS = {
+    "mmoe": lambda: MultiGateExperts(3, num_experts=4, units=[8]),
+    "ple": lambda: ProgressiveLayered(
+        3, num_shared=2, num_specific=2, units=[8], num_levels=2
+    ),
+}
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+@pytest.mark.parametrize("hidden_units", [(), (6,)])
+def test_experts_give_each_task_a_head_of_its_own(trunk, hidden_units):
+    tf.keras.utils.set_random_seed(1)
+    model = make(trunk=TRUNKS[trunk](), hidden_units=hidden_units)
+    features = features_of()
+    inputs = []
+    model.trunk.call, call = (
+        lambda x, **_: inputs.append(x) or call(x),
+        model.trunk.call,
+    )
+    logits = model(features).numpy()
+    streams = call(inputs[-1])
+    assert inputs[-1].shape == (12, 8 + 8 + 6 + 6 + 128)
+    for task, (head, stream) in enumerate(zip(model.heads, streams, strict=True)):
+        np.testing.assert_allclose(head(stream)[:, 0], logits[:, task], rtol=1e-4)
+    model.compile(tf.keras.optimizers.Adam(0.01))
+    dataset = tf.data.Dataset.from_tensor_slices(features).batch(12)
+    losses = model.fit(dataset, epochs=15, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    with pytest.raises(ValueError, match="The original has no `trunk`"):
+        model.load_torch_state_dict({})
 
 
 def test_ids_may_be_text():
@@ -258,6 +291,10 @@ def test_features_that_do_not_fit_are_named(change, message):
         ),
         ({"task": MultiTask(["a", "score", "b"])}, "No task must be called `score`"),
         ({"position_bias": PositionBias(3, 2)}, "`position_bias` must have .* Got 2"),
+        (
+            {"trunk": MultiGateExperts(2, num_experts=3, units=[4])},
+            "`trunk` must have an output for each of the 3 tasks. Got 2",
+        ),
         ({"cross_features_dim": 0}, "`cross_features_dim` must be at least 1"),
         ({"item_id_hash_size": 0}, "`num_buckets` and `embedding_dim` must be"),
     ],

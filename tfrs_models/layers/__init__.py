@@ -1,8 +1,13 @@
 """Keras layers."""
 
-from tfrs_models.layers import attention, embedding, index, negatives
+from tfrs_models.layers import attention, embedding, experts, index, negatives
 from tfrs_models.layers.attention import TransformerBlock
 from tfrs_models.layers.embedding import DeepHashCode, HashedEmbedding
+from tfrs_models.layers.experts import (
+    Expert,
+    MultiGateExperts,
+    ProgressiveLayered,
+)
 from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.layers.negatives import (
@@ -18,11 +23,14 @@ __all__ = [
     "BruteForce",
     "CandidateQueue",
     "DeepHashCode",
+    "Expert",
     "FrequencyEstimator",
     "HardNegativeMining",
     "HashedEmbedding",
     "MLP",
     "MinedNegatives",
+    "MultiGateExperts",
+    "ProgressiveLayered",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
     "ScaNN",
@@ -30,6 +38,7 @@ __all__ = [
     "TransformerBlock",
     "attention",
     "embedding",
+    "experts",
     "index",
     "negatives",
 ]

@@ -49,6 +49,7 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         user_value_weights: Sequence[float] | Mapping[str, float],
         cross_features_dim: int = 128,
         hidden_units: Sequence[int] = (),
+        trunk: tf.keras.layers.Layer | None = None,
         position_bias: tf.keras.layers.Layer | None = None,
         task: MultiTask | None = None,
         **kwargs,
@@ -66,7 +67,10 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
           user_value_weights: What an action is worth, in the order of the tasks or by
             name: the score is the sum of the probabilities, each times its weight.
           cross_features_dim: Width of the dense layer of the cross features.
-          hidden_units: Widths of ReLU layers before the logits.
+          hidden_units: Widths of ReLU layers before the logits; with a trunk, each
+            task has its own.
+          trunk: From the five parts side by side to a tensor for each task
+            (`layers.MultiGateExperts`, `layers.ProgressiveLayered`).
           position_bias: From the features to `[batch, num_tasks]`
             (`towers.PositionBias`), added to the logits of logged rows.
           task: The loss and its metrics; `tasks.MultiTask(num_tasks)` where None.
@@ -91,6 +95,11 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
                 f"`position_bias` must have a bias for each of the {num_tasks} tasks. "
                 f"Got {position_bias.num_tasks}."
             )
+        if trunk is not None and trunk.num_tasks != num_tasks:
+            raise ValueError(
+                f"`trunk` must have an output for each of the {num_tasks} tasks. Got "
+                f"{trunk.num_tasks}."
+            )
         if cross_features_dim < 1:
             raise ValueError(
                 f"`cross_features_dim` must be at least 1. Got {cross_features_dim}."
@@ -110,9 +119,13 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
             "item_features": tf.keras.layers.Dense(item_id_embedding_dim),
             "cross_features": tf.keras.layers.Dense(cross_features_dim),
         }
-        self.head = MLP([*self.hidden_units, num_tasks])
-        width = 2 * (user_tower.embedding_dim + item_id_embedding_dim)
-        self.head.build((None, width + cross_features_dim))
+        self.trunk = trunk
+        if trunk is None:
+            self.heads = [MLP([*self.hidden_units, num_tasks])]
+            width = 2 * (user_tower.embedding_dim + item_id_embedding_dim)
+            self.heads[0].build((None, width + cross_features_dim))
+        else:
+            self.heads = [MLP([*self.hidden_units, 1]) for _ in range(num_tasks)]
         self._loss_per_example = tf.keras.metrics.Mean("loss_per_example")
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
@@ -201,8 +214,12 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
           arrays: The original's state dict.
 
         Raises:
-          ValueError: the user tower has no original.
+          ValueError: the user tower or the trunk has no original.
         """
+        if self.trunk is not None:
+            raise ValueError(
+                "The original has no `trunk`, whose weights it could load."
+            )
         if not isinstance(self.user_tower, TorchPort):
             raise ValueError(
                 f"`user_tower` must be the port of one of the original's. Got "
@@ -212,7 +229,7 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         for name, layer in self._dense.items():
             targets |= linear(f"{name}_layer", layer, arrays)
         targets["item_id_embedding_arch.weight"] = TorchArray(self.item_embedding.table)
-        return targets | linear("task_arch", self.head.stack[-1], arrays)
+        return targets | linear("task_arch", self.heads[0].stack[-1], arrays)
 
     def _logits(self, features: Features, *, training: bool) -> tf.Tensor:
         """The logits without the position's share."""
@@ -230,7 +247,12 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
             dense["cross_features"],
         ]
         parts = [tf.cast(part, user.dtype) for part in parts]
-        return self.head(tf.concat(parts, axis=1))
+        inputs = tf.concat(parts, axis=1)
+        if self.trunk is None:
+            return self.heads[0](inputs)
+        outputs = self.trunk(inputs, training=training)
+        logits = [head(x) for head, x in zip(self.heads, outputs, strict=True)]
+        return tf.concat(logits, axis=1)
 
     def get_config(self) -> dict:
         serialize = tf.keras.utils.serialize_keras_object
@@ -242,6 +264,7 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
             "user_value_weights": self.user_value_weights,
             "cross_features_dim": self.cross_features_dim,
             "hidden_units": list(self.hidden_units),
+            "trunk": None if self.trunk is None else serialize(self.trunk),
             "position_bias": (
                 None if self.position_bias is None else serialize(self.position_bias)
             ),

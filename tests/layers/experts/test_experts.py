@@ -1,0 +1,125 @@
+"""Experts and gates against loops, the original's numbers, and bad sizes."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models.layers import Expert, MultiGateExperts, ProgressiveLayered
+
+GOLDEN = pathlib.Path(__file__).parents[2] / "golden" / "unisar_ple.npz"
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(7, 5)).astype("float32")
+
+
+def dense(layer, x):
+    kernel, bias = (w.numpy().astype("float64") for w in layer.weights)
+    return x @ kernel + bias
+
+
+def expert(layer, x):
+    for part in layer.stack:
+        x = np.maximum(dense(part, x), 0)
+    return x
+
+
+def mix(gate, x, outputs):
+    """The outputs, each row weighed by the softmax of its gate."""
+    logits = np.exp(dense(gate, x))
+    total = np.zeros_like(outputs[0])
+    for row in range(len(x)):
+        for place, output in enumerate(outputs):
+            total[row] += logits[row, place] / logits[row].sum() * output[row]
+    return total
+
+
+def test_every_task_of_mmoe_mixes_the_same_experts():
+    layer = MultiGateExperts(3, num_experts=4, units=[6, 2])
+    found = layer(X)
+    assert len(found) == 3
+    outputs = [expert(e, X) for e in layer.experts]
+    for gate, output in zip(layer.gate_layers, found, strict=True):
+        np.testing.assert_allclose(output, mix(gate, X, outputs), rtol=1e-4, atol=1e-6)
+    for weights in layer.gates(X):
+        assert weights.shape == (7, 4)
+        np.testing.assert_allclose(tf.reduce_sum(weights, axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_levels", [1, 2, 3])
+def test_levels_of_ple_pass_on_what_their_gates_mix(num_levels):
+    layer = ProgressiveLayered(
+        3,
+        num_shared=2,
+        num_specific=4,
+        units=[6],
+        num_levels=num_levels,
+        tower_units=[3],
+    )
+    found = layer(X)
+    streams, shared_stream = [X] * 3, X
+    for level in range(num_levels):
+        own = [
+            [expert(e, stream) for e in experts]
+            for experts, stream in zip(layer.task_experts[level], streams, strict=True)
+        ]
+        shared = [expert(e, shared_stream) for e in layer.shared_experts[level]]
+        streams = [
+            mix(layer.task_gates[level][task], streams[task], own[task] + shared)
+            for task in range(3)
+        ]
+        if level < num_levels - 1:
+            everything = own[0] + own[1] + own[2] + shared
+            gate = layer.shared_gates[level]
+            shared_stream = mix(gate, shared_stream, everything)
+    assert len(layer.shared_gates) == num_levels - 1
+    for tower, stream, output in zip(layer.towers, streams, found, strict=True):
+        np.testing.assert_allclose(output, expert(tower, stream), rtol=1e-3, atol=1e-5)
+    assert [w.shape.as_list() for w in layer.gates(X)] == [[7, 6]] * 3
+
+
+def test_the_originals_weights_give_the_originals_numbers():
+    arrays = np.load(GOLDEN)
+    layer = ProgressiveLayered(
+        2, num_shared=4, num_specific=4, units=[6], tower_units=[7, 5]
+    )
+    weights = {name[2:]: arrays[name] for name in arrays if name.startswith("w/")}
+    assert layer.load_torch_state_dict(weights) == []
+    for task, output in enumerate(layer(arrays["x"])):
+        np.testing.assert_allclose(output, arrays[f"out_task{task}"], atol=1e-5)
+
+
+def test_dropout_is_of_training_only():
+    layer = Expert([400], dropout=0.5)
+    still = layer(X).numpy()
+    np.testing.assert_array_equal(layer(X), still)
+    ratio = layer(X, training=True).numpy()[still > 0] / still[still > 0]
+    np.testing.assert_allclose(np.unique(ratio.round(4)), [0, 2])
+
+
+def test_every_expert_learns():
+    layer = ProgressiveLayered(2, num_shared=2, num_specific=2, units=[8], num_levels=2)
+    with tf.GradientTape() as tape:
+        loss = tf.add_n([tf.reduce_sum(output**2) for output in layer(X)])
+    gradients = tape.gradient(loss, layer.trainable_variables)
+    assert all(gradient is not None for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MultiGateExperts(0, num_experts=2, units=[3]), "`num_tasks` must be"),
+        (lambda: MultiGateExperts(2, num_experts=0, units=[3]), "`num_experts` must"),
+        (lambda: Expert([3, 0]), "`units` must be at least 1 each"),
+        (lambda: Expert([3], dropout=1.0), r"`dropout` must be in \[0, 1\)"),
+        (
+            lambda: ProgressiveLayered(
+                2, num_shared=1, num_specific=1, units=[3], num_levels=0
+            ),
+            "`num_levels` must be at least 1. Got 0",
+        ),
+    ],
+)
+def test_wrong_sizes_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,76 @@
+"""Experts, and a gate that weighs them."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+
+
+@register
+class Expert(tf.keras.layers.Layer):
+    """Dense layers, each with ReLU and dropout."""
+
+    def __init__(self, units: Sequence[int], *, dropout: float = 0.0, **kwargs) -> None:
+        """Initializes the layer.
+
+        Args:
+          units: Widths.
+          dropout: Share of the outputs of each layer that training drops, in [0, 1).
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self.units = tuple(units)
+        if min(self.units, default=1) < 1:
+            raise ValueError(f"`units` must be at least 1 each. Got {list(units)}.")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
+        self.dropout = dropout
+        self.stack = [tf.keras.layers.Dense(width, "relu") for width in self.units]
+        self._drop = tf.keras.layers.Dropout(dropout)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Applies the layers.
+
+        Args:
+          inputs: `[batch, width]`.
+          training: Whether outputs are dropped.
+
+        Returns:
+          `[batch, units[-1]]`; the inputs where there are no layers.
+        """
+        for layer in self.stack:
+            inputs = self._drop(layer(inputs), training=training)
+        return inputs
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "units": list(self.units),
+            "dropout": self.dropout,
+        }
+
+
+def gate_weights(gate: tf.keras.layers.Dense, inputs: tf.Tensor) -> tf.Tensor:
+    """`[batch, num_experts]` float32 weights that sum to 1."""
+    return tf.nn.softmax(tf.cast(gate(inputs), tf.float32))
+
+
+def weighed(weights: tf.Tensor, experts: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The weighted sum of the experts' outputs.
+
+    Args:
+      weights: `[batch, num_experts]`.
+      experts: `[batch, units]` each.
+
+    Returns:
+      `[batch, units]`.
+    """
+    outputs = tf.stack(experts, axis=1)  # [batch, num_experts, units]
+    return tf.einsum("be,beu->bu", tf.cast(weights, outputs.dtype), outputs)
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises a `ValueError` for a number of tasks, levels or experts below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"`{name}` must be at least 1. Got {size}.")
