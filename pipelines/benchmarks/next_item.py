@@ -47,7 +47,7 @@ def train(data: Interactions, setting: Setting, *, seed: int) -> tm.models.NextI
         id_dropout=0.0,
         history_length=setting.history_length,
     )
-    return _fitted(model, data, setting, seed=seed)
+    return fitted(model, data, setting, seed=seed)
 
 
 def train_plain(
@@ -58,7 +58,7 @@ def train_plain(
     tf.keras.utils.set_random_seed(seed)
     items = tm.towers.FeatureTower(data.item_features[:1], setting.embedding_dim)
     model = PlainSASRec(items, max_length=setting.history_length)
-    return _fitted(model, data, setting, seed=seed)
+    return fitted(model, data, setting, seed=seed)
 
 
 def embeddings(
@@ -78,9 +78,10 @@ def embeddings(
     )
 
 
-def _fitted(
+def fitted(
     model: tm.models.NextItem, data: Interactions, setting: Setting, *, seed: int
 ) -> tm.models.NextItem:
+    """Trains a model on the windows of the train rows."""
     batches = query_towers.training_batches(
         data,
         setting.query_tower,

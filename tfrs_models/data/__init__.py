@@ -22,6 +22,7 @@ from tfrs_models.data.sequences import (
 from tfrs_models.data.splits import (
     split_global_time,
     split_leave_last_out,
+    split_new_items,
     split_per_user_time,
     split_random,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "sampling_probability_lookup",
     "split_global_time",
     "split_leave_last_out",
+    "split_new_items",
     "split_per_user_time",
     "split_random",
     "tfds",
