@@ -18,7 +18,6 @@ from pipelines.benchmarks.figures import points
 from pipelines.benchmarks.next_item import Setting
 from pipelines.benchmarks.protocols import invented_times, rank_embeddings
 from tfrs_models.data import Interactions
-from tfrs_models.metrics import bootstrap_interval
 
 DATASETS = {
     "ml-100k": ("MovieLens-100K", "recbole:ml-100k"),
@@ -154,8 +153,7 @@ def _gain(draws: Sequence[Rows], case: str, metric: str, *, cold: bool) -> str:
         for draw, part in zip(draws, parts, strict=True)
     ]
     users = [draw.users[part] for draw, part in zip(draws, parts, strict=True)]
-    mean, low, high = bootstrap_interval(np.concatenate(gains), np.concatenate(users))
-    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return results.gain(np.concatenate(gains), np.concatenate(users))
 
 
 def _report(title: str, draws: Sequence[Rows]) -> str:
