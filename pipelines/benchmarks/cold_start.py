@@ -106,6 +106,7 @@ def measure(name: str, config: Config, *, seed: int) -> Rows:
         found = values[case]["hit_rate_at_100"]
         means = f"cold {found[is_cold].mean():.4f}, warm {found[~is_cold].mean():.4f}"
         print(f"{name}, {seed}: {case}: {means}", flush=True)
+    values["chance"] = {metric: ranks.chance().values(metric) for metric in METRICS}
     names = np.append("unknown", data.vocabularies["user_id"])
     return Rows(names[test["user_id"]], is_cold, values)
 
@@ -159,13 +160,13 @@ def _gain(draws: Sequence[Rows], case: str, metric: str, *, cold: bool) -> str:
 def _report(title: str, draws: Sequence[Rows]) -> str:
     def rows(*, cold: bool) -> list[list[str]]:
         lines = []
-        for case in CASES:
+        for case in draws[0].values:
             line = [case]
             for metric in METRICS:
                 means = _of_seeds(draws, case, metric, cold=cold)
                 line.append(f"{np.mean(means):.4f} ± {np.std(means, ddof=1):.4f}")
-                gain = _gain(draws, case, metric, cold=cold)
-                line.append("" if case == REFERENCE else gain)
+                compared = case in CASES and case != REFERENCE
+                line.append(_gain(draws, case, metric, cold=cold) if compared else "")
             lines.append(line)
         return lines
 
@@ -212,8 +213,9 @@ ranked together, over the whole catalogue, known items excluded. The query is wh
 user had at the end of training, by recency pooling, so that rows of new items may be
 older than the history they are predicted from, for all cases alike. Mean over
 {config.seeds} draws, each with a training of its own, ± standard deviation over draws;
-differences are paired by row, with their 95% bootstrap interval over users. With ids
-only, all new items have the embedding of the unknown id and share their ranks.
+differences are paired by row, over the rows of all draws, with their 95% bootstrap
+interval over users. With ids only, all new items have the embedding of the unknown id
+and share their ranks; chance is a random order of all items.
 
 Nothing was chosen here, the setting is that of `sequences`: `{config.setting}`
 
