@@ -41,7 +41,7 @@ class Config:
 
     datasets: tuple[str, ...] = ("ml-100k", "latest-small")
     """What to measure on; `invented` finds out whether it runs."""
-    setting: Setting = dataclasses.field(default_factory=Setting)
+    setting: Setting = dataclasses.field(default_factory=lambda: Setting(times=False))
     """Of all cases, but for what the item tower reads."""
     seeds: int = 5
     """Draws of the new items, each with a training of every case."""

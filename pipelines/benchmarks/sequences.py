@@ -109,7 +109,8 @@ PEERS = {
 }
 MODELS = {
     "recency pooling": Setting(),
-    "recency pooling, ids only": Setting(features="id"),
+    "recency pooling, no times": Setting(times=False),
+    "recency pooling, no times, ids only": Setting(times=False, features="id"),
     "GRU": Setting("gru"),
     "SASRec": Setting("sasrec", learning_rate=0.002, epochs=10),
 }

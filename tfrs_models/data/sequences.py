@@ -23,22 +23,28 @@ class Windows(NamedTuple):
     Attributes:
       user_id: `[num_windows]` int64.
       history: `[num_windows, length]` int64 items, 0 beyond the last.
+      history_timestamp: `[num_windows, length]` int64 seconds, when they were had; 0
+        beyond the last.
       item_id: `[num_windows, length]` int64, the item that came right after; 0 where
         there is none or where another window has it as its target.
     """
 
     user_id: np.ndarray
     history: np.ndarray
+    history_timestamp: np.ndarray
     item_id: np.ndarray
 
 
-def histories(data: Interactions, split: str, length: int) -> np.ndarray:
+def histories(
+    data: Interactions, split: str, length: int, *, column: str = "item_id"
+) -> np.ndarray:
     """For each row of a split the user's items before it, whatever their split.
 
     Args:
       data: with timestamps.
       split: "train", "validation" or "test".
       length: how many items at most.
+      column: of the rows before; "timestamp" says when the user had the items.
 
     Returns:
       `[num_rows, length]` int64; empty for the unknown user, who is many.
@@ -47,22 +53,25 @@ def histories(data: Interactions, split: str, length: int) -> np.ndarray:
       ValueError: no timestamps, an unknown split or a length below 1.
     """
     _check(data, length, split, SPLIT_NAMES)
-    user, item, place, order = _timeline(data, SPLIT_NAMES)
+    user, values, place, order = _timeline(data, SPLIT_NAMES, column)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     rows = rank[place == SPLIT_NAMES.index(split)]  # in the order of the split
     starts = np.searchsorted(user[order], user[order][rows])
     starts = np.where(user[order][rows] > 0, starts, rows)
-    return _cut(item[order], starts, rows, length)
+    return _cut(values[order], starts, rows, length)
 
 
-def history_table(data: Interactions, split: str, length: int) -> np.ndarray:
+def history_table(
+    data: Interactions, split: str, length: int, *, column: str = "item_id"
+) -> np.ndarray:
     """The newest items that each user has *before* a split: a feature to serve with.
 
     Args:
       data: with timestamps.
       split: as in `Interactions.known_items`; "serving" is after all rows.
       length: how many items at most.
+      column: as in `histories`.
 
     Returns:
       `[num_users + 1, length]` int64; row 0, the unknown user, is empty.
@@ -71,27 +80,32 @@ def history_table(data: Interactions, split: str, length: int) -> np.ndarray:
       ValueError: no timestamps, an unknown split or a length below 1.
     """
     _check(data, length, split, tuple(EARLIER))
-    user, item, _, order = _timeline(data, EARLIER[split])
+    user, values, _, order = _timeline(data, EARLIER[split], column)
     edges = np.searchsorted(user[order], np.arange(data.num_users + 2))
     edges[0] = edges[1]  # user 0 is many
-    return _cut(item[order], edges[:-1], edges[1:], length)
+    return _cut(values[order], edges[:-1], edges[1:], length)
 
 
 def with_histories(data: Interactions, length: int) -> Interactions:
-    """The same data whose validation and test rows have a `history`.
+    """The same data whose validation and test rows have a history and its times.
 
     Args:
       data: with timestamps.
       length: how many items at most.
 
     Returns:
-      Data whose `batches` of validation and test yield `history` `[batch, length]`.
+      Data whose `batches` of validation and test yield `history` and
+      `history_timestamp` `[batch, length]`.
 
     Raises:
       ValueError: no timestamps or a length below 1.
     """
     added = {
-        split: data.splits[split] | {"history": histories(data, split, length)}
+        split: data.splits[split]
+        | {
+            "history": histories(data, split, length),
+            "history_timestamp": histories(data, split, length, column="timestamp"),
+        }
         for split in ("validation", "test")
     }
     return dataclasses.replace(data, splits=data.splits | added)
@@ -125,6 +139,7 @@ def training_windows(
         raise ValueError(f"`stride` must be from 1 to `length`. Got {stride}.")
     user, item, _, order = _timeline(data, ("train",))
     user, item = user[order], item[order]
+    time = data.splits["train"]["timestamp"][order]
     edges = np.searchsorted(user, np.arange(data.num_users + 2))
     owners, starts, firsts, ends = [], [], [], []
     for owner in range(1, data.num_users + 1):
@@ -142,6 +157,7 @@ def training_windows(
     return Windows(
         user_id=np.array(owners, np.int64),
         history=_cut(item, starts, ends, length),
+        history_timestamp=_cut(time, starts, ends, length),
         item_id=np.where(is_context, 0, targets),
     )
 
@@ -164,9 +180,10 @@ def window_batches(
       seed: of the order; None follows `tf.random.set_seed`.
 
     Returns:
-      A dataset of dicts: `history`, `item_id` and `candidate_sampling_probability`
-      `[batch, length]`, `user_id` and the other user features `[batch, ...]`, and
-      `known_items` `[batch, None]`: all train items of the user, no negatives then.
+      A dataset of dicts: `history`, `history_timestamp`, `item_id` and
+      `candidate_sampling_probability` `[batch, length]`, `user_id` and the other user
+      features `[batch, ...]`, and `known_items` `[batch, None]`: all train items of the
+      user, no negatives then.
 
     Raises:
       ValueError: see `training_windows`; or there is nothing to predict.
@@ -208,19 +225,19 @@ def _check(
 
 
 def _timeline(
-    data: Interactions, splits: tuple[str, ...]
+    data: Interactions, splits: tuple[str, ...], column: str = "item_id"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """User, item and number of the split of all rows, and their order by user, time.
+    """User, a column and number of the split of all rows; their order by user, time.
 
     Of rows with equal times those of an earlier split come first, which is the order of
     the table in every split by time.
     """
-    none = {"user_id": np.zeros(0, np.int64)}
-    none |= {"item_id": none["user_id"], "timestamp": none["user_id"]}
-    parts = [none, *(data.splits[split] for split in splits)]
-    user, item, time = (np.concatenate([part[name] for part in parts]) for name in none)
+    names = ("user_id", column, "timestamp")
+    parts = [dict.fromkeys(names, np.zeros(0, np.int64))]
+    parts += [data.splits[split] for split in splits]
+    user, values, time = (np.concatenate([part[n] for part in parts]) for n in names)
     place = np.repeat(np.arange(len(parts)), [len(part["user_id"]) for part in parts])
-    return user, item, place - 1, np.lexsort((time, user))
+    return user, values, place - 1, np.lexsort((time, user))
 
 
 def _cut(

@@ -25,6 +25,7 @@ RESERVED = (
     "candidate_sampling_probability",
     "known_items",
     "history",
+    "history_timestamp",
 )
 
 
