@@ -28,6 +28,7 @@ METRICS = tuple(sequences_report.METRICS)
 PEER = "EASE, recency-weighted"
 PLAIN = Setting(
     "sasrec",
+    times=False,
     features="id",
     batch_size=128,
     learning_rate=0.002,
@@ -111,8 +112,8 @@ MODELS = {
     "recency pooling": Setting(),
     "recency pooling, no times": Setting(times=False),
     "recency pooling, no times, ids only": Setting(times=False, features="id"),
-    "GRU": Setting("gru"),
-    "SASRec": Setting("sasrec", learning_rate=0.002, epochs=10),
+    "GRU": Setting("gru", times=False),
+    "SASRec": Setting("sasrec", times=False, learning_rate=0.002, epochs=10),
 }
 _TINY = {"embedding_dim": 4, "history_length": 6, "epochs": 1, "features": "id"}
 
