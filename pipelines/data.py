@@ -13,11 +13,12 @@ class DataConfig:
     dataset: str = "movielens-latest-small"
     """movielens-latest-small, recbole:ml-100k, tfds:movielens/<config>, or the path of
     your own .parquet or .csv."""
-    split: Literal["leave_last_out", "per_user_time", "global_time", "random"] = (
-        "leave_last_out"
-    )
+    split: Literal[
+        "leave_last_out", "per_user_time", "global_time", "new_items", "random"
+    ] = "leave_last_out"
     """What is held out: each user's last row, each user's last tenth, the last tenth of
-    all, or a random tenth."""
+    all, each user's last row and all rows of a random tenth of the items, or a random
+    tenth."""
     min_rating: float | None = None
     """Ratings from which a row is a positive; all rows are where this is not given."""
     user_column: str = "user_id"

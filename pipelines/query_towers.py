@@ -28,8 +28,12 @@ def build_model(
     id_dropout: float,
     history_length: int,
     negatives: Negatives = "batch",
+    times: bool = True,
 ) -> tm.models.TwoTower:
-    """Both towers, without metrics; `NextItem` where histories stand for users."""
+    """Both towers, without metrics; `NextItem` where histories stand for users.
+
+    With `times` recency pooling reads when the user had an item too.
+    """
     last = 1 if features == "id" else None
     users, items = (
         tm.towers.FeatureTower(declared[:last], embedding_dim, id_dropout=id_dropout)
@@ -39,7 +43,8 @@ def build_model(
         return tm.models.TwoTower(users, items, temperature=temperature)
     items = tm.towers.FeatureLookup(items, data.items)
     if query_tower == "history":
-        query = tm.towers.RecencyPooling(items, embedding_dim)
+        timestamp = "history_timestamp" if times else None
+        query = tm.towers.RecencyPooling(items, embedding_dim, timestamp=timestamp)
     elif query_tower == "gru":
         query = tm.towers.GRU4Rec(items, embedding_dim)
     else:
@@ -80,8 +85,11 @@ def user_features(
     """What the query tower reads of every user before a split."""
     if query_tower == "id":
         return data.users
-    table = tm.data.history_table(data, split, history_length)
-    return data.users | {"history": table}
+    columns = {"history": "item_id", "history_timestamp": "timestamp"}
+    return data.users | {
+        name: tm.data.history_table(data, split, history_length, column=column)
+        for name, column in columns.items()
+    }
 
 
 def learning_rate(

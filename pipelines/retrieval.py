@@ -36,8 +36,9 @@ class Config:
         default_factory=DataConfig
     )
     query_tower: query_towers.QueryTower = "history"
-    """What stands for a user: the items they had, pooled by recency, read by a GRU or
-    by a causal transformer; or the user's id and features."""
+    """What stands for a user: the items they had, pooled by recency and by the time
+    between them, read by a GRU or by a causal transformer; or the user's id and
+    features."""
     features: Literal["id", "all"] = "all"
     """What the towers read: ids only, or every feature too."""
     embedding_dim: int = 64

@@ -35,6 +35,7 @@ FEATURES = {
     "history": np.array([[1, 2, 4], [3, 0, 0], [0, 0, 0], [2, 2, 0], [9, 1, 1]] * 2)[
         :6
     ],
+    "times": np.sort(RNG.integers(9000, size=(6, 3))),
 }
 ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
 
@@ -216,7 +217,7 @@ ROWS = {
         ({"device": FEATURES["user_features"]},),
     ),
     towers.RecencyPooling: Row(
-        lambda: towers.RecencyPooling(item_tower(), 4), (FEATURES,)
+        lambda: towers.RecencyPooling(item_tower(), 4, timestamp="times"), (FEATURES,)
     ),
     towers.SASRec: Row(lambda: towers.SASRec(item_tower(), 4), (FEATURES,)),
     towers.UnitNorm: Row(lambda: towers.UnitNorm(towers.UserId(7, 3)), (FEATURES,)),

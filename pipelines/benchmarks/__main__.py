@@ -8,6 +8,7 @@ NAMES = (
     "corpus_evaluation",
     "quality",
     "sequences",
+    "cold_start",
     "softmax",
     "negatives",
     "frequency",

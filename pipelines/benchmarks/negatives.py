@@ -23,7 +23,7 @@ from pipelines.benchmarks.two_tower import (
     validation_curve,
 )
 from tfrs_models.data import Interactions, mixed_negatives
-from tfrs_models.metrics import RankTable, bootstrap_interval
+from tfrs_models.metrics import RankTable
 
 SOURCES = ("in-batch", "+ mixed", "+ queue", "+ hard")
 METRICS = {
@@ -180,8 +180,7 @@ def _section(
         of_seeds = [_values(turns, metric).mean(axis=1) for metric in METRICS]
         cells = [f"{v.mean():.4f} ± {v.std(ddof=1):.4f}" for v in of_seeds]
         gain = _values(turns, "ndcg_at_10").mean(axis=0) - reference
-        mean, low, high = bootstrap_interval(gain, users)
-        paired = f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+        paired = results.gain(gain, users)
         if (source, correction) == REFERENCE:
             paired = "reference"
         rows.append([source, correction, *cells, paired])

@@ -32,6 +32,8 @@ class Setting:
     """Of Adam, at its highest."""
     epochs: int = 5
     """Over all windows."""
+    times: bool = True
+    """Whether recency pooling reads when the user had an item."""
 
 
 def train(data: Interactions, setting: Setting, *, seed: int) -> tm.models.NextItem:
@@ -46,8 +48,9 @@ def train(data: Interactions, setting: Setting, *, seed: int) -> tm.models.NextI
         temperature=setting.temperature,
         id_dropout=0.0,
         history_length=setting.history_length,
+        times=setting.times,
     )
-    return _fitted(model, data, setting, seed=seed)
+    return fitted(model, data, setting, seed=seed)
 
 
 def train_plain(
@@ -58,7 +61,7 @@ def train_plain(
     tf.keras.utils.set_random_seed(seed)
     items = tm.towers.FeatureTower(data.item_features[:1], setting.embedding_dim)
     model = PlainSASRec(items, max_length=setting.history_length)
-    return _fitted(model, data, setting, seed=seed)
+    return fitted(model, data, setting, seed=seed)
 
 
 def embeddings(
@@ -69,8 +72,10 @@ def embeddings(
     Returns:
       `[num_users + 1, embedding_dim]` and `[num_items, embedding_dim]`.
     """
-    table = tm.data.history_table(data, split, history_length)
-    users = tf.data.Dataset.from_tensor_slices({"history": table}).batch(512)
+    features = query_towers.user_features(
+        data, "history", split, history_length=history_length
+    )
+    users = tf.data.Dataset.from_tensor_slices(features).batch(512)
     corpus = model.embed_candidates(data.candidate_batches())
     return (
         np.concatenate([model.query_model(batch).numpy() for batch in users]),
@@ -78,9 +83,10 @@ def embeddings(
     )
 
 
-def _fitted(
+def fitted(
     model: tm.models.NextItem, data: Interactions, setting: Setting, *, seed: int
 ) -> tm.models.NextItem:
+    """Trains a model on the windows of the train rows."""
     batches = query_towers.training_batches(
         data,
         setting.query_tower,

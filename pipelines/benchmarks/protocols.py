@@ -63,12 +63,13 @@ def invented() -> Protocol:
     return Protocol("invented", data, data)
 
 
-def invented_times() -> Protocol:
-    """Random rows with times, of which each user's last ones are held out."""
+def invented_times(*, split: str = "leave_last_out", seed: int = 0) -> Protocol:
+    """Random rows with times, and items of a few groups."""
     rng = np.random.default_rng(0)
     columns = {"user_id": 20, "item_id": 50, "timestamp": 100_000}
     frame = pd.DataFrame({k: rng.integers(n, size=600) for k, n in columns.items()})
-    data = from_frame(frame, split="leave_last_out")
+    frame["group"] = frame["item_id"] % 5
+    data = from_frame(frame, split=split, seed=seed, item_category_columns=["group"])
     return Protocol("invented", data, data)
 
 

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
+
+from tfrs_models.metrics import bootstrap_interval
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
@@ -45,6 +48,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def with_spread(values: np.ndarray, groups: np.ndarray | None = None) -> str:
+    """A cell: mean, ± standard deviation over seeds, [bootstrap interval over rows].
+
+    Args:
+      values: `[num_seeds, num_rows]`; of one seed there is no deviation.
+      groups: `[num_rows]`, of `bootstrap_interval`.
+    """
+    mean, low, high = bootstrap_interval(values.mean(axis=0), groups)
+    spread = f" ± {values.mean(axis=1).std(ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{mean:.4f}{spread} [{low:.3f}, {high:.3f}]"
+
+
+def gain(differences: np.ndarray, groups: np.ndarray | None = None) -> str:
+    """A cell: the mean of paired differences and its bootstrap interval.
+
+    Args:
+      differences: `[num_rows]`.
+      groups: `[num_rows]`, of `bootstrap_interval`.
+    """
+    mean, low, high = bootstrap_interval(differences, groups)
+    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def save_plot(figure: Figure, name: str, *, folder: Path = PLOTS) -> str:

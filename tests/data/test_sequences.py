@@ -108,6 +108,8 @@ def test_batches_of_held_out_rows_carry_their_history():
     data = tm_data.with_histories(make(), 4)
     batch = next(iter(data.batches("test", 100)))
     np.testing.assert_array_equal(batch["history"], tm_data.histories(data, "test", 4))
+    times = tm_data.histories(data, "test", 4, column="timestamp")
+    np.testing.assert_array_equal(batch["history_timestamp"], times)
     assert {"known_items", "candidate_sampling_probability"} <= batch.keys()
     assert "history" not in data.batches("train", 4).element_spec
 
@@ -121,7 +123,7 @@ def test_windows_have_every_item_but_the_first_as_a_target_once(length, stride):
         if split == "train":
             sequences.setdefault(user, []).append(item)
     found = {user: [] for user in sequences}
-    for user, history, target in zip(*windows, strict=True):
+    for user, history, _, target in zip(*windows, strict=True):
         real = int((history > 0).sum())
         assert (history[:real] > 0).all()
         assert not history[real:].any()
@@ -150,13 +152,40 @@ def test_windows_have_every_item_but_the_first_as_a_target_once(length, stride):
         assert list(itertools.chain(*parts)) == sequence[1:]
 
 
+def test_every_item_of_a_history_has_its_time():
+    data = make(rows=90)
+    time_of = {}  # by the items of a user up to a row: no other row has these
+    before = {}
+    for user, time, _, item, _, _ in timeline(data):
+        before[user] = (*before.get(user, ()), item)
+        time_of[user, before[user]] = time
+
+    def times(user, items):
+        return [time_of[user, items[: end + 1]] for end in range(len(items))]
+
+    for split in ("train", "validation", "test"):
+        rows = data.splits[split]
+        items = tm_data.histories(data, split, 30)
+        found = tm_data.histories(data, split, 30, column="timestamp")
+        for user, history, stamps in zip(rows["user_id"], items, found, strict=True):
+            real = tuple(history[history > 0])
+            assert stamps.tolist() == padded(times(user, real), 30)
+    table = tm_data.history_table(data, "serving", 30, column="timestamp")
+    for user in range(1, data.num_users + 1):
+        assert table[user].tolist() == padded(times(user, before[user]), 30)
+    windows = tm_data.training_windows(data, 30)
+    for user, history, stamps, _ in zip(*windows, strict=True):
+        real = tuple(history[history > 0])
+        assert stamps.tolist() == padded(times(user, real), 30)
+
+
 def test_windows_that_overlap_give_targets_a_past():
     frame = pd.DataFrame(
         {"user_id": 1, "item_id": np.arange(13), "timestamp": np.arange(13)}
     )
     data = tm_data.from_frame(frame, split="leave_last_out")
     names = np.concatenate([[-1], data.vocabularies["item_id"].astype(int)])
-    _, history, target = tm_data.training_windows(data, 4, stride=2)
+    _, history, _, target = tm_data.training_windows(data, 4, stride=2)
     # items 0 to 10 are train; -1 is padding
     assert names[history].tolist() == [
         [6, 7, 8, 9],

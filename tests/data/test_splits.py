@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tfrs_models.data import (
     split_global_time,
     split_leave_last_out,
+    split_new_items,
     split_per_user_time,
     split_random,
 )
@@ -105,6 +106,36 @@ def test_random_draws_other_rows_with_another_seed():
     assert np.any(split_random(200, seed=1) != split_random(200, seed=2))
 
 
+@given(TABLES, st.sampled_from([0.1, 0.5]), st.integers(0, 5))
+def test_new_items_are_in_test_only_and_the_rest_leaves_each_users_last_out(
+    table, fraction, seed
+):
+    user, timestamp = table
+    item = (user * 3 + timestamp) % 7
+    options = {"test_fraction": fraction, "seed": seed}
+    split = split_new_items(user, item, timestamp, **options)
+    only_test = [i for i in np.unique(item) if set(split[item == i]) == {2}]
+    num_new = half_up(len(np.unique(item)), fraction)
+    for new in itertools.combinations(only_test, num_new):
+        rest = ~np.isin(item, new)
+        expected = split_leave_last_out(user[rest], timestamp[rest])
+        if np.array_equal(split[rest], expected):  # what was drawn explains all rows
+            break
+    else:
+        raise AssertionError(f"{num_new} new items, {only_test} in test only")
+    again = split_new_items(user, item, timestamp, **options)
+    np.testing.assert_array_equal(split, again)
+
+
+def test_new_items_are_others_with_another_seed():
+    user, item = np.repeat(np.arange(9), 20), np.tile(np.arange(20), 9)
+    time = (user + item) % 20  # no two users end with the same item
+    splits = [split_new_items(user, item, time, seed=seed) for seed in (1, 2)]
+    held_out = [np.flatnonzero(np.bincount(item[s < 2]) == 0) for s in splits]
+    assert [len(items) for items in held_out] == [2, 2]
+    assert set(held_out[0]) != set(held_out[1])
+
+
 def test_equal_timestamps_keep_the_order_of_the_file():
     user, timestamp = np.zeros(10, int), np.full(10, 5)
     expected = [0] * 8 + [1, 2]
@@ -134,3 +165,9 @@ def test_impossible_fractions_are_refused(fractions, message):
         split_global_time(timestamp, **options)
     with pytest.raises(ValueError, match=message):
         split_random(10, **options)
+
+
+def test_an_impossible_fraction_of_new_items_is_refused():
+    rows = np.arange(10)
+    with pytest.raises(ValueError, match="`test_fraction` must be between 0 and 1"):
+        split_new_items(rows, rows, rows, test_fraction=1.0)

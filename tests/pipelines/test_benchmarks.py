@@ -7,13 +7,20 @@ import pytest
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.benchmarks import protocols, results, sequences, timing
+from pipelines.benchmarks import (
+    cold_start,
+    protocols,
+    results,
+    sequences_report,
+    timing,
+)
 from pipelines.benchmarks.__main__ import NAMES
 from pipelines.benchmarks.baselines.als import als_embeddings
 from pipelines.benchmarks.baselines.ease import ease_weights
 from pipelines.benchmarks.baselines.item_knn import item_knn_weights
 from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
 from pipelines.benchmarks.baselines.recency import recency_weighted
+from pipelines.benchmarks.cases import Case
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,7 +99,7 @@ def test_a_plain_sasrec_compares_with_one_item_that_the_user_has_not():
 def test_gaps_are_seconds_since_the_users_row_before():
     data = protocols.invented_times().measure
     rows = data.splits["test"]
-    for row, gap in enumerate(sequences.gaps(data)):
+    for row, gap in enumerate(sequences_report.gaps(data)):
         user = rows["user_id"][row]
         of_user = data.splits["train"]["user_id"] == user
         before = max(data.splits["train"]["timestamp"][of_user])
@@ -122,6 +129,37 @@ def test_measuring_uses_the_test_rows_that_were_not_chosen_on():
     assert rows(measure, "test") == rows(choose, "test")
     earlier = rows(choose, "train") | rows(choose, "validation")
     assert rows(measure, "train") == earlier
+
+
+def test_only_what_is_random_takes_a_turn_for_every_seed():
+    def make(data, split, seed):
+        return data, split, seed
+
+    assert list(Case(make).turns("data", seeds=3)) == [("data", "test", 0)]
+    turns = list(Case(make, is_random=True).turns("data", seeds=3))
+    assert turns == [("data", "test", seed) for seed in range(3)]
+
+
+def test_a_spread_is_over_seeds_and_an_interval_over_rows():
+    same_rows = np.array([[0.0] * 40, [1.0] * 40])
+    assert results.with_spread(same_rows) == "0.5000 ± 0.7071 [0.500, 0.500]"
+    same_seeds = np.array([[0.0, 1.0] * 20] * 2)
+    cell = results.with_spread(same_seeds)
+    assert cell.startswith("0.5000 ± 0.0000 [0.3")
+    assert results.with_spread(same_seeds[:1]) == cell.replace(" ± 0.0000", "")
+    one_user = results.with_spread(same_seeds, np.zeros(40))
+    assert one_user == "0.5000 ± 0.0000 [0.500, 0.500]"
+
+
+def test_new_items_are_measured_apart_from_the_others():
+    data = protocols.invented_times(split="new_items").measure
+    draw = cold_start.measure("invented", cold_start.SMOKE, seed=0)
+    items = data.splits["test"]["item_id"]
+    trained = set(data.splits["train"]["item_id"])
+    assert draw.is_cold.tolist() == [item not in trained for item in items]
+    assert len(draw.users) == len(items)
+    names = np.append("unknown", data.vocabularies["user_id"])
+    assert draw.users.tolist() == names[data.splits["test"]["user_id"]].tolist()
 
 
 def test_a_ratio_compares_the_runs_of_one_turn():

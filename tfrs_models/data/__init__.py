@@ -26,6 +26,7 @@ from tfrs_models.data.sequences import (
 from tfrs_models.data.splits import (
     split_global_time,
     split_leave_last_out,
+    split_new_items,
     split_per_user_time,
     split_random,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "sampling_probability_lookup",
     "split_global_time",
     "split_leave_last_out",
+    "split_new_items",
     "split_per_user_time",
     "split_random",
     "synthetic",

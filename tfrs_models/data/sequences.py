@@ -24,22 +24,28 @@ class Windows(NamedTuple):
     Attributes:
       user_id: `[num_windows]` int64.
       history: `[num_windows, length]` int64 items, 0 beyond the last.
+      history_timestamp: `[num_windows, length]` int64 seconds, when they were had; 0
+        beyond the last.
       item_id: `[num_windows, length]` int64, the item that came right after; 0 where
         there is none or where another window has it as its target.
     """
 
     user_id: np.ndarray
     history: np.ndarray
+    history_timestamp: np.ndarray
     item_id: np.ndarray
 
 
-def histories(data: Interactions, split: str, length: int) -> np.ndarray:
+def histories(
+    data: Interactions, split: str, length: int, *, column: str = "item_id"
+) -> np.ndarray:
     """For each row of a split the user's items before it, whatever their split.
 
     Args:
       data: with timestamps.
       split: "train", "validation" or "test".
       length: how many items at most.
+      column: of the rows before; "timestamp" says when the user had the items.
 
     Returns:
       `[num_rows, length]` int64; empty for the unknown user, who is many.
@@ -48,23 +54,26 @@ def histories(data: Interactions, split: str, length: int) -> np.ndarray:
       ValueError: no timestamps, an unknown split or a length below 1.
     """
     _check(length, split, SPLIT_NAMES)
-    columns, place, order = timeline(data, SPLIT_NAMES)
-    user, item = columns["user_id"], columns["item_id"]
+    columns, place, order = timeline(data, SPLIT_NAMES, ("user_id", column))
+    user, values = columns["user_id"], columns[column]
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     rows = rank[place == SPLIT_NAMES.index(split)]  # in the order of the split
     starts = np.searchsorted(user[order], user[order][rows])
     starts = np.where(user[order][rows] > 0, starts, rows)
-    return _cut(item[order], starts, rows, length)
+    return _cut(values[order], starts, rows, length)
 
 
-def history_table(data: Interactions, split: str, length: int) -> np.ndarray:
+def history_table(
+    data: Interactions, split: str, length: int, *, column: str = "item_id"
+) -> np.ndarray:
     """The newest items that each user has *before* a split: a feature to serve with.
 
     Args:
       data: with timestamps.
       split: as in `Interactions.known_items`; "serving" is after all rows.
       length: how many items at most.
+      column: as in `histories`.
 
     Returns:
       `[num_users + 1, length]` int64; row 0, the unknown user, is empty.
@@ -73,28 +82,33 @@ def history_table(data: Interactions, split: str, length: int) -> np.ndarray:
       ValueError: no timestamps, an unknown split or a length below 1.
     """
     _check(length, split, tuple(EARLIER))
-    columns, _, order = timeline(data, EARLIER[split])
-    user, item = columns["user_id"], columns["item_id"]
+    columns, _, order = timeline(data, EARLIER[split], ("user_id", column))
+    user, values = columns["user_id"], columns[column]
     edges = np.searchsorted(user[order], np.arange(data.num_users + 2))
     edges[0] = edges[1]  # user 0 is many
-    return _cut(item[order], edges[:-1], edges[1:], length)
+    return _cut(values[order], edges[:-1], edges[1:], length)
 
 
 def with_histories(data: Interactions, length: int) -> Interactions:
-    """The same data whose validation and test rows have a `history`.
+    """The same data whose validation and test rows have a history and its times.
 
     Args:
       data: with timestamps.
       length: how many items at most.
 
     Returns:
-      Data whose `batches` of validation and test yield `history` `[batch, length]`.
+      Data whose `batches` of validation and test yield `history` and
+      `history_timestamp` `[batch, length]`.
 
     Raises:
       ValueError: no timestamps or a length below 1.
     """
     added = {
-        split: data.splits[split] | {"history": histories(data, split, length)}
+        split: data.splits[split]
+        | {
+            "history": histories(data, split, length),
+            "history_timestamp": histories(data, split, length, column="timestamp"),
+        }
         for split in ("validation", "test")
     }
     return dataclasses.replace(data, splits=data.splits | added)
@@ -126,9 +140,9 @@ def training_windows(
     stride = length if stride is None else stride
     if not 1 <= stride <= length:
         raise ValueError(f"`stride` must be from 1 to `length`. Got {stride}.")
-    columns, _, order = timeline(data, ("train",))
-    user, item = columns["user_id"], columns["item_id"]
-    user, item = user[order], item[order]
+    names = ("user_id", "item_id", "timestamp")
+    columns, _, order = timeline(data, ("train",), names)
+    user, item, time = (columns[name][order] for name in names)
     edges = np.searchsorted(user, np.arange(data.num_users + 2))
     owners, starts, firsts, ends = [], [], [], []
     for owner in range(1, data.num_users + 1):
@@ -146,6 +160,7 @@ def training_windows(
     return Windows(
         user_id=np.array(owners, np.int64),
         history=_cut(item, starts, ends, length),
+        history_timestamp=_cut(time, starts, ends, length),
         item_id=np.where(is_context, 0, targets),
     )
 
@@ -168,9 +183,10 @@ def window_batches(
       seed: of the order; None follows `tf.random.set_seed`.
 
     Returns:
-      A dataset of dicts: `history`, `item_id` and `candidate_sampling_probability`
-      `[batch, length]`, `user_id` and the other user features `[batch, ...]`, and
-      `known_items` `[batch, None]`: all train items of the user, no negatives then.
+      A dataset of dicts: `history`, `history_timestamp`, `item_id` and
+      `candidate_sampling_probability` `[batch, length]`, `user_id` and the other user
+      features `[batch, ...]`, and `known_items` `[batch, None]`: all train items of the
+      user, no negatives then.
 
     Raises:
       ValueError: see `training_windows`; or there is nothing to predict.

@@ -117,6 +117,42 @@ def split_random(
     return _split_order(order, validation_fraction, test_fraction)
 
 
+def split_new_items(
+    user: np.ndarray,
+    item: np.ndarray,
+    timestamp: np.ndarray,
+    *,
+    test_fraction: float = 0.1,
+    seed: int = 42,
+) -> np.ndarray:
+    """Tests on items that training never shows, and on each user's last other row.
+
+    All rows of the items drawn are test, whenever they happened: they are as if new to
+    the catalogue. The other rows are split as `split_leave_last_out` does.
+
+    Args:
+      user: `[num_rows]` user of the row, as non-negative ints.
+      item: `[num_rows]` item of the row.
+      timestamp: `[num_rows]` time of the row.
+      test_fraction: share of the items to hold out, in (0, 1), rounded half up.
+      seed: the same seed draws the same items.
+
+    Returns:
+      `[num_rows]` int8 split of the row.
+
+    Raises:
+      ValueError: a fraction outside its range.
+    """
+    _check_fractions(0, test_fraction)
+    user, item, timestamp = map(np.asarray, (user, item, timestamp))
+    items = np.random.default_rng(seed).permutation(np.unique(item))
+    held_out = items[: _round_half_up(test_fraction * len(items))]
+    split = np.full(len(item), TEST, np.int8)
+    rest = ~np.isin(item, held_out)
+    split[rest] = split_leave_last_out(user[rest], timestamp[rest])
+    return split
+
+
 def _check_fractions(validation: float, test: float) -> None:
     if not 0 < test < 1:
         raise ValueError(

@@ -8,16 +8,18 @@ from tfrs_models.data.splits import (
     TRAIN,
     split_global_time,
     split_leave_last_out,
+    split_new_items,
     split_per_user_time,
     split_random,
 )
 
-TIME_SPLITS = ("per_user_time", "leave_last_out", "global_time")
+TIME_SPLITS = ("per_user_time", "leave_last_out", "global_time", "new_items")
 SPLITS = (*TIME_SPLITS, "random")
 
 
 def split_rows(
     user: np.ndarray,
+    item: np.ndarray,
     timestamp: np.ndarray | None,
     *,
     split: str,
@@ -29,11 +31,12 @@ def split_rows(
 
     Args:
       user: `[num_rows]` user of the row, as non-negative ints.
+      item: `[num_rows]` item of the row.
       timestamp: `[num_rows]` seconds; None will do for the random split.
       split: one of `SPLITS`.
       validation_fraction: see the functions of `data.splits`.
       test_fraction: see there.
-      seed: of the random split.
+      seed: of what is drawn: the random rows or the new items.
 
     Returns:
       `[num_rows]` int8 split of the row.
@@ -53,6 +56,10 @@ def split_rows(
         part = split_leave_last_out(user, timestamp)
     elif split == "global_time":
         part = split_global_time(timestamp, **fractions)
+    elif split == "new_items":
+        part = split_new_items(
+            user, item, timestamp, test_fraction=test_fraction, seed=seed
+        )
     else:
         part = split_random(len(user), seed=seed, **fractions)
     for code in (TRAIN, TEST):

@@ -28,6 +28,7 @@ RESERVED = (
     "activity",
     "user_features",
     "item_features",
+    "history_timestamp",
 )
 
 
@@ -81,11 +82,11 @@ def from_frame(
       item_number_columns: one number an item.
       user_category_columns: one value of a few a user.
       user_number_columns: one number a user.
-      split: "per_user_time", "leave_last_out", "global_time" or "random".
+      split: "per_user_time", "leave_last_out", "global_time", "new_items" or "random".
       validation_fraction: share of the validation rows, 0 for none.
-      test_fraction: share of the test rows.
+      test_fraction: share of the test rows; of the items where they are new.
       min_rating: rows rated lower are no positives and left out; None keeps all.
-      seed: of the random split.
+      seed: of the random rows or the new items.
 
     Returns:
       The data, split, with a summary to print.
@@ -118,6 +119,7 @@ def from_frame(
     rows, num_dropped = _positives(rows, min_rating)
     part = split_rows(
         rows["user_id"],
+        rows["item_id"],
         rows.get("timestamp"),
         split=split,
         validation_fraction=validation_fraction,

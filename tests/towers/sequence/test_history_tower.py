@@ -11,6 +11,9 @@ from tfrs_models.towers.sequence.history_tower import newest
 NUM_ITEMS, DIM = 30, 4
 MAKE = {
     "recency": lambda items: towers.RecencyPooling(items, DIM),
+    "recency with times": lambda items: towers.RecencyPooling(
+        items, DIM, timestamp="history_timestamp"
+    ),
     "gru": lambda items: towers.GRU4Rec(items, DIM, hidden_units=5),
     "sasrec": lambda items: towers.SASRec(items, DIM, max_length=12, num_heads=2),
 }
@@ -21,14 +24,20 @@ def make(kind):
     """A tower with weights drawn at random, so that nothing cancels."""
     tf.keras.utils.set_random_seed(0)
     tower = MAKE[kind](towers.FeatureTower([Feature("item_id", "id", NUM_ITEMS)], DIM))
-    tower({"history": tf.ones([1, 3], tf.int64)})
+    tower(inputs(tf.ones([1, 3], tf.int64)))
     rng = np.random.default_rng(1)
     tower.set_weights([rng.normal(size=w.shape) for w in tower.get_weights()])
     return tower
 
 
+def inputs(history):
+    """With times, the later the further they lie apart; padding has some too."""
+    count = tf.cumsum(tf.cast(history != 0, tf.int64), axis=1)
+    return {"history": history, "history_timestamp": 40 * count**3}
+
+
 def embed(tower, *rows, **options):
-    return tower({"history": tf.constant(rows, tf.int64)}, **options).numpy()
+    return tower(inputs(tf.constant(rows, tf.int64)), **options).numpy()
 
 
 @every
@@ -79,7 +88,7 @@ def test_the_order_of_the_items_matters(kind):
 @pytest.mark.parametrize("seq_len", [1, 5])
 def test_an_empty_history_is_the_zero_vector(kind, seq_len):
     tower = make(kind)
-    empty = tower({"history": tf.zeros([2, seq_len], tf.int64)})
+    empty = tower(inputs(tf.zeros([2, seq_len], tf.int64)))
     np.testing.assert_array_equal(empty, np.zeros((2, DIM)))
     positions = embed(tower, [0, 0, 3, 4], return_sequences=True)
     assert np.isfinite(positions).all()
@@ -90,7 +99,7 @@ def test_gradients_are_finite_beside_an_empty_history(kind):
     tower = make(kind)
     with tf.GradientTape() as tape:
         output = tower(
-            {"history": tf.constant([[0, 0, 0], [0, 4, 0], [1, 2, 3]])},
+            inputs(tf.constant([[0, 0, 0], [0, 4, 0], [1, 2, 3]])),
             training=True,
             return_sequences=True,
         )
@@ -114,7 +123,7 @@ def test_items_have_the_embedding_of_the_candidate_tower(kind):
 def test_lengths_unknown_to_the_graph_are_welcome(kind):
     tower = make(kind)
     function = tf.function(
-        lambda history: tower({"history": history}),
+        lambda history: tower(inputs(history)),
         input_signature=[tf.TensorSpec([None, None], tf.int64)],
     )
     for row in ([5], [5, 6, 0, 8], list(range(1, 21))):

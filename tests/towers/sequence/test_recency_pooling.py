@@ -16,19 +16,22 @@ def make(**options):
     return tower
 
 
-def loops(row, table, projections, log_scales, half_lives):
+def loops(row, table, projections, log_scales, half_lives, *, times=None, powers=None):
     """The definition for one history, item by item."""
+    times = [0] * len(row) if times is None else times
+    powers = [0.0] * len(half_lives) if powers is None else powers
     query = np.zeros(table.shape[1])
-    items = [item for item in row if item]
-    for projection, log_scale, half_life in zip(
-        projections, log_scales, half_lives, strict=True
+    items = [pair for pair in zip(row, times, strict=True) if pair[0]]
+    for projection, log_scale, half_life, power in zip(
+        projections, log_scales, half_lives, powers, strict=True
     ):
         total, mass = np.zeros(table.shape[1]), 0.0
-        for age, item in enumerate(reversed(items)):
+        for age, (item, time) in enumerate(reversed(items)):
             if half_life == 0:
                 weight = 1.0 if age == 0 else 0.0
             else:
                 weight = 1.0 if math.isinf(half_life) else 0.5 ** (age / half_life)
+            weight /= (1 + (items[-1][1] - time) / 60) ** power
             total += weight * table[item] / np.linalg.norm(table[item])
             mass += weight
         query += math.exp(log_scale) * projection @ total / math.sqrt(mass)
@@ -50,6 +53,47 @@ def test_the_history_is_added_up_at_every_rate_of_forgetting(half_lives):
     ]
     output = tower({"history": tf.constant(rows)})
     np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_item_had_earlier_counts_less_by_a_power_of_the_minutes_since():
+    half_lives = (0.0, 4.0, math.inf)
+    tower = make(half_lives=half_lives, timestamp="times")
+    named = {w.name.split("/")[-1].split(":")[0]: w.numpy() for w in tower.weights}
+    rows = [[3, 1, 4, 1, 5, 9], [2, 6, 0, 0, 0, 0], [7, 0, 0, 0, 0, 0]]
+    start = 1_500_000_000  # float32 would round it to two minutes
+    times = [
+        [0, 7, 7, 5_000, 90_000, 90_030],
+        [0, 3_000_000, 0, 0, 0, 0],
+        [5] + [0] * 5,
+    ]
+    expected = [
+        loops(
+            row,
+            named["item_id"],
+            named["projections"],
+            named["log_scales"],
+            half_lives,
+            times=when,
+            powers=named["powers"],
+        )
+        for row, when in zip(rows, times, strict=True)
+    ]
+    output = tower({"history": tf.constant(rows), "times": tf.constant(times) + start})
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ({}, "`times`, the times of the history, is missing"),
+        ({"times": np.ones([1, 2])}, "whole seconds.*float64"),
+        ({"times": np.ones([1, 3], "int64")}, r"one for each item.*shape \(1, 3\)"),
+    ],
+)
+def test_wrong_times_are_named(times, message):
+    tower = make(timestamp="times")
+    with pytest.raises(ValueError, match=message):
+        tower({"history": tf.constant([[1, 2]]), **times})
 
 
 def test_it_starts_as_the_mean_over_the_scales():

@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.towers.sequence.history_tower import HistoryTower
+from tfrs_models.types import Features
+
+MINUTE = 60.0
 
 
 @register
@@ -18,6 +21,10 @@ class RecencyPooling(HistoryTower):
     `e_j` its embedding scaled to length one, and `h_k` half-lives from "the last item
     only" to "all alike". All positions are one product with the decays: it learns as
     fast as a model without history, and there is nothing to unroll.
+
+    With times the weights are `w_kj = 0.5^(age_j / h_k) (1 + gap_j)^(-p_k)`, where
+    `gap_j` is how many minutes before the newest item the user had item `j`: an earlier
+    session counts less than this one, as much less as the learned powers `p_k` say.
     """
 
     def __init__(
@@ -27,6 +34,7 @@ class RecencyPooling(HistoryTower):
         *,
         half_lives: Sequence[float] = (0.0, 4.0, 16.0, 64.0, math.inf),
         dropout: float = 0.2,
+        timestamp: str | None = None,
         **kwargs,
     ) -> None:
         """Initializes the tower.
@@ -37,6 +45,8 @@ class RecencyPooling(HistoryTower):
           half_lives: In items, ascending: after so many further ones an item counts
             half. 0 is the last item only, infinity all alike.
           dropout: Share of the item embeddings' components that training drops.
+          timestamp: The feature that says when the user had the items, `[batch,
+            seq_len]` seconds; None where there is none.
           **kwargs: Of `HistoryTower`.
         """
         super().__init__(item_tower, **kwargs)
@@ -51,58 +61,91 @@ class RecencyPooling(HistoryTower):
         self.embedding_dim = embedding_dim
         self.half_lives = half_lives
         self.dropout = dropout
+        self.timestamp = timestamp
         self._drop = tf.keras.layers.Dropout(dropout, dtype="float32")
         count = len(half_lives)
-        self._projections = self.add_weight(
-            "projections",
-            (count, embedding_dim, embedding_dim),
-            tf.float32,
-            initializer=_identities,
-            experimental_autocast=False,
+        self._projections = self._add_float32(
+            "projections", (count, embedding_dim, embedding_dim), _identities
         )
-        self._log_scales = self.add_weight(
-            "log_scales",
-            (count,),
-            tf.float32,
-            initializer="zeros",
-            experimental_autocast=False,
-        )
+        self._log_scales = self._add_float32("log_scales", (count,), "zeros")
+        if timestamp is not None:
+            self._powers = self._add_float32("powers", (count,), "zeros")
 
-    def encode(
-        self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
+    def call(
+        self,
+        features: Features,
+        training: bool = False,
+        return_sequences: bool = False,
     ) -> tf.Tensor:
-        return self._pool(embeddings, real, _counts(real), training)
-
-    def encode_last(
-        self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
-    ) -> tf.Tensor:
-        pooled = self._pool(embeddings, real, _counts(real)[:, -1:], training)
-        return tf.squeeze(pooled, axis=1)
-
-    def _pool(
-        self, embeddings: tf.Tensor, real: tf.Tensor, now: tf.Tensor, training: bool
-    ) -> tf.Tensor:
-        """`[batch, num_positions, embedding_dim]` after `now` real items each."""
+        items = self._checked(features)
+        embeddings, real = self.embed(items, training)
         items = tf.math.l2_normalize(tf.cast(embeddings, tf.float32), axis=-1)
         items = self._drop(items, training=training)
-        ages = now[:, :, None] - _counts(real)[:, None, :]  # [batch, position, item]
+        counts = tf.cumsum(tf.cast(real, tf.int32), axis=1)
+        now = counts if return_sequences else counts[:, -1:]
+        ages = now[:, :, None] - counts[:, None, :]  # [batch, position, item]
         seen = (ages >= 0) & real[:, None, :]
-        ages = tf.cast(tf.maximum(ages, 0), tf.float32)
+        log_gaps = None
+        if self.timestamp is not None:
+            times = self._checked_times(features, real)
+            log_gaps = tf.math.log1p(_gaps(times, seen) / MINUTE)
+        pooled = self._pool(items, tf.maximum(ages, 0), seen, log_gaps)
+        return pooled if return_sequences else tf.squeeze(pooled, axis=1)
+
+    def _pool(
+        self,
+        items: tf.Tensor,
+        ages: tf.Tensor,
+        seen: tf.Tensor,
+        log_gaps: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """`[batch, num_positions, embedding_dim]` of what each position has seen."""
         output = 0.0
         for place, half_life in enumerate(self.half_lives):
             kept = 0.5 ** (1 / half_life) if half_life else 0.0  # of an item, per item
-            weights = tf.where(seen, tf.pow(kept, ages), 0.0)  # 0^0 is 1
+            weights = tf.pow(kept, tf.cast(ages, tf.float32))  # 0^0 is 1
+            if log_gaps is not None:
+                weights *= tf.exp(-self._powers[place] * log_gaps)
+            weights = tf.where(seen, weights, 0.0)
             norm = tf.sqrt(tf.reduce_sum(weights, axis=2, keepdims=True))
             pooled = tf.math.divide_no_nan(tf.matmul(weights, items), norm)
             scale = tf.exp(self._log_scales[place])
             output += scale * tf.einsum("de,bse->bsd", self._projections[place], pooled)
         return output
 
+    def _checked_times(self, features: Features, real: tf.Tensor) -> tf.Tensor:
+        if self.timestamp not in features:
+            raise ValueError(
+                f"Feature `{self.timestamp}`, the times of the history, is missing: "
+                f"give the data one with `data.with_histories`. Got {sorted(features)}."
+            )
+        times = tf.convert_to_tensor(features[self.timestamp])
+        if not (times.dtype.is_integer and times.shape.is_compatible_with(real.shape)):
+            raise ValueError(
+                f"Feature `{self.timestamp}` must be whole seconds, one for each item "
+                f"of `{self.history}`, {real.shape}. Got {times.dtype.name} of shape "
+                f"{times.shape}."
+            )
+        return tf.cast(times, tf.int64)
+
+    def _add_float32(
+        self, name: str, shape: tuple[int, ...], initializer: object
+    ) -> tf.Variable:
+        """A weight that mixed precision leaves alone."""
+        return self.add_weight(
+            name,
+            shape,
+            tf.float32,
+            initializer=initializer,
+            experimental_autocast=False,
+        )
+
     def get_config(self) -> dict:
         return super().get_config() | {
             "embedding_dim": self.embedding_dim,
             "half_lives": list(self.half_lives),
             "dropout": self.dropout,
+            "timestamp": self.timestamp,
         }
 
 
@@ -111,6 +154,10 @@ def _identities(shape: tuple[int, int, int], dtype: tf.DType) -> tf.Tensor:
     return tf.eye(shape[1], batch_shape=shape[:1], dtype=dtype) / shape[0]
 
 
-def _counts(real: tf.Tensor) -> tf.Tensor:
-    """`[batch, seq_len]` real items up to each position, itself included."""
-    return tf.cumsum(tf.cast(real, tf.int32), axis=1)
+def _gaps(times: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
+    """`[batch, position, item]` seconds from each item seen to the newest one seen."""
+    times = times[:, None, :]
+    newest = tf.reduce_max(
+        tf.where(seen, times, times.dtype.min), axis=2, keepdims=True
+    )
+    return tf.cast(tf.where(seen, newest - times, 0), tf.float32)
