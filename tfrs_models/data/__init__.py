@@ -4,7 +4,6 @@ from tfrs_models.data import synthetic
 from tfrs_models.data.activity import activity_table, with_activity
 from tfrs_models.data.activity_layout import ActivityLayout, activity_layout
 from tfrs_models.data.audit import Audit, audit
-from tfrs_models.data.features import Feature
 from tfrs_models.data.files import from_table
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.load import load
@@ -32,6 +31,7 @@ from tfrs_models.data.splits import (
 )
 from tfrs_models.data.summary import Summary
 from tfrs_models.data.table import from_frame
+from tfrs_models.feature import Feature
 
 __all__ = [
     "ActivityLayout",

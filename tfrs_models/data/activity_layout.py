@@ -4,8 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfrs_models.data.features import Feature
 from tfrs_models.data.interactions import Interactions
+from tfrs_models.feature import Feature
 
 MAX_VALUES = 64
 

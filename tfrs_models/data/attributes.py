@@ -14,7 +14,7 @@ from tfrs_models.data.columns import (
     read_numbers,
     require_column,
 )
-from tfrs_models.data.features import Feature
+from tfrs_models.feature import Feature
 
 MAX_WORDS = 12
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.data.batching import row_batches
-from tfrs_models.data.features import Feature
 from tfrs_models.data.probabilities import sampling_probability_lookup
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.summary import Summary
+from tfrs_models.feature import Feature
 
 EARLIER = {
     "train": (),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.data.features import Feature
+from tfrs_models.feature import Feature
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.types import Features
 
