@@ -26,11 +26,11 @@ _ID = {
 }
 _SLOWER = _HISTORY | {"learning_rate": 0.002, "epochs": 10}
 DEFAULTS = {"history": _HISTORY, "gru": _HISTORY, "sasrec": _SLOWER, "id": _ID}
-_USER = _ID | {"id_dropout": 0.1}
+_USER = _ID | {"temperature": 0.1, "id_dropout": 0.1}
 _FASTER = _USER | {"learning_rate": 0.003}
 USER_DEFAULTS = {
     "id": _USER,
-    "deep-hash": _USER,
+    "deep-hash": _FASTER,
     "cohort": _FASTER,
     "mixture": _FASTER,
 }

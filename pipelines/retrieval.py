@@ -50,7 +50,8 @@ class Config:
     history_length: int = 50
     """Items of a history; the newest stay."""
     temperature: float | None = None
-    """Of the softmax over unit-length embeddings; 0.1 with histories, 0.2 with ids."""
+    """Of the softmax over unit-length embeddings; 0.1, 0.2 with `--query-tower id`
+    alone."""
     negatives: query_towers.Negatives = "batch"
     """What a positive is told from: the other positives of its batch, corrected for
     their popularity, or, with histories, every item (the full softmax)."""
@@ -62,7 +63,8 @@ class Config:
     batch are each other's negatives."""
     learning_rate: float | None = None
     """Of Adam; with histories 0.005 (sasrec 0.002) at its highest, warmed up and
-    brought to 0 along a cosine, with ids 0.001 (cohort and mixture 0.003)."""
+    brought to 0 along a cosine, with ids 0.001, with the user towers deep-hash, cohort
+    and mixture 0.003."""
     epochs: int | None = None
     """At most, validation NDCG@10 stops the training earlier; 5 with histories (sasrec
     10), 30 with ids."""
