@@ -21,10 +21,12 @@ from pipelines.benchmarks.timing import interleave, spread
 _ADAM = 3  # a weight and its two moments
 NOBODY, PLANTED = "no user tower", "the planted probability"
 _CONCLUSION = """\
-Nothing ties one taste to another here, so a tower can only remember. At equal bytes a
-table whose buckets are shared remembers more, at a fraction of a deep hash's time. What
-a deep hash offers is a size that does not grow with the ids, and no user who has
-another's vector."""
+Nothing ties one taste to another here, so a tower can only remember, and at equal
+bytes a deep hash remembers less than a table whose buckets are shared, in steps that
+take many times longer. For the tail neither helps: there both are below a model that
+knows no user, and only a row for each user is clearly above it. So where memory allows
+a table, take the table. What a deep hash offers is a size that does not grow with the
+ids, and no two users with one vector."""
 
 
 class Case(NamedTuple):

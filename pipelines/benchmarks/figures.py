@@ -85,7 +85,7 @@ def over_sizes(
             axes.errorbar(
                 [sizes[name] for name in names],
                 [np.mean(cases[name]) for name in names],
-                [np.std(cases[name]) for name in names],
+                [np.std(cases[name], ddof=1) for name in names],
                 fmt="o",
                 capsize=3,
                 color=colour,
