@@ -6,16 +6,50 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from pipelines.user_towers import READ_ACTIVITY, UserTower, build_user_tower
 
 QueryTower = Literal["history", "gru", "sasrec", "id"]
 Negatives = Literal["batch", "corpus"]
-_HISTORY = {"temperature": 0.1, "batch_size": 16, "learning_rate": 0.005, "epochs": 5}
-_ID = {"temperature": 0.2, "batch_size": 1024, "learning_rate": 0.001, "epochs": 30}
+_HISTORY = {
+    "temperature": 0.1,
+    "id_dropout": 0.0,
+    "batch_size": 16,
+    "learning_rate": 0.005,
+    "epochs": 5,
+}
+_ID = {
+    "temperature": 0.2,
+    "id_dropout": 0.0,
+    "batch_size": 1024,
+    "learning_rate": 0.001,
+    "epochs": 30,
+}
 _SLOWER = _HISTORY | {"learning_rate": 0.002, "epochs": 10}
 DEFAULTS = {"history": _HISTORY, "gru": _HISTORY, "sasrec": _SLOWER, "id": _ID}
+_USER = _ID | {"temperature": 0.1, "id_dropout": 0.1}
+_FASTER = _USER | {"learning_rate": 0.003}
+USER_DEFAULTS = {
+    "id": _USER,
+    "deep-hash": _FASTER,
+    "cohort": _FASTER,
+    "mixture": _FASTER,
+}
 WARMUP = 50  # steps
 # Whose 0 is the unknown id; in windows an item of 0 is padding.
 ID_FEATURES = dict.fromkeys(DEFAULTS, ("user_id",)) | {"id": ("user_id", "item_id")}
+
+
+def with_user_features(
+    data: tm.data.Interactions,
+    query_tower: QueryTower,
+    *,
+    user_tower: UserTower | None,
+    history_length: int,
+) -> tm.data.Interactions:
+    """The data whose batches carry what the query tower reads."""
+    if query_tower != "id":
+        return tm.data.with_histories(data, history_length)
+    return tm.data.with_activity(data) if user_tower in READ_ACTIVITY else data
 
 
 def build_model(
@@ -29,6 +63,7 @@ def build_model(
     history_length: int,
     negatives: Negatives = "batch",
     times: bool = True,
+    user_tower: UserTower | None = None,
 ) -> tm.models.TwoTower:
     """Both towers, without metrics; `NextItem` where histories stand for users.
 
@@ -40,6 +75,8 @@ def build_model(
         for declared in (data.user_features, data.item_features)
     )
     if query_tower == "id":
+        if user_tower is not None:
+            users = build_user_tower(user_tower, embedding_dim, data.num_users)
         return tm.models.TwoTower(users, items, temperature=temperature)
     items = tm.towers.FeatureLookup(items, data.items)
     if query_tower == "history":
@@ -81,15 +118,19 @@ def user_features(
     split: str,
     *,
     history_length: int,
+    user_tower: UserTower | None = None,
 ) -> dict[str, np.ndarray]:
     """What the query tower reads of every user before a split."""
-    if query_tower == "id":
-        return data.users
-    columns = {"history": "item_id", "history_timestamp": "timestamp"}
-    return data.users | {
-        name: tm.data.history_table(data, split, history_length, column=column)
-        for name, column in columns.items()
-    }
+    if query_tower != "id":
+        columns = {"history": "item_id", "history_timestamp": "timestamp"}
+        return data.users | {
+            name: tm.data.history_table(data, split, history_length, column=column)
+            for name, column in columns.items()
+        }
+    if user_tower in READ_ACTIVITY:
+        table, _ = tm.data.activity_table(data, split)
+        return data.users | {"user_features": table}
+    return data.users
 
 
 def learning_rate(

@@ -18,7 +18,12 @@ from pipelines.artifacts import prepare_folder, write_json
 from pipelines.data import DataConfig
 from pipelines.ranking_data import POSITION, RankingData, load_ranking_data
 from pipelines.reporting.ranking import Run, evaluate, print_runs, write_report
-from pipelines.user_towers import NAMES, UserTower, build_user_tower
+from pipelines.user_towers import (
+    NAMES,
+    UserTower,
+    build_user_tower,
+    without_some_ids,
+)
 
 MONITOR = "val_loss_per_example"
 
@@ -48,8 +53,8 @@ class Config:
     num_hashes: int = 256
     """Of the deep hash."""
     id_dropout: float = 0.1
-    """Share of the users replaced by the unknown one in training (not in the deep
-    hash, which has none)."""
+    """Share of the rows whose user training takes for the unknown one, so that it means
+    something."""
     hidden_units: tuple[int, ...] = (64,)
     """Widths of the layers before the logits; none is the original's layout."""
     task_weights: Literal["equal", "uncertainty"] = "equal"
@@ -133,7 +138,7 @@ def run(
     model = build_model(config, data, tower, position_bias=position_bias)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
     fitted = model.fit(
-        data.train(seed),
+        without_some_ids(data.train(seed), config.id_dropout, seed=seed),
         validation_data=data.validation,
         epochs=config.epochs,
         callbacks=[
@@ -165,9 +170,8 @@ def build_model(
         return tm.models.MultiTaskRanker(
             build_user_tower(
                 tower,
-                num_users=data.num_users,
-                embedding_dim=config.embedding_dim,
-                id_dropout=config.id_dropout,
+                config.embedding_dim,
+                data.num_users,
                 num_hashes=config.num_hashes,
                 num_cohorts=config.num_cohorts,
                 top_k=config.top_k,
@@ -191,7 +195,10 @@ def build_model(
 def export(best: Run, data: RankingData, directory: Path) -> Path:
     """Writes the ranker as a SavedModel that takes named features."""
     ranker = tm.serving.Ranker(
-        best.model, data.serving_features(), vocabularies=data.vocabularies
+        best.model,
+        data.serving_features(),
+        vocabularies=data.vocabularies,
+        unknown_id=0,
     )
     return tm.serving.export(
         ranker, directory, signatures={"serving_default": ranker.rank}
@@ -204,7 +211,7 @@ def ask(exported: Path, data: RankingData, *, rows: int = 3) -> None:
     features = {k: v[:rows] for k, v in data.serving_features().items()}
     for name, vocabulary in data.vocabularies.items():
         names = tf.constant(["", *map(str, vocabulary)])
-        features[name] = tf.gather(names, tf.maximum(features[name], 0))
+        features[name] = tf.gather(names, features[name])
     print("\nAsking the exported model:")
     answer = {name: values.numpy() for name, values in rank(**features).items()}
     for row in range(len(answer["score"])):

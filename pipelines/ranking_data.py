@@ -22,8 +22,8 @@ class RankingData:
       name: Of the data.
       summary: For people.
       task_names: Of the labels.
-      num_users: Ids of users are in [0, num_users]; -1 is unknown.
-      num_items: Ids of items are in [0, num_items].
+      num_users: Ids of users are in [1, num_users]; 0 is unknown.
+      num_items: Ids of items are in [1, num_items]; 0 is unknown.
       train: From a seed to shuffled batches.
       validation: Batches.
       test: Batches, in the order of what follows.
@@ -128,7 +128,7 @@ def _interactions(
         labels=columns["labels"],
         groups=columns["group_id"],
         activity=columns["activity"],
-        cold=columns["user_id"] < 0,
+        cold=columns["user_id"] == 0,
         vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
     )
 
@@ -138,7 +138,7 @@ def _held_out(row: dict, is_cold: tf.Tensor, split: str) -> dict:
     cold = tf.gather(is_cold, row["user_id"])
     if split == "train":
         return row | {"sample_weight": tf.cast(~cold, tf.float32)}
-    return row | {"user_id": tf.where(cold, tf.cast(-1, tf.int64), row["user_id"])}
+    return row | {"user_id": tf.where(cold, tf.cast(0, tf.int64), row["user_id"])}
 
 
 def _clicks(*, batch_size: int, seed: int) -> RankingData:

@@ -24,6 +24,7 @@ from pipelines.reporting.retrieval import (
     print_metrics,
     write_report,
 )
+from pipelines.user_towers import UserTower, without_some_ids
 
 MONITOR = "val_factorized_top_k/ndcg_at_10"
 
@@ -35,10 +36,14 @@ class Config:
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
         default_factory=DataConfig
     )
-    query_tower: query_towers.QueryTower = "history"
+    query_tower: query_towers.QueryTower | None = None
     """What stands for a user: the items they had, pooled by recency and by the time
-    between them, read by a GRU or by a causal transformer; or the user's id and
-    features."""
+    between them (history, what is taken where nothing is given), read by a GRU or by a
+    causal transformer; or the user's id and features."""
+    user_tower: UserTower | None = None
+    """With `--query-tower id`, which it implies, another tower in its place: a table of
+    ids, a deep hash of the id, cohorts that the model finds in what users did so far,
+    or a mixture of id and cohort."""
     features: Literal["id", "all"] = "all"
     """What the towers read: ids only, or every feature too."""
     embedding_dim: int = 64
@@ -46,19 +51,21 @@ class Config:
     history_length: int = 50
     """Items of a history; the newest stay."""
     temperature: float | None = None
-    """Of the softmax over unit-length embeddings; 0.1 with histories, 0.2 with ids."""
+    """Of the softmax over unit-length embeddings; 0.1, 0.2 with `--query-tower id`
+    alone."""
     negatives: query_towers.Negatives = "batch"
     """What a positive is told from: the other positives of its batch, corrected for
     their popularity, or, with histories, every item (the full softmax)."""
-    id_dropout: float = 0.0
+    id_dropout: float | None = None
     """Share of ids replaced by the unknown in training, so that cold ids mean
-    something."""
+    something; 0, with a user tower 0.1."""
     batch_size: int | None = None
     """Windows of a batch with histories (16), rows with ids (1,024); the positives of a
     batch are each other's negatives."""
     learning_rate: float | None = None
     """Of Adam; with histories 0.005 (sasrec 0.002) at its highest, warmed up and
-    brought to 0 along a cosine, with ids 0.001."""
+    brought to 0 along a cosine, with ids 0.001, with the user towers deep-hash, cohort
+    and mixture 0.003."""
     epochs: int | None = None
     """At most, validation NDCG@10 stops the training earlier; 5 with histories (sasrec
     10), 30 with ids."""
@@ -78,15 +85,23 @@ SMOKE = Config(embedding_dim=4, epochs=1)
 
 def resolved(config: Config) -> Config:
     """The flags with the query tower's own values where none are given."""
-    if config.query_tower == "id" and config.negatives != "batch":
+    query_tower = config.query_tower or ("id" if config.user_tower else "history")
+    if config.user_tower and query_tower != "id":
+        raise SystemExit(
+            f"`--user-tower {config.user_tower}` takes the place of a tower over "
+            f"histories: leave one of the two out. Got `--query-tower {query_tower}`."
+        )
+    if query_tower == "id" and config.negatives != "batch":
         raise SystemExit(
             f"`--negatives {config.negatives}` needs a query tower over histories. Got "
             "`--query-tower id`."
         )
-    own = query_towers.DEFAULTS[config.query_tower]
+    own = query_towers.DEFAULTS[query_tower]
+    if config.user_tower:
+        own = query_towers.USER_DEFAULTS[config.user_tower]
     given = {name: getattr(config, name) for name in own}
     filled = {name: own[name] if v is None else v for name, v in given.items()}
-    return dataclasses.replace(config, **filled)
+    return dataclasses.replace(config, query_tower=query_tower, **filled)
 
 
 def main(config: Config) -> dict:
@@ -94,9 +109,7 @@ def main(config: Config) -> dict:
     config = resolved(config)
     output = prepare_folder(config.output)
     tf.keras.utils.set_random_seed(config.seed)
-    data = load_data(config.data, seed=config.seed)
-    if config.query_tower != "id":
-        data = _with_histories(data, config.history_length)
+    data = _with_user_features(config, load_data(config.data, seed=config.seed))
     print(data.summary, "\n")
 
     model = build_model(config, data)
@@ -164,6 +177,7 @@ def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTowe
         id_dropout=config.id_dropout,
         history_length=config.history_length,
         negatives=config.negatives,
+        user_tower=config.user_tower,
     )
     model.task.factorized_metrics = tm.metrics.FactorizedTopK(
         model.embed_candidates(data.candidate_batches()),
@@ -176,7 +190,7 @@ def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTowe
 def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
     """Fits the model; the best epoch's weights are kept. Returns Keras's history."""
     checkpoint = config.output / "checkpoint" / "best"
-    batches = _training_batches(config, data)
+    batches = training_batches(config, data)
     rate = query_towers.learning_rate(
         config.query_tower,
         config.learning_rate,
@@ -202,7 +216,7 @@ def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
         ),
         tf.keras.callbacks.TensorBoard(config.output / "logs"),
         tm.training.LearningAlarms(
-            _training_batches(config, data),
+            training_batches(config, data, drop_ids=False),
             id_features=query_towers.ID_FEATURES[config.query_tower],
         ),
     ]
@@ -221,22 +235,36 @@ def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
     return fitted.history
 
 
-def _training_batches(config: Config, data: tm.data.Interactions) -> tf.data.Dataset:
-    return query_towers.training_batches(
+def training_batches(
+    config: Config, data: tm.data.Interactions, *, drop_ids: bool = True
+) -> tf.data.Dataset:
+    """Of rows or windows; with a user tower some rows are by the unknown user."""
+    batches = query_towers.training_batches(
         data,
         config.query_tower,
         batch_size=config.batch_size,
         history_length=config.history_length,
         seed=config.seed,
     )
+    if not (drop_ids and config.user_tower and config.id_dropout):
+        return batches
+    return without_some_ids(batches, config.id_dropout, seed=config.seed)
 
 
-def _with_histories(data: tm.data.Interactions, length: int) -> tm.data.Interactions:
+def _with_user_features(
+    config: Config, data: tm.data.Interactions
+) -> tm.data.Interactions:
     try:
-        return tm.data.with_histories(data, length)
+        return query_towers.with_user_features(
+            data,
+            config.query_tower,
+            user_tower=config.user_tower,
+            history_length=config.history_length,
+        )
     except ValueError as error:
+        what = "activity" if config.user_tower else "histories"
         raise SystemExit(
-            f"Cannot make histories: {error} Or do without: --query-tower id."
+            f"Cannot make {what}: {error} Or do without: --query-tower id."
         ) from error
 
 
@@ -244,7 +272,11 @@ def _user_features(
     config: Config, data: tm.data.Interactions, split: str
 ) -> dict[str, np.ndarray]:
     return query_towers.user_features(
-        data, config.query_tower, split, history_length=config.history_length
+        data,
+        config.query_tower,
+        split,
+        history_length=config.history_length,
+        user_tower=config.user_tower,
     )
 
 

@@ -8,26 +8,39 @@ import tfrs_models as tm
 
 UserTower = Literal["id", "deep-hash", "cohort", "mixture"]
 NAMES: tuple[UserTower, ...] = ("id", "deep-hash", "cohort", "mixture")
+READ_ACTIVITY = ("cohort", "mixture")
 
 
 def build_user_tower(
     name: UserTower,
-    *,
-    num_users: int,
     embedding_dim: int,
-    id_dropout: float,
-    num_hashes: int,
-    num_cohorts: int,
-    top_k: int | None,
-    mixture_dropout: float,
+    num_users: int,
+    *,
+    num_hashes: int = 256,
+    num_cohorts: int = 32,
+    top_k: int | None = None,
+    mixture_dropout: float = 0.8,
 ) -> tf.keras.layers.Layer:
-    """A tower over `user_id`, where -1 is unknown, and `user_features`."""
+    """A tower over the index of the user, 0 for the unknown, and their activity."""
     if name == "deep-hash":
         return tm.towers.DeepHash(embedding_dim, num_hashes=num_hashes)
-    ids = tm.towers.UserId(num_users + 1, embedding_dim, id_dropout=id_dropout)
+    ids = tm.towers.UserId(num_users + 1, embedding_dim)
     if name == "id":
         return ids
     cohorts = tm.towers.Cohort(num_cohorts, embedding_dim, top_k=top_k)
     if name == "cohort":
         return cohorts
     return tm.towers.MixtureOfRepresentations([ids, cohorts], dropout=mixture_dropout)
+
+
+def without_some_ids(
+    batches: tf.data.Dataset, share: float, *, seed: int
+) -> tf.data.Dataset:
+    """Rows of which a share is by the unknown user, 0: every user tower learns it."""
+
+    def drop(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        user = batch["user_id"]
+        dropped = tf.random.uniform(tf.shape(user), seed=seed) < share
+        return batch | {"user_id": tf.where(dropped, tf.zeros_like(user), user)}
+
+    return batches.map(drop)

@@ -12,6 +12,7 @@ NAMES = (
     "softmax",
     "negatives",
     "frequency",
+    "deep_hash",
 )
 
 

@@ -58,3 +58,45 @@ def points(
     axes.legend(frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def over_sizes(
+    sizes: Mapping[str, int],
+    values: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    lines: Sequence[str],
+    kinds: Sequence[str],
+    title: str,
+) -> Figure:
+    """Means with the standard deviation over bytes, a panel for each part.
+
+    Args:
+      sizes: Name of the case -> its bytes.
+      values: Part -> name of the case -> what the repetitions measured.
+      lines: Cases without a size, drawn from side to side.
+      kinds: Names that begin alike share a colour.
+      title: What the figure shows.
+    """
+    figure = Figure(figsize=(3.2 * len(values), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    for axes, (part, cases) in zip(panels, values.items(), strict=True):
+        for kind, colour in zip(kinds, ("#1d4ed8", "#b45309"), strict=True):
+            names = [name for name in sizes if name.startswith(kind)]
+            axes.errorbar(
+                [sizes[name] for name in names],
+                [np.mean(cases[name]) for name in names],
+                [np.std(cases[name], ddof=1) for name in names],
+                fmt="o",
+                capsize=3,
+                color=colour,
+                label=kind,
+            )
+        for name, style in zip(lines, (":", "--"), strict=True):
+            axes.axhline(np.mean(cases[name]), color="#6b7280", ls=style, label=name)
+        axes.set_xscale("log")
+        axes.set_xlabel("bytes")
+        axes.set_title(part, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    return figure

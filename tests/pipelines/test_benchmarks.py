@@ -9,6 +9,7 @@ import tensorflow as tf
 import tfrs_models as tm
 from pipelines.benchmarks import (
     cold_start,
+    deep_hash,
     protocols,
     results,
     sequences_report,
@@ -21,6 +22,7 @@ from pipelines.benchmarks.baselines.item_knn import item_knn_weights
 from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
 from pipelines.benchmarks.baselines.recency import recency_weighted
 from pipelines.benchmarks.cases import Case
+from pipelines.benchmarks.planted_tastes import make_clicks
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -160,6 +162,34 @@ def test_new_items_are_measured_apart_from_the_others():
     assert len(draw.users) == len(items)
     names = np.append("unknown", data.vocabularies["user_id"])
     assert draw.users.tolist() == names[data.splits["test"]["user_id"]].tolist()
+
+
+def test_bytes_counted_without_a_tower_are_those_of_the_tower():
+    def make():
+        return tm.towers.DeepHash(8, num_hashes=16)
+
+    tower = make()
+    total, trained = deep_hash.bytes_of(make)
+    assert total == sum(weight.numpy().nbytes for weight in tower.weights)
+    assert trained == sum(w.numpy().nbytes for w in tower.trainable_weights)
+    table, _ = deep_hash.bytes_of(lambda: tm.towers.UserId(10**11, 8))  # 3.2 TB
+    assert table == 10**11 * 8 * 4
+
+
+def test_planted_clicks_are_of_known_users_and_follow_their_logits():
+    clicks = make_clicks(200, rows=3000, test_rows=4000, taste_dim=3, seed=0)
+    train, test = clicks.train["user_number"], clicks.test["user_number"]
+    assert set(test) <= set(train)
+    ids = dict(zip(train, clicks.train["user_id"], strict=True))
+    assert [ids[user] for user in test] == clicks.test["user_id"].tolist()
+    counts = np.bincount(train)[test]
+    parts = [counts[clicks.test_slices == part] for part in ("head", "torso", "tail")]
+    assert parts[0].min() >= parts[1].max() >= parts[1].min() >= parts[2].max()
+    planted = clicks.judge(clicks.test_logits)["all"]
+    chance = 1 / (1 + np.exp(-clicks.test_logits))
+    rate = np.where(clicks.test["label"], chance, 1 - chance)
+    assert planted[1] == pytest.approx(-np.log(rate).mean())
+    assert planted[0] > 0.7 > clicks.judge(np.zeros(len(test)))["all"][0] == 0.5
 
 
 def test_a_ratio_compares_the_runs_of_one_turn():

@@ -124,7 +124,7 @@ def test_cold_users_weigh_nothing_in_training_and_are_unknown_afterwards(table):
     assert 0.1 < len(cold) / len(cold | warm) < 0.5
     asked = np.concatenate([batch["user_id"] for batch in data.test])
     assert not set(asked) & cold
-    np.testing.assert_array_equal(asked < 0, data.cold)
+    np.testing.assert_array_equal(asked == 0, data.cold)
     np.testing.assert_array_equal(
         np.concatenate([batch["labels"] for batch in data.test]), data.labels
     )

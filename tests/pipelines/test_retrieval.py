@@ -10,13 +10,15 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tyro
 
-from pipelines import recommend, retrieval
+from pipelines import query_towers, recommend, retrieval
 from pipelines.data import DataConfig, load_data
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:After epoch 1 the loss:tfrs_models.training.LearningWarning"
 )
+
+USER_TOWERS = ("id", "deep-hash", "cohort", "mixture")
 
 
 @pytest.fixture(scope="module")
@@ -131,28 +133,40 @@ def test_wrong_data_flags_end_with_a_sentence(tmp_path, flags, message):
         retrieval.main(config)
 
 
-@pytest.mark.parametrize(
-    ("query_tower", "negatives"),
-    [("history", "corpus"), ("gru", "batch"), ("sasrec", "batch"), ("id", "batch")],
-)
-def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path, query_tower, negatives):
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory):
+    """A table of string ids in the order of time, few of the items in most rows."""
     rng = np.random.default_rng(0)
     lines = {f"user {rng.integers(30)};sku-{rng.zipf(1.4) % 40}" for _ in range(800)}
     rows = [
         f"{line.replace(';', ',')},{time}" for time, line in enumerate(sorted(lines))
     ]
-    table = tmp_path / "orders.csv"
+    table = tmp_path_factory.mktemp("orders") / "orders.csv"
     table.write_text("\n".join(["customer,sku,time", *rows]))
-    data = DataConfig(
+    products = table.with_name("products.csv")
+    lines = [f"sku-{number},{'abc'[number % 3]}" for number in range(40)]
+    products.write_text("\n".join(["sku,shelf", *lines]))
+    return DataConfig(
         dataset=str(table),
         user_column="customer",
         item_column="sku",
         timestamp_column="time",
+        item_table=str(products),
+        category_columns=("shelf",),
     )
+
+
+@pytest.mark.parametrize(
+    ("query_tower", "negatives"),
+    [("history", "corpus"), ("gru", "batch"), ("sasrec", "batch"), ("id", "batch")],
+)
+def test_an_own_table_of_string_ids_goes_all_the_way(
+    tmp_path, orders, query_tower, negatives
+):
     config = dataclasses.replace(
         retrieval.SMOKE,
         output=tmp_path / "out",
-        data=data,
+        data=orders,
         features="id",
         query_tower=query_tower,
         negatives=negatives,
@@ -162,6 +176,86 @@ def test_an_own_table_of_string_ids_goes_all_the_way(tmp_path, query_tower, nega
         recommend.Config(user=("user 3",), model=tmp_path / "out" / "export", k=2)
     )
     assert answer["item_id"][0, 0].startswith(b"sku-")
+
+
+@pytest.mark.filterwarnings("ignore:After epoch 1 all queries")  # nor a favourite
+@pytest.mark.parametrize("user_tower", USER_TOWERS)
+def test_a_user_tower_goes_all_the_way(tmp_path, orders, user_tower):
+    config = dataclasses.replace(
+        retrieval.SMOKE, output=tmp_path, data=orders, user_tower=user_tower
+    )
+    returned = retrieval.main(config)
+    assert returned["config"]["user_tower"] == user_tower
+    assert returned["config"]["query_tower"] == "id"
+    stored = json.loads((tmp_path / "metrics.json").read_text())
+    assert stored["config"]["user_tower"] == user_tower
+    page = (tmp_path / "report.html").read_text()
+    assert f"The user tower is\n  {user_tower}." in page
+    assert f"<td>user_tower</td><td>{user_tower}</td>" in page
+    answer = recommend.main(
+        recommend.Config(user=("user 3", "nobody"), model=tmp_path / "export", k=2)
+    )
+    assert answer["known_user"].tolist() == [True, False]
+    assert all(item.startswith(b"sku-") for item in answer["item_id"].ravel())
+    assert np.isfinite(answer["score"]).all()
+
+
+@pytest.mark.parametrize("user_tower", ["cohort", "mixture"])
+def test_a_user_is_served_by_what_they_did_until_then(orders, user_tower):
+    data = query_towers.with_user_features(
+        load_data(orders, seed=0), "id", user_tower=user_tower, history_length=1
+    )
+    tables = {
+        split: query_towers.user_features(
+            data, "id", split, history_length=1, user_tower=user_tower
+        )["user_features"]
+        for split in ("test", "serving")
+    }
+    batch = next(iter(data.batches("test", 100)))  # the last row of each user
+    user = batch["user_id"].numpy()
+    np.testing.assert_array_equal(batch["user_features"], tables["test"][user])
+    assert (tables["serving"][1:, 0] > tables["test"][1:, 0]).all()  # activity grew
+
+
+@pytest.mark.parametrize("user_tower", ["id", "deep-hash", "mixture"])
+def test_the_unknown_user_learns_what_most_users_want(orders, user_tower):
+    tf.keras.utils.set_random_seed(0)
+    config = retrieval.Config(
+        data=orders,
+        user_tower=user_tower,
+        features="id",
+        embedding_dim=8,
+        batch_size=64,
+        learning_rate=0.01,
+        epochs=12,
+    )
+    config = retrieval.resolved(config)
+    data = query_towers.with_user_features(
+        load_data(orders, seed=0), "id", user_tower=user_tower, history_length=1
+    )
+    model = retrieval.build_model(config, data)
+    model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    model.fit(retrieval.training_batches(config, data), epochs=config.epochs, verbose=0)
+    users = query_towers.user_features(
+        data, "id", "test", history_length=1, user_tower=user_tower
+    )
+    query = model.query_model({name: rows[:1] for name, rows in users.items()})
+    ids = np.arange(1, data.num_train_items + 1)
+    scores = model.candidate_model({"item_id": ids}).numpy() @ query[0].numpy()
+    popularity = data.candidate_probabilities[ids]
+    places = [np.argsort(np.argsort(values)) for values in (scores, popularity)]
+    assert np.corrcoef(places)[0, 1] > 0.7
+
+
+def test_only_the_share_of_rows_is_by_the_unknown_user(orders):
+    config = retrieval.resolved(retrieval.Config(user_tower="id", id_dropout=0.3))
+    data = load_data(orders, seed=0)
+    users = np.concatenate(
+        [batch["user_id"] for batch in retrieval.training_batches(config, data)]
+    )
+    assert np.mean(users == 0) == pytest.approx(0.3, abs=0.1)
+    all_known = retrieval.training_batches(config, data, drop_ids=False)
+    assert all((batch["user_id"].numpy() > 0).all() for batch in all_known)
 
 
 def test_a_table_without_times_needs_the_tower_over_ids(tmp_path):
@@ -176,7 +270,11 @@ def test_a_table_without_times_needs_the_tower_over_ids(tmp_path):
     )
     with pytest.raises(SystemExit, match=r"must have timestamps.*--query-tower id"):
         retrieval.main(config)
+    with_activity = dataclasses.replace(config, user_tower="mixture")
+    with pytest.raises(SystemExit, match=r"must have timestamps.*--query-tower id"):
+        retrieval.main(with_activity)
     retrieval.main(dataclasses.replace(config, query_tower="id"))
+    retrieval.main(dataclasses.replace(config, user_tower="deep-hash"))
 
 
 def test_ids_are_told_from_their_batch_only():
@@ -189,6 +287,18 @@ def test_the_flags_that_are_not_given_are_the_towers_own():
     config = retrieval.resolved(retrieval.Config(query_tower="id", epochs=7))
     assert (config.batch_size, config.epochs) == (1024, 7)
     assert retrieval.resolved(retrieval.Config()).batch_size == 16
+
+
+@pytest.mark.parametrize("user_tower", USER_TOWERS)
+def test_a_user_tower_means_rows_instead_of_histories(user_tower):
+    config = retrieval.resolved(retrieval.Config(user_tower=user_tower))
+    assert (config.query_tower, config.batch_size) == ("id", 1024)
+    assert retrieval.resolved(retrieval.Config()).query_tower == "history"
+    both = retrieval.Config(user_tower=user_tower, query_tower="history")
+    with pytest.raises(
+        SystemExit, match=f"`--user-tower {user_tower}`.*over histories"
+    ):
+        retrieval.main(both)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
