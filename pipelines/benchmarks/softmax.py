@@ -20,6 +20,7 @@ from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
 
 OURS, UPSTREAM, BARE = "ours", "upstream", "bare products"
+LEAST = "bare products and one softmax"
 _BLOCK = 256  # rows of the bare products, whose scores are not kept either
 
 
@@ -79,6 +80,7 @@ def main(config: Config) -> dict[str, float]:
                     )
                 ),
                 f"{OURS}, loss only": run_loss(sized(config, size, size)),
+                LEAST: run_least(sized(config, size, size)),
                 BARE: run_products(sized(config, size, size)),
             },
             repeats=config.repeats,
@@ -152,13 +154,36 @@ def run_loss(config: Config) -> Callable[[], None]:
 
 def run_products(config: Config) -> Callable[[], None]:
     """The product of queries and candidates, and those of its gradient with both."""
+    return _products(config, lambda scores, _: scores)
+
+
+def run_least(config: Config) -> Callable[[], None]:
+    """The same with what lies between them at least, each the fewest passes.
+
+    Accidental hits are masked, the largest score is taken off, all scores go through
+    one exponential, and rows are divided by their sums.
+    """
+    ids = tf.cast(_data(config)[2]["candidate_ids"], tf.int32)
+
+    def softmax(scores: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        hits = ids[row : row + _BLOCK, None] == ids[None, :]
+        scores = tf.where(hits, scores.dtype.min, scores)
+        scores = tf.exp(scores - tf.reduce_max(scores, axis=1, keepdims=True))
+        return scores / tf.reduce_sum(scores, axis=1, keepdims=True)
+
+    return _products(config, softmax)
+
+
+def _products(
+    config: Config, middle: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> Callable[[], None]:
     queries, candidates, _ = _data(config)
 
     @tf.function
     def multiply() -> tuple[tf.Tensor, tf.Tensor]:
         def add(row: tf.Tensor, total: tf.Tensor, sums: tf.Tensor) -> tuple:
             part = queries[row : row + _BLOCK]
-            scores = tf.matmul(part, candidates, transpose_b=True)
+            scores = middle(tf.matmul(part, candidates, transpose_b=True), row)
             total += tf.matmul(scores, candidates)[0, 0]
             return row + _BLOCK, total, sums + tf.matmul(scores, part, transpose_a=True)
 
@@ -238,8 +263,10 @@ def _report(
     return f"""\
 Width {config.embedding_dim}, accidental hits removed, corrected by probabilities, all
 candidates in the batch; {config.repeats} turns, traced before. *Bare products*: scores,
-and their products with candidates and queries, in blocks of {_BLOCK} rows. The last
-column is their time over the case's.
+and their products with candidates and queries, in blocks of {_BLOCK} rows. *And one
+softmax*: between them accidental hits are masked and the scores go through one softmax,
+without positives, corrections or a loss, which no in-batch softmax can do without. The
+last column is the products' time over the case's.
 
 {results.table(header, rows)}
 
