@@ -6,6 +6,7 @@ from tfrs_models.data.activity_layout import ActivityLayout, activity_layout
 from tfrs_models.data.audit import Audit, audit
 from tfrs_models.data.files import from_table
 from tfrs_models.data.interactions import Interactions
+from tfrs_models.data.lists import list_batches
 from tfrs_models.data.load import load
 from tfrs_models.data.movielens import latest_small, recbole_ml_100k, tfds
 from tfrs_models.data.negatives import mixed_negatives
@@ -50,6 +51,7 @@ __all__ = [
     "histories",
     "history_table",
     "latest_small",
+    "list_batches",
     "load",
     "mixed_negatives",
     "ranking_batches",
