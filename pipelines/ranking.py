@@ -89,6 +89,7 @@ SMOKE = Config(
 
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
+    _check_flags(config)
     output = prepare_folder(config.output)
     data = load_ranking_data(
         config.data,
@@ -219,6 +220,20 @@ def ask(exported: Path, data: RankingData, *, rows: int = 3) -> None:
         user, item = (i.decode() if isinstance(i, bytes) else i for i in ids)
         figures = ", ".join(f"{name} {answer[name][row]:.3f}" for name in answer)
         print(f"  user {user or 'unknown'}, item {item}: {figures}")
+
+
+def _check_flags(config: Config) -> None:
+    """Ends the program for a number that no run could use."""
+    for flag, value, least in (
+        ("--seeds", config.seeds, 1),
+        ("--epochs", config.epochs, 1),
+        ("--batch-size", config.batch_size, 1),
+        ("--num-unseen", config.num_unseen, 1),
+    ):
+        if value is not None and value < least:
+            raise SystemExit(f"`{flag}` must be at least {least}. Got {value}.")
+    if not 0 <= config.cold_users < 1:
+        raise SystemExit(f"`--cold-users` must be in [0, 1). Got {config.cold_users}.")
 
 
 def _print_epoch(epoch: int, logs: dict[str, float]) -> None:

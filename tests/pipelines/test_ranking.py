@@ -176,6 +176,11 @@ def test_data_without_ratings_has_the_task_of_having(table):
         ({"user_value_weights": (1.0, 2.0)}, "`user_value_weights` must have one"),
         ({"num_cohorts": 0, "user_tower": "cohort"}, "`num_cohorts` and"),
         ({"hidden_units": (0,)}, "`units` must be"),
+        ({"seeds": 0}, "`--seeds` must be at least 1. Got 0"),
+        ({"epochs": 0}, "`--epochs` must be at least 1. Got 0"),
+        ({"batch_size": 0}, "`--batch-size` must be at least 1. Got 0"),
+        ({"num_unseen": 0}, "`--num-unseen` must be at least 1. Got 0"),
+        ({"cold_users": 1.0}, r"`--cold-users` must be in \[0, 1\). Got 1.0"),
     ],
 )
 def test_wrong_flags_end_the_program_with_their_name(table, tmp_path, change, message):
