@@ -13,6 +13,7 @@ NAMES = (
     "negatives",
     "frequency",
     "deep_hash",
+    "rating",
 )
 
 

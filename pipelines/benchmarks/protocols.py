@@ -63,6 +63,15 @@ def invented() -> Protocol:
     return Protocol("invented", data, data)
 
 
+def invented_ratings() -> Protocol:
+    """Random rows with ratings."""
+    rng = np.random.default_rng(0)
+    columns = {"user_id": 20, "item_id": 50, "rating": 5}
+    frame = pd.DataFrame({k: rng.integers(n, size=600) for k, n in columns.items()})
+    data = from_frame(frame.assign(rating=frame["rating"] + 1), split="random", seed=0)
+    return Protocol("invented", data, data)
+
+
 def invented_times(*, split: str = "leave_last_out", seed: int = 0) -> Protocol:
     """Random rows with times, and items of a few groups."""
     rng = np.random.default_rng(0)

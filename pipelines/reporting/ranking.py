@@ -11,6 +11,7 @@ import tfrs_models as tm
 from pipelines.ranking_data import RankingData
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
+from pipelines.reporting.tables import over_seeds, print_table
 from tfrs_models.metrics import Interval
 
 FIGURES = ("auc", "log_loss", "calibration_error")
@@ -195,12 +196,6 @@ def by_label(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return groups
 
 
-def over_seeds(values: Sequence[float]) -> str:
-    """Mean and, of several seeds, the standard deviation."""
-    text = f"{np.mean(values):.4f}"
-    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.4f}"
-
-
 def task_table(
     runs: Sequence[Run], data: RankingData, slice_name: str = "all"
 ) -> list[list[str]]:
@@ -231,18 +226,9 @@ def print_runs(runs: Sequence[Run], data: RankingData) -> None:
     keep = [0, *(1 + 3 * t + f for t in range(len(data.task_names)) for f in (0, 1))]
     print(f"Test rows: {len(data.labels):,}")
     rows = [[row[place] for place in keep] for row in task_table(runs, data)]
-    _print_table(["", *columns], rows)
+    print_table(["", *columns], rows)
     print("\nAUC within users or lists")
-    _print_table(["", *runs[0].ranking], ranking_table(runs))
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [
-        max(len(row[i]) for row in [header, *rows]) + 2 for i in range(len(header))
-    ]
-    for row in [header, *rows]:
-        first, *rest = zip(row, widths, strict=True)
-        print(f"  {first[0]:<{first[1]}}" + "".join(f"{c:>{w}}" for c, w in rest))
+    print_table(["", *runs[0].ranking], ranking_table(runs))
 
 
 def write_report(

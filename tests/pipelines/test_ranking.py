@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipelines import ranking
 from pipelines.data import DataConfig
 from pipelines.ranking_data import SYNTHETIC, load_ranking_data
-from pipelines.reporting.ranking import over_seeds
+from pipelines.reporting.tables import over_seeds
 from pipelines.user_towers import NAMES
 
 

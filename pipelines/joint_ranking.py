@@ -1,0 +1,172 @@
+"""Ranks lists and predicts clicks with one model: python -m pipelines.joint_ranking.
+
+Compares list losses on the same model, over seeds. On MovieLens a list is what a user
+rated one after the other, ordered by the ratings; a click is a rating of four stars.
+`--dataset synthetic-clicks` learns from the clicks of lists that were shown. Writes
+report.html, metrics.json and export/1 to `artifacts/joint_ranking`.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+import tyro
+
+import tfrs_models as tm
+from pipelines.artifacts import prepare_folder, write_json
+from pipelines.data import DataConfig
+from pipelines.list_data import ListData, load_list_data
+from pipelines.reporting.joint_ranking import Run, evaluate, print_runs, write_report
+
+MONITOR = "val_loss_per_example"
+LOSSES = {
+    "pairwise logistic": tm.losses.PairwiseLogisticLoss,
+    "pairwise hinge": tm.losses.PairwiseHingeLoss,
+    "lambda": lambda: tm.losses.PairwiseLogisticLoss(weights="delta_ndcg"),
+    "list softmax": tm.losses.ListwiseSoftmaxLoss,
+    "ListMLE": tm.losses.ListMLELoss,
+    "ApproxNDCG": tm.losses.ApproxNDCGLoss,
+}
+CALIBRATED = "calibrated"
+CLICKS_ONLY = "clicks only"
+NAMES = (*LOSSES, CALIBRATED, CLICKS_ONLY)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the joint ranking pipeline."""
+
+    data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
+        default_factory=lambda: DataConfig(split="per_user_time")
+    )
+    losses: tuple[str, ...] = NAMES
+    """What to compare: list losses by name, `calibrated`, one number that both ranks
+    and predicts, and `clicks only`, without a ranking loss."""
+    alpha: float = 0.5
+    """Share of the ranking loss."""
+    embedding_dim: int = 32
+    """Width of the user's and the item's embedding."""
+    list_size: int = 20
+    """Places of a list; synthetic lists have their own."""
+    batch_size: int = 64
+    """Lists of a batch."""
+    learning_rate: float = 0.002
+    """Of Adam."""
+    epochs: int = 30
+    """At most: the validation loss stops the training earlier."""
+    patience: int = 2
+    """Epochs without a better validation loss before training stops."""
+    seeds: int = 5
+    """Trainings of each loss."""
+    seed: int = 42
+    """Of the split, the weights and the order of the lists."""
+    output: Path = Path("artifacts/joint_ranking")
+    """Folder of the report, the metrics and the export."""
+
+
+SMOKE = Config(
+    losses=("pairwise logistic", CALIBRATED, CLICKS_ONLY),
+    embedding_dim=4,
+    epochs=1,
+    seeds=1,
+)
+
+
+def main(config: Config) -> dict:
+    """Runs the pipeline and returns what it writes to metrics.json."""
+    _check_flags(config)
+    output = prepare_folder(config.output)
+    data = load_list_data(
+        config.data,
+        list_size=config.list_size,
+        batch_size=config.batch_size,
+        embedding_dim=config.embedding_dim,
+        seed=config.seed,
+    )
+    print(data.summary, "\n")
+    runs = [
+        run(config, data, loss, seed=config.seed + turn)
+        for loss in config.losses
+        for turn in range(config.seeds)
+    ]
+    print_runs(runs, data)
+    best = max(runs, key=lambda run: run.validation_ndcg)
+    exported = export(best, data, output / "export")
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "exported": best.loss,
+        "runs": [run.figures() for run in runs],
+    }
+    write_json(output / "metrics.json", metrics)
+    report = write_report(
+        output / "report.html", config=config, data=data, runs=runs, best=best
+    )
+    print(
+        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
+    )
+    return metrics
+
+
+def run(config: Config, data: ListData, loss: str, *, seed: int) -> Run:
+    """Trains one model and evaluates it on the test lists."""
+    print(f"Training with {loss}, seed {seed}", flush=True)
+    tf.keras.utils.set_random_seed(seed)
+    model = build_model(config, data, loss)
+    model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    fitted = model.fit(
+        data.train(seed),
+        validation_data=data.validation,
+        epochs=config.epochs,
+        callbacks=[
+            tf.keras.callbacks.EarlyStopping(
+                MONITOR, patience=config.patience, restore_best_weights=True
+            )
+        ],
+        verbose=0,
+    )
+    return evaluate(model, data, loss, seed=seed, fitted=fitted)
+
+
+def build_model(config: Config, data: ListData, loss: str) -> tm.models.JointRankingCTR:
+    """The joint model with one of the losses."""
+    is_calibrated = loss == CALIBRATED
+    list_loss = None if is_calibrated else LOSSES.get(loss, next(iter(LOSSES.values())))
+    return tm.models.JointRankingCTR(
+        data.user_tower(),
+        data.item_tower(),
+        list_loss=list_loss and list_loss(),
+        alpha=0.0 if loss == CLICKS_ONLY else config.alpha,
+        calibrated=is_calibrated,
+        item_features=("item_id",),
+    )
+
+
+def export(best: Run, data: ListData, directory: Path) -> Path:
+    """Writes the model as a SavedModel that takes named features, lists of any size."""
+    ranker = tm.serving.Ranker(
+        best.model, data.serving_features, vocabularies=data.vocabularies, unknown_id=0
+    )
+    return tm.serving.export(
+        ranker, directory, signatures={"serving_default": ranker.rank}
+    )
+
+
+def _check_flags(config: Config) -> None:
+    """Ends the program for flags that no run could use."""
+    unknown = sorted(set(config.losses) - set(NAMES))
+    if unknown or not config.losses:
+        raise SystemExit(f"`--losses` must be of {NAMES}. Got {unknown}.")
+    for flag, value in (
+        ("--seeds", config.seeds),
+        ("--epochs", config.epochs),
+        ("--batch-size", config.batch_size),
+        ("--list-size", config.list_size),
+    ):
+        if value < 1:
+            raise SystemExit(f"`{flag}` must be at least 1. Got {value}.")
+    if not 0 <= config.alpha <= 1:
+        raise SystemExit(f"`--alpha` must be in [0, 1]. Got {config.alpha}.")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,185 @@
+"""What the joint ranking pipeline measures and shows."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.list_data import ListData
+from pipelines.reporting import plots
+from pipelines.reporting.page import render
+from pipelines.reporting.tables import over_seeds, print_table
+from tfrs_models.metrics import Interval
+
+K = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One trained model and what it does on the test lists.
+
+    Args:
+      loss: Name of its list loss.
+      seed: Of the training.
+      epochs: That it trained.
+      validation_ndcg: NDCG on the validation lists.
+      model: The model.
+      ranking: Measure -> mean over lists or users, and interval.
+      clicks: AUC, log loss and calibration error of the click.
+      calibration: Weight, prediction and observed rate of each bin.
+    """
+
+    loss: str
+    seed: int
+    epochs: int
+    validation_ndcg: float
+    model: tm.models.JointRankingCTR
+    ranking: dict[str, Interval]
+    clicks: dict[str, float]
+    calibration: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    def figures(self) -> dict:
+        """What metrics.json says of it."""
+        return {
+            "loss": self.loss,
+            "seed": self.seed,
+            "epochs": self.epochs,
+            f"validation_ndcg_at_{K}": self.validation_ndcg,
+            "ranking": {name: v._asdict() for name, v in self.ranking.items()},
+            "clicks": self.clicks,
+        }
+
+
+def evaluate(
+    model: tm.models.JointRankingCTR,
+    data: ListData,
+    loss: str,
+    *,
+    seed: int,
+    fitted: tf.keras.callbacks.History,
+) -> Run:
+    """Ranks the test lists and measures order and clicks."""
+    labels, score, logit, clicks = _predict(model, data.test)
+    ranking = {f"NDCG@{K}": _ndcg(labels, score, data.groups)}
+    if data.relevance is not None:
+        truth = np.where(labels >= 0, data.relevance, -1)
+        ranking[f"NDCG@{K}, true relevance"] = _ndcg(truth, score, data.groups)
+    valid = clicks >= 0
+    groups = np.broadcast_to(data.groups[:, None], clicks.shape)[valid]
+    names, aucs = tm.metrics.grouped_auc(clicks[valid], score[valid], groups)
+    ranking["AUC of clicks within groups"] = tm.metrics.bootstrap_interval(aucs, names)
+    task = tm.tasks.MultiTask(["click"])
+    task(clicks[valid][:, None], logit[valid][:, None])
+    figures = {metric.name: float(metric.result()) for metric in task.metrics}
+    bins = next(
+        metric.curve()
+        for metric in task.metrics
+        if isinstance(metric, tm.metrics.ExpectedCalibrationError)
+    )
+    labels, score, *_ = _predict(model, data.validation)
+    return Run(
+        loss=loss,
+        seed=seed,
+        epochs=len(fitted.epoch),
+        validation_ndcg=_ndcg(labels, score, None).mean,
+        model=model,
+        ranking=ranking,
+        clicks=figures,
+        calibration=tuple(values.numpy() for values in bins),
+    )
+
+
+def _predict(
+    model: tm.models.JointRankingCTR, dataset: tf.data.Dataset
+) -> tuple[np.ndarray, ...]:
+    """Labels, scores, logits and clicks, `[num_lists, list_size]` each."""
+    parts = []
+    for batch in dataset:
+        score, logit = model(batch)
+        clicks = batch.get("clicks", batch["labels"])
+        parts.append((batch["labels"], score, logit, clicks))
+    return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
+
+
+def _ndcg(labels: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> Interval:
+    """Mean NDCG of the lists in which something is better than something else."""
+    largest = labels.max(axis=1)
+    least = np.where(labels < 0, np.inf, labels).min(axis=1)
+    rows = largest > least
+    values = tm.metrics.ndcg(labels[rows], score[rows], k=K).numpy()
+    return tm.metrics.bootstrap_interval(
+        values, None if groups is None else groups[rows]
+    )
+
+
+def by_loss(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs that differ by the seed only."""
+    groups = {}
+    for run in runs:
+        groups.setdefault(run.loss, []).append(run)
+    return groups
+
+
+def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Header and a row for each loss."""
+    ranking, clicks = list(runs[0].ranking), list(runs[0].clicks)
+    names = [name.partition("/")[2].replace("_", " ") for name in clicks]
+    header = ["", *ranking, *(f"click {name}" for name in names)]
+    rows = [
+        [
+            loss,
+            *(over_seeds([run.ranking[name].mean for run in same]) for name in ranking),
+            *(over_seeds([run.clicks[name] for run in same]) for name in clicks),
+        ]
+        for loss, same in by_loss(runs).items()
+    ]
+    return header, rows
+
+
+def print_runs(runs: Sequence[Run], data: ListData) -> None:
+    """Prints the losses side by side."""
+    print(f"\nTest lists: {len(data.groups):,}")
+    print_table(*table(runs))
+
+
+def write_report(
+    target: Path,
+    *,
+    config: object,
+    data: ListData,
+    runs: Sequence[Run],
+    best: Run,
+) -> Path:
+    """Writes the page that shows all of it."""
+    header, rows = table(runs)
+    return render(
+        "joint_ranking.html",
+        target,
+        config=dataclasses.asdict(config),
+        data=data,
+        runs=runs,
+        best=best,
+        header=header,
+        rows=rows,
+        side_by_side=plots.side_by_side(
+            {
+                name: {
+                    loss: [run.ranking[name].mean for run in same]
+                    for loss, same in by_loss(runs).items()
+                }
+                for name in best.ranking
+            }
+            | {
+                "click log loss": {
+                    loss: [run.clicks["click/log_loss"] for run in same]
+                    for loss, same in by_loss(runs).items()
+                }
+            }
+        ),
+        calibration=plots.reliability(
+            {loss: same[0].calibration for loss, same in by_loss(runs).items()}
+        ),
+    )
