@@ -48,7 +48,7 @@ def listwise_distillation_loss(
 
 @register
 class ListwiseDistillationLoss(tf.keras.losses.Loss):
-    """`listwise_distillation_loss`, reduced over the batch; labels are the teacher's."""
+    """`listwise_distillation_loss` of a teacher and a student, reduced."""
 
     def __init__(
         self,

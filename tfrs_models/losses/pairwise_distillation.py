@@ -51,7 +51,7 @@ def pairwise_distillation_loss(
 
 @register
 class PairwiseDistillationLoss(tf.keras.losses.Loss):
-    """`pairwise_distillation_loss`, reduced over the batch; labels are the teacher's."""
+    """`pairwise_distillation_loss` of a teacher and a student, reduced."""
 
     def __init__(
         self,
