@@ -196,6 +196,16 @@ ROWS = {
         no_config="it holds a corpus",
         no_export="a corpus does not belong into a model",
     ),
+    **{
+        cls: Row(lambda cls=cls: cls(3, ties="pessimistic"), LISTS, call=update)
+        for cls in (
+            metrics.MeanAveragePrecision,
+            metrics.MeanReciprocalRank,
+            metrics.NDCG,
+            metrics.PrecisionAtK,
+            metrics.RecallAtK,
+        )
+    },
     models.MultiTaskRanker: Row(ranker, (FEATURES,)),
     models.NextItem: Row(
         lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)

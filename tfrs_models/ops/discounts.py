@@ -23,8 +23,13 @@ def discounts(places: tf.Tensor) -> tf.Tensor:
     return tf.math.log(tf.constant(2, places.dtype)) / tf.math.log1p(places)
 
 
-def largest_dcg(gains_of_items: tf.Tensor) -> tf.Tensor:
-    """`[batch]` discounted gain of the best order of `[batch, list_size]` gains."""
-    ordered = tf.sort(gains_of_items, axis=1, direction="DESCENDING")
+def largest_dcg(gains_of_items: tf.Tensor, *, k: int | None = None) -> tf.Tensor:
+    """`[batch]` discounted gain of the best order of `[batch, list_size]` gains.
+
+    Args:
+      gains_of_items: Of every item.
+      k: Places that count; all where None.
+    """
+    ordered = tf.sort(gains_of_items, axis=1, direction="DESCENDING")[:, :k]
     places = tf.range(1, tf.shape(ordered)[1] + 1)
     return tf.linalg.matvec(ordered, discounts(tf.cast(places, ordered.dtype)))
