@@ -11,6 +11,7 @@ NAMES = (
     "softmax",
     "negatives",
     "frequency",
+    "pairwise",
 )
 
 

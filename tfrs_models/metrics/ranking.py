@@ -10,14 +10,12 @@ Reference:
   efficiently in the presence of tied scores, ECIR 2008.
 """
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from tfrs_models.ops.discounts import discounts, gains, largest_dcg
 from tfrs_models.ops.lists import Lists, read_lists
-from tfrs_models.ops.places import places
 from tfrs_models.ops.rank_metrics import check_ties
+from tfrs_models.ops.standing import Standing, stand
 
 
 def ndcg(
@@ -217,46 +215,6 @@ def check_k(k: int | None) -> int | None:
     return k
 
 
-class Standing(NamedTuple):
-    """Where items stand, up to the order of the ties.
-
-    Attributes:
-      above: `[batch, list_size]` int32, items that stand above an item's tie.
-      size: `[batch, list_size]` int32, items of the tie, at least 1.
-      order: `[batch, list_size]` int32, the items by place.
-      places: `[list_size]` float64, the places 1, 2, ...
-    """
-
-    above: tf.Tensor
-    size: tf.Tensor
-    order: tf.Tensor
-    places: tf.Tensor
-
-    def mean_over_ties(self, of_places: tf.Tensor, k: int | None) -> tf.Tensor:
-        """`[batch, list_size]` mean, over the places of an item's tie, of a value.
-
-        Args:
-          of_places: `[list_size]` the value of each place.
-          k: Places beyond have the value 0.
-        """
-        if k is not None:
-            of_places = tf.where(self.places <= k, of_places, 0)
-        sums = tf.pad(tf.cumsum(of_places), [[1, 0]])
-        total = tf.gather(sums, self.above + self.size) - tf.gather(sums, self.above)
-        return total / tf.cast(self.size, total.dtype)
-
-    def sums_above_and_of_ties(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sums of the items' values above an item's tie, and of its tie.
-
-        Args:
-          values: `[batch, list_size]`.
-        """
-        by_place = tf.gather(values, self.order, batch_dims=1)
-        sums = tf.pad(tf.cumsum(by_place, axis=1), [[0, 0], [1, 0]])
-        above = tf.gather(sums, self.above, batch_dims=1)
-        return above, tf.gather(sums, self.above + self.size, batch_dims=1) - above
-
-
 def _stand(
     labels: tf.Tensor,
     scores: tf.Tensor,
@@ -265,24 +223,10 @@ def _stand(
     ties: str,
     mask: tf.Tensor | None,
 ) -> tuple[Lists, Standing]:
-    check_ties(ties)
     check_k(k)
+    check_ties(ties)
     lists = read_lists(labels, scores, mask)
-    labels, scores, valid = lists
-    # The worst or the best of a tie first; any for their expectation.
-    sign = 1 if ties == "optimistic" else -1
-    place = places(scores, valid, first=sign * labels)
-    order = tf.argsort(place)
-    numbers = tf.range(1, tf.shape(scores)[1] + 1)
-    if ties != "expected":
-        above, size = place - 1, tf.ones_like(place)
-    else:
-        lowest = scores.dtype.min
-        keys = tf.where(valid, -tf.maximum(scores, lowest), float("inf"))
-        ascending = tf.gather(keys, order, batch_dims=1)
-        above = tf.searchsorted(ascending, keys, side="left")
-        size = tf.searchsorted(ascending, keys, side="right") - above
-    return lists, Standing(above, size, order, tf.cast(numbers, tf.float64))
+    return lists, stand(lists, ties=ties)
 
 
 def _hits(
