@@ -330,13 +330,21 @@ def test_the_smooth_losses_approach_the_metrics_that_they_smooth():
     )
 
 
-def test_a_second_derivative_is_refused():
+@pytest.mark.parametrize(
+    "function",
+    [
+        losses.pairwise_logistic_loss,
+        losses.pairwise_hinge_loss,
+        losses.pairwise_distillation_loss,
+    ],
+)
+def test_a_second_derivative_is_refused(function):
     scores = tf.constant([[0.3, 0.1, 2.0]])
     with tf.GradientTape() as outer:
         outer.watch(scores)
         with tf.GradientTape() as inner:
             inner.watch(scores)
-            values = losses.pairwise_logistic_loss([[1, 0, 0]], scores)
+            values = function([[1, 0, 0]], scores)
         slope = inner.gradient(values, scores)
     with pytest.raises(LookupError, match="once, not twice"):
         outer.gradient(slope, scores)

@@ -14,6 +14,7 @@ POSITIVE = ("graded", "binary")
 PAIRS = ("mean", "sum")
 WEIGHTS = (None, "label_difference", "delta_ndcg")
 _PARTS = min(os.cpu_count() or 1, 8)  # of a large batch, computed side by side
+_BLOCK_PAIRS = 2**17  # half a megabyte for each tensor of a block's pairs
 _COMPILED_FROM = 2**22  # pairs; below it compiling, which takes a second, does not pay
 # log(1 + e) / e on [0, 1] as a polynomial, as exact as float32.
 _LOG1P = (
@@ -74,19 +75,29 @@ def pairwise_loss(
 
     @tf.custom_gradient
     def sums(scores: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        losses, slopes, counts = _sums([scores, *constants], margin, penalty=penalty)
+        items = [tf.stop_gradient(scores), *constants]
+        losses, slopes, counts = _sums(items, margin, penalty=penalty)
         if pairs == "mean":
             losses = tf.math.divide_no_nan(losses, counts)
             slopes = tf.math.divide_no_nan(slopes, counts[:, None])
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            message = "A pairwise loss can be differentiated once, not twice."
-            slope = tf.raw_ops.PreventGradient(input=slopes, message=message)
-            return upstream[:, None] * slope
+            return upstream[:, None] * _once_differentiable(slopes, scores)
 
         return losses, gradient
 
     return sums(scores)
+
+
+@tf.custom_gradient
+def _once_differentiable(
+    slopes: tf.Tensor,
+    scores: tf.Tensor,  # noqa: ARG001  by which nobody may differentiate again
+) -> tuple[tf.Tensor, Callable]:
+    def refuse(_: tf.Tensor) -> None:
+        raise LookupError("A pairwise loss can be differentiated once, not twice.")
+
+    return tf.identity(slopes), refuse
 
 
 def _factors(lists: Lists, weights: str | None) -> list[tf.Tensor]:
@@ -107,17 +118,16 @@ def _factors(lists: Lists, weights: str | None) -> list[tf.Tensor]:
 def _sums(
     items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`_sums_of_part`, compiled and in parts where there are many pairs."""
-    scores = items[0]
-    batch, size = scores.shape
+    """`_sums_at_once`, compiled and in parts where there are many pairs."""
+    batch, size = items[0].shape
     if batch is not None and size is not None:
         if batch * size * size < _COMPILED_FROM:
-            return _sums_of_part(items, margin, penalty=penalty)
+            return _sums_at_once(items, margin, penalty=penalty)
         return _sums_in_parts(items, margin, penalty=penalty)
-    shape = tf.shape(scores, tf.int64)
+    shape = tf.shape(items[0], tf.int64)
     return tf.cond(
         shape[0] * shape[1] * shape[1] < _COMPILED_FROM,
-        lambda: _sums_of_part(items, margin, penalty=penalty),
+        lambda: _sums_at_once(items, margin, penalty=penalty),
         lambda: _sums_in_parts(items, margin, penalty=penalty),
     )
 
@@ -125,19 +135,39 @@ def _sums(
 def _sums_in_parts(
     items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """One part for each processor: a compiled function runs on one."""
+    """One part for each processor, as a compiled function runs on one."""
     batch, size = tf.unstack(tf.shape(items[0]))
-    more = -size % _LENGTH_STEP if items[0].shape[1] is None else 0
+    longer = -size % _LENGTH_STEP if items[0].shape[1] is None else 0
+    block = tf.maximum(_BLOCK_PAIRS // tf.maximum(size + longer, 1) ** 2, 1)
     # Places that are padded count for nothing, as their validity is 0.
-    items = [tf.pad(t, [[0, -batch % _PARTS], [0, more]]) for t in items]
-    parts = zip(*(tf.split(t, _PARTS) for t in items), strict=True)
-    sums = [_compiled_sums(list(part), margin, penalty=penalty) for part in parts]
+    items = [tf.pad(t, [[0, -batch % (_PARTS * block)], [0, longer]]) for t in items]
+    blocks = [tf.reshape(t, [_PARTS, -1, block, size + longer]) for t in items]
+    sums = [
+        _sums_of_blocks([t[part] for t in blocks], margin, penalty=penalty)
+        for part in range(_PARTS)
+    ]
     losses, slopes, counts = (tf.concat(t, axis=0) for t in zip(*sums, strict=True))
-    slopes = tf.ensure_shape(slopes[:batch, :size], [None, items[0].shape[1]])
-    return losses[:batch], slopes, counts[:batch]
+    slopes = tf.reshape(slopes, tf.shape(items[0]))[:batch, :size]
+    slopes = tf.ensure_shape(slopes, [None, items[0].shape[1]])
+    return tf.reshape(losses, [-1])[:batch], slopes, tf.reshape(counts, [-1])[:batch]
 
 
-def _sums_of_part(
+@tf.function(jit_compile=True, reduce_retracing=True)
+def _sums_of_blocks(
+    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`_sums_at_once` of blocks of lists, `[num_blocks, block, list_size]`.
+
+    The pairs of a block stay in the processor's cache.
+    """
+    return tf.map_fn(
+        lambda block: _sums_at_once(block, margin, penalty=penalty),
+        items,
+        fn_output_signature=(margin.dtype,) * 3,
+    )
+
+
+def _sums_at_once(
     items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Losses of lists, gradients of items and numbers of pairs.
@@ -155,29 +185,26 @@ def _sums_of_part(
       `[batch]`, `[batch, list_size]` and `[batch]`.
     """
     scores, grades, valid, *factors = items
-    order = tf.sign(_differences(grades)) * valid[:, :, None]
-    margins = order * _differences(scores)
-    losses, slopes = _PENALTIES[penalty](margins, margin)
+    order = tf.sign(_differences(grades))
+    losses, slopes = _PENALTIES[penalty](order * _differences(scores), margin)
     weight = order
     for factor in factors:
         weight *= tf.abs(_differences(factor))
-    # Vector instructions sum the middle axis, one by one the last.
-    losses = tf.reduce_sum(tf.abs(weight) * losses, axis=1)
-    slopes = tf.reduce_sum(weight * slopes, axis=1)
-    counts = tf.reduce_sum(tf.abs(order), axis=1)
+
+    def over_others(values: tf.Tensor) -> tf.Tensor:
+        # A product, because a compiled sum would compute its terms one by one.
+        return valid * tf.linalg.matvec(values, valid)
+
     return (
-        tf.reduce_sum(valid * losses, axis=1) / 2,
-        valid * slopes,
-        tf.reduce_sum(valid * counts, axis=1) / 2,
+        tf.reduce_sum(over_others(tf.abs(weight) * losses), axis=1) / 2,
+        over_others(weight * slopes),
+        tf.reduce_sum(over_others(tf.abs(order)), axis=1) / 2,
     )
 
 
-_compiled_sums = tf.function(_sums_of_part, jit_compile=True, reduce_retracing=True)
-
-
 def _differences(values: tf.Tensor) -> tf.Tensor:
-    """`v_i - v_j`, as `[batch, j, i]`."""
-    return values[:, None, :] - values[:, :, None]
+    """`v_i - v_j`, as `[batch, i, j]`."""
+    return values[:, :, None] - values[:, None, :]
 
 
 def _logistic(margins: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
