@@ -121,7 +121,8 @@ def smooth_ap(labels, scores, mask=None, *, temperature=0.01):
 
 def pairwise_distillation(teacher, student, mask=None, *, k=None, pairs="mean"):
     kept = [i for i in range(len(teacher)) if mask is None or mask[i]]
-    first = sorted(kept, key=lambda i: -teacher[i])[:k]
+    last = sorted([teacher[i] for i in kept], reverse=True)[:k][-1:]
+    first = [i for i in kept if teacher[i] >= last[0]]
     losses = [
         softplus(float(student[j]) - float(student[i]))
         for i in first

@@ -225,6 +225,13 @@ def test_all_triplets_pull_where_they_are_not_zero(distance):
     )
 
 
+def test_a_semi_hard_negative_is_strictly_farther_than_the_positive():
+    embeddings = tf.constant([[0.0], [2.0], [-2.0], [3.0]])
+    values = batch_triplet_loss(embeddings, [0, 0, 1, 2], 6.0, mining="semi_hard")
+    # d(a, p) = 4; the negatives are at 4 and 9. From 2.0 they are at 16 and 1.
+    np.testing.assert_allclose(values, [4 - 9 + 6, 0, 0, 0])
+
+
 def test_the_mean_over_the_batch_is_that_over_the_triplets_that_are_not_zero():
     embeddings, labels, margin = vectors(11), [0, 1, 1, 0, 2, 2, 2, 0, 5], 0.5
     losses = []

@@ -5,7 +5,6 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.losses.ordered_pairs import PAIRS, pairwise_loss
 from tfrs_models.ops.lists import Lists, read_scores, same_lists
-from tfrs_models.ops.places import places
 
 
 def pairwise_distillation_loss(
@@ -23,8 +22,9 @@ def pairwise_distillation_loss(
     Args:
       teacher_scores: `[batch, list_size]`, any numbers.
       student_scores: `[batch, list_size]`.
-      k: Only pairs whose better item is among the teacher's first `k`: what comes
-        behind them is to stay behind, in any order. All pairs where None.
+      k: Only pairs whose better item is among the teacher's first `k`, ties with the
+        last of them included: what comes behind is to stay behind, in any order. All
+        pairs where None.
       pairs: `"mean"` or `"sum"` over a list's pairs.
       mask: `[batch, list_size]` bool, False where there is no item.
 
@@ -42,10 +42,10 @@ def pairwise_distillation_loss(
     teacher = same_lists("teacher_scores", teacher_scores, student)
     teacher = tf.stop_gradient(tf.where(valid, teacher, 0))
     if k is not None:
-        # Behind the first k all are alike, and worse than the first k.
-        place = places(teacher, valid)
+        ordered = tf.sort(tf.where(valid, teacher, teacher.dtype.min), axis=1)
+        last = ordered[:, -k:][:, :1]
         lowest = tf.reduce_min(tf.pad(teacher, [[0, 0], [0, 1]]), axis=1, keepdims=True)
-        teacher = tf.where(place <= k, teacher, lowest - 1)
+        teacher = tf.where(teacher >= last, teacher, lowest)
     return pairwise_loss(Lists(teacher, student, valid), "logistic", pairs=pairs)
 
 
