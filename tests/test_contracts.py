@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import tfrs_models
-from tfrs_models import layers, metrics, models, tasks, towers
+from tfrs_models import layers, losses, metrics, models, tasks, towers
 from tfrs_models.data import Feature
 
 RNG = np.random.default_rng(0)
@@ -24,6 +24,8 @@ IDS = np.array([f"item {i}" for i in range(40)])
 QUERIES = RNG.normal(size=(6, 4)).astype("float32")
 LOGITS = RNG.normal(size=(6, 9)).astype("float32")
 LABELS = np.eye(6, 9, dtype="float32")
+# Labels and scores of lists, with padding and ties.
+LISTS = RNG.integers(-1, 3, size=(6, 9)).astype("float32"), LOGITS.round(1)
 FEATURES = {
     "user_id": np.array([1, 2, 3, 3, 2, 9]),
     "item_id": np.array([4, 4, 1, 2, 3, 0]),
@@ -155,6 +157,29 @@ ROWS = {
         lambda: layers.TransformerBlock(4, num_heads=2, dropout=0.5),
         (QUERIES.reshape(2, 3, 4), np.tril(np.ones((2, 3, 3), bool))),
     ),
+    losses.ApproxNDCGLoss: Row(lambda: losses.ApproxNDCGLoss(temperature=0.5), LISTS),
+    losses.ListMLELoss: Row(losses.ListMLELoss, LISTS),
+    losses.ListwiseDistillationLoss: Row(
+        lambda: losses.ListwiseDistillationLoss(temperature=2.0), (LOGITS[::-1], LOGITS)
+    ),
+    losses.ListwiseSoftmaxLoss: Row(
+        lambda: losses.ListwiseSoftmaxLoss(reduction="sum", name="mine"), LISTS
+    ),
+    losses.PairwiseDistillationLoss: Row(
+        lambda: losses.PairwiseDistillationLoss(k=3, pairs="sum"),
+        (LISTS[1], LOGITS[::-1]),
+    ),
+    losses.PairwiseHingeLoss: Row(
+        lambda: losses.PairwiseHingeLoss(margin=0.5, positive="binary", pairs="sum"),
+        LISTS,
+    ),
+    losses.PairwiseLogisticLoss: Row(
+        lambda: losses.PairwiseLogisticLoss(weights="delta_ndcg"), LISTS
+    ),
+    losses.SampledPairwiseLoss: Row(
+        lambda: losses.SampledPairwiseLoss(penalty="hinge", margin=2.0, seed=3), LISTS
+    ),
+    losses.SmoothAPLoss: Row(lambda: losses.SmoothAPLoss(temperature=0.5), LISTS),
     metrics.CohortEntropy: Row(
         lambda: metrics.CohortEntropy(4),
         (np.eye(4, dtype="float32")[[0, 2, 2]],),
@@ -182,6 +207,16 @@ ROWS = {
         no_config="it holds a corpus",
         no_export="a corpus does not belong into a model",
     ),
+    **{
+        cls: Row(lambda cls=cls: cls(3, ties="pessimistic"), LISTS, call=update)
+        for cls in (
+            metrics.MeanAveragePrecision,
+            metrics.MeanReciprocalRank,
+            metrics.NDCG,
+            metrics.PrecisionAtK,
+            metrics.RecallAtK,
+        )
+    },
     models.MultiTaskRanker: Row(ranker, (FEATURES,)),
     models.NextItem: Row(
         lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)

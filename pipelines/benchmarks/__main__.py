@@ -14,6 +14,7 @@ NAMES = (
     "frequency",
     "deep_hash",
     "rating",
+    "pairwise",
 )
 
 

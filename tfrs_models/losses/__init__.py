@@ -1,5 +1,58 @@
 """What a model is trained to lower."""
 
+from tfrs_models.losses.approx_ndcg import ApproxNDCGLoss, approx_ndcg_loss
+from tfrs_models.losses.batch_triplet import batch_triplet_loss
+from tfrs_models.losses.list_mle import ListMLELoss, list_mle_loss
+from tfrs_models.losses.listwise_distillation import (
+    ListwiseDistillationLoss,
+    listwise_distillation_loss,
+)
+from tfrs_models.losses.listwise_softmax import (
+    ListwiseSoftmaxLoss,
+    listwise_softmax_loss,
+)
+from tfrs_models.losses.margin_ranking import margin_ranking_loss
+from tfrs_models.losses.n_pair import n_pair_loss
+from tfrs_models.losses.pairwise_distillation import (
+    PairwiseDistillationLoss,
+    pairwise_distillation_loss,
+)
+from tfrs_models.losses.pairwise_hinge import PairwiseHingeLoss, pairwise_hinge_loss
+from tfrs_models.losses.pairwise_logistic import (
+    PairwiseLogisticLoss,
+    pairwise_logistic_loss,
+)
+from tfrs_models.losses.sampled_pairwise import (
+    SampledPairwiseLoss,
+    sampled_pairwise_loss,
+)
 from tfrs_models.losses.sampled_softmax import SampledSoftmax, sampled_softmax
+from tfrs_models.losses.smooth_ap import SmoothAPLoss, smooth_ap_loss
+from tfrs_models.losses.triplet import triplet_loss
 
-__all__ = ["SampledSoftmax", "sampled_softmax"]
+__all__ = [
+    "ApproxNDCGLoss",
+    "ListMLELoss",
+    "ListwiseDistillationLoss",
+    "ListwiseSoftmaxLoss",
+    "PairwiseDistillationLoss",
+    "PairwiseHingeLoss",
+    "PairwiseLogisticLoss",
+    "SampledPairwiseLoss",
+    "SampledSoftmax",
+    "SmoothAPLoss",
+    "approx_ndcg_loss",
+    "batch_triplet_loss",
+    "list_mle_loss",
+    "listwise_distillation_loss",
+    "listwise_softmax_loss",
+    "margin_ranking_loss",
+    "n_pair_loss",
+    "pairwise_distillation_loss",
+    "pairwise_hinge_loss",
+    "pairwise_logistic_loss",
+    "sampled_pairwise_loss",
+    "sampled_softmax",
+    "smooth_ap_loss",
+    "triplet_loss",
+]

@@ -7,6 +7,20 @@ from tfrs_models.metrics.coverage import Coverage
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.metrics.grouped_auc import grouped_auc
 from tfrs_models.metrics.rank_table import RankTable, rank_table
+from tfrs_models.metrics.ranking import (
+    average_precision,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+)
+from tfrs_models.metrics.ranking_means import (
+    NDCG,
+    MeanAveragePrecision,
+    MeanReciprocalRank,
+    PrecisionAtK,
+    RecallAtK,
+)
 from tfrs_models.metrics.slices import popularity_slices
 
 __all__ = [
@@ -16,9 +30,19 @@ __all__ = [
     "ExpectedCalibrationError",
     "FactorizedTopK",
     "Interval",
+    "MeanAveragePrecision",
+    "MeanReciprocalRank",
+    "NDCG",
+    "PrecisionAtK",
     "RankTable",
+    "RecallAtK",
+    "average_precision",
     "bootstrap_interval",
     "grouped_auc",
+    "ndcg",
     "popularity_slices",
+    "precision",
     "rank_table",
+    "recall",
+    "reciprocal_rank",
 ]

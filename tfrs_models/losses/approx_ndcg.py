@@ -1,0 +1,72 @@
+"""A smooth NDCG."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.losses.smooth_places import check_temperature, smooth_beaten_by
+from tfrs_models.ops.discounts import discounts, gains, largest_dcg
+from tfrs_models.ops.lists import read_lists
+
+
+def approx_ndcg_loss(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    temperature: float = 0.1,
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """`1 - NDCG` of the places `1 + sum_j sigmoid((s_j - s_i) / temperature)`.
+
+    Args:
+      labels: `[batch, list_size]` relevance, -1 for padding; gains are `2^y - 1`.
+      scores: `[batch, list_size]`.
+      temperature: The smaller, the closer to NDCG and the steeper.
+      mask: `[batch, list_size]` bool, False where there is no item.
+
+    Returns:
+      `[batch]` loss in [0, 1]; 0 for a list whose labels are all the same, which every
+      order ranks perfectly.
+
+    Raises:
+      ValueError: a temperature that is not above 0, or shapes that differ.
+      tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Reference:
+      Qin et al., A general approximation framework for direct optimization of
+      information retrieval measures, Information Retrieval 2010.
+    """
+    check_temperature(temperature)
+    labels, scores, valid = read_lists(labels, scores, mask)
+    beaten_by = smooth_beaten_by(scores / temperature, valid)
+    places = 1 + tf.reduce_sum(beaten_by, axis=2)
+    gain = gains(labels)
+    dcg = tf.reduce_sum(gain * discounts(places), axis=1)
+    loss = 1 - tf.math.divide_no_nan(dcg, largest_dcg(gain))
+    differs = valid[:, :, None] & (labels[:, :, None] > labels[:, None, :])
+    differs &= valid[:, None, :]
+    return tf.where(tf.reduce_any(differs, axis=[1, 2]), loss, 0)
+
+
+@register
+class ApproxNDCGLoss(tf.keras.losses.Loss):
+    """`approx_ndcg_loss`, reduced over the batch."""
+
+    def __init__(
+        self, *, temperature: float = 0.1, name: str = "approx_ndcg_loss", **kwargs
+    ) -> None:
+        """Initializes the loss.
+
+        Args:
+          temperature: As in `approx_ndcg_loss`.
+          name: Of the loss.
+          **kwargs: Of `tf.keras.losses.Loss`.
+        """
+        super().__init__(name=name, **kwargs)
+        self.temperature = check_temperature(temperature)
+
+    def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """`[batch]` losses."""
+        return approx_ndcg_loss(labels, scores, temperature=self.temperature)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"temperature": self.temperature}

@@ -1,0 +1,70 @@
+"""Embeddings that losses compare, and how far apart they are."""
+
+import numpy as np
+import tensorflow as tf
+
+DISTANCES = ("squared_euclidean", "euclidean", "cosine")
+_ULPS = 16  # squares below so many are what rounding leaves of two equal vectors
+
+
+def read_embeddings(**embeddings: tf.Tensor) -> list[tf.Tensor]:
+    """Checks embeddings that belong together row by row.
+
+    Args:
+      **embeddings: `[batch, embedding_dim]`, by the names that errors call them.
+
+    Returns:
+      The same in float32 or float64.
+
+    Raises:
+      ValueError: shapes that differ.
+    """
+    values = [tf.convert_to_tensor(value) for value in embeddings.values()]
+    shapes = [value.shape for value in values]
+    if not all(s.rank == 2 and s.is_compatible_with(shapes[0]) for s in shapes):
+        names = ", ".join(f"`{name}`" for name in embeddings)
+        raise ValueError(
+            f"{names} must be [batch, embedding_dim], one shape for all. Got "
+            f"{', '.join(map(str, shapes))}."
+        )
+    wide = any(value.dtype == tf.float64 for value in values)
+    return [tf.cast(value, tf.float64 if wide else tf.float32) for value in values]
+
+
+def check_distance(distance: str) -> None:
+    """Raises a `ValueError` that lists the distances."""
+    if distance not in DISTANCES:
+        raise ValueError(f"`distance` must be one of {DISTANCES}. Got {distance!r}.")
+
+
+def row_distances(left: tf.Tensor, right: tf.Tensor, *, distance: str) -> tf.Tensor:
+    """`[batch]` distances of the rows of two `[batch, embedding_dim]`."""
+    if distance == "cosine":
+        return 1 - tf.reduce_sum(_directions(left) * _directions(right), axis=1)
+    squares = tf.reduce_sum((left - right) ** 2, axis=1)
+    return squares if distance == "squared_euclidean" else _root(squares)
+
+
+def all_distances(embeddings: tf.Tensor, *, distance: str) -> tf.Tensor:
+    """`[batch, batch]` distances of all rows of `[batch, embedding_dim]`."""
+    if distance == "cosine":
+        directions = _directions(embeddings)
+        return 1 - tf.matmul(directions, directions, transpose_b=True)
+    lengths = tf.reduce_sum(embeddings**2, axis=1)
+    lengths = lengths[:, None] + lengths[None, :]
+    squares = lengths - 2 * tf.matmul(embeddings, embeddings, transpose_b=True)
+    rounding = _ULPS * np.finfo(squares.dtype.as_numpy_dtype).eps
+    squares = tf.where(squares > rounding * lengths, squares, 0)
+    return squares if distance == "squared_euclidean" else _root(squares)
+
+
+def _root(squares: tf.Tensor) -> tf.Tensor:
+    """The root, with a gradient of 0 at 0."""
+    apart = squares > 0
+    return tf.where(apart, tf.sqrt(tf.where(apart, squares, 1)), 0)
+
+
+def _directions(embeddings: tf.Tensor) -> tf.Tensor:
+    """Vectors of length 1; a vector of zeros, which has no direction, stays."""
+    lengths = _root(tf.reduce_sum(embeddings**2, axis=1, keepdims=True))
+    return embeddings / tf.where(lengths > 0, lengths, 1)

@@ -1,0 +1,40 @@
+"""The loss of two scores in the wrong order."""
+
+import tensorflow as tf
+
+
+def margin_ranking_loss(
+    x1: tf.Tensor, x2: tf.Tensor, y: tf.Tensor, margin: float = 0.0
+) -> tf.Tensor:
+    """`max(0, -y (x1 - x2) + margin)`.
+
+    Args:
+      x1: `[batch]` scores.
+      x2: `[batch]` scores.
+      y: `[batch]`, 1 where `x1` should be the larger and -1 where `x2` should.
+      margin: By how much.
+
+    Returns:
+      `[batch]`.
+
+    Raises:
+      ValueError: shapes that differ.
+      tf.errors.InvalidArgumentError: a `y` that is neither 1 nor -1.
+    """
+    x1 = _scores(x1)
+    x2, y = tf.cast(_scores(x2), x1.dtype), tf.cast(y, x1.dtype)
+    shapes = x1.shape, x2.shape, y.shape
+    rule = "`x1`, `x2` and `y` must be [batch], one shape for all."
+    if not all(
+        a.is_compatible_with(b) and a.rank in (1, None) for a in shapes for b in shapes
+    ):
+        raise ValueError(f"{rule} Got {', '.join(map(str, shapes))}.")
+    for other in (x2, y):
+        tf.debugging.assert_equal(tf.shape(other), tf.shape(x1), message=rule)
+    tf.debugging.assert_equal(tf.abs(y), tf.ones_like(y), "`y` must be 1 or -1.")
+    return tf.nn.relu(margin - y * (x1 - x2))
+
+
+def _scores(values: tf.Tensor) -> tf.Tensor:
+    values = tf.convert_to_tensor(values)
+    return values if values.dtype == tf.float64 else tf.cast(values, tf.float32)

@@ -1,0 +1,232 @@
+"""Sums over the pairs of a list that its labels order, with their gradients."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.ops.discounts import discounts, gains, largest_dcg
+from tfrs_models.ops.lists import Lists
+from tfrs_models.ops.places import places
+
+POSITIVE = ("graded", "binary")
+PAIRS = ("mean", "sum")
+WEIGHTS = (None, "label_difference", "delta_ndcg")
+_PARTS = min(os.cpu_count() or 1, 8)  # of a large batch, computed side by side
+_BLOCK_PAIRS = 2**17  # half a megabyte for each tensor of a block's pairs
+_COMPILED_FROM = 2**22  # pairs; below it compiling, which takes a second, does not pay
+# log(1 + e) / e on [0, 1] as a polynomial, as exact as float32.
+_LOG1P = (
+    np.polynomial.Chebyshev.interpolate(lambda e: np.log1p(e) / e, 8, domain=[0, 1])
+    .convert(kind=np.polynomial.Polynomial)
+    .coef.astype("float32")
+)
+_LENGTH_STEP = 32  # lists of changing length are compiled for every 32nd length only
+
+
+def check_pair_options(*, positive: str, pairs: str, weights: str | None) -> None:
+    """Raises a `ValueError` that lists what an option can be."""
+    for name, value, choices in (
+        ("positive", positive, POSITIVE),
+        ("pairs", pairs, PAIRS),
+        ("weights", weights, WEIGHTS),
+    ):
+        if value not in choices:
+            raise ValueError(f"`{name}` must be one of {choices}. Got {value!r}.")
+
+
+def pairwise_loss(
+    lists: Lists,
+    penalty: str,
+    *,
+    positive: str = "graded",
+    pairs: str = "mean",
+    weights: str | None = None,
+    margin: float = 0.0,
+) -> tf.Tensor:
+    """A penalty of `s_i - s_j`, over the pairs where item `i` should be above `j`.
+
+    The loss and its gradient are formed together, in the forward pass: every pair is
+    seen from both of its items, so that both are sums over one axis, and nothing of
+    the size of all pairs is kept.
+
+    Args:
+      lists: Labels and scores.
+      penalty: `"logistic"`, `softplus(-m)`, or `"hinge"`, `max(0, margin - m)`.
+      positive: `"graded"`: pairs with `y_i > y_j`; `"binary"`: `y_i >= 1, y_j == 0`.
+      pairs: `"mean"` or `"sum"` over a list's pairs.
+      weights: Of a pair: None, `"label_difference"` `|y_i - y_j|`, or `"delta_ndcg"`,
+        by how much NDCG changes when the two change places.
+      margin: Of the hinge.
+
+    Returns:
+      `[batch]`; 0 for a list without a pair.
+    """
+    check_pair_options(positive=positive, pairs=pairs, weights=weights)
+    labels, scores, valid = lists
+    grades, paired = labels, valid
+    if positive == "binary":
+        grades = tf.cast(labels >= 1, scores.dtype)
+        paired &= (labels >= 1) | tf.equal(labels, 0)
+    factors = [tf.stop_gradient(t) for t in _factors(lists, weights)]
+    constants = [grades, tf.cast(paired, scores.dtype), *factors]
+    margin = tf.constant(margin, scores.dtype)
+
+    @tf.custom_gradient
+    def sums(scores: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        items = [tf.stop_gradient(scores), *constants]
+        losses, slopes, counts = _sums(items, margin, penalty=penalty)
+        if pairs == "mean":
+            losses = tf.math.divide_no_nan(losses, counts)
+            slopes = tf.math.divide_no_nan(slopes, counts[:, None])
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream[:, None] * _once_differentiable(slopes, scores)
+
+        return losses, gradient
+
+    return sums(scores)
+
+
+@tf.custom_gradient
+def _once_differentiable(
+    slopes: tf.Tensor,
+    scores: tf.Tensor,  # noqa: ARG001  by which nobody may differentiate again
+) -> tuple[tf.Tensor, Callable]:
+    def refuse(_: tf.Tensor) -> None:
+        raise LookupError("A pairwise loss can be differentiated once, not twice.")
+
+    return tf.identity(slopes), refuse
+
+
+def _factors(lists: Lists, weights: str | None) -> list[tf.Tensor]:
+    """Values of the items; a pair weighs the product of its absolute differences."""
+    labels, scores, valid = lists
+    if weights is None:
+        return []
+    if weights == "label_difference":
+        return [labels]
+    # Of items that score alike the worse stand first: the wrong order is what a swap
+    # would repair, and a model that scores everything alike has weights to learn by.
+    place = tf.cast(places(scores, valid, first=-labels), scores.dtype)
+    gain = gains(labels)
+    share = tf.math.divide_no_nan(gain, largest_dcg(gain)[:, None])
+    return [share, discounts(place)]
+
+
+def _sums(
+    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`_sums_at_once`, compiled and in parts where there are many pairs."""
+    batch, size = items[0].shape
+    if batch is not None and size is not None:
+        if batch * size * size < _COMPILED_FROM:
+            return _sums_at_once(items, margin, penalty=penalty)
+        return _sums_in_parts(items, margin, penalty=penalty)
+    shape = tf.shape(items[0], tf.int64)
+    return tf.cond(
+        shape[0] * shape[1] * shape[1] < _COMPILED_FROM,
+        lambda: _sums_at_once(items, margin, penalty=penalty),
+        lambda: _sums_in_parts(items, margin, penalty=penalty),
+    )
+
+
+def _sums_in_parts(
+    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """One part for each processor, as a compiled function runs on one."""
+    batch, size = tf.unstack(tf.shape(items[0]))
+    longer = -size % _LENGTH_STEP if items[0].shape[1] is None else 0
+    block = tf.maximum(_BLOCK_PAIRS // tf.maximum(size + longer, 1) ** 2, 1)
+    # Places that are padded count for nothing, as their validity is 0.
+    items = [tf.pad(t, [[0, -batch % (_PARTS * block)], [0, longer]]) for t in items]
+    blocks = [tf.reshape(t, [_PARTS, -1, block, size + longer]) for t in items]
+    sums = [
+        _sums_of_blocks([t[part] for t in blocks], margin, penalty=penalty)
+        for part in range(_PARTS)
+    ]
+    losses, slopes, counts = (tf.concat(t, axis=0) for t in zip(*sums, strict=True))
+    slopes = tf.reshape(slopes, tf.shape(items[0]))[:batch, :size]
+    slopes = tf.ensure_shape(slopes, [None, items[0].shape[1]])
+    return tf.reshape(losses, [-1])[:batch], slopes, tf.reshape(counts, [-1])[:batch]
+
+
+@tf.function(jit_compile=True, reduce_retracing=True)
+def _sums_of_blocks(
+    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`_sums_at_once` of blocks of lists, `[num_blocks, block, list_size]`.
+
+    The pairs of a block stay in the processor's cache.
+    """
+    return tf.map_fn(
+        lambda block: _sums_at_once(block, margin, penalty=penalty),
+        items,
+        fn_output_signature=(margin.dtype,) * 3,
+    )
+
+
+def _sums_at_once(
+    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Losses of lists, gradients of items and numbers of pairs.
+
+    With `c_ij = sign(y_i - y_j)`, the penalty `f` and the weights `w`, both symmetric:
+    `loss = 1/2 sum_i sum_j |c_ij| w_ij f(c_ij (s_i - s_j))`, and its gradient by `s_i`
+    is `sum_j c_ij w_ij f'(c_ij (s_i - s_j))`.
+
+    Args:
+      items: Scores, grades, validity and factors of the weights, `[batch, list_size]`.
+      margin: Scalar.
+      penalty: Name of the penalty.
+
+    Returns:
+      `[batch]`, `[batch, list_size]` and `[batch]`.
+    """
+    scores, grades, valid, *factors = items
+    order = tf.sign(_differences(grades))
+    losses, slopes = _PENALTIES[penalty](order * _differences(scores), margin)
+    weight = order
+    for factor in factors:
+        weight *= tf.abs(_differences(factor))
+
+    def over_others(values: tf.Tensor) -> tf.Tensor:
+        # A product, because a compiled sum would compute its terms one by one.
+        return valid * tf.linalg.matvec(values, valid)
+
+    return (
+        tf.reduce_sum(over_others(tf.abs(weight) * losses), axis=1) / 2,
+        over_others(weight * slopes),
+        tf.reduce_sum(over_others(tf.abs(order)), axis=1) / 2,
+    )
+
+
+def _differences(values: tf.Tensor) -> tf.Tensor:
+    """`v_i - v_j`, as `[batch, i, j]`."""
+    return values[:, :, None] - values[:, None, :]
+
+
+def _logistic(margins: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    e = tf.exp(-tf.abs(margins))
+    slopes = -tf.where(margins > 0, e, tf.ones_like(e)) / (1 + e)
+    return tf.nn.relu(-margins) + _log1p(e), slopes
+
+
+def _log1p(e: tf.Tensor) -> tf.Tensor:
+    """`log(1 + e)` of `e` in [0, 1]."""
+    if e.dtype == tf.float64:
+        return tf.math.log1p(e)
+    # Compiled, a logarithm would cost more than all the rest.
+    series = tf.zeros_like(e)
+    for coefficient in _LOG1P[::-1]:
+        series = series * e + coefficient
+    return series * e
+
+
+def _hinge(margins: tf.Tensor, margin: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    losses = tf.nn.relu(margin - margins)
+    return losses, -tf.cast(losses > 0, margins.dtype)
+
+
+_PENALTIES = {"logistic": _logistic, "hinge": _hinge}

@@ -1,0 +1,248 @@
+"""Metrics of ranked lists, exact where scores are tied.
+
+Items that score the same stand in a random order: with `ties="expected"` a value is the
+exact expectation over all orders of the ties, in closed form. `"pessimistic"` puts the
+worst items of a tie first, `"optimistic"` the best. An item is relevant where its label
+is above 0. Labels of -1 are padding.
+
+Reference:
+  McSherry and Najork, Computing information retrieval performance measures
+  efficiently in the presence of tied scores, ECIR 2008.
+"""
+
+import tensorflow as tf
+
+from tfrs_models.ops.discounts import discounts, gains, largest_dcg
+from tfrs_models.ops.lists import Lists, read_lists
+from tfrs_models.ops.rank_metrics import check_ties
+from tfrs_models.ops.standing import Standing, stand
+
+
+def ndcg(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    k: int | None = None,
+    ties: str = "expected",
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Discounted gain of the first `k`, over that of the best order.
+
+    The gain of an item is `2^y - 1`, the discount of place `r` is `1 / log2(r + 1)`.
+
+    Args:
+      labels: `[batch, list_size]` relevance, -1 for padding.
+      scores: `[batch, list_size]`.
+      k: Places that count; all where None.
+      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
+      mask: `[batch, list_size]` bool, False where there is no item.
+
+    Returns:
+      `[batch]`; 0 for a list without a relevant item.
+
+    Raises:
+      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Reference:
+      Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, TOIS
+      2002.
+    """
+    lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
+    gain = gains(tf.cast(lists.labels, tf.float64))
+    of_places = discounts(standing.places)
+    dcg = tf.reduce_sum(gain * standing.mean_over_ties(of_places, k), axis=1)
+    return _float32(tf.math.divide_no_nan(dcg, largest_dcg(gain, k=k)))
+
+
+def reciprocal_rank(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    k: int | None = None,
+    ties: str = "expected",
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """One over the place of the first relevant item; 0 where it is beyond place `k`.
+
+    Args:
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
+      scores: `[batch, list_size]`.
+      k: Places that count; all where None.
+      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
+      mask: `[batch, list_size]` bool, False where there is no item.
+
+    Returns:
+      `[batch]`; 0 for a list without a relevant item.
+
+    Raises:
+      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+    """
+    lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
+    relevant = lists.labels > 0
+    # The highest tie that holds a relevant item: `above` it are none, and of its
+    # `size` items `hits` are relevant.
+    above = tf.reduce_min(
+        tf.where(relevant, standing.above, tf.shape(relevant)[1]), axis=1, keepdims=True
+    )
+    of_first = relevant & tf.equal(standing.above, above)
+    hits = tf.cast(tf.math.count_nonzero(of_first, axis=1, keepdims=True), tf.float64)
+    size = tf.where(of_first, standing.size, 0)
+    size = tf.cast(tf.reduce_max(tf.pad(size, [[0, 0], [0, 1]]), axis=1), tf.float64)
+    size = size[:, None]
+    # The chance that its first relevant item is the t-th of it, for t = 1, 2, ...:
+    # `hits / size` for t = 1, and t items are passed over without a hit before t + 1.
+    t = standing.places[None, :]
+    passed = tf.math.divide_no_nan(size - hits - t + 1, size - t)
+    chance = tf.math.divide_no_nan(hits, size)
+    chance *= tf.math.cumprod(passed, axis=1, exclusive=True)
+    place = tf.cast(above, tf.float64) + t
+    value = chance / place
+    if k is not None:
+        value = tf.where(place <= k, value, 0)
+    return _float32(tf.reduce_sum(value, axis=1))
+
+
+def average_precision(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    k: int | None = None,
+    ties: str = "expected",
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The mean, over the relevant items, of the precision down to each of them.
+
+    With `k`, relevant items beyond place `k` count as 0 and the mean is over as many as
+    the first `k` could hold: 1 is within reach.
+
+    Args:
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
+      scores: `[batch, list_size]`.
+      k: Places that count; all where None.
+      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
+      mask: `[batch, list_size]` bool, False where there is no item.
+
+    Returns:
+      `[batch]`; 0 for a list without a relevant item.
+
+    Raises:
+      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+    """
+    lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
+    relevant = tf.cast(lists.labels > 0, tf.float64)
+    above, size = (tf.cast(t, tf.float64) for t in (standing.above, standing.size))
+    hits_above, hits = standing.sums_above_and_of_ties(relevant)
+    # On place t of its tie an item has, before it in the tie, (t - 1) `others` relevant
+    # ones in expectation: the precision there is
+    # (hits_above + 1 + (t - 1) others) / (above + t), and
+    # (t - 1) / (above + t) = 1 - (above + 1) / (above + t).
+    others = tf.math.divide_no_nan(hits - 1, size - 1)
+    inverse = standing.mean_over_ties(1 / standing.places, k)
+    within = standing.mean_over_ties(tf.ones_like(standing.places), k)
+    precision = (hits_above + 1) * inverse + others * (within - (above + 1) * inverse)
+    number = tf.reduce_sum(relevant, axis=1)
+    if k is not None:
+        number = tf.minimum(number, k)
+    total = tf.reduce_sum(relevant * precision, axis=1)
+    return _float32(tf.math.divide_no_nan(total, number))
+
+
+def recall(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    k: int,
+    ties: str = "expected",
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Share of the relevant items that are among the first `k`.
+
+    Args:
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
+      scores: `[batch, list_size]`.
+      k: Places that count.
+      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
+      mask: `[batch, list_size]` bool, False where there is no item.
+
+    Returns:
+      `[batch]`; 0 for a list without a relevant item.
+
+    Raises:
+      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+    """
+    hits, number = _hits(labels, scores, k=k, ties=ties, mask=mask)
+    return _float32(tf.math.divide_no_nan(hits, number))
+
+
+def precision(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    k: int,
+    ties: str = "expected",
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Share of the first `k` places that hold a relevant item.
+
+    The places of a list with less than `k` items that hold none count as irrelevant.
+
+    Args:
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
+      scores: `[batch, list_size]`.
+      k: Places that count.
+      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
+      mask: `[batch, list_size]` bool, False where there is no item.
+
+    Returns:
+      `[batch]`; 0 for a list without a relevant item.
+
+    Raises:
+      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+    """
+    hits, _ = _hits(labels, scores, k=k, ties=ties, mask=mask)
+    return _float32(hits / k)
+
+
+def check_k(k: int | None) -> int | None:
+    """Returns `k`, or raises a `ValueError`."""
+    if k is not None and k < 1:
+        raise ValueError(f"`k` must be at least 1. Got {k}.")
+    return k
+
+
+def _stand(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    k: int | None,
+    ties: str,
+    mask: tf.Tensor | None,
+) -> tuple[Lists, Standing]:
+    check_k(k)
+    check_ties(ties)
+    lists = read_lists(labels, scores, mask)
+    return lists, stand(lists, ties=ties)
+
+
+def _hits(
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    *,
+    k: int,
+    ties: str,
+    mask: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Relevant items among the first `k`, and all, `[batch]` each."""
+    lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
+    relevant = tf.cast(lists.labels > 0, tf.float64)
+    within = standing.mean_over_ties(tf.ones_like(standing.places), k)
+    return tf.reduce_sum(relevant * within, axis=1), tf.reduce_sum(relevant, axis=1)
+
+
+def _float32(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(values, tf.float32)
