@@ -37,6 +37,13 @@ FEATURES = {
     ],
     "times": np.sort(RNG.integers(9000, size=(6, 3))),
 }
+FIELDS = [
+    Feature("user_id", "id", 5),
+    Feature("item_id", "id", 4),
+    Feature("genres", "bag", 2),
+    Feature("year", "number", mean=0.1, scale=0.5),
+]
+OF_FIELDS = {field.name: FEATURES[field.name] for field in FIELDS}
 ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
 
 
@@ -109,6 +116,13 @@ ROWS = {
         (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
     ),
     layers.Expert: Row(lambda: layers.Expert([5, 2], dropout=0.3), (QUERIES,)),
+    layers.FactorizationMachine: Row(
+        lambda: layers.FactorizationMachine(FIELDS, 3), (OF_FIELDS,)
+    ),
+    layers.FieldAwareFactorizationMachine: Row(
+        lambda: layers.FieldAwareFactorizationMachine(FIELDS, 3), (OF_FIELDS,)
+    ),
+    layers.FieldEmbedding: Row(lambda: layers.FieldEmbedding(FIELDS, 3), (OF_FIELDS,)),
     layers.FrequencyEstimator: Row(frequency_estimator, (np.array([4, 1, 1, 2**60]),)),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),
