@@ -44,6 +44,13 @@ FIELDS = [
     Feature("year", "number", mean=0.1, scale=0.5),
 ]
 OF_FIELDS = {field.name: FEATURES[field.name] for field in FIELDS}
+LISTS = (
+    {  # two lists of three items
+        name: FEATURES[name].reshape(2, 3, *FEATURES[name].shape[1:])
+        for name in ("item_id", "genres", "year")
+    }
+    | {"user_id": np.array([1, 9])}
+)
 ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
 
 
@@ -73,6 +80,15 @@ def ranker():
         item_id_embedding_dim=3,
         user_value_weights=[1.0, 2.0],
         position_bias=towers.PositionBias(4, 2, serving_position=1),
+    )
+
+
+def joint_ranker():
+    return models.JointRankingCTR(
+        towers.FeatureTower([Feature("user_id", "id", 5)], 3),
+        towers.FeatureTower([*ITEM, Feature("year", "number")], 3),
+        list_loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
+        interaction=layers.FactorizationMachine(FIELDS, 3),
     )
 
 
@@ -196,6 +212,17 @@ ROWS = {
         no_config="it holds a corpus",
         no_export="a corpus does not belong into a model",
     ),
+    models.DCN: Row(
+        lambda: models.DCN(FIELDS, 3, label="like", projection_dim=4, dropout=0.2),
+        (FEATURES,),
+    ),
+    models.DeepFM: Row(
+        lambda: models.DeepFM(
+            FIELDS, 3, label="like", task=tasks.Regression("like", mean=3.5)
+        ),
+        (FEATURES,),
+    ),
+    models.JointRankingCTR: Row(joint_ranker, (LISTS,)),
     models.MultiTaskRanker: Row(ranker, (FEATURES,)),
     models.NextItem: Row(
         lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)
@@ -204,6 +231,10 @@ ROWS = {
     tasks.MultiTask: Row(
         lambda: tasks.MultiTask(["a", "b"], task_weights="uncertainty"),
         (np.array([[0, 1], [-1, 1], [1, 0]]), LOGITS[:3, :2]),
+    ),
+    tasks.Regression: Row(
+        lambda: tasks.Regression("rating", mean=3.5),
+        (np.array([[4.5], [np.nan], [1.0]]), LOGITS[:3, :1]),
     ),
     tasks.Retrieval: Row(
         lambda: tasks.Retrieval(
