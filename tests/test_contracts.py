@@ -359,6 +359,17 @@ def test_it_comes_back_from_its_config(cls):
 
 
 @rows
+def test_it_comes_back_from_the_config_of_one_that_was_used(cls):
+    if ROWS[cls].no_config:
+        return
+    layer = ROWS[cls].make()
+    run(cls, layer)
+    config = tf.keras.utils.serialize_keras_object(layer)
+    copy = tf.keras.utils.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert copy.get_config() == layer.get_config()
+
+
+@rows
 def test_every_argument_of_the_constructor_is_in_the_config(cls):
     if cls is metrics.FactorizedTopK:
         return
