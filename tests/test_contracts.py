@@ -39,6 +39,20 @@ FEATURES = {
     ],
     "times": np.sort(RNG.integers(9000, size=(6, 3))),
 }
+FIELDS = [
+    Feature("user_id", "id", 5),
+    Feature("item_id", "id", 4),
+    Feature("genres", "bag", 2),
+    Feature("year", "number", mean=0.1, scale=0.5),
+]
+OF_FIELDS = {field.name: FEATURES[field.name] for field in FIELDS}
+LIST_FEATURES = (
+    {  # two lists of three items
+        name: FEATURES[name].reshape(2, 3, *FEATURES[name].shape[1:])
+        for name in ("item_id", "genres", "year")
+    }
+    | {"user_id": np.array([1, 9])}
+)
 ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
 
 
@@ -68,6 +82,15 @@ def ranker():
         item_id_embedding_dim=3,
         user_value_weights=[1.0, 2.0],
         position_bias=towers.PositionBias(4, 2, serving_position=1),
+    )
+
+
+def joint_ranker():
+    return models.JointRankingCTR(
+        towers.FeatureTower([Feature("user_id", "id", 5)], 3),
+        towers.FeatureTower([*ITEM, Feature("year", "number")], 3),
+        list_loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
+        interaction=layers.FactorizationMachine(FIELDS, 3),
     )
 
 
@@ -111,6 +134,13 @@ ROWS = {
         (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
     ),
     layers.Expert: Row(lambda: layers.Expert([5, 2], dropout=0.3), (QUERIES,)),
+    layers.FactorizationMachine: Row(
+        lambda: layers.FactorizationMachine(FIELDS, 3), (OF_FIELDS,)
+    ),
+    layers.FieldAwareFactorizationMachine: Row(
+        lambda: layers.FieldAwareFactorizationMachine(FIELDS, 3), (OF_FIELDS,)
+    ),
+    layers.FieldEmbedding: Row(lambda: layers.FieldEmbedding(FIELDS, 3), (OF_FIELDS,)),
     layers.FrequencyEstimator: Row(frequency_estimator, (np.array([4, 1, 1, 2**60]),)),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),
@@ -217,6 +247,17 @@ ROWS = {
             metrics.RecallAtK,
         )
     },
+    models.DCN: Row(
+        lambda: models.DCN(FIELDS, 3, label="like", projection_dim=4, dropout=0.2),
+        (FEATURES,),
+    ),
+    models.DeepFM: Row(
+        lambda: models.DeepFM(
+            FIELDS, 3, label="like", task=tasks.Regression("like", mean=3.5)
+        ),
+        (FEATURES,),
+    ),
+    models.JointRankingCTR: Row(joint_ranker, (LIST_FEATURES,)),
     models.MultiTaskRanker: Row(ranker, (FEATURES,)),
     models.NextItem: Row(
         lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)
@@ -225,6 +266,10 @@ ROWS = {
     tasks.MultiTask: Row(
         lambda: tasks.MultiTask(["a", "b"], task_weights="uncertainty"),
         (np.array([[0, 1], [-1, 1], [1, 0]]), LOGITS[:3, :2]),
+    ),
+    tasks.Regression: Row(
+        lambda: tasks.Regression("rating", mean=3.5),
+        (np.array([[4.5], [np.nan], [1.0]]), LOGITS[:3, :1]),
     ),
     tasks.Retrieval: Row(
         lambda: tasks.Retrieval(
@@ -346,6 +391,17 @@ def test_it_comes_back_from_its_config(cls):
         copy.set_weights(layer.get_weights())
     reset(copy)
     assert_same(cls, run(cls, copy), expected)
+
+
+@rows
+def test_it_comes_back_from_the_config_of_one_that_was_used(cls):
+    if ROWS[cls].no_config:
+        return
+    layer = ROWS[cls].make()
+    run(cls, layer)
+    config = tf.keras.utils.serialize_keras_object(layer)
+    copy = tf.keras.utils.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert copy.get_config() == layer.get_config()
 
 
 @rows

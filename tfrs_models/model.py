@@ -82,6 +82,13 @@ class Model(tfrs.Model):
         del training
         return self.metrics
 
+    def build_from_config(self, config: dict) -> None:
+        """Leaves the variables to the first batch.
+
+        Keras would call the model on floats of the shapes that it saw, which is no
+        batch to a model of ids.
+        """
+
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
         """The loss with regularisation, checked and added to the epoch's means."""
         loss = tf.cast(self.compute_loss(features, training=training), tf.float32)

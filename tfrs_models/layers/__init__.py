@@ -1,6 +1,13 @@
 """Keras layers."""
 
-from tfrs_models.layers import attention, embedding, experts, index, negatives
+from tfrs_models.layers import (
+    attention,
+    embedding,
+    experts,
+    index,
+    interaction,
+    negatives,
+)
 from tfrs_models.layers.attention import TransformerBlock
 from tfrs_models.layers.embedding import DeepHashCode, HashedEmbedding
 from tfrs_models.layers.experts import (
@@ -9,6 +16,11 @@ from tfrs_models.layers.experts import (
     ProgressiveLayered,
 )
 from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
+from tfrs_models.layers.interaction import (
+    FactorizationMachine,
+    FieldAwareFactorizationMachine,
+    FieldEmbedding,
+)
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.layers.negatives import (
     CandidateQueue,
@@ -24,6 +36,9 @@ __all__ = [
     "CandidateQueue",
     "DeepHashCode",
     "Expert",
+    "FactorizationMachine",
+    "FieldAwareFactorizationMachine",
+    "FieldEmbedding",
     "FrequencyEstimator",
     "HardNegativeMining",
     "HashedEmbedding",
@@ -40,5 +55,6 @@ __all__ = [
     "embedding",
     "experts",
     "index",
+    "interaction",
     "negatives",
 ]

@@ -22,6 +22,7 @@ from tfrs_models.losses.pairwise_logistic import (
     PairwiseLogisticLoss,
     pairwise_logistic_loss,
 )
+from tfrs_models.losses.regression_compatible import regression_compatible_loss
 from tfrs_models.losses.sampled_pairwise import (
     SampledPairwiseLoss,
     sampled_pairwise_loss,
@@ -51,6 +52,7 @@ __all__ = [
     "pairwise_distillation_loss",
     "pairwise_hinge_loss",
     "pairwise_logistic_loss",
+    "regression_compatible_loss",
     "sampled_pairwise_loss",
     "sampled_softmax",
     "smooth_ap_loss",

@@ -1,7 +1,17 @@
 """Whole models."""
 
+from tfrs_models.models.dcn import DCN
+from tfrs_models.models.deep_fm import DeepFM
+from tfrs_models.models.joint_ranking_ctr import JointRankingCTR
 from tfrs_models.models.multi_task_ranker import MultiTaskRanker
 from tfrs_models.models.next_item import NextItem
 from tfrs_models.models.two_tower import TwoTower
 
-__all__ = ["MultiTaskRanker", "NextItem", "TwoTower"]
+__all__ = [
+    "DCN",
+    "DeepFM",
+    "JointRankingCTR",
+    "MultiTaskRanker",
+    "NextItem",
+    "TwoTower",
+]

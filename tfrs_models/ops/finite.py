@@ -1,4 +1,4 @@
-"""The floating features of a batch, by name."""
+"""Floating features of a batch by name, and checks that name the rows."""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,3 +23,24 @@ def float_features(features: object, path: str = "") -> Iterator[tuple[str, tf.T
     values = features.flat_values if isinstance(features, tf.RaggedTensor) else features
     if isinstance(values, tf.Tensor) and values.dtype.is_floating:
         yield path, values
+
+
+def require(values: tf.Tensor, ok: tf.Tensor, message: str) -> tf.Tensor:
+    """The values, once all of them are as they should be.
+
+    Args:
+      values: `[batch, ...]`.
+      ok: Of the same shape, bool.
+      message: What is wrong, and with which feature.
+
+    Raises:
+      InvalidArgumentError: a value is not ok; it names the rows.
+    """
+    wrong = tf.where(~ok)
+    check = tf.debugging.Assert(
+        tf.reduce_all(ok),
+        [f"{message}. Rows:", wrong[:, 0], "values:", tf.gather_nd(values, wrong)],
+        summarize=5,
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(values)

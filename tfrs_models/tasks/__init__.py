@@ -1,6 +1,7 @@
 """What is optimised."""
 
 from tfrs_models.tasks.multi_task import MultiTask
+from tfrs_models.tasks.regression import Regression
 from tfrs_models.tasks.retrieval import Retrieval
 
-__all__ = ["MultiTask", "Retrieval"]
+__all__ = ["MultiTask", "Regression", "Retrieval"]

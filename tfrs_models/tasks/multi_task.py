@@ -96,6 +96,10 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
             )
         return tuple(map(float, values))
 
+    def predictions(self, logits: tf.Tensor) -> tf.Tensor:
+        """The probabilities that logits say: float32 of their shape."""
+        return tf.sigmoid(tf.cast(logits, tf.float32))
+
     def call(
         self,
         labels: tf.Tensor,

@@ -8,6 +8,13 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.feature import Feature
 from tfrs_models.layers.mlp import MLP
+from tfrs_models.ops.declared_features import (
+    declared_feature,
+    known_values,
+    num_vectors,
+    parse_features,
+    standardised,
+)
 from tfrs_models.types import Features
 
 
@@ -44,15 +51,7 @@ class FeatureTower(tf.keras.layers.Layer):
         """
         super().__init__(**kwargs)
         self._autocast = False  # numbers are standardised before they lose precision
-        self.features = tuple(
-            feature if isinstance(feature, Feature) else Feature(**feature)
-            for feature in features
-        )
-        if not self.features:
-            raise ValueError("`features` must hold at least one feature. Got none.")
-        names = [feature.name for feature in self.features]
-        if len(set(names)) < len(names):
-            raise ValueError(f"`features` must not repeat a feature. Got {names}.")
+        self.features = parse_features(features, "features")
         if embedding_dim < 1:
             raise ValueError(
                 f"`embedding_dim` must be at least 1. Got {embedding_dim}."
@@ -70,7 +69,7 @@ class FeatureTower(tf.keras.layers.Layer):
         self._tables = [
             self.add_weight(
                 feature.name,
-                (_num_vectors(feature), embedding_dim),
+                (num_vectors(feature), embedding_dim),
                 initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
             )
             for feature in self.features
@@ -98,7 +97,7 @@ class FeatureTower(tf.keras.layers.Layer):
         for place, (feature, table) in enumerate(
             zip(self.features, self._tables, strict=True)
         ):
-            value = _checked(features, feature)
+            value = declared_feature(features, feature)
             if place == 0 and self.id_dropout and training:
                 dropped = tf.random.uniform(tf.shape(value)) < self.id_dropout
                 value = tf.where(dropped, tf.zeros_like(value), value)
@@ -117,37 +116,11 @@ class FeatureTower(tf.keras.layers.Layer):
 
 def _embed(value: tf.Tensor, feature: Feature, table: tf.Tensor) -> tf.Tensor:
     if feature.kind == "number":
-        standard = (tf.cast(value, tf.float32) - feature.mean) / feature.scale
-        return tf.cast(standard, table.dtype)[:, None] * table
-    known = (value > 0) & (value <= feature.num_values)
-    value = tf.where(known, value, tf.zeros_like(value))
+        return tf.cast(standardised(value, feature), table.dtype)[:, None] * table
+    value, known = known_values(value, feature)
     if feature.kind == "id":
         return tf.gather(table, value)
     present = tf.cast(known, table.dtype)
     total = tf.einsum("bl,bld->bd", present, tf.gather(table, value))
     count = tf.reduce_sum(present, axis=1, keepdims=True)
     return tf.math.divide_no_nan(total, tf.sqrt(count))
-
-
-def _checked(features: Features, feature: Feature) -> tf.Tensor:
-    if feature.name not in features:
-        raise ValueError(
-            f"Feature `{feature.name}` is missing. Got {sorted(features)}."
-        )
-    value = tf.convert_to_tensor(features[feature.name])
-    rank = 2 if feature.kind == "bag" else 1
-    if value.shape.rank != rank:
-        raise ValueError(
-            f"Feature `{feature.name}`, a {feature.kind}, must have rank {rank}. "
-            f"Got shape {value.shape}."
-        )
-    if feature.kind != "number" and not value.dtype.is_integer:
-        raise ValueError(
-            f"Feature `{feature.name}`, a {feature.kind}, must hold integer indices. "
-            f"Got {value.dtype.name}."
-        )
-    return value if feature.kind == "number" else tf.cast(value, tf.int64)
-
-
-def _num_vectors(feature: Feature) -> int:
-    return 1 if feature.kind == "number" else feature.num_values + 1

@@ -1,0 +1,92 @@
+"""The factorisation machine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.feature import Feature
+from tfrs_models.layers.interaction.active_values import active_values, num_rows
+from tfrs_models.layers.interaction.factor_table import add_bias_and_table
+from tfrs_models.ops.declared_features import parse_features
+from tfrs_models.types import Features
+
+
+@register
+class FactorizationMachine(tf.keras.layers.Layer):
+    """FM: a bias, a weight for each active value, and an inner product for each pair.
+
+    `b + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j` over the active values `x_i` of
+    all fields, those of one bag among them. The pairs take time linear in the number of
+    values: `1/2 sum_d ((sum_i v_id x_i)^2 - sum_i (v_id x_i)^2)`.
+
+    An id counts 1; index 0 and what is beyond the known values share the row of the
+    unknown. Of a bag's `n` known values each counts `1 / sqrt(n)`, the others nothing.
+    A number counts what it is after standardisation by its `Feature`.
+
+    Reference:
+      Rendle, Factorization machines, ICDM 2010.
+    """
+
+    def __init__(
+        self, fields: Sequence[Feature | Mapping], embedding_dim: int, **kwargs
+    ) -> None:
+        """Initializes the layer.
+
+        Args:
+          fields: Declarations of the features.
+          embedding_dim: Width of the vectors `v_i`.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self._autocast = False  # numbers are standardised before they lose precision
+        self.fields = parse_features(fields, "fields")
+        if embedding_dim < 1:
+            raise ValueError(
+                f"`embedding_dim` must be at least 1. Got {embedding_dim}."
+            )
+        self.embedding_dim = embedding_dim
+        self.bias, self.table = add_bias_and_table(
+            self, num_rows(self.fields), embedding_dim
+        )
+
+    def call(self, features: Features) -> tf.Tensor:
+        """The logit of each row.
+
+        Args:
+          features: The declared fields and no others: ids `[batch]` and bags `[batch,
+            length]` of integers, numbers `[batch]`.
+
+        Returns:
+          `[batch]` in the dtype of the weights: float32 in mixed precision.
+
+        Raises:
+          ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
+          InvalidArgumentError: an index is negative, or a number not finite.
+        """
+        return self.with_embeddings(features)[0]
+
+    def with_embeddings(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logit of each row, and the vectors that it comes from.
+
+        Args:
+          features: See `call`.
+
+        Returns:
+          `[batch]`, and `[batch, num_fields, embedding_dim]`: of each field the sum of
+          `v_i x_i`.
+        """
+        active = active_values(features, self.fields, self.table.dtype)
+        terms = tf.gather(self.table, active.rows) * active.values[..., None]
+        linear, vectors = terms[..., 0], terms[..., 1:]
+        embeddings = active.by_field(vectors)
+        squares = tf.reduce_sum(tf.reduce_sum(embeddings, axis=1) ** 2, axis=1)
+        pairs = (squares - tf.reduce_sum(vectors**2, axis=[1, 2])) / 2
+        return self.bias + tf.reduce_sum(linear, axis=1) + pairs, embeddings
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "fields": [asdict(field) for field in self.fields],
+            "embedding_dim": self.embedding_dim,
+        }

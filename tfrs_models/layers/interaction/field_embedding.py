@@ -1,0 +1,72 @@
+"""Vectors of declared features, side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.feature import Feature
+from tfrs_models.layers.interaction.active_values import active_values, num_rows
+from tfrs_models.layers.interaction.factor_table import STDDEV
+from tfrs_models.ops.declared_features import parse_features
+from tfrs_models.types import Features
+
+
+@register
+class FieldEmbedding(tf.keras.layers.Layer):
+    """A vector for each field: of its id, its bag or its standardised number.
+
+    A field's vector is the sum of its values' vectors, each times what the value
+    counts, as in `FactorizationMachine`; interactions are left to what follows.
+    """
+
+    def __init__(
+        self, fields: Sequence[Feature | Mapping], embedding_dim: int, **kwargs
+    ) -> None:
+        """Initializes the layer.
+
+        Args:
+          fields: Declarations of the features.
+          embedding_dim: Width of a field's vector.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self._autocast = False  # numbers are standardised before they lose precision
+        self.fields = parse_features(fields, "fields")
+        if embedding_dim < 1:
+            raise ValueError(
+                f"`embedding_dim` must be at least 1. Got {embedding_dim}."
+            )
+        self.embedding_dim = embedding_dim
+        with tf.name_scope(self.name):  # HDF5 files want distinct names
+            self.table = self.add_weight(
+                "table",
+                (num_rows(self.fields), embedding_dim),
+                initializer=tf.keras.initializers.RandomNormal(stddev=STDDEV),
+                experimental_autocast=False,
+            )
+
+    def call(self, features: Features) -> tf.Tensor:
+        """Embeds a batch.
+
+        Args:
+          features: The declared fields and no others: ids `[batch]` and bags `[batch,
+            length]` of integers, numbers `[batch]`.
+
+        Returns:
+          `[batch, num_fields, embedding_dim]`.
+
+        Raises:
+          ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
+          InvalidArgumentError: an index is negative, or a number not finite.
+        """
+        active = active_values(features, self.fields, self.table.dtype)
+        vectors = tf.gather(self.table, active.rows) * active.values[..., None]
+        return tf.cast(active.by_field(vectors), self.compute_dtype)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "fields": [asdict(field) for field in self.fields],
+            "embedding_dim": self.embedding_dim,
+        }

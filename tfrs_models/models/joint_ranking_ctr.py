@@ -1,0 +1,264 @@
+"""One model that orders a list and says how likely each click is."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from tfrs_models._keras import FromConfig, register
+from tfrs_models.layers.mlp import MLP
+from tfrs_models.losses.regression_compatible import regression_compatible_loss
+from tfrs_models.model import Model
+from tfrs_models.ops.declared_features import pick_declared
+from tfrs_models.ops.list_features import (
+    check_lists,
+    flat_lists,
+    of_every_item,
+    split_lists,
+)
+from tfrs_models.tasks.multi_task import MultiTask
+from tfrs_models.types import Features
+
+CTR, SCORE, PADDING = "ctr", "score", -1.0
+
+
+@register
+class JointRankingCTR(FromConfig, Model):
+    """A ranking score and a click probability of every item of a list.
+
+    The score is the product of the user's and the item's embedding, plus an interaction
+    layer's where there is one. The logit of the click comes from dense layers of both
+    embeddings and of their product by elements. A list costs
+    `alpha * ranking + (1 - alpha) * mean BCE of its items`, and both train the towers.
+
+    Calibrated, there is one number instead of two: the sum of score and logit ranks,
+    and its sigmoid is the probability of the click. Its ranking loss is compatible with
+    that (`losses.regression_compatible_loss`).
+
+    Features: those of the user tower `[batch, ...]`, those of the item tower `[batch,
+    list_size, ...]`, and for training `labels` `[batch, list_size]`: 0, 1 or graded, -1
+    for padding; a label above 0 is a click. Optionally `mask` `[batch, list_size]`,
+    False for padding, and `sample_weight` `[batch]` of the lists.
+
+    Reference:
+      Bai et al., Regression compatible listwise objectives for calibrated ranking with
+      binary relevance, CIKM 2023.
+    """
+
+    def __init__(
+        self,
+        user_tower: tf.keras.layers.Layer,
+        item_tower: tf.keras.layers.Layer,
+        *,
+        list_loss: tf.keras.losses.Loss | Callable | None = None,
+        alpha: float = 0.5,
+        calibrated: bool = False,
+        item_features: Sequence[str] | None = None,
+        hidden_units: Sequence[int] = (64,),
+        interaction: tf.keras.layers.Layer | None = None,
+        **kwargs,
+    ) -> None:
+        """Initializes the model.
+
+        Args:
+          user_tower: From the features of users to `[batch, embedding_dim]`.
+          item_tower: From the features of items to `[batch, embedding_dim]`.
+          list_loss: From labels and scores `[batch, list_size]`, labels -1 for padding,
+            to `[batch]`, 0 for a list with nothing to compare; or a Keras loss whose
+            `call` does it. A function of your own must be registered with Keras to be
+            in a config. None if calibrated, else required.
+          alpha: Share of the ranking loss, in [0, 1].
+          calibrated: Whether one number both ranks and predicts.
+          item_features: Names of the features that are lists; where None, those that
+            the item tower declares (`towers.FeatureTower`).
+          hidden_units: Widths of the ReLU layers before the logit.
+          interaction: A layer with declared `fields` of users and items, from them to
+            `[batch]` (`layers.FactorizationMachine`), added to the score.
+          **kwargs: Of `tf.keras.Model`.
+        """
+        super().__init__(**kwargs)
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"`alpha` must be in [0, 1]. Got {alpha}.")
+        if calibrated != (list_loss is None):
+            raise ValueError(
+                "`list_loss` must be given, or `calibrated` be True, which has one: "
+                f"one of both. Got {list_loss} and {calibrated}."
+            )
+        if item_features is None:
+            declared = getattr(item_tower, "features", ())
+            item_features = [feature.name for feature in declared]
+        if not item_features:
+            raise ValueError(
+                "`item_features` must name the features that are lists, where "
+                "`item_tower` declares none. Got none."
+            )
+        self.user_tower = user_tower
+        self.item_tower = item_tower
+        self.list_loss = list_loss
+        self.alpha = alpha
+        self.calibrated = calibrated
+        self.item_features = tuple(item_features)
+        self.hidden_units = tuple(hidden_units)
+        self.interaction = interaction
+        self.ctr_layers = MLP([*self.hidden_units, 1])
+        self.task = MultiTask([CTR])
+        self._means = {
+            name: tf.keras.metrics.Mean(name)
+            for name in ("loss_per_example", "ranking_loss", "ctr_loss")
+        }
+
+    def call(
+        self, features: Features, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores every item of every list.
+
+        Args:
+          features: See the class.
+          training: Passed on to the towers.
+
+        Returns:
+          The ranking score and the logit of the click, `[batch, list_size]` float32
+          each; twice the same if calibrated.
+
+        Raises:
+          ValueError: a feature is missing, or lists differ in length.
+        """
+        items, others = split_lists(features, self.item_features)
+        flat = {name: flat_lists(values) for name, values in items.items()}
+        shape = tf.shape(items[self.item_features[0]])[:2]
+        user = self.user_tower(others, training=training)
+        item = self.item_tower(flat, training=training)
+        if not user.shape[1:].is_compatible_with(item.shape[1:]):
+            raise ValueError(
+                "`user_tower` and `item_tower` must have the same width. Got shapes "
+                f"{user.shape} and {item.shape}."
+            )
+        user = of_every_item(user, shape[1])  # [batch * list_size, embedding_dim]
+        item = tf.cast(item, user.dtype)
+        product = tf.cast(user, tf.float32) * tf.cast(item, tf.float32)
+        score = tf.reduce_sum(product, axis=1)
+        if self.interaction is not None:
+            score += tf.cast(self._interact(flat, others, shape[1]), tf.float32)
+        parts = [user, item, tf.cast(product, user.dtype)]
+        logit = self.ctr_layers(tf.concat(parts, axis=1))[:, 0]
+        logit = tf.cast(logit, tf.float32)
+        if self.calibrated:
+            score = logit = score + logit
+        return tf.reshape(score, shape), tf.reshape(logit, shape)
+
+    def rank(self, features: Features) -> dict[str, tf.Tensor]:
+        """What serving answers.
+
+        Args:
+          features: See the class, without labels.
+
+        Returns:
+          `ctr`, the probability of a click, and `score` to rank by, `[batch,
+          list_size]` float32; a padded item's are 0 and the lowest number.
+        """
+        score, logit = self(features)
+        ctr = self.task.predictions(logit)
+        if "mask" in features:
+            valid = self._mask(features, score)
+            ctr = tf.where(valid, ctr, 0.0)
+            score = tf.where(valid, score, score.dtype.min)
+        return {CTR: ctr, SCORE: score}
+
+    def predict_step(self, features: Features) -> dict[str, tf.Tensor]:
+        """What `predict` yields for a batch: see `rank`."""
+        return self.rank(features)
+
+    def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
+        """The sum over the lists of what each costs.
+
+        Args:
+          features: See the class.
+          training: Passed on to the towers.
+
+        Returns:
+          Scalar loss.
+
+        Raises:
+          ValueError: a feature is missing or does not fit, or `list_loss` does not
+            return one number for each list.
+        """
+        score, logit = self(features, training=training)
+        labels = self._labels(features, score)
+        valid = labels >= 0
+        weight = tf.ones_like(labels[:, 0])
+        if "sample_weight" in features:
+            weight = tf.cast(features["sample_weight"], tf.float32)
+        # Padding has no influence on loss or gradient, whatever its features are.
+        score, logit = (tf.where(valid, values, 0.0) for values in (score, logit))
+        clicks = tf.where(valid, tf.cast(labels > 0, tf.float32), PADDING)
+        ranking = self._list_losses(clicks if self.calibrated else labels, score)
+        ranking = tf.reduce_sum(weight * ranking)
+        size = tf.reduce_sum(tf.cast(valid, tf.float32), axis=1)
+        per_item = of_every_item(
+            tf.math.divide_no_nan(weight, size), tf.shape(valid)[1]
+        )
+        rows = flat_lists(clicks)[:, None], flat_lists(logit)[:, None]
+        ctr = self.task(*rows, sample_weight=per_item, compute_metrics=False)
+        # The metrics are over items: the loss alone weighs by lists.
+        self.task(*rows, sample_weight=of_every_item(weight, tf.shape(valid)[1]))
+        loss = self.alpha * ranking + (1 - self.alpha) * ctr
+        num_lists = tf.reduce_sum(tf.cast(size > 0, tf.float32))
+        for name, total in zip(self._means, (loss, ranking, ctr), strict=True):
+            mean = tf.math.divide_no_nan(total, num_lists)
+            self._means[name].update_state(mean, sample_weight=num_lists)
+        return loss
+
+    def _interact(
+        self, flat: Features, others: Features, list_size: tf.Tensor
+    ) -> tf.Tensor:
+        """The interaction layer's logit of every item."""
+        fields = self.interaction.fields
+        repeated = {
+            field.name: of_every_item(others[field.name], list_size)
+            for field in fields
+            if field.name in others
+        }
+        return self.interaction(pick_declared({**repeated, **flat}, fields))
+
+    def _list_losses(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        loss = self.list_loss or regression_compatible_loss
+        if isinstance(loss, tf.keras.losses.Loss):
+            loss = loss.call  # not reduced
+        losses = tf.cast(loss(labels, scores), tf.float32)
+        if losses.shape.rank != 1:
+            raise ValueError(
+                "`list_loss` must return one number for each list, [batch]. Got shape "
+                f"{losses.shape}."
+            )
+        return losses
+
+    def _labels(self, features: Features, score: tf.Tensor) -> tf.Tensor:
+        """`[batch, list_size]` float32, -1 where padded by label or mask."""
+        if "labels" not in features:
+            raise ValueError(f"Feature `labels` is missing. Got {sorted(features)}.")
+        labels = tf.cast(features["labels"], tf.float32)
+        check_lists("labels", labels, self.item_features[0], score)
+        if "mask" not in features:
+            return tf.where(labels >= 0, labels, PADDING)
+        valid = (labels >= 0) & self._mask(features, score)
+        return tf.where(valid, labels, PADDING)
+
+    def _mask(self, features: Features, score: tf.Tensor) -> tf.Tensor:
+        mask = tf.cast(features["mask"], tf.bool)
+        check_lists("mask", mask, self.item_features[0], score)
+        return mask
+
+    def get_config(self) -> dict:
+        serialize = tf.keras.utils.serialize_keras_object
+        return {
+            "user_tower": serialize(self.user_tower),
+            "item_tower": serialize(self.item_tower),
+            "list_loss": None if self.list_loss is None else serialize(self.list_loss),
+            "alpha": self.alpha,
+            "calibrated": self.calibrated,
+            "item_features": list(self.item_features),
+            "hidden_units": list(self.hidden_units),
+            "interaction": (
+                None if self.interaction is None else serialize(self.interaction)
+            ),
+            "name": self.name,
+        }
