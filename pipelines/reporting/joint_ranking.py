@@ -99,6 +99,8 @@ def _predict(
     parts = []
     for batch in dataset:
         score, logit = model(batch)
+        if model.alpha == 0:  # nothing trained the score
+            score = logit
         clicks = batch.get("clicks", batch["labels"])
         parts.append((batch["labels"], score, logit, clicks))
     return tuple(np.concatenate(values) for values in zip(*parts, strict=True))

@@ -194,6 +194,19 @@ def test_graded_labels_reach_the_ranking_loss_and_are_clicks_to_the_other():
     np.testing.assert_array_equal(seen[-1], grades)
 
 
+def test_clicks_of_their_own_are_what_is_predicted_and_labels_what_is_ordered():
+    model = randomise(make())
+    clicks = (RNG.uniform(size=DATA["labels"].shape) > 0.5).astype("float32")
+    given = DATA | {"clicks": clicks}
+    _, ranking, _ = loops(model)
+    valid = DATA["labels"] >= 0
+    _, _, ctr = loops(model, DATA | {"labels": np.where(valid, clicks, -1)})
+    expected = model.alpha * ranking + (1 - model.alpha) * ctr
+    assert float(model.compute_loss(given)) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ValueError, match="`clicks` must have"):
+        model.compute_loss(given | {"clicks": clicks[:, :2]})
+
+
 @kinds
 def test_a_mask_pads_as_a_label_of_minus_one_does_and_padding_has_no_influence(
     calibrated,
@@ -397,8 +410,10 @@ def test_features_that_do_not_fit_are_named(change, message):
         ({"alpha": -0.1}, r"`alpha` must be in \[0, 1\]. Got -0.1"),
         ({"alpha": 1.01}, r"`alpha` must be in \[0, 1\]. Got 1.01"),
         ({"alpha": math.nan}, r"`alpha` must be in \[0, 1\]. Got nan"),
-        ({"list_loss": None}, "`list_loss` must be given, or `calibrated` be True"),
-        ({"calibrated": True, "list_loss": list_softmax}, "one of both"),
+        (
+            {"calibrated": True, "list_loss": list_softmax},
+            "`list_loss` must be None where `calibrated` is True",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(options, message):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.mlp import MLP
+from tfrs_models.losses.pairwise_logistic import pairwise_logistic_loss
 from tfrs_models.losses.regression_compatible import regression_compatible_loss
 from tfrs_models.model import Model
 from tfrs_models.ops.declared_features import pick_declared
@@ -36,8 +37,9 @@ class JointRankingCTR(FromConfig, Model):
 
     Features: those of the user tower `[batch, ...]`, those of the item tower `[batch,
     list_size, ...]`, and for training `labels` `[batch, list_size]`: 0, 1 or graded, -1
-    for padding; a label above 0 is a click. Optionally `mask` `[batch, list_size]`,
-    False for padding, and `sample_weight` `[batch]` of the lists.
+    for padding. Optionally `clicks` `[batch, list_size]`, 0 or 1 where a label above 0
+    is not a click, `mask` `[batch, list_size]`, False for padding, and `sample_weight`
+    `[batch]` of the lists.
 
     Reference:
       Bai et al., Regression compatible listwise objectives for calibrated ranking with
@@ -65,7 +67,7 @@ class JointRankingCTR(FromConfig, Model):
           list_loss: From labels and scores `[batch, list_size]`, labels -1 for padding,
             to `[batch]`, 0 for a list with nothing to compare; or a Keras loss whose
             `call` does it. A function of your own must be registered with Keras to be
-            in a config. None if calibrated, else required.
+            in a config. None for `losses.pairwise_logistic_loss`, or if calibrated.
           alpha: Share of the ranking loss, in [0, 1].
           calibrated: Whether one number both ranks and predicts.
           item_features: Names of the features that are lists; where None, those that
@@ -78,10 +80,10 @@ class JointRankingCTR(FromConfig, Model):
         super().__init__(**kwargs)
         if not 0 <= alpha <= 1:
             raise ValueError(f"`alpha` must be in [0, 1]. Got {alpha}.")
-        if calibrated != (list_loss is None):
+        if calibrated and list_loss is not None:
             raise ValueError(
-                "`list_loss` must be given, or `calibrated` be True, which has one: "
-                f"one of both. Got {list_loss} and {calibrated}."
+                "`list_loss` must be None where `calibrated` is True, which has its "
+                f"own. Got {list_loss}."
             )
         if item_features is None:
             declared = getattr(item_tower, "features", ())
@@ -189,7 +191,11 @@ class JointRankingCTR(FromConfig, Model):
             weight = tf.cast(features["sample_weight"], tf.float32)
         # Padding has no influence on loss or gradient, whatever its features are.
         score, logit = (tf.where(valid, values, 0.0) for values in (score, logit))
-        clicks = tf.where(valid, tf.cast(labels > 0, tf.float32), PADDING)
+        clicks = tf.cast(labels > 0, tf.float32)
+        if "clicks" in features:
+            clicks = tf.cast(features["clicks"], tf.float32)
+            check_lists("clicks", clicks, self.item_features[0], score)
+        clicks = tf.where(valid, clicks, PADDING)
         ranking = self._list_losses(clicks if self.calibrated else labels, score)
         ranking = tf.reduce_sum(weight * ranking)
         size = tf.reduce_sum(tf.cast(valid, tf.float32), axis=1)
@@ -220,7 +226,8 @@ class JointRankingCTR(FromConfig, Model):
         return self.interaction(pick_declared({**repeated, **flat}, fields))
 
     def _list_losses(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        loss = self.list_loss or regression_compatible_loss
+        own = regression_compatible_loss if self.calibrated else pairwise_logistic_loss
+        loss = self.list_loss or own
         if isinstance(loss, tf.keras.losses.Loss):
             loss = loss.call  # not reduced
         losses = tf.cast(loss(labels, scores), tf.float32)
