@@ -5,13 +5,20 @@ TensorFlow Recommenders' ranking tutorial and the training's mean rating.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from pipelines.artifacts import write_json
 from pipelines.benchmarks.baselines import tutorial_ranking
+from pipelines.data import load_data
+from pipelines.reporting import plots
+from pipelines.reporting.page import render
+from pipelines.reporting.tables import over_seeds, print_table
 
 FieldModel = Literal["deep-fm", "dcn"]
 Label = Literal["rating", "like"]
@@ -52,6 +59,89 @@ class Scored:
     figures: dict[str, float]
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     model: tm.Model | None = None
+
+
+def main(config: object, output: Path) -> dict:
+    """Trains, compares, exports and reports; returns what metrics.json says.
+
+    Args:
+      config: The flags of `pipelines.ranking`.
+      output: Folder that can be written to.
+    """
+    data = load_data(config.data, seed=config.seed)
+    if "rating" not in data.splits["train"]:
+        raise SystemExit(
+            f"`--model {config.model}` predicts ratings, and the data has none: name "
+            "their column with --rating-column."
+        )
+    print(data.summary, "\n")
+    setting = Setting(
+        embedding_dim=config.embedding_dim,
+        hidden_units=config.hidden_units,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        epochs=config.epochs,
+        patience=config.patience,
+    )
+    seeds = range(config.seed, config.seed + (config.seeds or 1))
+    turns = {
+        config.model: [
+            train(data, config.model, config.label, setting, seed=seed)
+            for seed in seeds
+        ],
+        TUTORIAL: [train_tutorial(data, config.label, seed=seed) for seed in seeds],
+        MEAN: [mean_rating(data, config.label)],
+    }
+    header, rows = table(turns)
+    print_table(header, rows)
+    first = turns[config.model][0]
+    exported = _export(first.model, data, output / "export")
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "test": {name: [turn.figures for turn in of] for name, of in turns.items()},
+    }
+    write_json(output / "metrics.json", metrics)
+    report = render(
+        "field_ranking.html",
+        output / "report.html",
+        config=dataclasses.asdict(config),
+        data=data,
+        header=header,
+        rows=rows,
+        num_seeds=len(seeds),
+        curves=plots.losses(first.history),
+    )
+    print(
+        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
+    )
+    return metrics
+
+
+def table(turns: dict[str, Sequence[Scored]]) -> tuple[list[str], list[list[str]]]:
+    """Header and a row for each model, over its seeds."""
+    figures = list(next(iter(turns.values()))[0].figures)
+    rows = [
+        [
+            name,
+            *(over_seeds([turn.figures[figure] for turn in of]) for figure in figures),
+        ]
+        for name, of in turns.items()
+    ]
+    return ["", *figures], rows
+
+
+def _export(model: tm.Model, data: tm.data.Interactions, directory: Path) -> Path:
+    batch = next(iter(batches(data, "test", 1)))
+    features = {field.name: batch[field.name] for field in model.fields}
+    ranker = tm.serving.Ranker(
+        model,
+        features,
+        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
+        unknown_id=0,
+    )
+    return tm.serving.export(
+        ranker, directory, signatures={"serving_default": ranker.rank}
+    )
 
 
 def batches(

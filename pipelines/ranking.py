@@ -1,9 +1,10 @@
 """Trains, evaluates and exports a multi-task ranker: python -m pipelines.ranking.
 
 On MovieLens it learns whether a user rates an item at all, likes it (4 stars) and loves
-it (5); `--user-tower all` compares the towers. `--data.dataset synthetic-clicks` learns
-from clicks that depend on the position. Writes report.html, metrics.json and export/1
-to `artifacts/ranking`.
+it (5); `--user-tower all` compares the towers. `--dataset synthetic-clicks` learns from
+clicks that depend on the position. `--model deep-fm|dcn` predicts one label, the rating
+or the like, from the fields of user and item. Writes report.html, metrics.json and
+export/1 to `artifacts/ranking`.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
+from pipelines import field_ranking
 from pipelines.artifacts import prepare_folder, write_json
 from pipelines.data import DataConfig
 from pipelines.ranking_data import POSITION, RankingData, load_ranking_data
@@ -35,6 +37,12 @@ class Config:
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
         default_factory=lambda: DataConfig(split="per_user_time")
     )
+    model: Literal["multi-task"] | field_ranking.FieldModel = "multi-task"
+    """The ranker of several tasks, or a factorisation machine or cross network of one:
+    their flags are `label`, `embedding_dim`, `hidden_units`, `batch_size`,
+    `learning_rate`, `epochs`, `patience`, `seeds`, `seed` and those of the data."""
+    label: field_ranking.Label = "rating"
+    """What `deep-fm` and `dcn` predict."""
     user_tower: UserTower | Literal["all"] = "mixture"
     """What stands for a user: their id, a deep hash of it, the cohorts that their
     features put them in, a mixture of id and cohorts, or all four side by side."""
@@ -91,6 +99,8 @@ def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
     _check_flags(config)
     output = prepare_folder(config.output)
+    if config.model != "multi-task":
+        return field_ranking.main(config, output)
     data = load_ranking_data(
         config.data,
         batch_size=config.batch_size,

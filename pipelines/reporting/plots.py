@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = {"model": "#1d4ed8", "popularity": "#c2410c", "chance": "#6b7280"}
@@ -34,14 +35,7 @@ def learning_curves(history: Mapping[str, Sequence[float]], *, monitor: str) -> 
         figure = Figure(figsize=(9, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         epochs = np.arange(1, len(next(iter(history.values()))) + 1)
-        for name, label, colour in (
-            ("loss_per_example", "training", COLOURS["model"]),
-            ("val_loss_per_example", "validation", COLOURS["popularity"]),
-        ):
-            if name in history:
-                left.plot(epochs, history[name], "o-", ms=3, color=colour, label=label)
-        left.set(title="Loss per example", xlabel="epoch")
-        left.legend()
+        _draw_losses(left, history)
         if monitor in history:
             right.plot(epochs, history[monitor], "o-", ms=3, color=COLOURS["model"])
             best = int(np.argmax(history[monitor]))
@@ -54,8 +48,7 @@ def learning_curves(history: Mapping[str, Sequence[float]], *, monitor: str) -> 
                 ha="center",
             )
         right.set(title="Validation NDCG@10", xlabel="epoch")
-        for axes in (left, right):
-            axes.xaxis.get_major_locator().set_params(integer=True)
+        right.xaxis.get_major_locator().set_params(integer=True)
         return figure
 
 
@@ -222,3 +215,28 @@ def side_by_side(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
             axis.margins(y=0.2)
         axes[0].invert_yaxis()
         return figure
+
+
+def losses(history: Mapping[str, Sequence[float]]) -> Figure:
+    """Loss per example of training and validation over the epochs.
+
+    Args:
+      history: Keras's history: name -> one value an epoch.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6, 3), layout="constrained")
+        _draw_losses(figure.subplots(), history)
+        return figure
+
+
+def _draw_losses(axes: Axes, history: Mapping[str, Sequence[float]]) -> None:
+    for name, label, colour in (
+        ("loss_per_example", "training", COLOURS["model"]),
+        ("val_loss_per_example", "validation", COLOURS["popularity"]),
+    ):
+        if name in history:
+            epochs = np.arange(1, len(history[name]) + 1)
+            axes.plot(epochs, history[name], "o-", ms=3, color=colour, label=label)
+    axes.set(title="Loss per example", xlabel="epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()

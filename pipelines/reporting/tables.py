@@ -7,6 +7,8 @@ import numpy as np
 
 def over_seeds(values: Sequence[float]) -> str:
     """Mean and, of several seeds, the standard deviation."""
+    if np.isnan(values).all():
+        return "-"
     text = f"{np.mean(values):.4f}"
     return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.4f}"
 

@@ -9,45 +9,19 @@ import pytest
 import tensorflow as tf
 
 from pipelines import ranking
-from pipelines.data import DataConfig
+from pipelines.data import DataConfig, load_data
+from pipelines.field_ranking import MEAN, TUTORIAL, mean_rating, score_rows
 from pipelines.ranking_data import SYNTHETIC, load_ranking_data
 from pipelines.reporting.tables import over_seeds
 from pipelines.user_towers import NAMES
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """A small table of a user's own."""
-    rng = np.random.default_rng(0)
-    num_rows = 600
-    path = tmp_path_factory.mktemp("table") / "orders.csv"
-    items = tmp_path_factory.mktemp("table") / "items.csv"
-    pairs = rng.permutation(40 * 30)[:num_rows]  # each pair once
-    pd.DataFrame(
-        {
-            "user_id": [f"u{pair // 30}" for pair in pairs],
-            "item_id": [f"i{pair % 30}" for pair in pairs],
-            "rating": rng.integers(1, 6, size=num_rows),
-            "timestamp": rng.integers(10_000, size=num_rows),
-        }
-    ).to_csv(path, index=False)
-    pd.DataFrame(
-        {"item_id": [f"i{i}" for i in range(30)], "kind": list("abc") * 10}
-    ).to_csv(items, index=False)
-    return DataConfig(
-        dataset=str(path),
-        item_table=str(items),
-        category_columns=("kind",),
-        split="per_user_time",
-    )
-
-
-@pytest.fixture(scope="module")
-def compared(table, tmp_path_factory):
+def compared(orders, tmp_path_factory):
     """One small run of all towers."""
     config = dataclasses.replace(
         ranking.SMOKE,
-        data=table,
+        data=orders,
         user_tower="all",
         seeds=1,
         batch_size=128,
@@ -109,9 +83,9 @@ def test_the_export_takes_named_features_and_no_position(compared):
     assert signature.structured_outputs.keys() == {"rated", "like", "love", "score"}
 
 
-def test_cold_users_weigh_nothing_in_training_and_are_unknown_afterwards(table):
+def test_cold_users_weigh_nothing_in_training_and_are_unknown_afterwards(orders):
     data = load_ranking_data(
-        table, batch_size=100, num_unseen=1, cold_users=0.3, seed=0
+        orders, batch_size=100, num_unseen=1, cold_users=0.3, seed=0
     )
     cold, warm = set(), set()
     for batch in data.train(0):
@@ -156,12 +130,12 @@ def test_synthetic_clicks_are_learned_with_and_without_their_positions(clicks):
     assert not {"position", "device_features"} & specs.keys()
 
 
-def test_data_without_ratings_has_the_task_of_having(table):
-    config = dataclasses.replace(table, rating_column="none")
-    frame = pd.read_csv(table.dataset).drop(columns="rating")
-    frame.to_csv(table.dataset + ".plain.csv", index=False)
+def test_data_without_ratings_has_the_task_of_having(orders):
+    config = dataclasses.replace(orders, rating_column="none")
+    frame = pd.read_csv(orders.dataset).drop(columns="rating")
+    frame.to_csv(orders.dataset + ".plain.csv", index=False)
     config = dataclasses.replace(
-        table, dataset=table.dataset + ".plain.csv", rating_column="auto"
+        orders, dataset=orders.dataset + ".plain.csv", rating_column="auto"
     )
     data = load_ranking_data(
         config, batch_size=64, num_unseen=2, cold_users=0.0, seed=0
@@ -183,16 +157,66 @@ def test_data_without_ratings_has_the_task_of_having(table):
         ({"cold_users": 1.0}, r"`--cold-users` must be in \[0, 1\). Got 1.0"),
     ],
 )
-def test_wrong_flags_end_the_program_with_their_name(table, tmp_path, change, message):
-    config = dataclasses.replace(ranking.SMOKE, data=table, output=tmp_path, **change)
+def test_wrong_flags_end_the_program_with_their_name(orders, tmp_path, change, message):
+    config = dataclasses.replace(ranking.SMOKE, data=orders, output=tmp_path, **change)
     with pytest.raises(SystemExit, match=message):
         ranking.main(config)
 
 
-def test_a_table_without_times_cannot_say_what_a_user_did_so_far(table, tmp_path):
-    frame = pd.read_csv(table.dataset).drop(columns="timestamp")
+def test_a_table_without_times_cannot_say_what_a_user_did_so_far(orders, tmp_path):
+    frame = pd.read_csv(orders.dataset).drop(columns="timestamp")
     path = tmp_path / "timeless.csv"
     frame.to_csv(path, index=False)
-    data = dataclasses.replace(table, dataset=str(path), split="random")
+    data = dataclasses.replace(orders, dataset=str(path), split="random")
     with pytest.raises(SystemExit, match="timestamp"):
         ranking.main(dataclasses.replace(ranking.SMOKE, data=data, output=tmp_path))
+
+
+@pytest.mark.parametrize(("model", "label"), [("dcn", "rating"), ("deep-fm", "like")])
+def test_models_over_fields_stand_beside_the_tutorial_and_the_mean(
+    orders, tmp_path, model, label
+):
+    config = dataclasses.replace(
+        ranking.SMOKE,
+        data=orders,
+        model=model,
+        label=label,
+        hidden_units=(4,),
+        batch_size=128,
+        output=tmp_path,
+    )
+    metrics = ranking.main(config)
+    assert metrics["test"].keys() == {model, TUTORIAL, MEAN}
+    (figures,) = metrics["test"][model]
+    assert figures.keys() == {
+        "RMSE" if label == "rating" else "log loss",
+        "AUC of likes",
+    }
+    page = (tmp_path / "report.html").read_text()
+    assert TUTORIAL in page
+    exported = tf.saved_model.load(str(tmp_path / "export" / "1"))
+    signature = exported.signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+    assert specs.keys() == {"user_id", "item_id", "kind"}
+    assert signature.structured_outputs.keys() == {label, "score"}
+
+
+def test_rmse_is_that_of_the_predictions_and_the_mean_has_the_deviation(orders):
+    data = load_data(orders, seed=0)
+    rating = data.splits["test"]["rating"]
+    guess = np.linspace(1, 5, len(rating)).astype("float32")
+    figures = score_rows(data, "rating", guess, guess)
+    errors = [(r - g) ** 2 for r, g in zip(rating, guess, strict=True)]
+    assert figures["RMSE"] == pytest.approx(np.sqrt(np.mean(errors)), rel=1e-5)
+    assert mean_rating(data, "rating").figures["AUC of likes"] == 0.5
+
+
+def test_a_rating_cannot_be_predicted_without_ratings(orders, tmp_path):
+    frame = pd.read_csv(orders.dataset).drop(columns="rating")
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    data = dataclasses.replace(orders, dataset=str(tmp_path / "plain.csv"))
+    config = dataclasses.replace(
+        ranking.SMOKE, data=data, model="dcn", output=tmp_path / "out"
+    )
+    with pytest.raises(SystemExit, match="--rating-column"):
+        ranking.main(config)

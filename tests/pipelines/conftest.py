@@ -1,0 +1,34 @@
+"""A small table of a user's own, for the pipelines."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.data import DataConfig
+
+
+@pytest.fixture(scope="session")
+def orders(tmp_path_factory):
+    """A small table of a user's own."""
+    rng = np.random.default_rng(0)
+    num_rows = 600
+    path = tmp_path_factory.mktemp("table") / "orders.csv"
+    items = tmp_path_factory.mktemp("table") / "items.csv"
+    pairs = rng.permutation(40 * 30)[:num_rows]  # each pair once
+    pd.DataFrame(
+        {
+            "user_id": [f"u{pair // 30}" for pair in pairs],
+            "item_id": [f"i{pair % 30}" for pair in pairs],
+            "rating": rng.integers(1, 6, size=num_rows),
+            "timestamp": rng.integers(10_000, size=num_rows),
+        }
+    ).to_csv(path, index=False)
+    pd.DataFrame(
+        {"item_id": [f"i{i}" for i in range(30)], "kind": list("abc") * 10}
+    ).to_csv(items, index=False)
+    return DataConfig(
+        dataset=str(path),
+        item_table=str(items),
+        category_columns=("kind",),
+        split="per_user_time",
+    )
