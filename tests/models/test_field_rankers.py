@@ -32,7 +32,7 @@ MODELS = {
     "dcn": lambda **options: DCN(FIELDS, 4, **options),
     "low rank dcn": lambda **options: DCN(FIELDS, 4, projection_dim=3, **options),
 }
-every = pytest.mark.parametrize("kind", MODELS)
+every = pytest.mark.parametrize("kind", ["deep fm", "dcn"])
 TASKS = {
     "like": lambda: None,
     "rating": lambda: Regression("rating", mean=4.0),

@@ -219,6 +219,20 @@ def test_a_mask_pads_as_a_label_of_minus_one_does_and_padding_has_no_influence(
     assert float(model.compute_loss(other)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_list_loss_sees_no_score_of_padding():
+    seen = []
+
+    def spy(labels, scores):
+        seen.append((labels.numpy(), scores.numpy()))
+        return list_softmax(labels, scores)
+
+    model = randomise(make(list_loss=spy))
+    model.compute_loss(DATA)
+    (labels, scores), padded = seen[-1], DATA["labels"] < 0
+    np.testing.assert_array_equal(labels, DATA["labels"])
+    np.testing.assert_array_equal(scores == 0, padded)
+
+
 @kinds
 def test_empty_lists_cost_nothing_and_have_finite_gradients(calibrated):
     model = randomise(make(calibrated=calibrated))

@@ -56,6 +56,8 @@ def test_labels_that_do_not_fit_are_named():
     task = Regression("rating")
     with pytest.raises(ValueError, match=r"`labels` must be \[batch, 1\].*\(40,\)"):
         task(RATINGS[:, 0], SCORES)
+    with pytest.raises(ValueError, match="`mean` must be finite. Got nan"):
+        Regression("rating", mean=math.nan)
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"(?s)`rating` are infin.*Rows\W+1\D+inf"
     ):

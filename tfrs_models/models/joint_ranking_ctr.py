@@ -96,7 +96,7 @@ class JointRankingCTR(FromConfig, Model):
         self.user_tower = user_tower
         self.item_tower = item_tower
         self.list_loss = list_loss
-        self.alpha = alpha
+        self.alpha = float(alpha)
         self.calibrated = calibrated
         self.item_features = tuple(item_features)
         self.hidden_units = tuple(hidden_units)

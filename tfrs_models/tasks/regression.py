@@ -1,5 +1,7 @@
 """One number of a row, such as a rating."""
 
+import math
+
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -26,8 +28,10 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
         """
         super().__init__(**kwargs)
         self._autocast = False  # the loss is float32
+        if not math.isfinite(mean):
+            raise ValueError(f"`mean` must be finite. Got {mean}.")
         self.label = label
-        self.mean = mean
+        self.mean = float(mean)
         self._rmse, self._mae = (
             tf.keras.metrics.RootMeanSquaredError(f"{label}/rmse", dtype="float32"),
             tf.keras.metrics.MeanAbsoluteError(f"{label}/mae", dtype="float32"),
@@ -76,7 +80,7 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
         )
         observed = ~tf.math.is_nan(labels)
         predictions = self.predictions(scores)
-        labels = tf.where(observed, labels, predictions)
+        labels = tf.where(observed, labels, 0.0)
         weight = tf.cast(observed, tf.float32)
         if sample_weight is not None:
             weight *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1, 1])
