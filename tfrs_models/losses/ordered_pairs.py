@@ -6,9 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.discounts import discounts, gains, largest_dcg
+from tfrs_models.ops.discounts import discounts, gains
 from tfrs_models.ops.lists import Lists
-from tfrs_models.ops.places import places
 
 POSITIVE = ("graded", "binary")
 PAIRS = ("mean", "sum")
@@ -69,14 +68,14 @@ def pairwise_loss(
     if positive == "binary":
         grades = tf.cast(labels >= 1, scores.dtype)
         paired &= (labels >= 1) | tf.equal(labels, 0)
-    factors = [tf.stop_gradient(t) for t in _factors(lists, weights)]
-    constants = [grades, tf.cast(paired, scores.dtype), *factors]
+    constants = [grades, labels, *(tf.cast(m, scores.dtype) for m in (paired, valid))]
+    options = {"penalty": penalty, "weights": weights}
     margin = tf.constant(margin, scores.dtype)
 
     @tf.custom_gradient
     def sums(scores: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        items = [tf.stop_gradient(scores), *constants]
-        losses, slopes, counts = _sums(items, margin, penalty=penalty)
+        items = [tf.stop_gradient(t) for t in (scores, *constants)]
+        losses, slopes, counts = _sums(items, margin, **options)
         if pairs == "mean":
             losses = tf.math.divide_no_nan(losses, counts)
             slopes = tf.math.divide_no_nan(slopes, counts[:, None])
@@ -100,40 +99,25 @@ def _once_differentiable(
     return tf.identity(slopes), refuse
 
 
-def _factors(lists: Lists, weights: str | None) -> list[tf.Tensor]:
-    """Values of the items; a pair weighs the product of its absolute differences."""
-    labels, scores, valid = lists
-    if weights is None:
-        return []
-    if weights == "label_difference":
-        return [labels]
-    # Of items that score alike the worse stand first: the wrong order is what a swap
-    # would repair, and a model that scores everything alike has weights to learn by.
-    place = tf.cast(places(scores, valid, first=-labels), scores.dtype)
-    gain = gains(labels)
-    share = tf.math.divide_no_nan(gain, largest_dcg(gain)[:, None])
-    return [share, discounts(place)]
-
-
 def _sums(
-    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+    items: list[tf.Tensor], margin: tf.Tensor, **options: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """`_sums_at_once`, compiled and in parts where there are many pairs."""
     batch, size = items[0].shape
     if batch is not None and size is not None:
         if batch * size * size < _COMPILED_FROM:
-            return _sums_at_once(items, margin, penalty=penalty)
-        return _sums_in_parts(items, margin, penalty=penalty)
+            return _sums_at_once(items, margin, **options)
+        return _sums_in_parts(items, margin, **options)
     shape = tf.shape(items[0], tf.int64)
     return tf.cond(
         shape[0] * shape[1] * shape[1] < _COMPILED_FROM,
-        lambda: _sums_at_once(items, margin, penalty=penalty),
-        lambda: _sums_in_parts(items, margin, penalty=penalty),
+        lambda: _sums_at_once(items, margin, **options),
+        lambda: _sums_in_parts(items, margin, **options),
     )
 
 
 def _sums_in_parts(
-    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+    items: list[tf.Tensor], margin: tf.Tensor, **options: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """One part for each processor, as a compiled function runs on one."""
     batch, size = tf.unstack(tf.shape(items[0]))
@@ -143,7 +127,7 @@ def _sums_in_parts(
     items = [tf.pad(t, [[0, -batch % (_PARTS * block)], [0, longer]]) for t in items]
     blocks = [tf.reshape(t, [_PARTS, -1, block, size + longer]) for t in items]
     sums = [
-        _sums_of_blocks([t[part] for t in blocks], margin, penalty=penalty)
+        _sums_of_blocks([t[part] for t in blocks], margin, **options)
         for part in range(_PARTS)
     ]
     losses, slopes, counts = (tf.concat(t, axis=0) for t in zip(*sums, strict=True))
@@ -154,21 +138,21 @@ def _sums_in_parts(
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def _sums_of_blocks(
-    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+    items: list[tf.Tensor], margin: tf.Tensor, **options: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """`_sums_at_once` of blocks of lists, `[num_blocks, block, list_size]`.
 
     The pairs of a block stay in the processor's cache.
     """
     return tf.map_fn(
-        lambda block: _sums_at_once(block, margin, penalty=penalty),
+        lambda block: _sums_at_once(block, margin, **options),
         items,
         fn_output_signature=(margin.dtype,) * 3,
     )
 
 
 def _sums_at_once(
-    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str
+    items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str, weights: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Losses of lists, gradients of items and numbers of pairs.
 
@@ -177,29 +161,61 @@ def _sums_at_once(
     is `sum_j c_ij w_ij f'(c_ij (s_i - s_j))`.
 
     Args:
-      items: Scores, grades, validity and factors of the weights, `[batch, list_size]`.
+      items: Scores, grades, labels, where items are in pairs and where there are items,
+        `[batch, list_size]` each.
       margin: Scalar.
       penalty: Name of the penalty.
+      weights: Name of the weights.
 
     Returns:
       `[batch]`, `[batch, list_size]` and `[batch]`.
     """
-    scores, grades, valid, *factors = items
+    scores, grades, labels, paired, valid = items
     order = tf.sign(_differences(grades))
     losses, slopes = _PENALTIES[penalty](order * _differences(scores), margin)
     weight = order
-    for factor in factors:
+    for factor in _factors(labels, scores, valid, weights):
         weight *= tf.abs(_differences(factor))
 
     def over_others(values: tf.Tensor) -> tf.Tensor:
         # A product, because a compiled sum would compute its terms one by one.
-        return valid * tf.linalg.matvec(values, valid)
+        return paired * tf.linalg.matvec(values, paired)
 
     return (
         tf.reduce_sum(over_others(tf.abs(weight) * losses), axis=1) / 2,
         over_others(weight * slopes),
         tf.reduce_sum(over_others(tf.abs(order)), axis=1) / 2,
     )
+
+
+def _factors(
+    labels: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor, weights: str | None
+) -> list[tf.Tensor]:
+    """Values of the items; a pair weighs the product of their absolute differences."""
+    if weights is None:
+        return []
+    if weights == "label_difference":
+        return [labels]
+    gain = gains(labels)
+    best = discounts(_places(valid, labels))
+    best = tf.reduce_sum(gain * best, axis=1, keepdims=True)
+    # Of items that score alike the worse stand first: the wrong order is what a swap
+    # would repair, and a model that scores everything alike has weights to learn by.
+    place = discounts(_places(valid, scores, -labels))
+    return [tf.math.divide_no_nan(gain, best), place]
+
+
+def _places(valid: tf.Tensor, *keys: tf.Tensor) -> tf.Tensor:
+    """The place of every item when the largest keys stand first, by counting.
+
+    Here a comparison of all pairs is cheaper than a sort. Of items whose keys are all
+    equal the first in the list stands first.
+    """
+    place = tf.cast(tf.range(tf.shape(valid)[1]), valid.dtype)
+    ahead = tf.zeros_like(valid)[:, None, :]
+    for key in (*keys, -tf.broadcast_to(place, tf.shape(valid))):
+        ahead = tf.sign(2 * ahead - tf.sign(_differences(key)))
+    return 1 + tf.linalg.matvec(tf.nn.relu(ahead), valid)
 
 
 def _differences(values: tf.Tensor) -> tf.Tensor:
