@@ -15,6 +15,7 @@ NAMES = (
     "deep_hash",
     "rating",
     "pairwise",
+    "interactions",
 )
 
 
