@@ -114,13 +114,17 @@ def reliability(
     """Observed rate over predicted probability; areas are the numbers of rows.
 
     Args:
-      curves: Task -> weight, mean prediction and observed rate of each bin.
+      curves: Name -> weight, mean prediction and observed rate of each bin.
     """
+    columns = min(4, len(curves))
+    lines = -(-len(curves) // columns)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9, 3.3), layout="constrained")
-        axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        figure = Figure(figsize=(9, 0.4 + 2.9 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axis in axes[len(curves) :]:
+            axis.remove()
         for axis, (task, (weight, predicted, observed)) in zip(
-            axes, curves.items(), strict=True
+            axes, curves.items(), strict=False
         ):
             some = weight > 0
             axis.plot([0, 1], [0, 1], ":", color=COLOURS["chance"], lw=1)
