@@ -206,6 +206,7 @@ ROWS = {
     losses.PairwiseLogisticLoss: Row(
         lambda: losses.PairwiseLogisticLoss(weights="delta_ndcg"), LISTS
     ),
+    losses.RegressionCompatibleLoss: Row(losses.RegressionCompatibleLoss, LISTS),
     losses.SampledPairwiseLoss: Row(
         lambda: losses.SampledPairwiseLoss(penalty="hinge", margin=2.0, seed=3), LISTS
     ),
@@ -247,6 +248,11 @@ ROWS = {
             metrics.RecallAtK,
         )
     },
+    metrics.GateEntropy: Row(
+        metrics.GateEntropy,
+        (np.array([[0.5, 0.25, 0.25], [1, 0, 0]], "float32"),),
+        call=update,
+    ),
     models.DCN: Row(
         lambda: models.DCN(FIELDS, 3, label="like", projection_dim=4, dropout=0.2),
         (FEATURES,),

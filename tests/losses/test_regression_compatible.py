@@ -46,7 +46,6 @@ def slope(labels, scores):
 
 def test_loss_and_gradient_are_those_of_the_definition():
     found = regression_compatible_loss(tf.constant(LABELS), tf.constant(SCORES))
-    assert found.dtype == tf.float32
     np.testing.assert_allclose(found, loops(LABELS, SCORES), rtol=1e-5, atol=1e-6)
     expected = gradient(lambda s: loops(LABELS, s).sum(), SCORES)
     np.testing.assert_allclose(slope(LABELS, SCORES), expected, rtol=1e-3, atol=1e-5)
@@ -55,7 +54,9 @@ def test_loss_and_gradient_are_those_of_the_definition():
 def test_a_mask_pads_as_a_label_of_minus_one_does():
     mask = LABELS >= 0
     masked = regression_compatible_loss(
-        tf.constant(np.where(mask, LABELS, 1)), tf.constant(SCORES), tf.constant(mask)
+        tf.constant(np.where(mask, LABELS, 1)),
+        tf.constant(SCORES),
+        mask=tf.constant(mask),
     )
     np.testing.assert_allclose(masked, loops(LABELS, SCORES), rtol=1e-5, atol=1e-6)
 

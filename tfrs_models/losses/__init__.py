@@ -22,7 +22,10 @@ from tfrs_models.losses.pairwise_logistic import (
     PairwiseLogisticLoss,
     pairwise_logistic_loss,
 )
-from tfrs_models.losses.regression_compatible import regression_compatible_loss
+from tfrs_models.losses.regression_compatible import (
+    RegressionCompatibleLoss,
+    regression_compatible_loss,
+)
 from tfrs_models.losses.sampled_pairwise import (
     SampledPairwiseLoss,
     sampled_pairwise_loss,
@@ -39,6 +42,7 @@ __all__ = [
     "PairwiseDistillationLoss",
     "PairwiseHingeLoss",
     "PairwiseLogisticLoss",
+    "RegressionCompatibleLoss",
     "SampledPairwiseLoss",
     "SampledSoftmax",
     "SmoothAPLoss",

@@ -2,9 +2,12 @@
 
 import tensorflow as tf
 
+from tfrs_models._keras import register
+from tfrs_models.ops.lists import read_lists
+
 
 def regression_compatible_loss(
-    labels: tf.Tensor, scores: tf.Tensor, mask: tf.Tensor | None = None
+    labels: tf.Tensor, scores: tf.Tensor, *, mask: tf.Tensor | None = None
 ) -> tf.Tensor:
     """Cross-entropy of the labels' shares and the sigmoids' shares of a list.
 
@@ -16,22 +19,39 @@ def regression_compatible_loss(
     Args:
       labels: `[batch, list_size]` in [0, 1], -1 for padding.
       scores: `[batch, list_size]` logits.
-      mask: `[batch, list_size]` bool, False for padding.
+      mask: `[batch, list_size]` bool, False where there is no item.
 
     Returns:
-      `[batch]` loss in float32; 0 for a list without a positive label.
+      `[batch]` loss; 0 for a list without a positive label.
+
+    Raises:
+      ValueError: shapes that differ.
+      tf.errors.InvalidArgumentError: a label below 0 that is not -1.
 
     Reference:
       Bai et al., Regression compatible listwise objectives for calibrated ranking with
       binary relevance, CIKM 2023.
     """
-    labels, scores = (tf.cast(values, tf.float32) for values in (labels, scores))
-    valid = labels >= 0  # -1 marks padding
-    if mask is not None:
-        valid &= tf.cast(mask, tf.bool)
-    labels = tf.where(valid, labels, 0.0)
-    log_sigmoids = -tf.nn.softplus(-tf.where(valid, scores, 0.0))
-    log_sigmoids = tf.where(valid, log_sigmoids, log_sigmoids.dtype.min)
-    shares = tf.where(valid, tf.nn.log_softmax(log_sigmoids, axis=1), 0.0)
+    labels, scores, valid = read_lists(labels, scores, mask)
+    log_sigmoids = tf.where(valid, -tf.nn.softplus(-scores), scores.dtype.min)
+    shares = tf.where(valid, tf.nn.log_softmax(log_sigmoids, axis=1), 0)
     total = -tf.reduce_sum(labels * shares, axis=1)
     return tf.math.divide_no_nan(total, tf.reduce_sum(labels, axis=1))
+
+
+@register
+class RegressionCompatibleLoss(tf.keras.losses.Loss):
+    """`regression_compatible_loss`, reduced over the batch."""
+
+    def __init__(self, *, name: str = "regression_compatible_loss", **kwargs) -> None:
+        """Initializes the loss.
+
+        Args:
+          name: Of the loss.
+          **kwargs: Of `tf.keras.losses.Loss`.
+        """
+        super().__init__(name=name, **kwargs)
+
+    def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """`[batch]` losses."""
+        return regression_compatible_loss(labels, scores)

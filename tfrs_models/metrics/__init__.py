@@ -5,6 +5,7 @@ from tfrs_models.metrics.calibration import ExpectedCalibrationError
 from tfrs_models.metrics.cohort_usage import CohortEntropy, DeadCohorts
 from tfrs_models.metrics.coverage import Coverage
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
+from tfrs_models.metrics.gate_entropy import GateEntropy
 from tfrs_models.metrics.grouped_auc import grouped_auc
 from tfrs_models.metrics.rank_table import RankTable, rank_table
 from tfrs_models.metrics.ranking import (
@@ -29,6 +30,7 @@ __all__ = [
     "DeadCohorts",
     "ExpectedCalibrationError",
     "FactorizedTopK",
+    "GateEntropy",
     "Interval",
     "MeanAveragePrecision",
     "MeanReciprocalRank",
