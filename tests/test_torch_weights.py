@@ -55,7 +55,11 @@ def test_what_is_ours_alone_keeps_its_value_and_is_listed():
         ),
         (
             {"cohort_addressing_layer.0.weight": np.zeros(4)},
-            r"`cohort_addressing_layer.0.weight` must have two dimensions",
+            r"`cohort_addressing_layer.0.weight` must be \[out, in\].*\(4,\)",
+        ),
+        (
+            {"cohort_addressing_layer.0.weight": np.zeros([5, 4])},
+            r"`cohort_addressing_layer.0.weight` must be \[out, in\].*\(5, 4\)",
         ),
         (
             {"cohort_embedding_matrix": np.zeros([3, 4])},
@@ -71,6 +75,7 @@ def test_arrays_that_do_not_fit_change_nothing(change, message):
         tower.load_torch_state_dict(arrays)
     for weight, value in zip(tower.stack.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
+    assert tower.load_torch_state_dict(ARRAYS) == []  # and are no hindrance
 
 
 def test_two_towers_cannot_read_one_array():

@@ -1,5 +1,8 @@
 """The one training and evaluation step of all models."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -24,6 +27,7 @@ class Model(tfrs.Model):
         super().__init__(*args, **kwargs)
         # Towers cast where they can afford to: a timestamp does not survive float16.
         self._autocast = False
+        self._seen = {}
         self._loss_means = {
             name: tf.keras.metrics.Mean(name)
             for name in ("loss", "regularization_loss", "total_loss")
@@ -82,16 +86,41 @@ class Model(tfrs.Model):
         del training
         return self.metrics
 
-    def build_from_config(self, config: dict) -> None:
-        """Leaves the variables to the first batch.
+    def __call__(self, features: Features, *args, **kwargs) -> object:
+        """Calls the model, and remembers what its features look like."""
+        self._remember(features)
+        return super().__call__(features, *args, **kwargs)
 
-        Keras would call the model on floats of the shapes that it saw, which is no
-        batch to a model of ids.
+    def get_build_config(self) -> dict | None:
+        """Shapes and dtypes of the features of the last batch, by name."""
+        return {"features": dict(self._seen)} if self._seen else None
+
+    def build_from_config(self, config: dict) -> None:
+        """Makes the variables, on a batch without rows.
+
+        Args:
+          config: From `get_build_config`. Keras's own, floats of the shapes that it
+            saw, is no batch to a model of ids.
         """
+        seen = config.get("features", {})
+        if seen:
+            rows = {n: tf.zeros([0, *shape], kind) for n, (shape, kind) in seen.items()}
+            self(rows, training=True)
+
+    def _remember(self, features: Features) -> None:
+        """Keeps what `get_build_config` says of dense features."""
+        if isinstance(features, Mapping):
+            self._seen = {
+                name: ([size or 1 for size in value.shape[1:]], _dtype_name(value))
+                for name, value in features.items()
+                if isinstance(value, (tf.Tensor, np.ndarray)) and len(value.shape)
+            }
 
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
         """The loss with regularisation, checked and added to the epoch's means."""
+        self._remember(features)
         loss = tf.cast(self.compute_loss(features, training=training), tf.float32)
+        self.built = True  # the loss need not have gone through `__call__`
         penalties = [tf.reduce_sum(tf.cast(p, tf.float32)) for p in self.losses]
         penalty = tf.add_n(penalties) if penalties else tf.zeros([])
         total = tf.debugging.check_numerics(
@@ -110,6 +139,11 @@ class Model(tfrs.Model):
     def _results(self, *, training: bool) -> dict[str, tf.Tensor]:
         metrics = self.reported_metrics(training=training)
         return {metric.name: metric.result() for metric in metrics}
+
+
+def _dtype_name(value: tf.Tensor | np.ndarray) -> str:
+    is_text = isinstance(value, np.ndarray) and value.dtype.kind in "OSU"
+    return "string" if is_text else tf.as_dtype(value.dtype).name
 
 
 def _check_features(features: object, nan_features: frozenset[str]) -> list[tf.Tensor]:

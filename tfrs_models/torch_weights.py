@@ -34,7 +34,7 @@ def linear(prefix: str, dense: tf.keras.layers.Dense, arrays: Arrays) -> Targets
     """
     weight = arrays.get(f"{prefix}.weight")
     if not dense.built:
-        if np.ndim(weight) != 2:
+        if np.ndim(weight) != 2 or np.shape(weight)[0] != dense.units:
             return {f"{prefix}.weight": _NOT_BUILT, f"{prefix}.bias": _NOT_BUILT}
         dense.build((None, np.shape(weight)[1]))
     return {
@@ -94,7 +94,8 @@ class TorchPort:
             if value.shape != tuple(targets[name].variable.shape)
         ]
         wrong += [
-            f"`{name}` must have two dimensions, got shape {np.shape(arrays[name])}"
+            f"`{name}` must be [out, in] of a layer with as many outputs as here, got "
+            f"shape {np.shape(arrays[name])}"
             for name, target in targets.items()
             if target is _NOT_BUILT and name.endswith(".weight")
         ]

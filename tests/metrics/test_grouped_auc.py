@@ -35,6 +35,12 @@ def test_it_is_the_share_of_pairs_in_order_in_every_group(num_values):
     np.testing.assert_allclose(values, list(expected.values()))
 
 
+def test_no_rows_have_no_groups():
+    none = np.zeros(0)
+    names, values = grouped_auc(none, none, none.astype(int))
+    assert names.tolist() == values.tolist() == []
+
+
 def test_groups_without_both_kinds_have_none():
     names, values = grouped_auc(
         np.array([1, 0]), np.array([0.2, 0.1]), np.array([4, 5])

@@ -452,3 +452,11 @@ def test_the_calibrated_loss_is_the_public_one():
     )
     found = float(model.compute_loss(DATA))
     assert found == pytest.approx(float(tf.reduce_sum(expected)), rel=1e-4)
+
+
+@pytest.mark.parametrize("label", [-2.0, -0.5, np.nan])
+def test_labels_that_are_neither_grades_nor_padding_are_refused(label):
+    labels = DATA["labels"].astype("float32")
+    labels[0, 0] = label
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`labels` must be 0 or"):
+        make().compute_loss(DATA | {"labels": labels})

@@ -36,7 +36,12 @@ def model():
 def test_the_export_answers_named_features_with_probabilities_and_score(
     model, tmp_path
 ):
-    ranker = Ranker(model, FEATURES, vocabularies=VOCABULARIES)
+    ranker = Ranker(
+        model,
+        FEATURES,
+        vocabularies=VOCABULARIES,
+        unknown_id={"user_id": -1, "item_id": 0},
+    )
     path = export(ranker, tmp_path, signatures={"serving_default": ranker.rank})
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     specs = signature.structured_input_signature[1]

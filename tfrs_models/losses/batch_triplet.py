@@ -7,6 +7,7 @@ from tfrs_models.losses.embeddings import (
     check_distance,
     read_embeddings,
 )
+from tfrs_models.losses.margins import check_margin
 
 MINING = ("all", "hard", "semi_hard")
 
@@ -49,6 +50,7 @@ def batch_triplet_loss(
     if mining not in MINING:
         raise ValueError(f"`mining` must be one of {MINING}. Got {mining!r}.")
     check_distance(distance)
+    check_margin(margin)
     (embeddings,) = read_embeddings(embeddings=embeddings)
     labels = tf.convert_to_tensor(labels)
     rows = embeddings.shape[:1]
@@ -57,6 +59,11 @@ def batch_triplet_loss(
             f"`labels` must be [batch], a label for each of {rows[0]} embeddings. Got "
             f"the shape {labels.shape}."
         )
+    tf.debugging.assert_equal(
+        tf.shape(labels),
+        tf.shape(embeddings)[:1],
+        "`labels` must have a label for each row.",
+    )
     apart = all_distances(embeddings, distance=distance)
     negatives = tf.not_equal(labels[:, None], labels[None, :])
     positives = ~negatives & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)

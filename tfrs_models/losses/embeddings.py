@@ -27,6 +27,13 @@ def read_embeddings(**embeddings: tf.Tensor) -> list[tf.Tensor]:
             f"{names} must be [batch, embedding_dim], one shape for all. Got "
             f"{', '.join(map(str, shapes))}."
         )
+    for value in values[1:]:
+        if not (value.shape.is_fully_defined() and shapes[0].is_fully_defined()):
+            tf.debugging.assert_equal(
+                tf.shape(value),
+                tf.shape(values[0]),
+                f"{', '.join(embeddings)} must have one shape for all.",
+            )
     wide = any(value.dtype == tf.float64 for value in values)
     return [tf.cast(value, tf.float64 if wide else tf.float32) for value in values]
 
@@ -50,6 +57,8 @@ def all_distances(embeddings: tf.Tensor, *, distance: str) -> tf.Tensor:
     if distance == "cosine":
         directions = _directions(embeddings)
         return 1 - tf.matmul(directions, directions, transpose_b=True)
+    # Far from the origin the squares of differences would drown in those of lengths.
+    embeddings -= tf.stop_gradient(tf.reduce_mean(embeddings, axis=0))
     lengths = tf.reduce_sum(embeddings**2, axis=1)
     lengths = lengths[:, None] + lengths[None, :]
     squares = lengths - 2 * tf.matmul(embeddings, embeddings, transpose_b=True)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfrs_models.losses.margins import check_margin
+
 
 def margin_ranking_loss(
     x1: tf.Tensor, x2: tf.Tensor, y: tf.Tensor, margin: float = 0.0
@@ -32,7 +34,7 @@ def margin_ranking_loss(
     for other in (x2, y):
         tf.debugging.assert_equal(tf.shape(other), tf.shape(x1), message=rule)
     tf.debugging.assert_equal(tf.abs(y), tf.ones_like(y), "`y` must be 1 or -1.")
-    return tf.nn.relu(margin - y * (x1 - x2))
+    return tf.nn.relu(check_margin(margin) - y * (x1 - x2))
 
 
 def _scores(values: tf.Tensor) -> tf.Tensor:

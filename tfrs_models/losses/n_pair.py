@@ -38,6 +38,11 @@ def n_pair_loss(
             f"`labels` must be [batch], a label for each of {anchors.shape[0]} rows. "
             f"Got the shape {labels.shape}."
         )
+    tf.debugging.assert_equal(
+        tf.shape(labels),
+        tf.shape(anchors)[:1],
+        "`labels` must have a label for each row.",
+    )
     scores = tf.matmul(anchors, positives, transpose_b=True)
     others = tf.not_equal(labels[:, None], labels[None, :])
     mass = tf.reduce_logsumexp(tf.where(others, scores, scores.dtype.min), axis=1)

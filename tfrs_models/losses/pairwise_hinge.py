@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.margins import check_margin
 from tfrs_models.losses.ordered_pairs import check_pair_options, pairwise_loss
 from tfrs_models.ops.lists import read_lists
 
@@ -50,7 +51,7 @@ def pairwise_hinge_loss(
         positive=positive,
         pairs=pairs,
         weights=weights,
-        margin=margin,
+        margin=check_margin(margin),
     )
 
 
@@ -80,7 +81,7 @@ class PairwiseHingeLoss(tf.keras.losses.Loss):
         """
         super().__init__(name=name, **kwargs)
         check_pair_options(positive=positive, pairs=pairs, weights=weights)
-        self.margin = margin
+        self.margin = check_margin(margin)
         self.positive, self.pairs, self.weights = positive, pairs, weights
 
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.margins import check_margin
 from tfrs_models.ops.lists import read_lists
 
 PENALTIES = ("logistic", "hinge")
@@ -43,6 +44,7 @@ def sampled_pairwise_loss(
       2009.
     """
     _check(penalty)
+    check_margin(margin)
     labels, scores, valid = read_lists(labels, scores, mask)
     # A last column, which is no item, leaves no list empty.
     scores = tf.pad(scores, [[0, 0], [0, 1]])
@@ -92,6 +94,7 @@ class SampledPairwiseLoss(tf.keras.losses.Loss):
         """
         super().__init__(name=name, **kwargs)
         _check(penalty)
+        check_margin(margin)
         self.penalty, self.margin, self.seed = penalty, margin, seed
 
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,7 @@ from tfrs_models.losses.embeddings import (
     read_embeddings,
     row_distances,
 )
+from tfrs_models.losses.margins import check_margin
 
 
 def triplet_loss(
@@ -37,6 +38,7 @@ def triplet_loss(
       CVPR 2015.
     """
     check_distance(distance)
+    check_margin(margin)
     anchor, positive, negative = read_embeddings(
         anchor=anchor, positive=positive, negative=negative
     )

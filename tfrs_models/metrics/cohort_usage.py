@@ -62,7 +62,7 @@ class CohortEntropy(_CohortUsage):
 
 @register
 class DeadCohorts(_CohortUsage):
-    """Share of the cohorts that no user belongs to more than to the average cohort."""
+    """Share of the cohorts that no user belongs to as much as to the average one."""
 
     def __init__(self, num_cohorts: int, name: str = "dead_cohorts", **kwargs) -> None:
         """Initializes the metric.
@@ -80,8 +80,7 @@ class DeadCohorts(_CohortUsage):
         Args:
           affinity: `[batch, num_cohorts]`, rows that sum to 1 (`Cohort.affinity`).
         """
-        above = tf.cast(affinity, tf.float32) * self.num_cohorts > 1
-        above |= self.num_cohorts == 1
+        above = tf.cast(affinity, tf.float32) * self.num_cohorts > 1 - 1e-5
         return self._usage.assign_add(tf.reduce_sum(tf.cast(above, tf.float32), axis=0))
 
     def result(self) -> tf.Tensor:

@@ -22,7 +22,7 @@ def grouped_auc(
     Reference:
       Zhou et al., Deep interest network for click-through rate prediction, KDD 2018.
     """
-    labels = np.asarray(labels, bool)
+    labels = np.asarray(labels) == 1
     names, group = np.unique(groups, return_inverse=True)
     order = np.lexsort((scores, group))
     group, scores, labels = group[order], np.asarray(scores)[order], labels[order]
@@ -34,9 +34,9 @@ def grouped_auc(
     rank = (first + (size - 1) / 2)[np.cumsum(is_new) - 1]  # mean over a tie
     starts = np.searchsorted(group, np.arange(len(names)))
     rank -= starts[group]
-    positives = np.bincount(group, labels, len(names))
-    negatives = np.bincount(group, ~labels, len(names))
-    beaten = np.bincount(group, rank * labels, len(names))
+    positives = np.bincount(group, labels, len(names)).astype(np.float64)
+    negatives = np.bincount(group, ~labels, len(names)).astype(np.float64)
+    beaten = np.bincount(group, rank * labels, len(names)).astype(np.float64)
     beaten -= positives * (positives - 1) / 2  # other positives below
     has_both = (positives > 0) & (negatives > 0)
     pairs = positives[has_both] * negatives[has_both]

@@ -16,6 +16,7 @@ from tfrs_models.ops.list_features import (
     of_every_item,
     split_lists,
 )
+from tfrs_models.ops.lists import read_lists
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.types import Features
 
@@ -244,9 +245,8 @@ class JointRankingCTR(FromConfig, Model):
             raise ValueError(f"Feature `labels` is missing. Got {sorted(features)}.")
         labels = tf.cast(features["labels"], tf.float32)
         check_lists("labels", labels, self.item_features[0], score)
-        if "mask" not in features:
-            return tf.where(labels >= 0, labels, PADDING)
-        valid = (labels >= 0) & self._mask(features, score)
+        mask = self._mask(features, score) if "mask" in features else None
+        labels, _, valid = read_lists(labels, score, mask)
         return tf.where(valid, labels, PADDING)
 
     def _mask(self, features: Features, score: tf.Tensor) -> tf.Tensor:

@@ -216,9 +216,10 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         Raises:
           ValueError: the user tower or the trunk has no original.
         """
-        if self.trunk is not None:
+        if self.trunk is not None or self.hidden_units:
             raise ValueError(
-                "The original has no `trunk`, whose weights it could load."
+                "`trunk` and `hidden_units` must not be given to load the original's "
+                f"weights, which has neither. Got {self.trunk} and {self.hidden_units}."
             )
         if not isinstance(self.user_tower, TorchPort):
             raise ValueError(

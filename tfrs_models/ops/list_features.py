@@ -48,6 +48,15 @@ def check_lists(
             f"Feature `{name}` must have the batch and list size of `{other}`, "
             f"{other_values.shape[:2]}. Got shape {values.shape}."
         )
+    if not (
+        values.shape[:2].is_fully_defined()
+        and other_values.shape[:2].is_fully_defined()
+    ):
+        tf.debugging.assert_equal(
+            tf.shape(values)[:2],
+            tf.shape(other_values)[:2],
+            f"Feature `{name}` must have the batch and list size of `{other}`.",
+        )
 
 
 def flat_lists(values: tf.Tensor) -> tf.Tensor:

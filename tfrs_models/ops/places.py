@@ -17,6 +17,7 @@ def places(
     Returns:
       `[batch, list_size]` int32, each of `1 .. list_size` once.
     """
+    scores = tf.maximum(scores, scores.dtype.min)  # what is no item is behind all
     scores = tf.where(valid, scores, -float("inf"))
     if first is None:
         return 1 + _inverse(tf.argsort(scores, direction="DESCENDING"))

@@ -57,6 +57,10 @@ def stand(lists: Lists, *, ties: str) -> Standing:
         `"optimistic"`: the worst or the best of them stands first, and none is tied.
     """
     labels, scores, valid = lists
+    tf.debugging.Assert(
+        ~tf.reduce_any(tf.math.is_nan(scores)),
+        ["`scores` must not be NaN: nothing is in order with it."],
+    )
     place = places(scores, valid, first=labels if ties == "optimistic" else -labels)
     order = tf.argsort(place)
     if ties != "expected":

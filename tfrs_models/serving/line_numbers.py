@@ -11,16 +11,27 @@ def line_numbers(vocabulary: Sequence[str], *, name: str) -> tf.lookup.StaticHas
     """A table of a vocabulary's strings, whose file becomes an asset of the export.
 
     Args:
-      vocabulary: Strings, each once.
+      vocabulary: Strings or bytes, each once, none empty, on one line each.
       name: Of the file.
 
     Returns:
       A table from strings to int64: 0, 1, ... in the order of the vocabulary, -1 for
       any other string.
+
+    Raises:
+      ValueError: a vocabulary that a file of lines cannot hold.
     """
-    path = os.path.join(tempfile.mkdtemp(), f"{name}.txt")
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(f"{value}\n" for value in vocabulary)
+    values = [v.decode() if isinstance(v, bytes) else str(v) for v in vocabulary]
+    wrong = [value for value in values if not value or set(value) & {"\n", "\r"}]
+    if not values or wrong or len(set(values)) < len(values):
+        raise ValueError(
+            f"The vocabulary of `{name}` must be one string or more, each once, none "
+            f"empty and none with a line break. Got {len(values)} strings, "
+            f"{len(set(values))} of them different; wrong are {wrong[:5]}."
+        )
+    path = os.path.join(tempfile.mkdtemp(), f"{name.replace('/', '_')}.txt")
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{value}\n" for value in values)
     lines = tf.lookup.TextFileInitializer(
         path,
         key_dtype=tf.string,

@@ -21,7 +21,7 @@ class Ranker(tf.Module):
         features: Mapping[str, np.ndarray | tf.Tensor | tf.TensorSpec],
         *,
         vocabularies: Mapping[str, Sequence[str]] | None = None,
-        unknown_id: int = -1,
+        unknown_id: int | Mapping[str, int] = 0,
     ) -> None:
         """Initializes the module.
 
@@ -31,7 +31,9 @@ class Ranker(tf.Module):
             label, the weight and the position of logged rows are not among them.
           vocabularies: Name of an id -> its strings; string `i` is id `i + 1` to the
             model.
-          unknown_id: What a string beyond the vocabulary is to the model.
+          unknown_id: What a string beyond the vocabulary is to the model, for all ids
+            or by name: 0, which no string has, or -1 for a `towers.UserId` that drops
+            ids.
 
         Raises:
           ValueError: a vocabulary of a feature that is not there, or no features.
@@ -45,7 +47,16 @@ class Ranker(tf.Module):
                 f"{sorted(features)}."
             )
         self.model = model
-        self.unknown_id = unknown_id
+        self._unknown = (
+            dict(unknown_id)
+            if isinstance(unknown_id, Mapping)
+            else dict.fromkeys(vocabularies, unknown_id)
+        )
+        if self._unknown.keys() != vocabularies.keys():
+            raise ValueError(
+                f"`unknown_id` must name each of {sorted(vocabularies)}. Got "
+                f"{sorted(self._unknown)}."
+            )
         self._lines = {
             name: line_numbers(vocabulary, name=name)
             for name, vocabulary in vocabularies.items()
@@ -68,7 +79,8 @@ class Ranker(tf.Module):
         ids = {}
         for name, lines in self._lines.items():
             line = lines.lookup(features[name])
-            ids[name] = tf.where(line < 0, tf.cast(self.unknown_id, tf.int64), line + 1)
+            unknown = tf.cast(self._unknown[name], tf.int64)
+            ids[name] = tf.where(line < 0, unknown, line + 1)
         return self.model.rank({**features, **ids})
 
 

@@ -1,5 +1,6 @@
 """Several binary labels of one row, predicted together."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -9,8 +10,8 @@ from tfrs_models._keras import register
 from tfrs_models.metrics.calibration import ExpectedCalibrationError
 
 UNOBSERVED = -1
-_LOGIT_RANGE = 32.0  # of the AUC, which sees order only
-_THRESHOLDS = 4000
+_THRESHOLDS = 10_000  # of the AUC
+_LARGEST_LOGIT = 1e4
 
 
 @register
@@ -53,9 +54,12 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
             )
         self.task_weights = task_weights
         self._fixed = self._log_variance = None
-        if task_weights == "uncertainty":
+        if isinstance(task_weights, str) and task_weights == "uncertainty":
             self._log_variance = self.add_weight(
-                "log_variance", (self.num_tasks,), initializer="zeros"
+                "log_variance",
+                (self.num_tasks,),
+                initializer="zeros",
+                experimental_autocast=False,
             )
         elif task_weights is not None:
             self._fixed = self.per_task("task_weights", task_weights)
@@ -94,7 +98,10 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
                 f"`{argument}` must have one value for each of the {self.num_tasks} "
                 f"tasks. Got {values!r}."
             )
-        return tuple(map(float, values))
+        values = tuple(map(float, values))
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"`{argument}` must be finite. Got {values}.")
+        return values
 
     def predictions(self, logits: tf.Tensor) -> tf.Tensor:
         """The probabilities that logits say: float32 of their shape."""
@@ -128,7 +135,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         labels, observed = self._checked(labels, logits)
         weight = tf.cast(observed, tf.float32)
         if sample_weight is not None:
-            weight *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1, 1])
+            weight *= _row_weights(sample_weight, labels)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
         if compute_metrics:
             self._update_metrics(labels, logits, losses, weight)
@@ -181,8 +188,9 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         self, labels: tf.Tensor, logits: tf.Tensor, losses: tf.Tensor, weight: tf.Tensor
     ) -> None:
         probabilities = tf.sigmoid(logits)
-        # Of logits, so that rare events do not all fall between two thresholds.
-        places = tf.clip_by_value(logits / _LOGIT_RANGE + 0.5, 0, 1)
+        # The AUC sees order only: spread out, rare events are told apart.
+        places = tf.asinh(logits) / (2 * math.asinh(_LARGEST_LOGIT)) + 0.5
+        places = tf.clip_by_value(places, 0, 1)
         for place, (auc, log_loss, calibration) in enumerate(self._metrics_by_task):
             own = weight[:, place]
             auc.update_state(labels[:, place], places[:, place], own)
@@ -203,3 +211,22 @@ def _figures(task: str) -> tuple[tf.keras.metrics.Metric, ...]:
         tf.keras.metrics.Mean(f"{task}/log_loss", dtype="float32"),
         ExpectedCalibrationError(name=f"{task}/calibration_error", dtype="float32"),
     )
+
+
+def _row_weights(sample_weight: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """`[batch, 1]` weights, checked."""
+    weight = tf.cast(sample_weight, tf.float32)
+    if weight.shape.rank not in (1, 2) or weight.shape[1:] not in ([], [1]):
+        raise ValueError(f"`sample_weight` must be [batch]. Got shape {weight.shape}.")
+    checks = [
+        tf.debugging.assert_equal(
+            tf.shape(weight)[0],
+            tf.shape(labels)[0],
+            "`sample_weight` must have one weight for each row of `labels`.",
+        ),
+        tf.debugging.assert_non_negative(
+            weight, "`sample_weight` must not be negative."
+        ),
+    ]
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return tf.reshape(weight, [-1, 1])

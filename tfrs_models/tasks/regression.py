@@ -75,6 +75,11 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
                 raise ValueError(
                     f"`{name}` must be [batch, 1]. Got shape {values.shape}."
                 )
+        tf.debugging.assert_equal(
+            tf.shape(labels),
+            tf.shape(scores),
+            "`labels` and `scores` must have the same rows.",
+        )
         labels = require(
             labels, ~tf.math.is_inf(labels), f"`labels` of `{self.label}` are infinite"
         )

@@ -85,7 +85,8 @@ class PositionBias(tf.keras.layers.Layer):
         bias = self.table[None, self.serving_position]
         if self.context is None:
             return bias
-        return bias + self._shifts(features)[:, self.serving_position]
+        shift = self._shifts(features)[:, self.serving_position]
+        return bias + tf.cast(shift, bias.dtype)
 
     def logged(self, features: Features) -> tf.Tensor:
         """The biases of logged rows.
@@ -105,7 +106,8 @@ class PositionBias(tf.keras.layers.Layer):
         bias = tf.gather(self.table, place)
         if self.context is None:
             return bias
-        return bias + tf.gather(self._shifts(features), place, batch_dims=1)
+        shift = tf.gather(self._shifts(features), place, batch_dims=1)
+        return bias + tf.cast(shift, bias.dtype)
 
     def _shifts(self, features: Features) -> tf.Tensor:
         """What the context adds, `[batch, num_positions, num_tasks]`."""

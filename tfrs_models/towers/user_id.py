@@ -68,7 +68,11 @@ class UserId(TorchPort, tf.keras.layers.Layer):
         embedding = self.embedding(ids)
         if not self.id_dropout:
             return embedding
-        unknown = ids == "" if ids.dtype == tf.string else ids < 0
+        if ids.dtype == tf.string:
+            unknown = ids == ""
+        else:  # an unsigned id is never below 0, whatever it is as int64
+            given = tf.convert_to_tensor(features[self.feature])
+            unknown = (ids < 0) & (not given.dtype.is_unsigned)
         if training:
             unknown |= tf.random.uniform(tf.shape(ids)) < self.id_dropout
         return tf.where(unknown[:, None], self.unknown, embedding)

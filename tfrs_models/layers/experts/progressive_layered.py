@@ -91,6 +91,14 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
             for task in range(num_tasks)
         ]
 
+        # Keras's newer files hold the layers of flat lists only.
+        self._layers_in_levels = [
+            layer
+            for level in (*self.task_experts, self.shared_experts, self.task_gates)
+            for group in level
+            for layer in group
+        ]
+
     def call(self, inputs: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Mixes the experts for each task.
 
