@@ -1,5 +1,7 @@
 """Lists of what a user rated, against loops over the rows."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,8 +106,6 @@ def test_wrong_arguments_are_named(data, options, message):
 
 
 def test_ratings_and_activity_are_asked_for(data):
-    import dataclasses
-
     for name in ("rating", "user_features"):
         bare = {k: v for k, v in data.splits["train"].items() if k != name}
         broken = dataclasses.replace(data, splits=data.splits | {"train": bare})

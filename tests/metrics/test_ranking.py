@@ -235,22 +235,18 @@ def test_wrong_arguments_are_named():
         metrics.ndcg([[1, -3]], [[0.5, 0.1]])
 
 
-@pytest.mark.parametrize("ties", ["expected", "optimistic", "pessimistic"])
+@pytest.mark.parametrize("ties", TIES)
 def test_an_item_with_the_lowest_score_of_all_stands_before_padding(ties):
-    from tfrs_models.metrics import ndcg, recall
-
     lowest = -np.inf
-    padded = ndcg([[-1.0, 0, 1, 0]], [[0.0, 1, lowest, 2]], ties=ties)
-    plain = ndcg([[0.0, 1, 0]], [[1.0, lowest, 2]], ties=ties)
+    padded = metrics.ndcg([[-1.0, 0, 1, 0]], [[0.0, 1, lowest, 2]], ties=ties)
+    plain = metrics.ndcg([[0.0, 1, 0]], [[1.0, lowest, 2]], ties=ties)
     np.testing.assert_allclose(padded, plain)
-    found = recall([[-1.0, -1, 1]], [[0.0, 0, lowest]], k=1, ties=ties)
+    found = metrics.recall([[-1.0, -1, 1]], [[0.0, 0, lowest]], k=1, ties=ties)
     np.testing.assert_allclose(found, [1])
 
 
 def test_scores_that_are_nan_are_refused():
-    from tfrs_models.metrics import ndcg
-
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="`scores` must not be NaN"
     ):
-        ndcg([[1.0, 0, 0]], [[np.nan] * 3])
+        metrics.ndcg([[1.0, 0, 0]], [[np.nan] * 3])
