@@ -141,6 +141,18 @@ class Model(tfrs.Model):
         return {metric.name: metric.result() for metric in metrics}
 
 
+def add_total(mean: tf.keras.metrics.Mean, total: tf.Tensor, count: tf.Tensor) -> None:
+    """Adds to an epoch's mean what some rows cost together.
+
+    Args:
+      mean: Over the rows.
+      total: Scalar.
+      count: Scalar, the rows; 0 where a replica got none.
+    """
+    count = tf.cast(count, total.dtype)
+    mean.update_state(tf.math.divide_no_nan(total, count), sample_weight=count)
+
+
 def _dtype_name(value: tf.Tensor | np.ndarray) -> str:
     is_text = isinstance(value, np.ndarray) and value.dtype.kind in "OSU"
     return "string" if is_text else tf.as_dtype(value.dtype).name

@@ -6,6 +6,7 @@ from tfrs_models.losses.embeddings import (
     all_distances,
     check_distance,
     read_embeddings,
+    read_row_labels,
 )
 from tfrs_models.losses.margins import check_margin
 
@@ -52,18 +53,7 @@ def batch_triplet_loss(
     check_distance(distance)
     check_margin(margin)
     (embeddings,) = read_embeddings(embeddings=embeddings)
-    labels = tf.convert_to_tensor(labels)
-    rows = embeddings.shape[:1]
-    if labels.shape.rank != 1 or not labels.shape.is_compatible_with(rows):
-        raise ValueError(
-            f"`labels` must be [batch], a label for each of {rows[0]} embeddings. Got "
-            f"the shape {labels.shape}."
-        )
-    tf.debugging.assert_equal(
-        tf.shape(labels),
-        tf.shape(embeddings)[:1],
-        "`labels` must have a label for each row.",
-    )
+    labels = read_row_labels(labels, embeddings)
     apart = all_distances(embeddings, distance=distance)
     negatives = tf.not_equal(labels[:, None], labels[None, :])
     positives = ~negatives & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)

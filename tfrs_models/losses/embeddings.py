@@ -38,6 +38,32 @@ def read_embeddings(**embeddings: tf.Tensor) -> list[tf.Tensor]:
     return [tf.cast(value, tf.float64 if wide else tf.float32) for value in values]
 
 
+def read_row_labels(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
+    """Checks that labels are those of the rows.
+
+    Args:
+      labels: `[batch]` of any dtype.
+      embeddings: `[batch, embedding_dim]`.
+
+    Raises:
+      ValueError: shapes that differ.
+      tf.errors.InvalidArgumentError: sizes that turn out to differ.
+    """
+    labels = tf.convert_to_tensor(labels)
+    rows = embeddings.shape[:1]
+    if labels.shape.rank != 1 or not labels.shape.is_compatible_with(rows):
+        raise ValueError(
+            f"`labels` must be [batch], a label for each of {rows[0]} embeddings. Got "
+            f"the shape {labels.shape}."
+        )
+    tf.debugging.assert_equal(
+        tf.shape(labels),
+        tf.shape(embeddings)[:1],
+        "`labels` must have a label for each row.",
+    )
+    return labels
+
+
 def check_distance(distance: str) -> None:
     """Raises a `ValueError` that lists the distances."""
     if distance not in DISTANCES:

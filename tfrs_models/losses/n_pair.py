@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfrs_models.losses.embeddings import read_embeddings
+from tfrs_models.losses.embeddings import read_embeddings, read_row_labels
 
 
 def n_pair_loss(
@@ -31,18 +31,9 @@ def n_pair_loss(
       2016.
     """
     anchors, positives = read_embeddings(anchors=anchors, positives=positives)
-    batch = tf.shape(anchors)[0]
-    labels = tf.range(batch) if labels is None else tf.convert_to_tensor(labels)
-    if labels.shape.rank != 1 or not labels.shape.is_compatible_with(anchors.shape[:1]):
-        raise ValueError(
-            f"`labels` must be [batch], a label for each of {anchors.shape[0]} rows. "
-            f"Got the shape {labels.shape}."
-        )
-    tf.debugging.assert_equal(
-        tf.shape(labels),
-        tf.shape(anchors)[:1],
-        "`labels` must have a label for each row.",
-    )
+    if labels is None:
+        labels = tf.range(tf.shape(anchors)[0])
+    labels = read_row_labels(labels, anchors)
     scores = tf.matmul(anchors, positives, transpose_b=True)
     others = tf.not_equal(labels[:, None], labels[None, :])
     mass = tf.reduce_logsumexp(tf.where(others, scores, scores.dtype.min), axis=1)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.entropy import relative_entropy
 
 
 class _CohortUsage(tf.keras.metrics.Metric):
@@ -53,11 +54,9 @@ class CohortEntropy(_CohortUsage):
     def result(self) -> tf.Tensor:
         """Scalar in [0, 1]; 1 of a single cohort, 0 before the first user."""
         usage = tf.convert_to_tensor(self._usage)
-        share = tf.math.divide_no_nan(usage, tf.reduce_sum(usage))
-        entropy = -tf.reduce_sum(tf.math.multiply_no_nan(tf.math.log(share), share))
         if self.num_cohorts == 1:
             return tf.cast(tf.reduce_sum(usage) > 0, tf.float32)
-        return entropy / tf.math.log(float(self.num_cohorts))
+        return relative_entropy(tf.math.divide_no_nan(usage, tf.reduce_sum(usage)))
 
 
 @register

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.entropy import relative_entropy
 
 
 @register
@@ -40,6 +41,4 @@ class GateEntropy(tf.keras.metrics.Mean):
             raise ValueError(
                 f"`weights` must be of two experts or more. Got {num_experts}."
             )
-        terms = tf.math.multiply_no_nan(tf.math.log(weights), weights)
-        entropy = -tf.reduce_sum(terms, axis=-1) / tf.math.log(float(num_experts))
-        return super().update_state(entropy, sample_weight)
+        return super().update_state(relative_entropy(weights), sample_weight)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfrs_models._keras import FromConfig
 from tfrs_models.feature import Feature
 from tfrs_models.layers.experts.gated import Expert
-from tfrs_models.model import Model
+from tfrs_models.model import Model, add_total
 from tfrs_models.ops.declared_features import parse_features, pick_declared
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.tasks.regression import Regression
@@ -111,9 +111,7 @@ class FieldRanker(FromConfig, Model):
             scores[:, None],
             sample_weight=features.get("sample_weight"),
         )
-        batch = tf.cast(tf.shape(scores)[0], loss.dtype)
-        mean = tf.math.divide_no_nan(loss, batch)  # a replica may have got no rows
-        self._loss_per_example.update_state(mean, sample_weight=batch)
+        add_total(self._loss_per_example, loss, tf.shape(scores)[0])
         return loss
 
     def get_config(self) -> dict:

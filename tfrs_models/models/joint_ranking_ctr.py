@@ -8,7 +8,7 @@ from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.losses.pairwise_logistic import pairwise_logistic_loss
 from tfrs_models.losses.regression_compatible import regression_compatible_loss
-from tfrs_models.model import Model
+from tfrs_models.model import Model, add_total
 from tfrs_models.ops.declared_features import pick_declared
 from tfrs_models.ops.list_features import (
     check_lists,
@@ -17,6 +17,7 @@ from tfrs_models.ops.list_features import (
     split_lists,
 )
 from tfrs_models.ops.lists import read_lists
+from tfrs_models.ops.read_features import required
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.types import Features
 
@@ -208,10 +209,9 @@ class JointRankingCTR(FromConfig, Model):
         # The metrics are over items: the loss alone weighs by lists.
         self.task(*rows, sample_weight=of_every_item(weight, tf.shape(valid)[1]))
         loss = self.alpha * ranking + (1 - self.alpha) * ctr
-        num_lists = tf.reduce_sum(tf.cast(size > 0, tf.float32))
+        num_lists = tf.math.count_nonzero(size)
         for name, total in zip(self._means, (loss, ranking, ctr), strict=True):
-            mean = tf.math.divide_no_nan(total, num_lists)
-            self._means[name].update_state(mean, sample_weight=num_lists)
+            add_total(self._means[name], total, num_lists)
         return loss
 
     def _interact(
@@ -241,9 +241,7 @@ class JointRankingCTR(FromConfig, Model):
 
     def _labels(self, features: Features, score: tf.Tensor) -> tf.Tensor:
         """`[batch, list_size]` float32, -1 where padded by label or mask."""
-        if "labels" not in features:
-            raise ValueError(f"Feature `labels` is missing. Got {sorted(features)}.")
-        labels = tf.cast(features["labels"], tf.float32)
+        labels = tf.cast(required(features, "labels"), tf.float32)
         check_lists("labels", labels, self.item_features[0], score)
         mask = self._mask(features, score) if "mask" in features else None
         labels, _, valid = read_lists(labels, score, mask)

@@ -7,8 +7,8 @@ import tensorflow as tf
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.embedding.hashed import HashedEmbedding
 from tfrs_models.layers.mlp import MLP
-from tfrs_models.model import Model
-from tfrs_models.ops.read_features import dense_feature, id_feature
+from tfrs_models.model import Model, add_total
+from tfrs_models.ops.read_features import dense_through, id_feature, required
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, linear
 from tfrs_models.types import Features
@@ -158,7 +158,7 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
           The probability of each task by its name, and the combined `score`, `[batch]`
           float32 each.
         """
-        probabilities = tf.sigmoid(tf.cast(self(features), tf.float32))
+        probabilities = self.task.predictions(self(features))
         columns = tf.unstack(probabilities, axis=1)
         answer = dict(zip(self.task.task_names, columns, strict=True))
         score = tf.linalg.matvec(probabilities, tf.constant(self._values))
@@ -192,15 +192,10 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         Returns:
           Scalar loss.
         """
-        if "labels" not in features:
-            raise ValueError(f"Feature `labels` is missing. Got {sorted(features)}.")
+        labels = required(features, "labels")
         logits = self.logged_logits(features, training=training)
-        loss = self.task(
-            features["labels"], logits, sample_weight=features.get("sample_weight")
-        )
-        batch = tf.cast(tf.shape(logits)[0], loss.dtype)
-        mean = tf.math.divide_no_nan(loss, batch)  # a replica may have got no rows
-        self._loss_per_example.update_state(mean, sample_weight=batch)
+        loss = self.task(labels, logits, sample_weight=features.get("sample_weight"))
+        add_total(self._loss_per_example, loss, tf.shape(logits)[0])
         return loss
 
     def predict_step(self, features: Features) -> dict[str, tf.Tensor]:
@@ -234,10 +229,10 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
 
     def _logits(self, features: Features, *, training: bool) -> tf.Tensor:
         """The logits without the position's share."""
-        dense = {}
-        for name, layer in self._dense.items():
-            width = layer.kernel.shape[0] if layer.built else None
-            dense[name] = layer(dense_feature(features, name, width))
+        dense = {
+            name: dense_through(layer, features, name)
+            for name, layer in self._dense.items()
+        }
         user = self.user_tower(features, training=training)
         item = self.item_embedding(id_feature(features, "item_id"))
         parts = [  # in the original's order

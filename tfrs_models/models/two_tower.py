@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.model import Model
+from tfrs_models.model import Model, add_total
 from tfrs_models.tasks.retrieval import Retrieval
 from tfrs_models.towers.unit_norm import UnitNorm
 from tfrs_models.types import Features
@@ -215,9 +215,8 @@ class TwoTower(FromConfig, Model):
         """
         inputs = self.task_inputs(features, training)
         loss = self.task(**inputs, compute_metrics=not training, training=training)
-        batch = tf.cast(tf.shape(inputs["query_embeddings"])[0], loss.dtype)
-        mean = tf.math.divide_no_nan(loss, batch)  # a replica may have got no rows
-        self._loss_per_example.update_state(mean, sample_weight=batch)
+        batch = tf.shape(inputs["query_embeddings"])[0]
+        add_total(self._loss_per_example, loss, batch)
         return loss
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:

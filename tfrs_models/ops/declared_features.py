@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import tensorflow as tf
 
 from tfrs_models.feature import Feature
+from tfrs_models.ops.read_features import required
 from tfrs_models.types import Features
 
 
@@ -43,9 +44,7 @@ def pick_declared(features: Features, declared: Sequence[Feature]) -> Features:
     Raises:
       ValueError: one is missing.
     """
-    for feature in declared:
-        _require_present(features, feature)
-    return {feature.name: features[feature.name] for feature in declared}
+    return {feature.name: required(features, feature.name) for feature in declared}
 
 
 def refuse_undeclared(features: Features, declared: Sequence[Feature]) -> None:
@@ -73,8 +72,7 @@ def declared_feature(features: Features, feature: Feature) -> tf.Tensor:
     Raises:
       ValueError: the feature is missing or has the wrong dtype or rank.
     """
-    _require_present(features, feature)
-    value = tf.convert_to_tensor(features[feature.name])
+    value = required(features, feature.name)
     rank = 2 if feature.kind == "bag" else 1
     if value.shape.rank != rank:
         raise ValueError(
@@ -102,10 +100,3 @@ def known_values(value: tf.Tensor, feature: Feature) -> tuple[tf.Tensor, tf.Tens
     """Rows of the feature's table, 0 where unknown, and where they are known."""
     known = (value > 0) & (value <= feature.num_values)
     return tf.where(known, value, tf.zeros_like(value)), known
-
-
-def _require_present(features: Features, feature: Feature) -> None:
-    if feature.name not in features:
-        raise ValueError(
-            f"Feature `{feature.name}` is missing. Got {sorted(features)}."
-        )

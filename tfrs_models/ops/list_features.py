@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
+from tfrs_models.ops.read_features import required
 from tfrs_models.types import Features
 
 
@@ -24,9 +25,7 @@ def split_lists(
     """
     items = {}
     for name in of_items:
-        if name not in features:
-            raise ValueError(f"Feature `{name}` is missing. Got {sorted(features)}.")
-        items[name] = tf.convert_to_tensor(features[name])
+        items[name] = required(features, name)
         if (items[name].shape.rank or 0) < 2:
             raise ValueError(
                 f"Feature `{name}` of the items must be [batch, list_size, ...]. Got "

@@ -5,6 +5,17 @@ import tensorflow as tf
 from tfrs_models.types import Features
 
 
+def required(features: Features, name: str) -> tf.Tensor:
+    """A feature of a batch, whatever it is.
+
+    Raises:
+      ValueError: the feature is missing.
+    """
+    if name not in features:
+        raise ValueError(f"Feature `{name}` is missing. Got {sorted(features)}.")
+    return tf.convert_to_tensor(features[name])
+
+
 def id_feature(features: Features, name: str) -> tf.Tensor:
     """Ids of a batch.
 
@@ -18,7 +29,7 @@ def id_feature(features: Features, name: str) -> tf.Tensor:
     Raises:
       ValueError: the feature is missing, of another dtype, or not `[batch]`.
     """
-    ids = _feature(features, name)
+    ids = required(features, name)
     if not (ids.dtype.is_integer or ids.dtype == tf.string):
         raise ValueError(
             f"Feature `{name}` must be integers or strings. Got {ids.dtype.name}."
@@ -42,7 +53,7 @@ def dense_feature(features: Features, name: str, width: int | None = None) -> tf
     Raises:
       ValueError: the feature is missing, no numbers, or of another width.
     """
-    values = _feature(features, name)
+    values = required(features, name)
     if not (values.dtype.is_floating or values.dtype.is_integer):
         raise ValueError(f"Feature `{name}` must be numbers. Got {values.dtype.name}.")
     if values.shape.rank != 2 or values.shape[1] is None:
@@ -58,7 +69,21 @@ def dense_feature(features: Features, name: str, width: int | None = None) -> tf
     return values if values.dtype.is_floating else tf.cast(values, tf.float32)
 
 
-def _feature(features: Features, name: str) -> tf.Tensor:
-    if name not in features:
-        raise ValueError(f"Feature `{name}` is missing. Got {sorted(features)}.")
-    return tf.convert_to_tensor(features[name])
+def dense_through(
+    layer: tf.keras.layers.Dense, features: Features, name: str
+) -> tf.Tensor:
+    """A dense feature through a dense layer, whose first batch fixes the width.
+
+    Args:
+      layer: Built or not.
+      features: Of the batch.
+      name: Of the feature.
+
+    Returns:
+      `[batch, layer.units]`.
+
+    Raises:
+      ValueError: the feature is missing, no numbers, or of another width.
+    """
+    width = layer.kernel.shape[0] if layer.built else None
+    return layer(dense_feature(features, name, width))

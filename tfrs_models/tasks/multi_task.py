@@ -187,7 +187,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
     def _update_metrics(
         self, labels: tf.Tensor, logits: tf.Tensor, losses: tf.Tensor, weight: tf.Tensor
     ) -> None:
-        probabilities = tf.sigmoid(logits)
+        probabilities = self.predictions(logits)
         # The AUC sees order only: spread out, rare events are told apart.
         places = tf.asinh(logits) / (2 * math.asinh(_LARGEST_LOGIT)) + 0.5
         places = tf.clip_by_value(places, 0, 1)

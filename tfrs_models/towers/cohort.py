@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.mlp import MLP
-from tfrs_models.ops.read_features import dense_feature
+from tfrs_models.ops.read_features import dense_through
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, linear
 from tfrs_models.towers.deep_hash import STACK
 from tfrs_models.types import Features
@@ -100,8 +100,7 @@ class Cohort(TorchPort, tf.keras.layers.Layer):
         Returns:
           `[batch, num_cohorts]` float32; every row sums to 1.
         """
-        width = self.addressing.kernel.shape[0] if self.addressing.built else None
-        logits = self.addressing(dense_feature(features, self.feature, width))
+        logits = dense_through(self.addressing, features, self.feature)
         logits = tf.cast(self._drop(logits, training=training), tf.float32)
         soft = tf.nn.softmax(logits)
         if self.top_k is None:

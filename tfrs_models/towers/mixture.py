@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.ops.read_features import dense_feature
+from tfrs_models.ops.read_features import dense_through
 from tfrs_models.torch_weights import Arrays, Targets, TorchPort, linear
 from tfrs_models.types import Features
 
@@ -86,8 +86,7 @@ class MixtureOfRepresentations(FromConfig, TorchPort, tf.keras.layers.Layer):
         Returns:
           `[batch, num_towers]` float32; every row sums to 1.
         """
-        width = self.gate.kernel.shape[0] if self.gate.built else None
-        logits = self.gate(dense_feature(features, self.feature, width))
+        logits = dense_through(self.gate, features, self.feature)
         logits = tf.nn.relu(self._drop(logits, training=training))
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 

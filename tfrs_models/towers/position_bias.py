@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.read_features import dense_feature, id_feature
+from tfrs_models.ops.read_features import dense_through, id_feature
 from tfrs_models.types import Features
 
 
@@ -111,10 +111,8 @@ class PositionBias(tf.keras.layers.Layer):
 
     def _shifts(self, features: Features) -> tf.Tensor:
         """What the context adds, `[batch, num_positions, num_tasks]`."""
-        width = self.context.kernel.shape[0] if self.context.built else None
-        context = dense_feature(features, self.context_feature, width)
-        shape = [-1, self.num_positions, self.num_tasks]
-        return tf.reshape(self.context(context), shape)
+        shifts = dense_through(self.context, features, self.context_feature)
+        return tf.reshape(shifts, [-1, self.num_positions, self.num_tasks])
 
     def _place(self, features: Features) -> tf.Tensor:
         position = id_feature(features, self.feature)
