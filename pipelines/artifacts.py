@@ -2,7 +2,10 @@
 
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import tfrs_models as tm
 
 
 def prepare_folder(path: Path) -> Path:
@@ -20,6 +23,34 @@ def prepare_folder(path: Path) -> Path:
             f"`--output` must be a folder that can be written to. Got {path}: "
             f"{error.strerror}. Choose another with --output."
         ) from error
+
+
+def export_ranker(
+    model: tm.Model,
+    features: Mapping,
+    directory: Path,
+    *,
+    vocabularies: Mapping[str, Sequence[str]],
+) -> Path:
+    """Writes a model with `rank` as a SavedModel; ids of the vocabularies are text."""
+    ranker = tm.serving.Ranker(model, features, vocabularies=vocabularies)
+    return tm.serving.export(
+        ranker, directory, signatures={"serving_default": ranker.rank}
+    )
+
+
+def print_places(output: Path, exported: Path) -> None:
+    """Says where a run's report, metrics and model are."""
+    print(f"\nReport   {output / 'report.html'}\nMetrics  {output / 'metrics.json'}")
+    print(f"Model    {exported}")
+
+
+def check_at_least(least: int, **flags: int | None) -> None:
+    """Ends the program for a flag that is given and below `least`."""
+    for name, value in flags.items():
+        if value is not None and value < least:
+            flag = name.replace("_", "-")
+            raise SystemExit(f"`--{flag}` must be at least {least}. Got {value}.")
 
 
 def write_json(path: Path, values: object) -> None:

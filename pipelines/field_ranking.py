@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.artifacts import write_json
+from pipelines.artifacts import export_ranker, print_places, write_json
 from pipelines.benchmarks.baselines import tutorial_ranking
 from pipelines.data import load_data
 from pipelines.reporting import plots
@@ -95,13 +95,19 @@ def main(config: object, output: Path) -> dict:
     header, rows = table(turns)
     print_table(header, rows)
     first = turns[config.model][0]
-    exported = _export(first.model, data, output / "export")
+    batch = next(iter(batches(data, "test", 1)))
+    exported = export_ranker(
+        first.model,
+        {field.name: batch[field.name] for field in first.model.fields},
+        output / "export",
+        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
+    )
     metrics = {
         "config": dataclasses.asdict(config),
         "test": {name: [turn.figures for turn in of] for name, of in turns.items()},
     }
     write_json(output / "metrics.json", metrics)
-    report = render(
+    render(
         "field_ranking.html",
         output / "report.html",
         config=dataclasses.asdict(config),
@@ -111,9 +117,7 @@ def main(config: object, output: Path) -> dict:
         num_seeds=len(seeds),
         curves=plots.losses(first.history),
     )
-    print(
-        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
-    )
+    print_places(output, exported)
     return metrics
 
 
@@ -128,20 +132,6 @@ def table(turns: dict[str, Sequence[Scored]]) -> tuple[list[str], list[list[str]
         for name, of in turns.items()
     ]
     return ["", *figures], rows
-
-
-def _export(model: tm.Model, data: tm.data.Interactions, directory: Path) -> Path:
-    batch = next(iter(batches(data, "test", 1)))
-    features = {field.name: batch[field.name] for field in model.fields}
-    ranker = tm.serving.Ranker(
-        model,
-        features,
-        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
-        unknown_id=0,
-    )
-    return tm.serving.export(
-        ranker, directory, signatures={"serving_default": ranker.rank}
-    )
 
 
 def batches(

@@ -13,7 +13,13 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.artifacts import prepare_folder, write_json
+from pipelines.artifacts import (
+    check_at_least,
+    export_ranker,
+    prepare_folder,
+    print_places,
+    write_json,
+)
 from pipelines.data import DataConfig
 from pipelines.list_data import ListData, load_list_data
 from pipelines.reporting.joint_ranking import Run, evaluate, print_runs, write_report
@@ -91,19 +97,20 @@ def main(config: Config) -> dict:
     ]
     print_runs(runs, data)
     best = max(runs, key=lambda run: run.validation_ndcg)
-    exported = export(best, data, output / "export")
+    exported = export_ranker(
+        best.model,
+        data.serving_features,
+        output / "export",
+        vocabularies=data.vocabularies,
+    )
     metrics = {
         "config": dataclasses.asdict(config),
         "exported": best.loss,
         "runs": [run.figures() for run in runs],
     }
     write_json(output / "metrics.json", metrics)
-    report = write_report(
-        output / "report.html", config=config, data=data, runs=runs, best=best
-    )
-    print(
-        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
-    )
+    write_report(output / "report.html", config=config, data=data, runs=runs, best=best)
+    print_places(output, exported)
     return metrics
 
 
@@ -141,29 +148,18 @@ def build_model(config: Config, data: ListData, loss: str) -> tm.models.JointRan
     )
 
 
-def export(best: Run, data: ListData, directory: Path) -> Path:
-    """Writes the model as a SavedModel that takes named features, lists of any size."""
-    ranker = tm.serving.Ranker(
-        best.model, data.serving_features, vocabularies=data.vocabularies, unknown_id=0
-    )
-    return tm.serving.export(
-        ranker, directory, signatures={"serving_default": ranker.rank}
-    )
-
-
 def _check_flags(config: Config) -> None:
     """Ends the program for flags that no run could use."""
     unknown = sorted(set(config.losses) - set(NAMES))
     if unknown or not config.losses:
         raise SystemExit(f"`--losses` must be of {NAMES}. Got {unknown}.")
-    for flag, value in (
-        ("--seeds", config.seeds),
-        ("--epochs", config.epochs),
-        ("--batch-size", config.batch_size),
-        ("--list-size", config.list_size),
-    ):
-        if value < 1:
-            raise SystemExit(f"`{flag}` must be at least 1. Got {value}.")
+    check_at_least(
+        1,
+        seeds=config.seeds,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        list_size=config.list_size,
+    )
     if not 0 <= config.alpha <= 1:
         raise SystemExit(f"`--alpha` must be in [0, 1]. Got {config.alpha}.")
 

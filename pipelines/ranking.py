@@ -16,10 +16,22 @@ import tyro
 
 import tfrs_models as tm
 from pipelines import field_ranking
-from pipelines.artifacts import prepare_folder, write_json
+from pipelines.artifacts import (
+    check_at_least,
+    export_ranker,
+    prepare_folder,
+    print_places,
+    write_json,
+)
 from pipelines.data import DataConfig
 from pipelines.ranking_data import POSITION, RankingData, load_ranking_data
-from pipelines.reporting.ranking import Run, evaluate, print_runs, write_report
+from pipelines.reporting.ranking import (
+    Run,
+    evaluate,
+    print_runs,
+    task_tables,
+    write_report,
+)
 from pipelines.user_towers import (
     NAMES,
     UserTower,
@@ -115,21 +127,30 @@ def main(config: Config) -> dict:
         for position_bias in _position_biases(config, data)
         for turn in range(config.seeds or (5 if config.user_tower == "all" else 1))
     ]
-    print_runs(runs, data)
+    tables = task_tables(runs, data)
+    print_runs(runs, data, tables["all"])
     best = min(runs, key=lambda run: (not run.position_bias, run.validation_loss))
-    exported = export(best, data, output / "export")
+    exported = export_ranker(
+        best.model,
+        data.serving_features(),
+        output / "export",
+        vocabularies=data.vocabularies,
+    )
     metrics = {
         "config": dataclasses.asdict(config),
         "exported": best.label,
         "runs": [run.figures() for run in runs],
     }
     write_json(output / "metrics.json", metrics)
-    report = write_report(
-        output / "report.html", config=config, data=data, runs=runs, best=best
+    write_report(
+        output / "report.html",
+        config=config,
+        data=data,
+        runs=runs,
+        best=best,
+        tables=tables,
     )
-    print(
-        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
-    )
+    print_places(output, exported)
     ask(exported, data)
     return metrics
 
@@ -203,19 +224,6 @@ def build_model(
         raise SystemExit(f"Cannot make the model: {error}") from error
 
 
-def export(best: Run, data: RankingData, directory: Path) -> Path:
-    """Writes the ranker as a SavedModel that takes named features."""
-    ranker = tm.serving.Ranker(
-        best.model,
-        data.serving_features(),
-        vocabularies=data.vocabularies,
-        unknown_id=0,
-    )
-    return tm.serving.export(
-        ranker, directory, signatures={"serving_default": ranker.rank}
-    )
-
-
 def ask(exported: Path, data: RankingData, *, rows: int = 3) -> None:
     """Asks the exported model for the first test rows."""
     rank = tf.saved_model.load(str(exported)).signatures["serving_default"]
@@ -234,14 +242,13 @@ def ask(exported: Path, data: RankingData, *, rows: int = 3) -> None:
 
 def _check_flags(config: Config) -> None:
     """Ends the program for a number that no run could use."""
-    for flag, value, least in (
-        ("--seeds", config.seeds, 1),
-        ("--epochs", config.epochs, 1),
-        ("--batch-size", config.batch_size, 1),
-        ("--num-unseen", config.num_unseen, 1),
-    ):
-        if value is not None and value < least:
-            raise SystemExit(f"`{flag}` must be at least {least}. Got {value}.")
+    check_at_least(
+        1,
+        seeds=config.seeds,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        num_unseen=config.num_unseen,
+    )
     if not 0 <= config.cold_users < 1:
         raise SystemExit(f"`--cold-users` must be in [0, 1). Got {config.cold_users}.")
 

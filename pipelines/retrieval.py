@@ -14,7 +14,7 @@ import tyro
 
 import tfrs_models as tm
 from pipelines import query_towers
-from pipelines.artifacts import prepare_folder, write_json
+from pipelines.artifacts import prepare_folder, print_places, write_json
 from pipelines.data import DataConfig, load_data
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
@@ -147,7 +147,7 @@ def main(config: Config) -> dict:
     users = example_users(
         model, exact, data, _user_features(config, data, "test"), seed=config.seed
     )
-    report = write_report(
+    write_report(
         output / "report.html",
         config=config,
         data=data,
@@ -157,9 +157,7 @@ def main(config: Config) -> dict:
         recall=recall,
         monitor=MONITOR,
     )
-    print(
-        f"\nReport   {report}\nMetrics  {output / 'metrics.json'}\nModel    {exported}"
-    )
+    print_places(output, exported)
     asked = [users[0].user_id]
     print(f"\nAsking the exported model for user {asked[0]}:")
     print_answers(exported, asked, k=5, exclude_seen=True)

@@ -11,7 +11,13 @@ import tfrs_models as tm
 from pipelines.list_data import ListData
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
-from pipelines.reporting.tables import over_seeds, print_table
+from pipelines.reporting.tables import (
+    by,
+    mean_auc,
+    over_seeds,
+    print_table,
+    task_figures,
+)
 from tfrs_models.metrics import Interval
 
 K = 10
@@ -69,15 +75,11 @@ def evaluate(
         ranking[f"NDCG@{K}, true relevance"] = _ndcg(truth, score, data.groups)
     valid = clicks >= 0
     groups = np.broadcast_to(data.groups[:, None], clicks.shape)[valid]
-    names, aucs = tm.metrics.grouped_auc(clicks[valid], score[valid], groups)
-    ranking["AUC of clicks within groups"] = tm.metrics.bootstrap_interval(aucs, names)
-    task = tm.tasks.MultiTask(["click"])
-    task(clicks[valid][:, None], logit[valid][:, None])
-    figures = {metric.name: float(metric.result()) for metric in task.metrics}
-    bins = next(
-        metric.curve()
-        for metric in task.metrics
-        if isinstance(metric, tm.metrics.ExpectedCalibrationError)
+    ranking["AUC of clicks within groups"] = mean_auc(
+        clicks[valid], score[valid], groups
+    )
+    figures, curves = task_figures(
+        ["click"], clicks[valid][:, None], logit[valid][:, None]
     )
     labels, score, *_ = _predict(model, data.validation)
     return Run(
@@ -88,7 +90,7 @@ def evaluate(
         model=model,
         ranking=ranking,
         clicks=figures,
-        calibration=tuple(values.numpy() for values in bins),
+        calibration=curves["click"],
     )
 
 
@@ -117,14 +119,6 @@ def _ndcg(labels: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> I
     )
 
 
-def by_loss(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs that differ by the seed only."""
-    groups = {}
-    for run in runs:
-        groups.setdefault(run.loss, []).append(run)
-    return groups
-
-
 def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     """Header and a row for each loss."""
     ranking, clicks = list(runs[0].ranking), list(runs[0].clicks)
@@ -136,7 +130,7 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
             *(over_seeds([run.ranking[name].mean for run in same]) for name in ranking),
             *(over_seeds([run.clicks[name] for run in same]) for name in clicks),
         ]
-        for loss, same in by_loss(runs).items()
+        for loss, same in by(runs, "loss").items()
     ]
     return header, rows
 
@@ -170,18 +164,18 @@ def write_report(
             {
                 name: {
                     loss: [run.ranking[name].mean for run in same]
-                    for loss, same in by_loss(runs).items()
+                    for loss, same in by(runs, "loss").items()
                 }
                 for name in best.ranking
             }
             | {
                 "click log loss": {
                     loss: [run.clicks["click/log_loss"] for run in same]
-                    for loss, same in by_loss(runs).items()
+                    for loss, same in by(runs, "loss").items()
                 }
             }
         ),
         calibration=plots.reliability(
-            {loss: same[0].calibration for loss, same in by_loss(runs).items()}
+            {loss: same[0].calibration for loss, same in by(runs, "loss").items()}
         ),
     )

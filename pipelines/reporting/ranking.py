@@ -11,7 +11,13 @@ import tfrs_models as tm
 from pipelines.ranking_data import RankingData
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
-from pipelines.reporting.tables import over_seeds, print_table
+from pipelines.reporting.tables import (
+    by,
+    mean_auc,
+    over_seeds,
+    print_table,
+    task_figures,
+)
 from tfrs_models.metrics import Interval
 
 FIGURES = ("auc", "log_loss", "calibration_error")
@@ -91,6 +97,10 @@ def evaluate(
             affinity.append(cohorts.affinity(batch))
     logits = np.concatenate(logits)
     answers = {k: np.concatenate([part[k] for part in served]) for k in served[0]}
+    measured = {
+        name: task_figures(data.task_names, data.labels[rows], logits[rows])
+        for name, rows in slices_of(data).items()
+    }
     return Run(
         tower=tower,
         position_bias=position_bias,
@@ -98,12 +108,9 @@ def evaluate(
         validation_loss=min(fitted.history["val_loss_per_example"]),
         history=fitted.history,
         model=model,
-        slices={
-            name: task_figures(data, logits, rows)[0]
-            for name, rows in slices_of(data).items()
-        },
+        slices={name: figures for name, (figures, _) in measured.items()},
         ranking=within_groups(data, answers),
-        calibration=task_figures(data, logits)[1],
+        calibration=measured["all"][1],
         mixture=np.concatenate(mixture) if mixture else None,
         affinity=np.concatenate(affinity) if affinity else None,
     )
@@ -126,22 +133,6 @@ def slices_of(data: RankingData) -> dict[str, np.ndarray]:
     return {name: rows for name, rows in slices.items() if rows.any()}
 
 
-def task_figures(
-    data: RankingData, logits: np.ndarray, rows: np.ndarray | None = None
-) -> tuple[dict[str, float], dict]:
-    """`task/figure` -> value of some rows, by the task's own metrics, and curves."""
-    task = tm.tasks.MultiTask(data.task_names)
-    rows = slice(None) if rows is None else rows
-    task(data.labels[rows], logits[rows])
-    figures = {metric.name: float(metric.result()) for metric in task.metrics}
-    curves = {
-        metric.name.partition("/")[0]: tuple(v.numpy() for v in metric.curve())
-        for metric in task.metrics
-        if isinstance(metric, tm.metrics.ExpectedCalibrationError)
-    }
-    return figures, curves
-
-
 def base_rates(data: RankingData) -> dict[str, float]:
     """The figures of the training's share of positives, the same for every row."""
     positive = np.zeros(len(data.task_names))
@@ -151,7 +142,8 @@ def base_rates(data: RankingData) -> dict[str, float]:
         positive += (labels == 1).sum(axis=0)
         observed += (labels >= 0).sum(axis=0)
     logit = np.log(positive / (observed - positive)).astype("float32")
-    return task_figures(data, np.broadcast_to(logit, data.labels.shape))[0]
+    logits = np.broadcast_to(logit, data.labels.shape)
+    return task_figures(data.task_names, data.labels, logits)[0]
 
 
 def within_groups(
@@ -164,19 +156,14 @@ def within_groups(
     found = {}
     for name in (*data.task_names, "score"):
         observed = labels[name] >= 0
-        found[f"score, of {first}" if name == "score" else name] = _mean_auc(
+        found[f"score, of {first}" if name == "score" else name] = mean_auc(
             labels[name][observed], answers[name][observed], data.groups[observed]
         )
     if data.relevance is not None:
-        found[f"{first}, of true relevance"] = _mean_auc(
+        found[f"{first}, of true relevance"] = mean_auc(
             data.relevance > 0.5, answers[first], data.groups
         )
     return found
-
-
-def _mean_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> Interval:
-    names, values = tm.metrics.grouped_auc(labels, scores, groups)
-    return tm.metrics.bootstrap_interval(values, names)
 
 
 def cohort_figures(affinity: np.ndarray) -> dict[str, float]:
@@ -188,44 +175,38 @@ def cohort_figures(affinity: np.ndarray) -> dict[str, float]:
     return {metric.name: float(metric.result()) for metric in made}
 
 
-def by_label(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs that differ by the seed only."""
-    groups = {}
-    for run in runs:
-        groups.setdefault(run.label, []).append(run)
-    return groups
-
-
-def task_table(
-    runs: Sequence[Run], data: RankingData, slice_name: str = "all"
-) -> list[list[str]]:
-    """A row for each kind of run: its figures of one slice."""
+def task_tables(runs: Sequence[Run], data: RankingData) -> dict[str, list[list[str]]]:
+    """For each slice a row for each kind of run; the base rate's beside all rows."""
     names = [f"{task}/{figure}" for task in data.task_names for figure in FIGURES]
-    table = [
-        [label, *(over_seeds([r.slices[slice_name][n] for r in same]) for n in names)]
-        for label, same in by_label(runs).items()
-    ]
-    if slice_name == "all":
-        rates = base_rates(data)
-        table.append([BASE_RATE, *(f"{rates[name]:.4f}" for name in names)])
-    return table
+    tables = {
+        part: [
+            [label, *(over_seeds([run.slices[part][n] for run in same]) for n in names)]
+            for label, same in by(runs, "label").items()
+        ]
+        for part in slices_of(data)
+    }
+    rates = base_rates(data)
+    tables["all"].append([BASE_RATE, *(f"{rates[name]:.4f}" for name in names)])
+    return tables
 
 
 def ranking_table(runs: Sequence[Run]) -> list[list[str]]:
     """A row for each kind of run: AUC within users or lists."""
     rows = []
-    for label, same in by_label(runs).items():
+    for label, same in by(runs, "label").items():
         cells = [over_seeds([r.ranking[n].mean for r in same]) for n in same[0].ranking]
         rows.append([label, *cells])
     return rows
 
 
-def print_runs(runs: Sequence[Run], data: RankingData) -> None:
-    """Prints the kinds of runs side by side."""
+def print_runs(
+    runs: Sequence[Run], data: RankingData, table: Sequence[Sequence[str]]
+) -> None:
+    """Prints the kinds of runs side by side; `table` is that of all rows."""
     columns = [f"{t} {LABELS[f]}" for t in data.task_names for f in FIGURES[:2]]
     keep = [0, *(1 + 3 * t + f for t in range(len(data.task_names)) for f in (0, 1))]
     print(f"Test rows: {len(data.labels):,}")
-    rows = [[row[place] for place in keep] for row in task_table(runs, data)]
+    rows = [[row[place] for place in keep] for row in table]
     print_table(["", *columns], rows)
     print("\nAUC within users or lists")
     print_table(["", *runs[0].ranking], ranking_table(runs))
@@ -238,19 +219,20 @@ def write_report(
     data: RankingData,
     runs: Sequence[Run],
     best: Run,
+    tables: Mapping[str, Sequence[Sequence[str]]],
 ) -> Path:
     """Writes the page that shows all of it."""
     mixed = next((run for run in runs if run.mixture is not None), None)
     cohorts = {
         label: same[0].affinity
-        for label, same in by_label(runs).items()
+        for label, same in by(runs, "label").items()
         if same[0].affinity is not None
     }
     by_activity = None
     if mixed is not None and data.activity is not None:
         names = [type(tower).__name__ for tower in mixed.model.user_tower.towers]
         by_activity = plots.by_activity(data.activity, mixed.mixture, names, bins=_BINS)
-    several = len(by_label(runs)) > 1
+    several = len(by(runs, "label")) > 1
     return render(
         "ranking.html",
         target,
@@ -259,7 +241,7 @@ def write_report(
         runs=runs,
         best=best,
         figures=[LABELS[name] for name in FIGURES],
-        tables={name: task_table(runs, data, name) for name in slices_of(data)},
+        tables=tables,
         rows_of={name: int(rows.sum()) for name, rows in slices_of(data).items()},
         ranking_names=list(best.ranking),
         ranking=ranking_table(runs),
@@ -268,7 +250,7 @@ def write_report(
                 {
                     name: {
                         label: [run.ranking[name].mean for run in same]
-                        for label, same in by_label(runs).items()
+                        for label, same in by(runs, "label").items()
                     }
                     for name in best.ranking
                 }

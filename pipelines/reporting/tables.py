@@ -1,8 +1,52 @@
-"""Tables of numbers, as people read them."""
+"""Figures of runs, and tables of them as people read them."""
 
 from collections.abc import Sequence
 
 import numpy as np
+
+import tfrs_models as tm
+
+Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def task_figures(
+    task_names: Sequence[str], labels: np.ndarray, logits: np.ndarray
+) -> tuple[dict[str, float], dict[str, Curve]]:
+    """What `tasks.MultiTask` reports of some rows, and a reliability curve each.
+
+    Args:
+      task_names: Of the columns.
+      labels: `[num_rows, num_tasks]`, -1 where not observed.
+      logits: `[num_rows, num_tasks]`.
+
+    Returns:
+      `task/figure` -> value, and task -> weight, prediction and observed rate by bin.
+    """
+    task = tm.tasks.MultiTask(task_names)
+    task(labels, logits)
+    figures = {metric.name: float(metric.result()) for metric in task.metrics}
+    curves = {
+        metric.name.partition("/")[0]: tuple(v.numpy() for v in metric.curve())
+        for metric in task.metrics
+        if isinstance(metric, tm.metrics.ExpectedCalibrationError)
+    }
+    return figures, curves
+
+
+def mean_auc(
+    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray
+) -> tm.metrics.Interval:
+    """Mean AUC within the groups, and its interval over them."""
+    names, values = tm.metrics.grouped_auc(labels, scores, groups)
+    return tm.metrics.bootstrap_interval(values, names)
+
+
+def by(runs: Sequence, attribute: str) -> dict[str, list]:
+    """The runs by what they share, in the order of the first of each."""
+    groups = {}
+    for run in runs:
+        groups.setdefault(getattr(run, attribute), []).append(run)
+    return groups
 
 
 def over_seeds(values: Sequence[float]) -> str:
