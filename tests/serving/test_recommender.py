@@ -20,7 +20,8 @@ def scores_of(recommender, interactions, user):
         for name, values in interactions.users.items()
     }
     query = recommender.query_model(features).numpy()[0]
-    return recommender.index._candidates.numpy() @ query
+    rows = interactions.num_items
+    return recommender.index._embeddings.numpy()[:rows] @ query
 
 
 def test_the_answer_is_the_best_scored_items(recommender, interactions):

@@ -15,7 +15,7 @@ from tfrs_models.layers.experts import (
     MultiGateExperts,
     ProgressiveLayered,
 )
-from tfrs_models.layers.index import BruteForce, ScaNN, Streaming
+from tfrs_models.layers.index import IVF, BruteForce, ScaNN, Streaming
 from tfrs_models.layers.interaction import (
     FactorizationMachine,
     FieldAwareFactorizationMachine,
@@ -42,6 +42,7 @@ __all__ = [
     "FrequencyEstimator",
     "HardNegativeMining",
     "HashedEmbedding",
+    "IVF",
     "MLP",
     "MinedNegatives",
     "MultiGateExperts",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tfrs_models import layers
 
 SIZE, WIDTH = 60, 4
-KINDS = ["BruteForce", "Streaming", "ScaNN"]
+KINDS = ["BruteForce", "Streaming", "ScaNN", "IVF"]
 
 
 def make(kind, **options):
@@ -19,6 +19,8 @@ def make(kind, **options):
             "num_leaves_to_search": 1,
             "num_reordering_candidates": SIZE,
         }
+    if kind == "IVF":
+        options |= {"block_size": 8, "num_probes": 100}  # all blocks: exact
     return getattr(layers, kind)(**options)
 
 
@@ -80,7 +82,7 @@ def test_the_best_candidates_come_first(kind, dtype, candidates, queries):
     index = build(kind, candidates, ids, k=6)
     assert_best(index(queries), best(queries, candidates, 6, ids))
     assert_best(index(queries, k=2), best(queries, candidates, 2, ids))
-    assert index.is_exact() == (kind != "ScaNN")
+    assert index.is_exact() == (kind not in ("ScaNN", "IVF"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +119,7 @@ def test_excluded_candidates_never_come(kind, dtype, ragged, candidates, queries
     k=st.integers(1, 12),
     scale=st.sampled_from([1e-20, 1.0, 1e8, 1e18]),
 )
-@pytest.mark.parametrize("kind", ["BruteForce", "Streaming"])
+@pytest.mark.parametrize("kind", ["BruteForce", "Streaming", "IVF"])
 def test_exclusion_is_exact_at_any_magnitude_and_to_the_last_candidate(
     kind, seed, k, scale
 ):
@@ -226,7 +228,7 @@ def test_widths_that_differ_are_told(kind, candidates, queries):
         index(queries[:, :2])
 
 
-@pytest.mark.parametrize("kind", ["BruteForce", "ScaNN"])
+@pytest.mark.parametrize("kind", ["BruteForce", "ScaNN", "IVF"])
 def test_more_than_there_is_cannot_be_asked(kind, candidates, queries):
     index = build(kind, candidates)
     message = f"`k` must be at most the number of candidates, {SIZE}. Got 61"
@@ -244,7 +246,7 @@ def test_nothing_cannot_be_asked(kind, candidates, queries):
         build(kind, candidates)(queries, k=0)
 
 
-@pytest.mark.parametrize("kind", ["BruteForce", "ScaNN"])
+@pytest.mark.parametrize("kind", ["BruteForce", "ScaNN", "IVF"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -273,7 +275,7 @@ def test_the_config_makes_an_equal_empty_index(kind):
     }
 
 
-@pytest.mark.parametrize("kind", ["BruteForce", "ScaNN"])
+@pytest.mark.parametrize("kind", ["BruteForce", "ScaNN", "IVF"])
 def test_a_saved_model_answers_the_same(kind, candidates, queries, tmp_path):
     index = build(kind, candidates, identifiers("str"), k=3)
     excluded = tf.constant(identifiers("str")[:10].reshape(5, 2))

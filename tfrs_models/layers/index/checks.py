@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+_CHUNK = 65_536  # rows that are looked at in one go
 EMPTY = "The index is empty: call `index` or `index_from_dataset` first."
 
 
@@ -20,13 +21,14 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
         )
     if candidates.shape[0] == 0:
         raise ValueError("`candidates` must hold at least one candidate. Got none.")
-    values = np.asarray(candidates)
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise ValueError(
-            "`candidates` must be finite: a NaN or infinite embedding has no rank. "
-            f"Row {row} is not; look at that item's features."
-        )
+    for start in range(0, candidates.shape[0], _CHUNK):
+        finite = np.isfinite(np.asarray(candidates[start : start + _CHUNK]))
+        if not finite.all():
+            row = start + int(np.flatnonzero(~finite.all(axis=1))[0])
+            raise ValueError(
+                "`candidates` must be finite: a NaN or infinite embedding has no rank. "
+                f"Row {row} is not; look at that item's features."
+            )
     if identifiers is None:
         return
     if candidates.shape[0] != identifiers.shape[0]:
@@ -60,11 +62,19 @@ def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
     return k
 
 
-def check_queries(queries: tf.Tensor, width: int | None) -> tf.Tensor:
+def check_queries(
+    queries: tf.Tensor, width: int | None, *, name: str = "queries"
+) -> tf.Tensor:
     """Returns `queries`, or raises a `ValueError` when they are of another width."""
     if None not in (width, queries.shape[-1]) and queries.shape[-1] != width:
         raise ValueError(
-            f"`queries` must have the candidates' width, {width}. "
+            f"`{name}` must have the candidates' width, {width}. "
             f"Got shape {tuple(queries.shape)}."
         )
     return queries
+
+
+def first_of(identifiers: tf.Tensor, chosen: np.ndarray) -> object:
+    """The first of the chosen ids, for a message."""
+    first = identifiers.numpy()[np.flatnonzero(chosen)[0]]
+    return first.decode() if isinstance(first, bytes) else first.item()

@@ -1,0 +1,104 @@
+"""What a query may not be answered with."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfrs_models.layers.index.slot_table import (
+    NO_VALUE,
+    SlotTable,
+    attribute_keys,
+)
+from tfrs_models.types import Tensor
+
+
+class Restrictions(NamedTuple):
+    """Exclusions and attribute filters of a batch of queries, as slots and keys.
+
+    Attributes:
+      excluded: `[batch, width]` int32 slots, -1 for none; or None.
+      wanted: Attribute -> `[batch, width]` int64 keys, `NO_VALUE` for none. A row
+        without a key asks for nothing.
+    """
+
+    excluded: tf.Tensor | None
+    wanted: dict[str, tf.Tensor]
+
+    def take(self, rows: tf.Tensor) -> "Restrictions":
+        """Those of some of the queries."""
+        excluded = None if self.excluded is None else tf.gather(self.excluded, rows)
+        wanted = {name: tf.gather(keys, rows) for name, keys in self.wanted.items()}
+        return Restrictions(excluded, wanted)
+
+
+def read_restrictions(
+    table: SlotTable, exclusions: Tensor | None, filters: Mapping[str, Tensor] | None
+) -> Restrictions:
+    """Finds the slots of excluded ids and the keys of the values that are asked for.
+
+    Raises:
+      ValueError: a filter by an attribute that the index does not have, or of another
+        type.
+    """
+    excluded = None if exclusions is None else find_slots(table, exclusions)
+    wanted = {}
+    for name, values in (filters or {}).items():
+        if name not in table.attributes:
+            raise ValueError(
+                f"`filters` must be by attributes of the index, "
+                f"{sorted(table.attributes)}. Got `{name}`: give `index` the "
+                "`attributes` of the candidates."
+            )
+        dtype = tf.as_dtype(table.attributes[name][0])
+        wanted[name] = attribute_keys(name, values, dtype)
+    return Restrictions(excluded, wanted)
+
+
+def find_slots(table: SlotTable, identifiers: Tensor) -> tf.Tensor:
+    """Slots of dense or ragged ids `[batch, None]`, -1 for ids that are not there."""
+    if isinstance(identifiers, tf.RaggedTensor):
+        slots = identifiers.with_values(table.find(identifiers.values))
+        return slots.to_tensor(-1)
+    return table.find(tf.convert_to_tensor(identifiers))
+
+
+def passes(
+    table: SlotTable, wanted: Mapping[str, tf.Tensor], slots: tf.Tensor
+) -> tf.Tensor:
+    """Which candidates have what is asked for: one of the values of each attribute.
+
+    Args:
+      table: Of the index.
+      wanted: As in `Restrictions`.
+      slots: `[batch, n]`.
+
+    Returns:
+      `[batch, n]` bool.
+    """
+    result = tf.ones_like(slots, tf.bool)
+    for name, keys in wanted.items():
+        values = tf.gather(table.values(name), slots)  # [batch, n, width]
+        result &= _has_one(values, keys[:, None]) | _asks_nothing(keys)
+    return result
+
+
+def all_pass(table: SlotTable, wanted: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """`passes` for all slots, `[batch, num_slots]`, a query at a time."""
+
+    def one(keys: dict[str, tf.Tensor]) -> tf.Tensor:
+        result = tf.constant(True)
+        for name, own in keys.items():
+            result &= _has_one(table.values(name), own) | _asks_nothing(own[None])[0]
+        return result
+
+    return tf.map_fn(one, dict(wanted), fn_output_signature=tf.bool)
+
+
+def _has_one(values: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+    same = values[..., :, None] == keys[..., None, :]  # [..., width, num_keys]
+    return tf.reduce_any(same & (keys != NO_VALUE)[..., None, :], axis=[-2, -1])
+
+
+def _asks_nothing(keys: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(keys == NO_VALUE, axis=1, keepdims=True)

@@ -1,0 +1,243 @@
+"""Which candidate is in which slot of an index, and what is known of it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.ops.lookup import IdIndex, comparable, find_rows, id_keys, index_ids
+from tfrs_models.types import Tensor
+
+NO_VALUE = np.iinfo(np.int64).min  # the key of an attribute that a candidate lacks
+
+
+@register
+class SlotTable(tf.keras.layers.Layer):
+    """Ids and attributes of the candidates of an index, found by id or by slot.
+
+    A slot is a row of the index's embeddings; some are free.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_slots: int,
+        id_dtype: str,
+        attributes: Mapping[str, list],
+        **kwargs,
+    ) -> None:
+        """Initializes the layer.
+
+        Args:
+          num_slots: Of the index.
+          id_dtype: Of the identifiers.
+          attributes: Name -> type and the most values that a candidate has.
+          **kwargs: Of the Keras layer.
+        """
+        super().__init__(trainable=False, **kwargs)
+        self._num_slots = num_slots
+        self._id_dtype = tf.as_dtype(id_dtype)
+        self.attributes = dict(attributes)
+        column = [num_slots]
+        blank = tf.constant_initializer(
+            b"" if self._id_dtype == tf.string else 0,
+        )
+        self._ids = self._weight("identifiers", column, self._id_dtype, blank)
+        # Sorted by key; entries beyond `num_candidates` are not used.
+        self._keys = self._weight("keys", column, tf.int64, "zeros")
+        self._slots = self._weight("slots", column, tf.int32, "zeros")
+        self.num_candidates = self._weight("num_candidates", [], tf.int32, "zeros")
+        self._values = {
+            name: self._weight(
+                f"attribute_{name}",
+                [num_slots, width],
+                tf.int64,
+                tf.constant_initializer(NO_VALUE),
+            )
+            for name, (_, width) in self.attributes.items()
+        }
+
+    def fill(
+        self,
+        slots: np.ndarray,
+        identifiers: tf.Tensor,
+        attributes: Mapping[str, Tensor],
+    ) -> None:
+        """Puts candidates into an empty table.
+
+        Args:
+          slots: `[num_candidates]`, of each candidate.
+          identifiers: `[num_candidates]` unique ids.
+          attributes: As the constructor says, `[num_candidates]` or `[num_candidates,
+            None]`, dense or ragged.
+        """
+        index = index_ids(identifiers)
+        unused = self._num_slots - len(slots)
+        self._keys.assign(tf.pad(index.keys, [[0, unused]]))
+        rows = slots[index.rows.numpy()]
+        self._slots.assign(np.pad(rows, [0, unused]).astype(np.int32))
+        self.num_candidates.assign(len(slots))
+        self._write(slots, identifiers, attributes)
+
+    def insert(
+        self,
+        slots: np.ndarray,
+        identifiers: tf.Tensor,
+        attributes: Mapping[str, Tensor],
+    ) -> None:
+        """Puts further candidates, of ids that are not there, into free slots."""
+        keys, rows = self._used()
+        new = id_keys(comparable(identifiers, self._id_dtype)).numpy()
+        order = np.argsort(new, kind="stable")
+        places = np.searchsorted(keys, new[order])
+        keys = np.insert(keys, places, new[order])
+        rows = np.insert(rows, places, slots[order])
+        self._use(keys, rows)
+        self._write(slots, identifiers, attributes)
+
+    def change(self, slots: np.ndarray, attributes: Mapping[str, Tensor]) -> None:
+        """Gives candidates that are there other attributes."""
+        for name, values in attributes.items():
+            keys = self._attribute_keys(name, values)
+            self._values[name].assign(
+                tf.tensor_scatter_nd_update(self._values[name], slots[:, None], keys)
+            )
+
+    def delete(self, slots: np.ndarray) -> None:
+        """Frees slots."""
+        keys, rows = self._used()
+        kept = ~np.isin(rows, slots)
+        self._use(keys[kept], rows[kept])
+        blank = tf.fill([len(slots)], "" if self._id_dtype == tf.string else 0)
+        self._write_ids(slots, tf.cast(blank, self._id_dtype))
+        for name, (_, width) in self.attributes.items():
+            none = np.full([len(slots), width], NO_VALUE)
+            self._values[name].assign(
+                tf.tensor_scatter_nd_update(self._values[name], slots[:, None], none)
+            )
+
+    def move(self, old: np.ndarray, new: np.ndarray) -> None:
+        """Moves candidates from slots to free ones."""
+        keys, rows = self._used()
+        renumbered = np.arange(self._num_slots, dtype=np.int32)
+        renumbered[old] = new
+        self._use(keys, renumbered[rows])
+        self._write_ids(new, tf.gather(self._ids, old))
+        for values in self._values.values():
+            values.assign(
+                tf.tensor_scatter_nd_update(
+                    values, new[:, None], tf.gather(values, old)
+                )
+            )
+
+    def find(self, identifiers: tf.Tensor) -> tf.Tensor:
+        """The int32 slot of each id, in the shape of the ids; -1 for others."""
+        # Never empty, so that there is something to search; a free slot has no score.
+        used = tf.maximum(self.num_candidates, 1)
+        index = IdIndex(self._keys[:used], self._slots[:used], self._ids)
+        flat = find_rows(index, tf.reshape(identifiers, [-1]))
+        return tf.reshape(flat, tf.shape(identifiers))
+
+    def names(self, slots: tf.Tensor) -> tf.Tensor:
+        """The id in each slot."""
+        return tf.gather(self._ids, slots)
+
+    def values(self, name: str) -> tf.Tensor:
+        """`[num_slots, width]` int64 keys of an attribute, `NO_VALUE` where none."""
+        return self._values[name]
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "num_slots": self._num_slots,
+            "id_dtype": self._id_dtype.name,
+            "attributes": self.attributes,
+        }
+
+    def _weight(self, name: str, shape: list[int], dtype: tf.DType, init: object):
+        return self.add_weight(
+            name=name, shape=shape, dtype=dtype, initializer=init, trainable=False
+        )
+
+    def _used(self) -> tuple[np.ndarray, np.ndarray]:
+        used = int(self.num_candidates)
+        return self._keys[:used].numpy(), self._slots[:used].numpy()
+
+    def _use(self, keys: np.ndarray, slots: np.ndarray) -> None:
+        unused = self._num_slots - len(keys)
+        self._keys.assign(np.pad(keys, [0, unused]))
+        self._slots.assign(np.pad(slots, [0, unused]))
+        self.num_candidates.assign(len(keys))
+
+    def _write(
+        self,
+        slots: np.ndarray,
+        identifiers: tf.Tensor,
+        attributes: Mapping[str, Tensor],
+    ) -> None:
+        self._write_ids(slots, tf.cast(identifiers, self._id_dtype))
+        self.change(slots, attributes)
+
+    def _write_ids(self, slots: np.ndarray, identifiers: tf.Tensor) -> None:
+        # Never `scatter_update`: every later read of such a variable would copy it.
+        self._ids.assign(
+            tf.tensor_scatter_nd_update(self._ids, slots[:, None], identifiers)
+        )
+
+    def _attribute_keys(self, name: str, values: Tensor) -> tf.Tensor:
+        dtype, width = self.attributes[name]
+        keys = attribute_keys(name, values, tf.as_dtype(dtype))
+        if keys.shape[1] > width:
+            raise ValueError(
+                f"The attribute `{name}` must have at most {width} values for a "
+                f"candidate, as where the index was built. Got {keys.shape[1]}."
+            )
+        missing = width - keys.shape[1]
+        return tf.pad(keys, [[0, 0], [0, missing]], constant_values=NO_VALUE)
+
+
+def attribute_kinds(
+    attributes: Mapping[str, Tensor], num_candidates: int
+) -> dict[str, list]:
+    """The type and the most values of each attribute, as `SlotTable` takes them.
+
+    Raises:
+      ValueError: floating values, or another number of rows.
+    """
+    kinds = {}
+    for name, values in attributes.items():
+        if not isinstance(values, tf.RaggedTensor):
+            values = tf.convert_to_tensor(values)
+        keys = attribute_keys(name, values, values.dtype)
+        if keys.shape[0] != num_candidates:
+            raise ValueError(
+                f"The attribute `{name}` must have a row for each candidate. Got "
+                f"{keys.shape[0]} rows for {num_candidates} candidates."
+            )
+        kinds[name] = [values.dtype.name, keys.shape[1]]
+    return kinds
+
+
+def attribute_keys(name: str, values: Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Values of an attribute as int64 keys `[n, width]`, `NO_VALUE` where none is.
+
+    Args:
+      name: For messages.
+      values: `[n]` or `[n, None]`, dense or ragged, strings, integers or booleans. In
+        dense ones "" and -1 are padding.
+      dtype: That the attribute has.
+    """
+    kind = tf.string if dtype == tf.string else tf.int64
+    flat = values.values if isinstance(values, tf.RaggedTensor) else values
+    flat = tf.convert_to_tensor(flat)
+    if flat.dtype.is_floating or (flat.dtype == tf.string) != (kind == tf.string):
+        raise ValueError(
+            f"Values of the attribute `{name}` must be of its type, {dtype.name}. Got "
+            f"{flat.dtype.name}; put numbers into named ranges."
+        )
+    padding = tf.constant("" if kind == tf.string else -1, kind)
+    flat = tf.cast(flat, kind)
+    keys = tf.where(flat == padding, tf.constant(NO_VALUE, tf.int64), id_keys(flat))
+    if isinstance(values, tf.RaggedTensor):
+        return values.with_values(keys).to_tensor(NO_VALUE)
+    return keys[:, None] if keys.shape.rank == 1 else keys

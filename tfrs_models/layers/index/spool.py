@@ -1,0 +1,74 @@
+"""Candidates of a dataset, read once and kept on disk while an index is built."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.types import Tensor
+
+CHUNK = 65_536  # rows that are handled at a time
+
+
+class Spool(NamedTuple):
+    """Candidates of a dataset.
+
+    Attributes:
+      embeddings: `[num_candidates, embedding_dim]`, mapped from a file.
+      identifiers: `[num_candidates]`, or None.
+      attributes: Name -> `[num_candidates, ...]`.
+    """
+
+    embeddings: np.ndarray
+    identifiers: tf.Tensor | None
+    attributes: dict[str, Tensor]
+
+
+@contextlib.contextmanager
+def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
+    """Writes the embeddings of a dataset into a file that lives as long as the context.
+
+    Args:
+      candidates: Batches of embeddings, of (identifiers, embeddings), or of
+        (identifiers, embeddings, attributes).
+
+    Raises:
+      ValueError: elements of another structure, or none.
+    """
+    spec = candidates.element_spec
+    if isinstance(spec, tuple) and len(spec) not in (2, 3):
+        raise ValueError(
+            "`candidates` must yield embeddings, (identifiers, embeddings) or "
+            f"(identifiers, embeddings, attributes). Got {spec}."
+        )
+    identifiers, attributes = [], []
+    shape = dtype = None
+    num_rows = 0
+    with tempfile.TemporaryFile() as file:
+        for element in candidates:
+            parts = element if isinstance(element, tuple) else (None, element)
+            rows = tf.convert_to_tensor(parts[1]).numpy()
+            if parts[0] is not None and len(parts[0]) != len(rows):
+                raise ValueError(
+                    "`candidates` must yield one identifier for each embedding. Got "
+                    f"{len(parts[0])} for {len(rows)}."
+                )
+            shape, dtype = shape or rows.shape[1:], dtype or rows.dtype
+            file.write(rows.tobytes())
+            num_rows += len(rows)
+            identifiers.append(parts[0])
+            attributes.append(parts[2] if len(parts) == 3 else {})
+        if not num_rows:
+            raise ValueError("`candidates` must hold at least one candidate. Got none.")
+        file.flush()
+        embeddings = np.memmap(file, dtype, "r", shape=(num_rows, *shape))
+        names = attributes[0]
+        yield Spool(
+            embeddings,
+            None if identifiers[0] is None else tf.concat(identifiers, axis=0),
+            {name: tf.concat([a[name] for a in attributes], axis=0) for name in names},
+        )
+        del embeddings
