@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.finite import require
+
 _CHUNK = 65_536  # rows that are looked at in one go
 EMPTY = "The index is empty: call `index` or `index_from_dataset` first."
 
@@ -72,6 +74,16 @@ def check_queries(
             f"Got shape {tuple(queries.shape)}."
         )
     return queries
+
+
+def finite_queries(queries: tf.Tensor) -> tf.Tensor:
+    """Returns `queries`, or raises an `InvalidArgumentError` that names the rows."""
+    return require(
+        queries,
+        tf.math.is_finite(queries),
+        "`queries` must be finite: a NaN or infinite embedding has no best candidates. "
+        "Look at the features of these rows",
+    )
 
 
 def first_of(identifiers: tf.Tensor, chosen: np.ndarray) -> object:

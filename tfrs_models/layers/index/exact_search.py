@@ -2,7 +2,12 @@
 
 import tensorflow as tf
 
-from tfrs_models.layers.index.restrictions import Restrictions, all_pass, passes
+from tfrs_models.layers.index.restrictions import (
+    Restrictions,
+    all_pass,
+    is_among,
+    passes,
+)
 from tfrs_models.layers.index.slot_table import SlotTable
 from tfrs_models.ops.block_top_k import block_top_k
 
@@ -75,8 +80,7 @@ def search_among(
     rows = tf.maximum(slots, 0)
     valid = (slots >= 0) & ~repeated & passes(table, restrictions.wanted, rows)
     if restrictions.excluded is not None:
-        same = slots[:, :, None] == restrictions.excluded[:, None, :]
-        valid &= ~tf.reduce_any(same, axis=2)
+        valid &= ~is_among(slots, restrictions.excluded)
     scores = tf.map_fn(  # a query at a time: `[batch, width, embedding_dim]` is large
         lambda row: tf.linalg.matvec(tf.gather(embeddings, row[1]), row[0]),
         (queries, rows),

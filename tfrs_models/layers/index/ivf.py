@@ -12,6 +12,7 @@ from tfrs_models.ops.block_top_k import block_top_k
 
 _SPREAD = 2.0  # standard deviations above a block's mean that its best may score
 _GROWTH = 4  # times as many probes where too few candidates pass
+_BLOCKS = 256  # whose promises are computed at a time
 _SHARE = 8  # of all blocks; above one in so many, scoring all of them is faster
 
 
@@ -164,8 +165,8 @@ class IVF(UpdatableIndex):
         self._in_slot.assign(in_slot)
         promises = self._promises.numpy()
         blocks = np.unique(slots // self._block_size)
-        for start in range(0, len(blocks), 1024):
-            some = blocks[start : start + 1024]
+        for start in range(0, len(blocks), _BLOCKS):
+            some = blocks[start : start + _BLOCKS]
             promises[some] = self._promises_of(tf.constant(some)).numpy()
         self._promises.assign(promises)
 
@@ -203,10 +204,11 @@ class IVF(UpdatableIndex):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Looks into more and more blocks until every query has enough candidates."""
         needed = -(-k // self._block_size)  # blocks that could hold `k`
-        probes = tf.minimum(tf.maximum(self._num_probes, needed), self.num_blocks)
-        first = tf.get_static_value(probes)
-        first = probes if first is None else int(first)
-        scores, slots, found = self._probe(queries, k, restrictions, first)
+        if isinstance(k, int):
+            probes = min(max(self._num_probes, needed), self.num_blocks)
+        else:
+            probes = tf.minimum(tf.maximum(self._num_probes, needed), self.num_blocks)
+        scores, slots, found = self._probe(queries, k, restrictions, probes)
         enough = tf.minimum(
             tf.maximum(k, probes * self._block_size // 2), self._table.num_candidates
         )
@@ -251,12 +253,13 @@ class IVF(UpdatableIndex):
         """The best of the most promising blocks, and how many of those passed."""
         size = self._block_size
         blocks = self._most_promising(queries, probes)  # [batch, probes]
+        width = probes * size if isinstance(probes, int) else None
         scores = tf.map_fn(  # a query at a time: its rows stay in the processor's cache
             lambda row: tf.linalg.matvec(
                 tf.reshape(self._rows(row[1]), [probes * size, -1]), row[0]
             ),
             (queries, blocks),
-            fn_output_signature=queries.dtype,
+            fn_output_signature=tf.TensorSpec([width], queries.dtype),
         )
         slots = tf.reshape(blocks[:, :, None] * size + tf.range(size), tf.shape(scores))
         valid = tf.reshape(tf.gather(self._in_slot, blocks), tf.shape(scores))

@@ -95,6 +95,14 @@ def all_pass(table: SlotTable, wanted: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return tf.map_fn(one, dict(wanted), fn_output_signature=tf.bool)
 
 
+def is_among(slots: tf.Tensor, members: tf.Tensor) -> tf.Tensor:
+    """Which of the slots `[batch, n]` are among the row's members `[batch, width]`."""
+    members = tf.sort(tf.pad(members, [[0, 0], [0, 1]], constant_values=-1), axis=1)
+    last = tf.shape(members)[1] - 1
+    places = tf.minimum(tf.searchsorted(members, slots), last)
+    return tf.gather(members, places, batch_dims=1) == slots
+
+
 def _has_one(values: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
     same = values[..., :, None] == keys[..., None, :]  # [..., width, num_keys]
     return tf.reduce_any(same & (keys != NO_VALUE)[..., None, :], axis=[-2, -1])

@@ -1,5 +1,8 @@
 """Approximate retrieval with ScaNN."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -9,13 +12,20 @@ from tfrs_models.layers.index.checks import (
     check_candidates,
     check_k,
     check_queries,
+    finite_queries,
 )
-from tfrs_models.layers.index.exclusions import (
-    dense_exclusions,
-    keep_allowed,
-    pad_places,
+from tfrs_models.layers.index.exclusions import blank_missing
+from tfrs_models.layers.index.restrictions import (
+    Restrictions,
+    find_slots,
+    is_among,
+    passes,
+    read_restrictions,
 )
+from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.types import Features, Tensor
+
+_GROWTH = 4  # times as many candidates and partitions where too few pass
 
 
 @register
@@ -75,10 +85,38 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             "parallelize_batch_searches": parallelize_batch_searches,
         }
         super().__init__(query_model=query_model, name=name, **self._settings)
-        self._num_candidates = self._width = None
+        self._table = self._width = None
+        self._num_candidates = None
+
+    @property
+    def num_leaves_to_search(self) -> int:
+        """Partitions that a query looks into; it can be set at any time."""
+        return self._settings["num_leaves_to_search"]
+
+    @num_leaves_to_search.setter
+    def num_leaves_to_search(self, value: int) -> None:
+        self._set("num_leaves_to_search", value)
+
+    @property
+    def num_reordering_candidates(self) -> int | None:
+        """How many are scored again exactly; it can be set where it is not None."""
+        return self._settings["num_reordering_candidates"]
+
+    @num_reordering_candidates.setter
+    def num_reordering_candidates(self, value: int) -> None:
+        if self.num_reordering_candidates is None:
+            raise ValueError(
+                "`num_reordering_candidates` must be given to the constructor, for the "
+                "index keeps exact embeddings only then. It was None."
+            )
+        self._set("num_reordering_candidates", value)
 
     def index(
-        self, candidates: tf.Tensor, identifiers: tf.Tensor | None = None
+        self,
+        candidates: tf.Tensor,
+        identifiers: tf.Tensor | None = None,
+        *,
+        attributes: Mapping[str, Tensor] | None = None,
     ) -> "ScaNN":
         """Trains the partitions and the quantiser; what was indexed is dropped.
 
@@ -86,41 +124,73 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
           candidates: `[num_candidates, embedding_dim]`.
           identifiers: `[num_candidates]` unique ids of any dtype; the row numbers where
             None.
+          attributes: As of `BruteForce.index`.
 
         Raises:
           ValueError: shapes do not match, an id repeats, an embedding is not finite.
         """
         candidates = tf.cast(candidates, tf.float32)
-        if identifiers is not None:
-            identifiers = tf.convert_to_tensor(identifiers)
+        if identifiers is None:
+            identifiers = tf.range(candidates.shape[0])
+        identifiers = tf.convert_to_tensor(identifiers)
         check_candidates(candidates, identifiers)
-        self._identifiers = None
-        super().index(candidates, identifiers)
+        attributes = dict(attributes or {})
+        super().index(candidates)
         self._num_candidates, self._width = candidates.shape
+        self._table = SlotTable(
+            num_slots=self._num_candidates,
+            id_dtype=identifiers.dtype.name,
+            attributes=attribute_kinds(attributes, self._num_candidates),
+        )
+        self._table.fill(np.arange(self._num_candidates), identifiers, attributes)
         return self
 
     def call(
-        self, queries: tf.Tensor | Features, k: int | None = None
+        self,
+        queries: tf.Tensor | Features,
+        k: int | None = None,
+        *,
+        exclusions: Tensor | None = None,
+        allowed: Tensor | None = None,
+        filters: Mapping[str, Tensor] | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The best candidates of each query, approximately.
+
+        Where exclusions, allowed ids or filters leave fewer than `k` of the candidates
+        that were found, more are searched for, in the end all of them.
 
         Args:
           queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or what
             `query_model` takes.
           k: How many; the constructor's `k` where None.
+          exclusions: As of `BruteForce.call`.
+          allowed: As of `BruteForce.call`.
+          filters: As of `BruteForce.call`.
 
         Returns:
-          Scores and identifiers `[batch, k]`, best first. Where the searched partitions
-          hold fewer than `k` candidates, the score is `-inf` and the id -1, or "".
+          Scores and identifiers `[batch, k]`, best first. Where fewer than `k`
+          candidates are found, the score is `-inf` and the id -1, or "".
+
+        Raises:
+          ValueError: nothing is indexed, or `k` is above the number of candidates.
+          InvalidArgumentError: a query is not finite.
         """
-        if self._num_candidates is None:
+        if self._table is None:
             raise ValueError(EMPTY)
         k = check_k(self._k if k is None else k, self._num_candidates)
-        if self.query_model is None:
-            queries = check_queries(tf.cast(queries, tf.float32), self._width)
-        scores, identifiers = super().call(queries, k=k)
-        scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
-        return pad_places(scores, identifiers, k=k)
+        if self.query_model is not None:
+            queries = self.query_model(queries)
+        queries = check_queries(tf.cast(queries, tf.float32), self._width)
+        is_single = queries.shape.rank == 1
+        queries = finite_queries(queries[None] if is_single else queries)
+        if exclusions is None and allowed is None and not filters:
+            scores, rows = self._fetch(queries, k, self.num_leaves_to_search)
+        else:
+            restrictions = read_restrictions(self._table, exclusions, filters)
+            slots = None if allowed is None else find_slots(self._table, allowed)
+            scores, rows = self._fetch_enough(queries, k, restrictions, slots)
+        scores, names = blank_missing(scores, self._table.names(rows))
+        return (scores[0], names[0]) if is_single else (scores, names)
 
     @tf.function
     def query_with_exclusions(
@@ -131,27 +201,16 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The best candidates of each query that are not excluded for it.
 
-        Retrieves `k` plus as many as the longest row of exclusions, then filters.
-
         Args:
           queries: As in `call`.
-          exclusions: `[batch, None]` ids, dense or ragged.
+          exclusions: As in `call`.
           k: As in `call`.
 
         Returns:
-          Scores and identifiers `[batch, k]`, missing places as in `call`.
+          As `call`.
         """
-        if self._num_candidates is None:
-            raise ValueError(EMPTY)
-        k = check_k(self._k if k is None else k, self._num_candidates)
-        dtype = tf.int32 if self._identifiers is None else self._identifiers.dtype
-        excluded, _ = dense_exclusions(exclusions, dtype)
-        widest = (
-            tf.shape(excluded)[1] if excluded.shape[1] is None else excluded.shape[1]
-        )
-        fetched = tf.minimum(k + widest, self._num_candidates)
-        scores, identifiers = self(queries, k=fetched)
-        return pad_places(*keep_allowed(scores, identifiers, exclusions, k=k), k=k)
+        self(queries, k=k)  # Keras saves only what was called; the graph prunes it
+        return self(queries, k=k, exclusions=exclusions)
 
     @property
     def num_candidates(self) -> int | None:
@@ -162,7 +221,7 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         query_model = self.query_model
         if query_model is not None:
             query_model = tf.keras.utils.serialize_keras_object(query_model)
-        return self._settings | {
+        return dict(self._settings) | {
             "query_model": query_model,
             "name": self.name,
             "indexed": self._num_candidates is not None,
@@ -176,3 +235,87 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
                 "are trained. Load its SavedModel, or index the candidates anew."
             )
         return super().from_config({k: v for k, v in config.items() if k != "indexed"})
+
+    def _set(self, argument: str, value: int) -> None:
+        if value < 1:
+            raise ValueError(f"`{argument}` must be at least 1. Got {value}.")
+        self._settings[argument] = value
+        self._reset_tf_function_cache()  # it is a constant of every traced graph
+
+    def _fetch(
+        self, queries: tf.Tensor, number: int | tf.Tensor, leaves: int | tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores, `-inf` for a place that is not filled, and rows `[batch, number]`."""
+        from scann.scann_ops.py import scann_ops
+
+        searcher = scann_ops.searcher_from_module(self._serialized_searcher)
+        search = (
+            searcher.search_batched_parallel
+            if self._parallelize_batch_searches
+            else searcher.search_batched
+        )
+        reordered = self.num_reordering_candidates
+        if reordered is not None:
+            reordered = tf.maximum(reordered, number)
+        found = search(
+            queries,
+            final_num_neighbors=number,
+            pre_reorder_num_neighbors=reordered,
+            leaves_to_search=leaves,
+        )
+        scores = tf.ensure_shape(found.distances, [queries.shape[0], None])
+        rows = tf.ensure_shape(found.indices, [queries.shape[0], None])
+        missing = [[0, 0], [0, tf.maximum(number - tf.shape(scores)[1], 0)]]
+        scores = tf.pad(scores, missing, constant_values=-float("inf"))
+        scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
+        rows = tf.where(tf.math.is_inf(scores), 0, tf.pad(rows, missing))
+        return scores, rows
+
+    def _fetch_enough(
+        self,
+        queries: tf.Tensor,
+        k: int | tf.Tensor,
+        restrictions: Restrictions,
+        allowed: tf.Tensor | None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Fetches more and more until every row has `k` that pass."""
+        size = self._num_candidates
+
+        def fetch(number: tf.Tensor, leaves: tf.Tensor, *_: tf.Tensor) -> tuple:
+            scores, rows = self._fetch(queries, number, leaves)
+            valid = tf.math.is_finite(scores)
+            valid &= passes(self._table, restrictions.wanted, rows)
+            if restrictions.excluded is not None:
+                valid &= ~is_among(rows, restrictions.excluded)
+            if allowed is not None:
+                valid &= is_among(rows, allowed)
+            found = tf.math.count_nonzero(valid, axis=1, dtype=tf.int32)
+            done = tf.reduce_all(found >= k) | (number >= size)
+            # The first `k` that pass, in the order of ScaNN, whatever the measure.
+            places = -tf.cast(tf.range(number), tf.float32)
+            _, places = tf.math.top_k(tf.where(valid, places, -float("inf")), k=k)
+            keep = tf.gather(valid, places, batch_dims=1)
+            scores = tf.gather(scores, places, batch_dims=1)
+            scores = tf.where(keep, scores, -float("inf"))
+            rows = tf.gather(rows, places, batch_dims=1)
+            more = tf.minimum(number, size // _GROWTH + 1) * _GROWTH
+            return tf.minimum(more, size), leaves * _GROWTH, done, scores, rows
+
+        widest = 0 if restrictions.excluded is None else restrictions.excluded.shape[1]
+        if widest is None:
+            widest = tf.shape(restrictions.excluded)[1]
+        first = tf.minimum(k + widest, size)
+        leaves = tf.constant(self.num_leaves_to_search)
+        state = fetch(first, leaves)
+        num_leaves = self._settings["num_leaves"]
+
+        def search_on(number: tf.Tensor, leaves: tf.Tensor, *rest: tf.Tensor) -> tuple:
+            return fetch(number, tf.minimum(leaves, num_leaves), *rest)
+
+        *_, scores, rows = tf.while_loop(
+            lambda _, __, done, *___: ~done,
+            search_on,
+            state,
+            shape_invariants=tuple(value.shape for value in state),
+        )
+        return scores, rows

@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,16 +13,32 @@ from tfrs_models.types import Tensor
 CHUNK = 65_536  # rows that are handled at a time
 
 
+class Rows:
+    """Rows of a file, of which only those that are asked for come into memory."""
+
+    def __init__(self, file: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]):
+        self._file = file
+        self.dtype = dtype
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        # Mapped anew each time: pages of an open map would count as memory in use.
+        return np.array(np.memmap(self._file, self.dtype, "r", shape=self.shape)[rows])
+
+
 class Spool(NamedTuple):
     """Candidates of a dataset.
 
     Attributes:
-      embeddings: `[num_candidates, embedding_dim]`, mapped from a file.
+      embeddings: `[num_candidates, embedding_dim]`.
       identifiers: `[num_candidates]`, or None.
       attributes: Name -> `[num_candidates, ...]`.
     """
 
-    embeddings: np.ndarray
+    embeddings: Rows
     identifiers: tf.Tensor | None
     attributes: dict[str, Tensor]
 
@@ -64,11 +80,9 @@ def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
         if not num_rows:
             raise ValueError("`candidates` must hold at least one candidate. Got none.")
         file.flush()
-        embeddings = np.memmap(file, dtype, "r", shape=(num_rows, *shape))
         names = attributes[0]
         yield Spool(
-            embeddings,
+            Rows(file, dtype, (num_rows, *shape)),
             None if identifiers[0] is None else tf.concat(identifiers, axis=0),
             {name: tf.concat([a[name] for a in attributes], axis=0) for name in names},
         )
-        del embeddings

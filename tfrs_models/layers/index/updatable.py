@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from tfrs_models.layers.index.checks import (
     check_candidates,
     check_k,
     check_queries,
+    finite_queries,
     first_of,
 )
 from tfrs_models.layers.index.exact_search import search_among
@@ -26,7 +27,6 @@ from tfrs_models.layers.index.restrictions import (
 )
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import CHUNK, spool
-from tfrs_models.ops.finite import require
 from tfrs_models.types import Features, Tensor
 
 _MEASURES = ("dot_product", "cosine")
@@ -385,24 +385,21 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
             )
         kinds = attribute_kinds(attributes, len(embeddings))
         layout = self._lay_out(embeddings, capacity)
-        shape = [layout.num_slots, embeddings.shape[1]]
-        ordered = np.zeros(shape, embeddings.dtype)
-        for start in range(0, len(embeddings), CHUNK):
-            rows = slice(start, start + CHUNK)
-            ordered[layout.slots[rows]] = self._measured(embeddings[rows])
-        self._create(
-            Shapes(
-                *shape,
-                embeddings.dtype.name,
-                identifiers.dtype.name,
-                kinds,
-                {
-                    name: [list(value.shape), value.dtype.name]
-                    for name, value in layout.weights.items()
-                },
-            )
+        shapes = Shapes(
+            layout.num_slots,
+            embeddings.shape[1],
+            embeddings.dtype.name,
+            identifiers.dtype.name,
+            kinds,
+            {
+                name: [list(value.shape), value.dtype.name]
+                for name, value in layout.weights.items()
+            },
         )
-        self._embeddings.assign(ordered)
+        if shapes == self._shapes:  # a traced graph sees the new values
+            self._embeddings.assign(self._in_slots(embeddings, layout))
+        else:
+            self._create(shapes, lambda *_, **__: self._in_slots(embeddings, layout))
         for name, value in layout.weights.items():
             getattr(self, f"_{name}").assign(value)
         self._table.fill(layout.slots, identifiers, attributes)
@@ -410,26 +407,40 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         self._num_candidates, self._num_changes = len(embeddings), 0
         self._reset_tf_function_cache()
 
-    def _create(self, shapes: Shapes) -> None:
-        """Makes the weights, unless they are there and of these shapes already."""
-        if shapes == self._shapes:
-            return  # graphs that were traced with these variables see the new values
+    def _in_slots(self, embeddings: np.ndarray, layout: Layout) -> tf.Tensor:
+        """Embeddings in the order of the slots."""
+        shape = [layout.num_slots, embeddings.shape[1]]
+        # A variable, filled in place: a tensor of a NumPy array holds it twice more.
+        ordered = tf.Variable(tf.zeros(shape, embeddings.dtype), trainable=False)
+        for start in range(0, len(embeddings), CHUNK):
+            rows = slice(start, start + CHUNK)
+            some = self._measured(embeddings[rows])
+            ordered.scatter_update(tf.IndexedSlices(some, layout.slots[rows]))
+        return ordered.read_value()
+
+    def _create(self, shapes: Shapes, embeddings: str | Callable = "zeros") -> None:
+        """Makes the weights."""
         self._shapes = shapes
 
-        def weight(name: str, shape: list[int], dtype: str) -> tf.Variable:
+        def weight(
+            name: str, shape: list[int], dtype: str, initializer: str | Callable
+        ) -> tf.Variable:
             return self.add_weight(
                 name=name,
                 shape=shape,
                 dtype=dtype,
-                initializer="zeros",
+                initializer=initializer,
                 trainable=False,
             )
 
         self._embeddings = weight(
-            "candidates", [shapes.num_slots, shapes.embedding_dim], shapes.dtype
+            "candidates",
+            [shapes.num_slots, shapes.embedding_dim],
+            shapes.dtype,
+            embeddings,
         )
         for name, kind in shapes.weights.items():
-            setattr(self, f"_{name}", weight(name, *kind))
+            setattr(self, f"_{name}", weight(name, *kind, "zeros"))
         self._table = SlotTable(
             num_slots=shapes.num_slots,
             id_dtype=shapes.id_dtype,
@@ -506,12 +517,7 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         is_single = queries.shape.rank == 1
         if is_single:
             queries = queries[None]
-        queries = require(
-            queries,
-            tf.math.is_finite(queries),
-            "`queries` must be finite: a NaN or infinite embedding has no best "
-            "candidates. Look at the features of that row.",
-        )
+        queries = finite_queries(queries)
         if self._distance_measure == "cosine":
             queries = tf.math.l2_normalize(queries, axis=1)
         return queries, is_single

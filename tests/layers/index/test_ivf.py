@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models import layers
+
+RNG = np.random.default_rng(0)
+CENTRES = RNG.normal(size=(30, 8))
+LENGTHS = np.exp(0.3 * RNG.normal(size=(5000, 1)))
+CANDIDATES = CENTRES[RNG.integers(30, size=5000)] + 0.5 * RNG.normal(size=(5000, 8))
+CANDIDATES = (CANDIDATES * LENGTHS).astype("float32")
+QUERIES = (CENTRES[:12] + 0.5 * RNG.normal(size=(12, 8))).astype("float32")
+
+
+def recall(found, exact):
+    return np.mean(
+        [len({*a} & {*b}) / len(b) for a, b in zip(found, exact, strict=True)]
+    )
+
+
+def nearest(queries, candidates, k):
+    return np.argsort(-queries @ candidates.T)[:, :k]
+
+
+@pytest.fixture(scope="module")
+def index():
+    return layers.IVF(k=10, block_size=16).index(CANDIDATES)
+
+
+@pytest.mark.parametrize("unit", [False, True])
+def test_more_probes_find_more_and_all_probes_find_all(unit):
+    candidates = CANDIDATES
+    if unit:  # ordered by direction where all lengths are one
+        candidates = candidates / np.linalg.norm(candidates, axis=1, keepdims=True)
+    index = layers.IVF(k=10, block_size=16, num_probes=1).index(candidates)
+    exact = nearest(QUERIES, candidates, 10)
+    found = []
+    for probes in (1, 8, 40, index.num_blocks):
+        index.num_probes = probes
+        found.append(recall(index(QUERIES)[1].numpy(), exact))
+    assert found == sorted(found)
+    assert found[1] > 0.6  # a fortieth of the blocks
+    assert found[-1] == 1
+
+
+def test_probes_that_were_set_stay_in_the_config(index):
+    index.num_probes = 7
+    assert index.get_config()["num_probes"] == 7
+    index.num_probes = 32
+
+
+def test_a_vector_is_a_single_query(index):
+    scores, ids = index(QUERIES[0])
+    expected = index(QUERIES[:1])
+    np.testing.assert_array_equal(ids, expected[1][0])
+    np.testing.assert_allclose(scores, expected[0][0], rtol=1e-6)
+
+
+def test_the_same_seed_makes_the_same_index():
+    first, second = (layers.IVF(k=5, num_probes=2).index(CANDIDATES) for _ in range(2))
+    np.testing.assert_array_equal(first(QUERIES)[1], second(QUERIES)[1])
+
+
+def test_cosine_ranks_by_direction():
+    cosine = layers.IVF(distance_measure="cosine", num_probes=999).index(CANDIDATES)
+    units = CANDIDATES / np.linalg.norm(CANDIDATES, axis=1, keepdims=True)
+    products = QUERIES @ units.T / np.linalg.norm(QUERIES, axis=1, keepdims=True)
+    scores, ids = cosine(QUERIES * 100)
+    np.testing.assert_array_equal(ids, np.argsort(-products)[:, :10])
+    np.testing.assert_allclose(scores, -np.sort(-products)[:, :10], rtol=1e-5)
+
+
+def test_candidates_that_were_added_are_found_with_few_probes():
+    index = layers.IVF(k=10, block_size=16, num_probes=32, capacity=6000)
+    index.index(CANDIDATES[:4000])
+    index.add(CANDIDATES[4000:], np.arange(4000, 5000))
+    assert index.staleness == 0.2
+    exact = nearest(QUERIES, CANDIDATES, 10)
+    fresh = layers.IVF(k=10, block_size=16, num_probes=32).index(CANDIDATES)
+    assert recall(index(QUERIES)[1].numpy(), exact) > 0.8
+    assert recall(fresh(QUERIES)[1].numpy(), exact) > 0.8
+
+
+def test_a_filter_that_few_pass_loses_little_recall():
+    kinds = np.where(np.arange(5000) % 20 == 0, "rare", "common")
+    index = layers.IVF(k=10, block_size=16, num_probes=32)
+    index.index(CANDIDATES, attributes={"kind": kinds})
+    _, ids = index(QUERIES, filters={"kind": tf.constant([["rare"]] * 12)})
+    exact = 20 * nearest(QUERIES, CANDIDATES[::20], 10)
+    assert recall(ids.numpy(), exact) > 0.9
+
+
+def test_queries_are_answered_one_by_one_as_in_a_batch(index):
+    together = index(QUERIES)[1]
+    for row, query in enumerate(QUERIES):
+        np.testing.assert_array_equal(index(query[None])[1][0], together[row])
+
+
+def test_a_batch_without_queries_is_answered(index):
+    ask = tf.function(
+        lambda queries: index(queries), input_signature=[tf.TensorSpec([None, 8])]
+    )
+    scores, ids = ask(tf.zeros([0, 8]))
+    assert scores.shape == ids.shape == (0, 10)
+
+
+@pytest.mark.parametrize("argument", ["num_probes", "block_size", "num_partitions"])
+def test_sizes_must_be_positive(argument):
+    with pytest.raises(ValueError, match=f"`{argument}` must be at least 1. Got 0"):
+        layers.IVF(**{argument: 0})
+
+
+def test_an_unknown_measure_is_refused():
+    with pytest.raises(ValueError, match="`distance_measure` must be one of.*'l3'"):
+        layers.IVF(distance_measure="l3")
+
+
+def test_probes_must_be_positive_later_too(index):
+    with pytest.raises(ValueError, match="`num_probes` must be at least 1. Got 0"):
+        index.num_probes = 0

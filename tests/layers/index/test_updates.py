@@ -1,0 +1,172 @@
+"""Adding, removing and replacing candidates, beside an index built anew."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models import layers
+
+WIDTH = 3
+
+
+def make(kind, **options):
+    if kind == "IVF":
+        options |= {"block_size": 4, "num_probes": 999, "num_partitions": 5}
+    return getattr(layers, kind)(k=7, **options)
+
+
+def rows(rng, names):
+    """Candidates by name, with an attribute."""
+    return {
+        name: (rng.normal(size=WIDTH).astype("float32"), rng.choice(["a", "b"]))
+        for name in names
+    }
+
+
+def parts(corpus):
+    embeddings = np.stack([embedding for embedding, _ in corpus.values()])
+    attributes = {"kind": np.array([kind for _, kind in corpus.values()])}
+    return embeddings, np.array(list(corpus)), attributes
+
+
+def assert_equal_to_a_new_one(index, corpus, kind, **options):
+    embeddings, names, attributes = parts(corpus)
+    queries = np.random.default_rng(9).normal(size=(5, WIDTH)).astype("float32")
+    fresh = make(kind, **options).index(embeddings, names, attributes=attributes)
+    excluded = tf.constant([names[:3]] * 5)
+    wanted = {"kind": tf.constant([["a"]] * 5)}
+    for restrictions in (
+        {},
+        {"exclusions": excluded},
+        {"filters": wanted},
+        {"allowed": excluded},
+    ):
+        expected = fresh(queries, **restrictions)
+        scores, found = index(queries, **restrictions)
+        np.testing.assert_array_equal(found, expected[1])
+        np.testing.assert_allclose(scores, expected[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("measure", ["dot_product", "cosine"])
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_a_long_life_of_changes_leaves_the_index_of_what_is_left(kind, measure):
+    rng = np.random.default_rng(1)
+    options = {"capacity": 80, "distance_measure": measure}
+    corpus = rows(rng, [f"i{n}" for n in range(50)])
+    embeddings, names, attributes = parts(corpus)
+    index = make(kind, **options).index(embeddings, names, attributes=attributes)
+    assert index.staleness == 0
+    changes = 0
+    for step in range(6):
+        gone = rng.choice(list(corpus), size=9, replace=False)
+        index.remove(gone)
+        for name in gone:
+            del corpus[name]
+        new = rows(rng, [f"new {step} {n}" for n in range(11)])
+        embeddings, names, attributes = parts(new)
+        index.add(embeddings, names, attributes=attributes)
+        corpus |= new
+        some = [*rng.choice(list(corpus), size=4, replace=False), f"up {step}"]
+        changed = rows(rng, some)
+        embeddings, names, attributes = parts(changed)
+        index.upsert(embeddings, names, attributes=attributes)
+        corpus |= changed
+        changes += 9 + 11 + 5
+        assert index.num_candidates == len(corpus)
+        assert index.staleness == pytest.approx(changes / len(corpus))
+        assert_equal_to_a_new_one(index, corpus, kind, distance_measure=measure)
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_all_candidates_can_go_and_others_come(kind):
+    corpus = rows(np.random.default_rng(2), ["a", "b", "c"])
+    embeddings, names, attributes = parts(corpus)
+    index = make(kind, capacity=9).index(embeddings, names, attributes=attributes)
+    index.remove(names)
+    assert index.num_candidates == 0
+    index.add(embeddings[:2], names[:2], attributes={"kind": attributes["kind"][:2]})
+    found = {*index(embeddings, k=2)[1].numpy()[0].tolist()}
+    assert found == {b"a", b"b"}
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_a_traced_graph_sees_the_changes(kind):
+    rng = np.random.default_rng(3)
+    embeddings = rng.normal(size=(20, WIDTH)).astype("float32")
+    index = make(kind).index(embeddings)
+    ask = tf.function(lambda queries: index(queries, k=3))
+    query = tf.constant(embeddings[:1])
+    best = ask(query)[1].numpy()[0]
+    index.remove(best[:1])
+    again = ask(query)[1].numpy()[0]
+    assert best[0] not in again
+    np.testing.assert_array_equal(again[:2], best[1:])
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_a_changed_index_survives_saving(kind, tmp_path):
+    rng = np.random.default_rng(4)
+    embeddings = rng.normal(size=(20, WIDTH)).astype("float32")
+    index = make(kind, capacity=30).index(embeddings)
+    index.remove([3, 4])
+    index.add(embeddings[3:4] * 5, [99])
+    query = tf.constant(embeddings[3:4])
+    expected = index(query)
+    index.save(tmp_path / "index")
+    loaded = tf.keras.models.load_model(tmp_path / "index")
+    np.testing.assert_array_equal(loaded(query)[1], expected[1])
+    assert int(expected[1][0, 0]) == 99
+    index.save_weights(tmp_path / "weights")
+    copy = type(index).from_config(index.get_config())
+    copy.load_weights(tmp_path / "weights").expect_partial()
+    np.testing.assert_array_equal(copy(query)[1], expected[1])
+    copy.remove([99])
+    assert 99 not in copy(query)[1].numpy()
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda i: i.add(np.ones([1, 3], "float32"), [4]),
+            "`identifiers` to add.*4 is",
+        ),
+        (lambda i: i.remove([2, 77]), r"to remove must be indexed.*77 is one"),
+        (lambda i: i.add(np.ones([50, 3], "float32"), range(50, 100)), "`capacity` is"),
+        (
+            lambda i: i.upsert(np.ones([50, 3], "float32"), range(50, 100)),
+            "`capacity` is",
+        ),
+        (lambda i: i.add(np.ones([1, 2], "float32"), [50]), "`candidates` must have"),
+        (lambda i: i.upsert(np.full([1, 3], np.nan, "float32"), [0]), "finite.*Row 0"),
+        (lambda i: i.upsert(np.ones([2, 3], "float32"), [0, 0]), "must be unique"),
+        (
+            lambda i: i.add(np.ones([1, 3], "float32"), [50], attributes={"a": [1]}),
+            r"`attributes` must be those .*\[\]. Got \['a'\]",
+        ),
+    ],
+)
+def test_a_refused_change_changes_nothing(kind, change, message):
+    embeddings = np.random.default_rng(5).normal(size=(20, 3)).astype("float32")
+    index = make(kind, capacity=25).index(embeddings)
+    before = index(embeddings)
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        change(index)
+    np.testing.assert_array_equal(index(embeddings)[1], before[1])
+    assert index.num_candidates == 20
+    assert index.staleness == 0
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_an_empty_index_cannot_be_changed(kind):
+    with pytest.raises(ValueError, match="The index is empty"):
+        make(kind).remove([1])
+    with pytest.raises(ValueError, match="The index is empty"):
+        make(kind).add(np.ones([1, 3], "float32"), [1])
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_less_capacity_than_candidates_is_refused(kind):
+    with pytest.raises(ValueError, match="`capacity` must be at least .* 20. Got 10"):
+        make(kind, capacity=10).index(np.ones([20, 3], "float32"))
