@@ -96,12 +96,34 @@ def test_queries_are_answered_one_by_one_as_in_a_batch(index):
         np.testing.assert_array_equal(index(query[None])[1][0], together[row])
 
 
-def test_a_batch_without_queries_is_answered(index):
+@pytest.mark.parametrize("k", [10, tf.constant(10)])
+def test_a_batch_without_queries_is_answered(index, k):
     ask = tf.function(
-        lambda queries: index(queries), input_signature=[tf.TensorSpec([None, 8])]
+        lambda queries: index(queries, k=k), input_signature=[tf.TensorSpec([None, 8])]
     )
     scores, ids = ask(tf.zeros([0, 8]))
     assert scores.shape == ids.shape == (0, 10)
+
+
+@pytest.mark.parametrize("k", [3, 700])
+def test_k_may_be_a_tensor_and_beyond_the_probed_blocks(index, k):
+    scores, ids = index(QUERIES, k=tf.constant(k))
+    expected = index(QUERIES, k=k)
+    assert ids.shape == (12, k)
+    assert (np.diff(scores) <= 0).all()
+    assert np.isfinite(scores).all()
+    if k == 3:
+        np.testing.assert_array_equal(ids, expected[1])
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_the_memory_is_told_before_building(kind):
+    index = getattr(layers, kind)(capacity=5500)
+    told = index.memory_estimate(5000, 8)
+    index.index(CANDIDATES, np.arange(5000))
+    weights = sum(np.prod(w.shape) * w.dtype.size for w in index.weights)
+    assert told.index == pytest.approx(weights, rel=0.1)
+    assert told.build > told.index + CANDIDATES.nbytes
 
 
 @pytest.mark.parametrize("argument", ["num_probes", "block_size", "num_partitions"])

@@ -5,9 +5,12 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.index.exact_search import search_all
+from tfrs_models.layers.index.memory import MemoryEstimate, estimate
 from tfrs_models.layers.index.restrictions import Restrictions
+from tfrs_models.layers.index.spool import CHUNK
 from tfrs_models.layers.index.updatable import Layout, UpdatableIndex
 
+_WORK_ROWS = 2 * CHUNK
 _ALIGNED = 64  # slots: whole blocks of the search
 
 
@@ -51,9 +54,18 @@ class BruteForce(UpdatableIndex):
     def is_exact(self) -> bool:
         return True
 
+    def memory_estimate(
+        self, num_candidates: int, embedding_dim: int
+    ) -> MemoryEstimate:
+        return estimate(
+            num_slots=_num_slots(self._capacity or num_candidates),
+            embedding_dim=embedding_dim,
+            rest=0,
+            work=_WORK_ROWS * embedding_dim * 4,
+        )
+
     def _lay_out(self, embeddings: np.ndarray, capacity: int) -> Layout:
-        num_slots = -(-capacity // _ALIGNED) * _ALIGNED
-        return Layout(np.arange(len(embeddings)), num_slots, {})
+        return Layout(np.arange(len(embeddings)), _num_slots(capacity), {})
 
     def _take(self, embeddings: np.ndarray) -> np.ndarray:
         return self._num_candidates + np.arange(len(embeddings))
@@ -83,3 +95,7 @@ class BruteForce(UpdatableIndex):
             k=k,
             num_valid=self._table.num_candidates,
         )
+
+
+def _num_slots(capacity: int) -> int:
+    return -(-capacity // _ALIGNED) * _ALIGNED

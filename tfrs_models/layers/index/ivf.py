@@ -5,7 +5,12 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.index.exact_search import search_all
-from tfrs_models.layers.index.partitions import nearest_partitions, partition
+from tfrs_models.layers.index.memory import MemoryEstimate, estimate
+from tfrs_models.layers.index.partitions import (
+    nearest_partitions,
+    partition,
+    work_bytes,
+)
 from tfrs_models.layers.index.restrictions import Restrictions, passes
 from tfrs_models.layers.index.updatable import Layout, UpdatableIndex
 from tfrs_models.ops.block_top_k import block_top_k
@@ -113,12 +118,30 @@ class IVF(UpdatableIndex):
             "seed": self._seed,
         }
 
+    def memory_estimate(
+        self, num_candidates: int, embedding_dim: int
+    ) -> MemoryEstimate:
+        partitions = self._partitions_of(num_candidates)
+        capacity = max(self._capacity or 0, num_candidates)
+        # Half of the last block of every partition is free, on average.
+        num_blocks = capacity // self._block_size + partitions // 2 + 1
+        return estimate(
+            num_slots=num_blocks * self._block_size,
+            embedding_dim=embedding_dim,
+            rest=4 * (partitions + num_blocks) * (embedding_dim + 2)
+            + num_blocks * self._block_size,
+            work=work_bytes(partitions, embedding_dim),
+        )
+
+    def _partitions_of(self, num_candidates: int) -> int:
+        number = self._num_partitions or round(2 * num_candidates**0.5)
+        return max(1, min(number, num_candidates // self._block_size))
+
     def _lay_out(self, embeddings: np.ndarray, capacity: int) -> Layout:
         size, width = embeddings.shape
-        number = self._num_partitions or round(2 * size**0.5)
         partitions = partition(
             embeddings,
-            num_partitions=max(1, min(number, size // self._block_size)),
+            num_partitions=self._partitions_of(size),
             block_size=self._block_size,
             capacity=capacity,
             seed=self._seed,
@@ -203,11 +226,10 @@ class IVF(UpdatableIndex):
         self, queries: tf.Tensor, k: int | tf.Tensor, restrictions: Restrictions
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Looks into more and more blocks until every query has enough candidates."""
-        needed = -(-k // self._block_size)  # blocks that could hold `k`
-        if isinstance(k, int):
-            probes = min(max(self._num_probes, needed), self.num_blocks)
-        else:
-            probes = tf.minimum(tf.maximum(self._num_probes, needed), self.num_blocks)
+        probes = self._num_probes
+        if isinstance(k, int):  # else `_probe` pads, and the search goes on
+            probes = max(probes, -(-k // self._block_size))
+        probes = min(probes, self.num_blocks)
         scores, slots, found = self._probe(queries, k, restrictions, probes)
         enough = tf.minimum(
             tf.maximum(k, probes * self._block_size // 2), self._table.num_candidates
@@ -270,6 +292,10 @@ class IVF(UpdatableIndex):
         if restrictions.excluded is not None:
             scores = self._hide(scores, blocks, restrictions.excluded)
         found = tf.math.count_nonzero(scores > lowest, axis=1, dtype=tf.int32)
+        if tf.is_tensor(k):
+            missing = [[0, 0], [0, tf.maximum(k - tf.shape(scores)[1], 0)]]
+            scores = tf.pad(scores, missing, constant_values=-float("inf"))
+            slots = tf.pad(slots, missing)
         scores, places = block_top_k(scores, k)
         return scores, tf.gather(slots, places, batch_dims=1), found
 

@@ -115,3 +115,10 @@ def _assign(rows: tf.Tensor, centroids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
 def nearest_partitions(rows: np.ndarray, centroids: tf.Tensor) -> np.ndarray:
     """`[n]`, the partition of each embedding."""
     return _assign(rows, centroids)[1].numpy()
+
+
+def work_bytes(num_partitions: int, embedding_dim: int) -> int:
+    """Bytes that `partition` needs at a time beside the embeddings."""
+    sample = 4 * _SAMPLE * embedding_dim
+    products = 4 * _ROWS * num_partitions
+    return 4 * sample + 2 * products

@@ -20,6 +20,7 @@ from tfrs_models.layers.index.checks import (
 )
 from tfrs_models.layers.index.exact_search import search_among
 from tfrs_models.layers.index.exclusions import blank_missing
+from tfrs_models.layers.index.memory import MemoryEstimate
 from tfrs_models.layers.index.restrictions import (
     Restrictions,
     find_slots,
@@ -343,6 +344,17 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
             layer._num_candidates = indexed.pop("num_candidates")
             layer._create(Shapes(**indexed))  # a checkpoint or SavedModel fills it
         return layer
+
+    @abc.abstractmethod
+    def memory_estimate(
+        self, num_candidates: int, embedding_dim: int
+    ) -> MemoryEstimate:
+        """Bytes that an index of so many float32 candidates takes, before it is built.
+
+        Args:
+          num_candidates: How many there are to be.
+          embedding_dim: Width of an embedding.
+        """
 
     @abc.abstractmethod
     def _lay_out(self, embeddings: np.ndarray, capacity: int) -> Layout:
