@@ -42,8 +42,8 @@ def print_answers(
     try:
         answer = recommend(
             user_id=tf.constant(users),
-            k=tf.constant(k),
-            exclude_seen=tf.constant(exclude_seen),
+            k=tf.fill([len(users)], k),
+            exclude_seen=tf.fill([len(users)], exclude_seen),
         )
     except tf.errors.InvalidArgumentError as error:
         raise SystemExit(f"`-k` is more than the model has items. Got {k}.") from error

@@ -6,8 +6,8 @@ import tensorflow as tf
 def ask(function, users, *, k=4, exclude_seen=False):
     answer = function(
         user_id=tf.constant(users),
-        k=tf.constant(k),
-        exclude_seen=tf.constant(exclude_seen),
+        k=tf.broadcast_to(tf.constant(k), [len(users)]),
+        exclude_seen=tf.broadcast_to(tf.constant(exclude_seen), [len(users)]),
     )
     return {name: value.numpy() for name, value in answer.items()}
 

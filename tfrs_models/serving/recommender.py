@@ -1,12 +1,33 @@
 """From a user's id to titles: all that serving needs, in one module."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfrs_models.layers.index.brute_force import BruteForce
+from tfrs_models.layers.index.updatable import UpdatableIndex
 from tfrs_models.serving.line_numbers import line_numbers
+from tfrs_models.serving.requests import K, checked_k, cut, filter_specs, id_lists
+from tfrs_models.types import Tensor
+
+_USER_ID = tf.TensorSpec([None], tf.string, "user_id")
+_EXCLUDE_SEEN = tf.TensorSpec([None], tf.bool, "exclude_seen")
+
+
+class Found(NamedTuple):
+    """Items for a batch of users.
+
+    Attributes:
+      user: `[batch]` int64 rows of the users, 0 for an unknown one.
+      items: `[batch, num_items]` indices, 0 where none is left.
+      scores: `[batch, num_items]`, `-inf` where none is left.
+    """
+
+    user: tf.Tensor
+    items: tf.Tensor
+    scores: tf.Tensor
 
 
 class Recommender(tf.Module):
@@ -14,12 +35,18 @@ class Recommender(tf.Module):
 
     A user whom training did not see gets the most popular items, and the answer says
     so. Everything is inside: vocabularies, features, titles and what users have seen.
+
+    Three signatures, whose rows are independent, so that a server can batch requests:
+    `serving_default` takes `user_id`, `k` and `exclude_seen`; `filtered` also
+    `exclusions` and a `filter_<attribute>` for each attribute of the index; `among`
+    these and `allowed`, the only items that a row may get. Lists of ids are padded with
+    "" to one width; a row of a filter without values is not filtered by it.
     """
 
     def __init__(
         self,
         query_model: tf.keras.layers.Layer,
-        index: BruteForce,
+        index: UpdatableIndex,
         *,
         user_ids: Sequence[str],
         user_features: Mapping[str, np.ndarray],
@@ -27,6 +54,7 @@ class Recommender(tf.Module):
         titles: Sequence[str],
         known_items: tf.RaggedTensor,
         candidate_probabilities: np.ndarray,
+        attributes: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Initializes the module. `data.Interactions` has all of the values.
 
@@ -40,6 +68,10 @@ class Recommender(tf.Module):
           titles: `[num_items + 1]` names for people; row 0 is not used.
           known_items: `[num_users + 1, None]` ragged item indices: what to leave out.
           candidate_probabilities: `[num_items + 1]` popularity; row 0 is not used.
+          attributes: Name -> `[num_items, ...]` values, what the index was given.
+
+        Raises:
+          ValueError: the attributes are not those of the index.
         """
         super().__init__(name="recommender")
         self.query_model = query_model
@@ -53,39 +85,82 @@ class Recommender(tf.Module):
         self._known_values = tf.Variable(known_items.values, trainable=False)
         self._known_splits = tf.Variable(known_items.row_splits, trainable=False)
         popularity = np.asarray(candidate_probabilities)
-        order = np.argsort(-popularity[1:], kind="stable") + 1
-        self._popular = tf.Variable(order, trainable=False)
-        self._popularity = tf.Variable(popularity[order], trainable=False)
+        attributes = dict(attributes or {})
+        if attributes.keys() != index.attributes.keys():
+            raise ValueError(
+                "`attributes` must be those of the index, "
+                f"{sorted(index.attributes)}: the most popular items are filtered too. "
+                f"Got {sorted(attributes)}."
+            )
+        # One number for each item, and a query of 1: the most popular are the best.
+        self._popular = BruteForce().index(
+            popularity[1:, None].astype(np.float32),
+            np.arange(1, len(popularity)),
+            attributes=attributes,
+        )
         self._user_lines = line_numbers(user_ids, name="user_id")
+        self._item_lines = line_numbers(item_ids, name="item_id")
+        self._examples = [str(user) for user in user_ids[:4]]
+        lists = [id_lists("exclusions"), filter_specs(index)]
+        request = [_USER_ID, K, _EXCLUDE_SEEN]
+        self.recommend = tf.function(self._recommend, input_signature=request)
+        self.recommend_filtered = tf.function(
+            self._recommend, input_signature=[*request, *lists]
+        )
+        self.recommend_among = tf.function(
+            self._recommend, input_signature=[*request, *lists, id_lists("allowed")]
+        )
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, "user_id"),
-            tf.TensorSpec([], tf.int32, "k"),
-            tf.TensorSpec([], tf.bool, "exclude_seen"),
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """What a server answers."""
+        return {
+            "serving_default": self.recommend,
+            "filtered": self.recommend_filtered,
+            "among": self.recommend_among,
+        }
+
+    @property
+    def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
+        """Requests of the first users and of an unknown one, one and several."""
+        users = np.array([*self._examples, "unknown"], object)
+        number = min(10, self._titles.shape[0] - 1)
+        requests = [
+            {
+                "user_id": some,
+                "k": np.full(len(some), number, np.int32),
+                "exclude_seen": np.arange(len(some)) % 2 == 0,
+            }
+            for some in (users[:1], users)
         ]
-    )
-    def recommend(
-        self, user_id: tf.Tensor, k: tf.Tensor, exclude_seen: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """The best items for each user.
+        return {"serving_default": requests}
+
+    @property
+    def num_items(self) -> int:
+        """How many items there are."""
+        return self._titles.shape[0] - 1
+
+    def find(
+        self,
+        user_id: tf.Tensor,
+        number: int | tf.Tensor,
+        exclude_seen: tf.Tensor,
+        *,
+        exclusions: tf.Tensor | None = None,
+        filters: Mapping[str, tf.Tensor] | None = None,
+        allowed: tf.Tensor | None = None,
+    ) -> Found:
+        """The best items for each user, as indices.
 
         Args:
           user_id: `[batch]` strings.
-          k: Scalar, how many items; at most all of them.
-          exclude_seen: Scalar, whether to leave out what the user already has.
-
-        Returns:
-          `item_id`, `title` and `score` `[batch, k]`, best first; empty strings where
-          too few items are left. `known_user` `[batch]` is False where the answer is
-          the most popular items with their share of the training rows as the score.
-
-        Raises:
-          InvalidArgumentError: `k` is below 1 or above the number of items.
+          number: How many items; at most all of them.
+          exclude_seen: `[batch]`, whether to leave out what the user already has.
+          exclusions: `[batch, None]` ids of items that a row does not get.
+          filters: Attribute -> `[batch, None]` values, as the index takes them.
+          allowed: `[batch, None]` ids: a row gets no others.
         """
-        k = _checked(k, tf.shape(self._popular)[0])
         user = self._user_lines.lookup(user_id) + 1  # row 0 is the unknown user
-        known = user > 0
         queries = self.query_model(
             {name: tf.gather(values, user) for name, values in self._users.items()}
         )
@@ -96,23 +171,83 @@ class Recommender(tf.Module):
         )
         # Row 0, the unknown user, has seen nothing.
         seen = tf.gather(seen, tf.where(exclude_seen, user, tf.zeros_like(user)))
-        scores, items = self.index.query_with_exclusions(queries, seen, k=k)
-        items = tf.where(known[:, None], items, self._popular[None, :k])
-        scores = tf.where(known[:, None], scores, self._popularity[None, :k])
-        rows = tf.maximum(items, 0)  # row 0 holds the empty strings of missing places
+        restrictions = {"exclusions": tf.cast(seen, tf.int64)}
+        if exclusions is not None:
+            restrictions["exclusions"] = tf.concat(
+                [restrictions["exclusions"], self._item_rows(exclusions)], axis=1
+            )
+        if filters:
+            restrictions["filters"] = dict(filters)
+        if allowed is not None:
+            restrictions["allowed"] = self._item_rows(allowed)
+        answer = self.index(queries, k=number, **restrictions)
+        unknown = tf.where(user == 0)
+
+        def with_popular() -> tuple[tf.Tensor, tf.Tensor]:
+            those = tf.nest.map_structure(
+                lambda lists: tf.gather(lists, unknown[:, 0]), restrictions
+            )
+            popular = self._popular(
+                tf.ones([tf.shape(unknown)[0], 1]), k=number, **those
+            )
+            return tuple(
+                tf.tensor_scatter_nd_update(own, unknown, tf.cast(other, own.dtype))
+                for own, other in zip(answer, popular, strict=True)
+            )
+
+        scores, items = tf.cond(
+            tf.size(unknown) > 0, with_popular, lambda: (answer[0], answer[1])
+        )
+        return Found(user, tf.maximum(tf.cast(items, tf.int64), 0), scores)
+
+    def name(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`item_id` and `title` of indices; empty strings for 0."""
         return {
-            "item_id": tf.gather(self._item_ids, rows),
-            "title": tf.gather(self._titles, rows),
-            "score": scores,
-            "known_user": known,
+            "item_id": tf.gather(self._item_ids, items),
+            "title": tf.gather(self._titles, items),
         }
 
+    def _recommend(
+        self,
+        user_id: tf.Tensor,
+        k: tf.Tensor,
+        exclude_seen: tf.Tensor,
+        exclusions: tf.Tensor | None = None,
+        filters: Mapping[str, tf.Tensor] | None = None,
+        allowed: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """The best items for each user.
 
-def _checked(k: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
-    message = "`k` must be from 1 to the number of items."
-    checks = [
-        tf.debugging.assert_greater_equal(k, 1, message),
-        tf.debugging.assert_less_equal(k, num_items, message),
-    ]
-    with tf.control_dependencies(checks):
-        return tf.identity(k)
+        Args:
+          user_id: As of `find`.
+          k: `[batch]`, how many items; at most all of them.
+          exclude_seen: As of `find`.
+          exclusions: As of `find`.
+          filters: As of `find`.
+          allowed: As of `find`.
+
+        Returns:
+          `item_id`, `title` and `score` `[batch, max(k)]`, best first; empty strings
+          and `-inf` beyond a row's `k` and where too few items are left. `known_user`
+          `[batch]` is False where the answer is the most popular items with their share
+          of the training rows as the score.
+
+        Raises:
+          InvalidArgumentError: a `k` below 1 or above the number of items.
+        """
+        found = self.find(
+            user_id,
+            checked_k(k, self.num_items),
+            exclude_seen,
+            exclusions=exclusions,
+            filters=filters,
+            allowed=allowed,
+        )
+        scores = cut(found.scores, k)
+        items = tf.where(
+            tf.math.is_inf(scores), tf.zeros_like(found.items), found.items
+        )
+        return self.name(items) | {"score": scores, "known_user": found.user > 0}
+
+    def _item_rows(self, item_ids: tf.Tensor) -> tf.Tensor:
+        return self._item_lines.lookup(item_ids) + 1  # no item has row 0

@@ -217,6 +217,22 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         """How many candidates are indexed; None before `index`."""
         return self._num_candidates
 
+    @property
+    def embedding_dim(self) -> int | None:
+        """Width of the candidates; None before `index`."""
+        return self._width
+
+    @property
+    def id_dtype(self) -> tf.DType | None:
+        """Of the identifiers; None before `index`."""
+        return None if self._table is None else self._table.id_dtype
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes that `filters` can ask for, and their types."""
+        kinds = {} if self._table is None else self._table.attributes
+        return {name: dtype for name, (dtype, _) in kinds.items()}
+
     def get_config(self) -> dict:
         query_model = self.query_model
         if query_model is not None:

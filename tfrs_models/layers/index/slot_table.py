@@ -37,13 +37,13 @@ class SlotTable(tf.keras.layers.Layer):
         """
         super().__init__(trainable=False, **kwargs)
         self._num_slots = num_slots
-        self._id_dtype = tf.as_dtype(id_dtype)
+        self.id_dtype = tf.as_dtype(id_dtype)
         self.attributes = dict(attributes)
         column = [num_slots]
         blank = tf.constant_initializer(
-            b"" if self._id_dtype == tf.string else 0,
+            b"" if self.id_dtype == tf.string else 0,
         )
-        self._ids = self._weight("identifiers", column, self._id_dtype, blank)
+        self._ids = self._weight("identifiers", column, self.id_dtype, blank)
         # Sorted by key; entries beyond `num_candidates` are not used.
         self._keys = self._weight("keys", column, tf.int64, "zeros")
         self._slots = self._weight("slots", column, tf.int32, "zeros")
@@ -88,7 +88,7 @@ class SlotTable(tf.keras.layers.Layer):
     ) -> None:
         """Puts further candidates, of ids that are not there, into free slots."""
         keys, rows = self._used()
-        new = id_keys(comparable(identifiers, self._id_dtype)).numpy()
+        new = id_keys(comparable(identifiers, self.id_dtype)).numpy()
         order = np.argsort(new, kind="stable")
         places = np.searchsorted(keys, new[order])
         keys = np.insert(keys, places, new[order])
@@ -109,8 +109,8 @@ class SlotTable(tf.keras.layers.Layer):
         keys, rows = self._used()
         kept = ~np.isin(rows, slots)
         self._use(keys[kept], rows[kept])
-        blank = tf.fill([len(slots)], "" if self._id_dtype == tf.string else 0)
-        self._write_ids(slots, tf.cast(blank, self._id_dtype))
+        blank = tf.fill([len(slots)], "" if self.id_dtype == tf.string else 0)
+        self._write_ids(slots, tf.cast(blank, self.id_dtype))
         for name, (_, width) in self.attributes.items():
             none = np.full([len(slots), width], NO_VALUE)
             self._values[name].assign(
@@ -150,7 +150,7 @@ class SlotTable(tf.keras.layers.Layer):
     def get_config(self) -> dict:
         return super().get_config() | {
             "num_slots": self._num_slots,
-            "id_dtype": self._id_dtype.name,
+            "id_dtype": self.id_dtype.name,
             "attributes": self.attributes,
         }
 
@@ -175,7 +175,7 @@ class SlotTable(tf.keras.layers.Layer):
         identifiers: tf.Tensor,
         attributes: Mapping[str, Tensor],
     ) -> None:
-        self._write_ids(slots, tf.cast(identifiers, self._id_dtype))
+        self._write_ids(slots, tf.cast(identifiers, self.id_dtype))
         self.change(slots, attributes)
 
     def _write_ids(self, slots: np.ndarray, identifiers: tf.Tensor) -> None:

@@ -92,6 +92,22 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         return None if self._table is None else self._num_candidates
 
     @property
+    def embedding_dim(self) -> int | None:
+        """Width of the candidates; None before `index`."""
+        return None if self._shapes is None else self._shapes.embedding_dim
+
+    @property
+    def id_dtype(self) -> tf.DType | None:
+        """Of the identifiers; None before `index`."""
+        return None if self._shapes is None else tf.as_dtype(self._shapes.id_dtype)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes that `filters` can ask for, and their types."""
+        kinds = {} if self._shapes is None else self._shapes.attributes
+        return {name: dtype for name, (dtype, _) in kinds.items()}
+
+    @property
     def staleness(self) -> float:
         """Candidates added, changed and removed since `index`, per candidate now.
 

@@ -1,0 +1,95 @@
+"""An index behind named inputs and outputs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.layers.index.exclusions import blank_missing
+from tfrs_models.layers.index.updatable import UpdatableIndex
+from tfrs_models.serving.requests import K, checked_k, cut, filter_specs, id_lists
+
+
+class Retriever(tf.Module):
+    """Answers embeddings, or the features of the index's query model, with ids.
+
+    Three signatures, whose rows are independent, so that a server can batch requests:
+    `serving_default` takes the query and `k`; `filtered` also `exclusions` and a
+    `filter_<attribute>` for each attribute of the index; `among` these and `allowed`,
+    the only ids that a row may get. Lists are padded with "" or -1 to one width; a row
+    of a filter without values is not filtered by it.
+    """
+
+    def __init__(
+        self,
+        index: UpdatableIndex,
+        *,
+        features: Mapping[str, np.ndarray | tf.Tensor | tf.TensorSpec] | None = None,
+    ) -> None:
+        """Initializes the module.
+
+        Args:
+          index: Built: `layers.BruteForce`, `layers.IVF` or `layers.ScaNN`.
+          features: What the index's query model reads, by name: a batch as an example,
+            or a spec. None where the index takes embeddings, whose name is `query`.
+
+        Raises:
+          ValueError: an empty index, or a query model without `features`.
+        """
+        super().__init__(name="retriever")
+        if not index.num_candidates:
+            raise ValueError("`index` must be filled. Call its `index` first.")
+        if (index.query_model is None) != (features is None):
+            raise ValueError(
+                "`features` must be given where, and only where, the index has a "
+                f"`query_model`. Got {features} and {index.query_model}."
+            )
+        self.index = index
+        if features is None:
+            width = index.embedding_dim
+            query = {"query": tf.TensorSpec([None, width], tf.float32, "query")}
+        else:
+            query = {
+                name: tf.TensorSpec([None, *value.shape[1:]], value.dtype, name)
+                for name, value in features.items()
+            }
+        lists = {
+            "exclusions": id_lists("exclusions", index.id_dtype),
+            "filters": filter_specs(index),
+        }
+        allowed = {"allowed": id_lists("allowed", index.id_dtype)}
+        self.signatures = {
+            name: tf.function(self._retrieve, input_signature=[query, K, restrictions])
+            for name, restrictions in (
+                ("serving_default", {}),
+                ("filtered", lists),
+                ("among", lists | allowed),
+            )
+        }
+
+    def _retrieve(
+        self,
+        query: dict[str, tf.Tensor],
+        k: tf.Tensor,
+        restrictions: dict[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """The best candidates.
+
+        Args:
+          query: `query` `[batch, embedding_dim]`, or the features.
+          k: `[batch]`, how many.
+          restrictions: Of `layers.IVF.call`.
+
+        Returns:
+          `id` and `score` `[batch, max(k)]`, best first. Places beyond a row's `k`, and
+          those for which no candidate is left, have -1 or "" and `-inf`.
+
+        Raises:
+          InvalidArgumentError: a `k` below 1 or above the number of candidates, a query
+            that is not finite.
+        """
+        largest = checked_k(k, self.index.num_candidates)
+        asked = query if self.index.query_model is not None else query["query"]
+        scores, ids = self.index(asked, k=largest, **restrictions)
+        scores, ids = blank_missing(cut(scores, k), ids)
+        return {"id": ids, "score": scores}
