@@ -1,7 +1,24 @@
 """From a trained model to answers."""
 
-from tfrs_models.serving.export import export, list_versions
+from tfrs_models.serving import contract
+from tfrs_models.serving.batching import Batching
+from tfrs_models.serving.contract import ContractError
+from tfrs_models.serving.export import export
+from tfrs_models.serving.preflight import CustomOpsError
 from tfrs_models.serving.ranker import Ranker
 from tfrs_models.serving.recommender import Recommender
+from tfrs_models.serving.server_config import ServedModel, write_server_config
+from tfrs_models.serving.versions import list_versions
 
-__all__ = ["Ranker", "Recommender", "export", "list_versions"]
+__all__ = [
+    "Batching",
+    "ContractError",
+    "CustomOpsError",
+    "Ranker",
+    "Recommender",
+    "ServedModel",
+    "contract",
+    "export",
+    "list_versions",
+    "write_server_config",
+]
