@@ -1,6 +1,6 @@
 """From a trained model to answers."""
 
-from tfrs_models.serving import contract
+from tfrs_models.serving import client, contract
 from tfrs_models.serving.batching import Batching
 from tfrs_models.serving.contract import ContractError
 from tfrs_models.serving.export import export
@@ -17,6 +17,7 @@ __all__ = [
     "Ranker",
     "Recommender",
     "ServedModel",
+    "client",
     "contract",
     "export",
     "list_versions",
