@@ -8,6 +8,8 @@ from tfrs_models.serving.preflight import CustomOpsError
 from tfrs_models.serving.ranker import Ranker
 from tfrs_models.serving.recommender import Recommender
 from tfrs_models.serving.server_config import ServedModel, write_server_config
+from tfrs_models.serving.vector_index import VectorIndex
+from tfrs_models.serving.vector_store import VectorStore
 from tfrs_models.serving.versions import list_versions
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "Ranker",
     "Recommender",
     "ServedModel",
+    "VectorIndex",
+    "VectorStore",
     "client",
     "contract",
     "export",
