@@ -14,6 +14,7 @@ def answer(**changes):
         "score": SCORES,
         "item_id": IDS,
         "known": np.array([True, False]),
+        "count": np.array(3),
         "loss": np.array([np.nan, 1.0], "float32"),
     }
     return {**values, **changes}
@@ -59,6 +60,10 @@ def test_rounding_and_ties_are_no_difference(changes):
         ({"item_id": replaced(0, 1, b"x")}, r"differs.*\[0, 1\]: b'x' instead of b'b'"),
         ({"item_id": replaced(1, 3, b"x")}, r"\[1, 3\]: b'x' instead of b''"),
         ({"known": np.array([True, True])}, r"`known` differs in 1 of 2.*\[1\]"),
+        (
+            {"count": np.array(4)},
+            r"`count` differs in 1 of 1.*first at \[\]: 4 instead",
+        ),
         ({"loss": np.array([0.0, 1.0])}, "`loss` differs in 1 of 2"),
         ({"more": IDS}, "`more` is there but not expected"),
     ],

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -74,6 +76,18 @@ class Odd(tf.Module):
     def no_names(self, x):
         return x
 
+    @tf.function(input_signature=[{"a": tf.TensorSpec([None], tf.float32)}])
+    def no_name_in_a_dict(self, x):
+        return {"y": x["a"]}
+
+    @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int64)])
+    def takes_ragged(self, x):
+        return {"y": tf.reduce_sum(x, axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def returns_ragged(self, x):
+        return {"y": tf.RaggedTensor.from_row_lengths(x, [tf.size(x)])}
+
     def no_function(self, x):
         return {"y": x}
 
@@ -89,6 +103,12 @@ class Odd(tf.Module):
         ("no_input_signature", "`f` must be a tf.function with an `input_signature`"),
         ("no_function", "`f` must be a tf.function with an `input_signature`"),
         ("no_names", "`f` must return a dict"),
+        (
+            "no_name_in_a_dict",
+            "`f` must.*every spec in a dict or list must have a name",
+        ),
+        ("takes_ragged", "`f` must take.*dense.*Got .RaggedTensorSpec"),
+        ("returns_ragged", "`f` must.*return dense"),
         ("refuses_zeros", "`f` refused a sample.*`x` must be positive.*`samples="),
     ],
 )
@@ -217,6 +237,23 @@ def test_what_another_export_is_writing_is_left_alone(module, tmp_path):
     assert left_in(tmp_path) == ["1", "2"]
 
 
+def test_a_folder_that_is_taken_for_a_leftover_before_its_lock_is_replaced(
+    tmp_path, monkeypatch
+):
+    flock, taken = fcntl.flock, []
+
+    def overtaken(descriptor, how):
+        if not taken:  # by the export that cleans up, which then removes it
+            taken.append(next(tmp_path.iterdir()))
+            raise BlockingIOError
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", overtaken)
+    with versions.unfinished_version(tmp_path) as folder:
+        assert folder not in taken
+        assert folder.is_dir()
+
+
 def test_two_exports_that_see_the_same_number_free_get_one_each(tmp_path, monkeypatch):
     rename = os.rename
 
@@ -233,6 +270,18 @@ def test_two_exports_that_see_the_same_number_free_get_one_each(tmp_path, monkey
     assert published.name == "2"
     assert (published / "mine").is_file()
     assert not (tmp_path / "1" / "mine").exists()
+
+
+def test_where_a_file_system_has_no_locks_nothing_is_taken_for_a_leftover(
+    module, tmp_path, monkeypatch
+):
+    def flock(*_):
+        raise OSError(errno.ENOTSUP, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with versions.unfinished_version(tmp_path) as running:
+        assert export(module, tmp_path).name == "1"
+        assert running.is_dir()
 
 
 def test_everything_is_on_the_disk_before_the_name_is(module, tmp_path, monkeypatch):

@@ -1,11 +1,15 @@
 """Exports in a program without Python: the loader and the operations of a server."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines import native
+from pipelines.native.__main__ import Config, main
 from tests.serving.exports import EXPORTS
 from tfrs_models.serving import contract, export
 from tfrs_models.serving.answers import differences
@@ -92,6 +96,37 @@ def test_a_request_that_it_cannot_answer_gets_an_error_and_the_next_an_answer(
     for number, part in enumerate([*words, "There is no signature `nothing`."], 1):
         assert part in answers[number], answers[number]
         assert part in found.problems[number]
+
+
+def test_the_command_holds_an_export_to_its_contract(program, exported, capsys):
+    found = main(Config(exported[1].parent, queries=100))
+    assert program.is_file()
+    assert found["latency"]["answered"] == 100
+    assert "answered as promised\n100 queries: p50" in capsys.readouterr().out
+
+
+def test_the_command_says_what_differs(program, exported, tmp_path):
+    assert program.is_file()
+    version = shutil.copytree(exported[1], tmp_path / "1")
+    path = version / "assets.extra" / "contract.json"
+    promised = json.loads(path.read_text())
+    promised["signatures"]["serving_default"]["inputs"] = {}
+    score = promised["samples"][0]["outputs"]["score"]
+    score["values"] = [value + 1 for value in score["values"]]
+    path.write_text(json.dumps(promised))
+    with pytest.raises(
+        SystemExit, match="sample 0: output `score` differs(.|\n)*signature `serving_d"
+    ):
+        main(Config(version))
+
+
+@pytest.mark.parametrize("text", [None, "no JSON"])
+def test_the_command_needs_a_contract(text, tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    if text:
+        (tmp_path / "assets.extra" / "contract.json").write_text(text)
+    with pytest.raises(SystemExit, match="contract.json is missing or no JSON"):
+        main(Config(tmp_path))
 
 
 class Scored(tf.Module):

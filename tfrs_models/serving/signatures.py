@@ -21,7 +21,8 @@ class Signature:
             returns a dict of tensors.
 
         Raises:
-          ValueError: it has no input signature, or its outputs have no names.
+          ValueError: it has no input signature, its inputs or outputs have no names, or
+            are not dense.
         """
         self.name = name
         try:
@@ -33,8 +34,25 @@ class Signature:
             ) from error
         self._arguments = self._function.structured_input_signature
         specs = tf.nest.flatten(self._arguments)
-        self.inputs = {spec.name: spec for spec in specs}
         outputs = self._function.structured_outputs
+        wrong = [s for s in specs if not isinstance(s, tf.TensorSpec)]
+        dense = (tf.Tensor, tf.TensorSpec)
+        wrong += [o for o in tf.nest.flatten(outputs) if not isinstance(o, dense)]
+        wrong += [
+            spec
+            for argument in function.input_signature or ()
+            if tf.nest.is_nested(argument)
+            for spec in tf.nest.flatten(argument)
+            if spec.name is None
+        ]
+        if wrong:
+            raise ValueError(
+                f"The signature `{name}` must take and return dense tensors, for a "
+                "server knows no others (ragged ones: values and row splits), and "
+                "every spec in a dict or list must have a name, by which clients call "
+                f"it. Got {wrong}."
+            )
+        self.inputs = {spec.name: spec for spec in specs}
         if not isinstance(outputs, Mapping):
             raise ValueError(
                 f"The signature `{name}` must return a dict, for clients ask for "

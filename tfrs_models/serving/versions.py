@@ -83,32 +83,32 @@ def _numbers(directory: Path) -> list[int]:
 def _locked_folder(directory: Path) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=directory))
-        lock = _lock(folder)
-        if lock is not None and folder.exists():
-            return folder, lock
-        if lock is not None:  # another export took it for a leftover before the lock
-            os.close(lock)
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            # Where a file system has no locks, nobody takes it for a leftover.
+            if _lock(descriptor) is not False and folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
+        # Between its making and its lock another export removed it: make a new one.
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    lock = _lock(folder)
-    if lock is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """Locks a folder until the descriptor is closed; None where another has it."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
+        if _lock(descriptor):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Whether the lock was free, and now is held; None where there are no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
+        return False
+    except OSError:
         return None
-    return descriptor
+    return True
 
 
 def _flush(path: str | Path) -> None:
