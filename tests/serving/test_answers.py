@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfrs_models.serving.answers import differences
 
@@ -71,6 +72,12 @@ def test_rounding_and_ties_are_no_difference(changes):
 def test_a_difference_is_named(changes, words):
     [line] = differences(answer(), answer(**changes))
     assert re.search(words, line)
+
+
+def test_half_precision_is_close_not_equal():
+    one, other = (tf.constant([x], tf.bfloat16).numpy() for x in (3e-5, 3.01e-5))
+    assert differences({"y": one}, {"y": other}) == []
+    assert len(differences({"y": one}, {"y": one + 1})) == 1
 
 
 def test_a_missing_output_is_named():

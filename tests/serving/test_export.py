@@ -1,3 +1,4 @@
+import concurrent.futures
 import errno
 import fcntl
 import os
@@ -282,6 +283,21 @@ def test_where_a_file_system_has_no_locks_nothing_is_taken_for_a_leftover(
     with versions.unfinished_version(tmp_path) as running:
         assert export(module, tmp_path).name == "1"
         assert running.is_dir()
+
+
+def test_exports_at_the_same_time_get_a_number_each(tmp_path):
+    def publish(number):
+        with versions.unfinished_version(tmp_path) as folder:
+            (folder / "saved_model.pb").write_text(str(number))
+            return int(versions.publish(folder, tmp_path).name)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        published = list(pool.map(publish, range(40)))
+    assert sorted(published) == list_versions(tmp_path) == list(range(1, 41))
+    for number, version in enumerate(published):
+        path = tmp_path / str(version) / "saved_model.pb"
+        assert path.read_text() == str(number)
+    assert len(left_in(tmp_path)) == 40
 
 
 def test_everything_is_on_the_disk_before_the_name_is(module, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import tensorflow as tf
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5  # other machines sum in other orders
 
@@ -56,10 +57,11 @@ def _difference(
 
 
 def _is_float(values: np.ndarray) -> bool:
-    return np.issubdtype(values.dtype, np.floating)
+    return tf.as_dtype(values.dtype).is_floating
 
 
 def _close(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    values, expected = values.astype("float64"), expected.astype("float64")
     return np.isclose(values, expected, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
 
 

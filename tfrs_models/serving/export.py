@@ -28,7 +28,8 @@ def export(
     proved: its operations are those of stock TensorFlow, and the SavedModel answers the
     samples as the module does. A server that polls the directory never sees half a
     model, not even of a killed process; what such a process left, the next export
-    removes. Exports may run at the same time.
+    removes. Exports may run at the same time. The proof loads the model once more,
+    beside the module.
 
     Beside the SavedModel the version has `assets.extra/contract.json`, which
     `serving.contract.verify` replays, and `assets.extra/tf_serving_warmup_requests`.

@@ -58,12 +58,9 @@ def preflight(directory: str | os.PathLike) -> Needs:
         for function in graph.library.function:
             functions.add(function.signature.name)
             nodes += function.node_def
-            if function.attr[_COMPILED].b:
+            if _COMPILED in function.attr and function.attr[_COMPILED].b:
                 compiled.add(_plain(function.signature.name))
-        for node in nodes:
-            ops.add(node.op)
-            if _COMPILED in node.attr and node.attr[_COMPILED].b:
-                compiled.add(_plain(node.attr["f"].func.name or node.op))
+        ops.update(node.op for node in nodes)
     ops -= functions  # a call may name its function in place of an operation
     return Needs(
         ops=tuple(sorted(ops)),

@@ -1,7 +1,6 @@
 """The numbered folders that a server polls, and how a new one comes to be."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -102,6 +101,8 @@ def _remove_if_abandoned(folder: Path) -> None:
 
 def _lock(descriptor: int) -> bool | None:
     """Whether the lock was free, and now is held; None where there are no locks."""
+    import fcntl  # which Windows lacks: there all but exports works
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
