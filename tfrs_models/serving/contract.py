@@ -16,6 +16,8 @@ from tfrs_models.serving.preflight import Needs
 from tfrs_models.serving.signatures import Signature, describe, is_batchable
 from tfrs_models.serving.versions import list_versions
 
+__all__ = ["ContractError", "read", "samples_of", "verify"]
+
 PLACE = Path("assets.extra", "contract.json")
 _PACKAGES = (
     "tfrs-models",
