@@ -34,9 +34,7 @@ def export_ranker(
 ) -> Path:
     """Writes a model with `rank` as a SavedModel; ids of the vocabularies are text."""
     ranker = tm.serving.Ranker(model, features, vocabularies=vocabularies)
-    return tm.serving.export(
-        ranker, directory, signatures={"serving_default": ranker.rank}
-    )
+    return tm.serving.export(ranker, directory)
 
 
 def print_places(output: Path, exported: Path) -> None:

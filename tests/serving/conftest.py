@@ -26,8 +26,12 @@ def recommender(interactions):
         tm.towers.FeatureTower(interactions.user_features, 4),
         tm.towers.FeatureTower(interactions.item_features, 4),
     )
-    index = tm.layers.BruteForce().index_from_dataset(
-        model.embed_candidates(interactions.candidate_batches())
+    ids, embeddings = zip(
+        *model.embed_candidates(interactions.candidate_batches()), strict=True
+    )
+    kinds = {"kind": np.resize(["short", "long", "long"], interactions.num_items)}
+    index = tm.layers.BruteForce().index(
+        tf.concat(embeddings, axis=0), tf.concat(ids, axis=0), attributes=kinds
     )
     return tm.serving.Recommender(
         model.query_model,
@@ -38,6 +42,7 @@ def recommender(interactions):
         titles=interactions.titles,
         known_items=interactions.known_items("serving"),
         candidate_probabilities=interactions.candidate_probabilities,
+        attributes=kinds,
     )
 
 

@@ -90,3 +90,81 @@ def test_the_saved_model_survives_a_move(recommender, exported, tmp_path):
 def test_a_k_beyond_the_catalogue_is_refused(recommender, k):
     with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be from 1 to"):
         ask(recommender.recommend, ["u1"], k=k)
+
+
+def passing(interactions, *, excluded=(), kinds=(), allowed=None):
+    """Ids of the items that a row may get."""
+    own = np.resize(["short", "long", "long"], interactions.num_items)
+    return {
+        str(item)
+        for item, kind in zip(interactions.vocabularies["item_id"], own, strict=True)
+        if item not in excluded
+        and (not kinds or kind in kinds)
+        and (allowed is None or item in allowed)
+    }
+
+
+def test_lists_hold_for_known_and_unknown_users(recommender, interactions):
+    items = [str(item) for item in interactions.vocabularies["item_id"]]
+    users = ["u1", "nobody", "u2", "nobody"]
+    excluded = [items[:4], items[2:7], ["unheard of"], []]
+    kinds = [["short"], ["long"], [], ["long", "short"]]
+    allowed = [items, items[3:9], items[:2], []]
+    everything = interactions.num_items
+    for among in (False, True):
+        request = {
+            "user_id": tf.constant(users),
+            "k": tf.constant([everything] * 4),
+            "exclude_seen": tf.constant([False] * 4),
+            "exclusions": tf.ragged.constant(excluded).to_tensor(""),
+            "filters": {"kind": tf.ragged.constant(kinds).to_tensor("")},
+        }
+        if among:
+            request["allowed"] = tf.ragged.constant(
+                allowed, ragged_rank=1, dtype=tf.string
+            ).to_tensor("")
+            answer = recommender.recommend_among(**request)
+        else:
+            answer = recommender.recommend_filtered(**request)
+        for row in range(4):
+            names = [item.decode() for item in answer["item_id"].numpy()[row] if item]
+            assert len(names) == len(set(names))
+            assert {*names} == passing(
+                interactions,
+                excluded=excluded[row],
+                kinds=kinds[row],
+                allowed=allowed[row] if among else None,
+            )
+        assert answer["known_user"].numpy().tolist() == [True, False, True, False]
+
+
+def test_every_row_has_its_own_k_and_leaves_out_what_it_says(recommender):
+    users, ks = ["u0", "u1", "nobody", "u1"], [1, 4, 2, 3]
+    seen = [True, False, True, True]
+    answer = recommender.recommend(
+        user_id=tf.constant(users), k=tf.constant(ks), exclude_seen=tf.constant(seen)
+    )
+    assert answer["item_id"].shape == (4, 4)
+    for row, user in enumerate(users):
+        alone = ask(recommender.recommend, [user], k=ks[row], exclude_seen=seen[row])
+        assert answer["item_id"].numpy()[row, : ks[row]].tolist() == [
+            *alone["item_id"][0]
+        ]
+        assert not any(answer["item_id"].numpy()[row, ks[row] :])
+        assert np.isneginf(answer["score"].numpy()[row, ks[row] :]).all()
+
+
+def test_attributes_that_the_index_does_not_have_are_named(recommender, interactions):
+    with pytest.raises(
+        ValueError, match=r"`attributes` must be .*\['kind'\].*Got \[\]"
+    ):
+        type(recommender)(
+            recommender.query_model,
+            recommender.index,
+            user_ids=interactions.vocabularies["user_id"],
+            user_features=interactions.users,
+            item_ids=interactions.vocabularies["item_id"],
+            titles=interactions.titles,
+            known_items=interactions.known_items("serving"),
+            candidate_probabilities=interactions.candidate_probabilities,
+        )

@@ -1,49 +1,98 @@
-"""Writes a versioned SavedModel."""
+"""Writes a versioned SavedModel for a server."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
+from tfrs_models.serving import contract
+from tfrs_models.serving.preflight import check_stock, preflight
+from tfrs_models.serving.signatures import Samples, Signature, read_requests
+from tfrs_models.serving.versions import publish, remove_old, unfinished_version
+from tfrs_models.serving.warm_up import can_write_warm_up, write_warm_up
+
 
 def export(
-    module: tf.Module, directory: str | os.PathLike, *, signatures: dict[str, Callable]
+    module: tf.Module,
+    directory: str | os.PathLike,
+    *,
+    signatures: Mapping[str, Callable] | None = None,
+    samples: Samples | None = None,
+    keep: int | None = None,
+    allow_custom_ops: bool = False,
 ) -> Path:
-    """Writes the module below `directory` as the next version.
+    """Writes the module below `directory` as the next version, for a server to load.
 
-    The version appears under its number only when it is complete: a server that polls
-    the directory never sees half a model.
+    The version appears under its number only when it is complete, on the disk and
+    proved: its operations are those of stock TensorFlow, and the SavedModel answers the
+    samples as the module does. A server that polls the directory never sees half a
+    model, not even of a killed process; what such a process left, the next export
+    removes. Exports may run at the same time. The proof loads the model once more,
+    beside the module.
+
+    Beside the SavedModel the version has `assets.extra/contract.json`, which
+    `serving.contract.verify` replays, and `assets.extra/tf_serving_warmup_requests`.
 
     Args:
       module: What to save.
       directory: Holds the versions 1, 2, ...
-      signatures: Name -> `tf.function` with an input signature, a method of the module.
+      signatures: Name -> `tf.function` with an input signature of named specs, a method
+        of the module, which returns a dict; the module's `signatures` where None.
+      samples: Signature -> a request (a dict of inputs) or several: what the server
+        warms up with and the contract replays. Take real ones, of the sizes that
+        clients send. The module's `samples` where None; a module without any is asked
+        for one row of zeros and empty strings (1 for a whole scalar, such as `k`). `{}`
+        for none.
+      keep: How many complete versions to keep, this one among them; all where None.
+      allow_custom_ops: Whether the model may need more than a stock server has; the
+        contract says what.
 
     Returns:
       The path of the version.
+
+    Raises:
+      ValueError: a signature without names, a sample that does not fit or is refused.
+      CustomOpsError: operations that stock TensorFlow Serving lacks.
+      ContractError: the SavedModel answers otherwise than the module.
+      ImportError: `samples` are given and `tensorflow-serving-api`, which has the
+        format of warm-up requests, is not installed. Without `samples` they are then
+        left out.
     """
+    if keep is not None and keep < 1:
+        raise ValueError(f"`keep` must be at least 1, or None for all. Got {keep}.")
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    versions = list_versions(directory)
-    target = directory / str(versions[-1] + 1 if versions else 1)
-    # Not a number, so no server takes it for a version; beside it, so rename is atomic.
-    unfinished = tempfile.mkdtemp(prefix=".unfinished-", dir=directory)
-    try:
-        tf.saved_model.save(module, unfinished, signatures=signatures)
-        os.chmod(unfinished, 0o755)
-        os.rename(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return target
+    functions = _signatures(module, signatures)
+    served = {name: Signature(name, function) for name, function in functions.items()}
+    warms_up = samples is not None or can_write_warm_up()
+    if samples is None:
+        samples = getattr(module, "samples", None)
+    if samples is None:
+        samples = {name: signature.made_up() for name, signature in served.items()}
+    requests = read_requests(served, samples)
+    with unfinished_version(directory) as folder:
+        tf.saved_model.save(module, str(folder), signatures=functions)
+        needs = preflight(folder)
+        if not allow_custom_ops:
+            check_stock(needs)
+        if requests and warms_up:
+            write_warm_up(folder, requests)
+        contract.write(folder, served, requests, needs)
+        version = publish(folder, directory)
+    if keep is not None:
+        remove_old(directory, keep=keep, spare=version)
+    return version
 
 
-def list_versions(directory: str | os.PathLike) -> list[int]:
-    """The numbers of the exported versions, ascending."""
-    return sorted(
-        int(path.name)
-        for path in Path(directory).glob("[0-9]*")
-        if path.name.isdigit() and (path / "saved_model.pb").is_file()
-    )
+def _signatures(
+    module: tf.Module, signatures: Mapping[str, Callable] | None
+) -> dict[str, Callable]:
+    if signatures is None:
+        signatures = getattr(module, "signatures", None)
+    if not signatures:
+        raise ValueError(
+            "`signatures` must name what the server answers, or the module must have "
+            f"such a property `signatures`. Got none for {type(module).__name__}. Pass "
+            "{'serving_default': module.method}."
+        )
+    return dict(signatures)

@@ -27,8 +27,9 @@ class Ranker(tf.Module):
 
         Args:
           model: Has `rank(features)`, from features to named `[batch]` tensors.
-          features: What clients send, by name: a batch as an example, or a spec. The
-            label, the weight and the position of logged rows are not among them.
+          features: What clients send, by name: a batch as an example, whose first rows
+            become the samples of an export, or a spec. The label, the weight and the
+            position of logged rows are not among them.
           vocabularies: Name of an id -> its strings; string `i` is id `i + 1` to the
             model.
           unknown_id: What a string beyond the vocabulary is to the model, for all ids
@@ -66,6 +67,20 @@ class Ranker(tf.Module):
             for name, value in features.items()
         }
         self.rank = tf.function(self._rank, input_signature=[self.features])
+        self._examples = _examples(features, vocabularies)
+
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """What a server answers."""
+        return {"serving_default": self.rank}
+
+    @property
+    def samples(self) -> dict[str, list[dict[str, np.ndarray]]] | None:
+        """Requests of real rows, one and several; None where `features` were specs."""
+        if self._examples is None:
+            return None
+        one = {name: values[:1] for name, values in self._examples.items()}
+        return {"serving_default": [one, self._examples]}
 
     def _rank(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The model's answer.
@@ -91,3 +106,21 @@ def _row_spec(
         value = tf.TensorSpec.from_tensor(tf.convert_to_tensor(value))
     dtype = tf.string if is_text else value.dtype
     return tf.TensorSpec([None, *value.shape[1:]], dtype, name)
+
+
+def _examples(
+    features: Mapping[str, np.ndarray | tf.Tensor | tf.TensorSpec],
+    vocabularies: Mapping[str, Sequence[str]],
+    *,
+    rows: int = 4,
+) -> dict[str, np.ndarray] | None:
+    """The first rows as clients send them: ids of the vocabularies are strings."""
+    if any(isinstance(value, tf.TensorSpec) for value in features.values()):
+        return None
+    examples = {name: np.asarray(value[:rows]) for name, value in features.items()}
+    for name, vocabulary in vocabularies.items():
+        ids = examples[name]
+        strings = np.array(["", *map(str, vocabulary)], object)
+        known = (ids > 0) & (ids < len(strings))
+        examples[name] = strings[np.where(known, ids, 0)]
+    return examples

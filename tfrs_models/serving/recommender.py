@@ -101,14 +101,15 @@ class Recommender(tf.Module):
         self._user_lines = line_numbers(user_ids, name="user_id")
         self._item_lines = line_numbers(item_ids, name="item_id")
         self._examples = [str(user) for user in user_ids[:4]]
-        lists = [id_lists("exclusions"), filter_specs(index)]
         request = [_USER_ID, K, _EXCLUDE_SEEN]
+        lists = [id_lists("exclusions"), filter_specs(index)]
         self.recommend = tf.function(self._recommend, input_signature=request)
         self.recommend_filtered = tf.function(
-            self._recommend, input_signature=[*request, *lists]
+            self._recommend_filtered, input_signature=[*request, *lists]
         )
         self.recommend_among = tf.function(
-            self._recommend, input_signature=[*request, *lists, id_lists("allowed")]
+            self._recommend_among,
+            input_signature=[*request, *lists, id_lists("allowed")],
         )
 
     @property
@@ -208,13 +209,49 @@ class Recommender(tf.Module):
         }
 
     def _recommend(
+        self, user_id: tf.Tensor, k: tf.Tensor, exclude_seen: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The best items for each user: see `_answer`."""
+        return self._answer(user_id, k, exclude_seen)
+
+    def _recommend_filtered(
         self,
         user_id: tf.Tensor,
         k: tf.Tensor,
         exclude_seen: tf.Tensor,
-        exclusions: tf.Tensor | None = None,
-        filters: Mapping[str, tf.Tensor] | None = None,
-        allowed: tf.Tensor | None = None,
+        exclusions: tf.Tensor,
+        filters: dict[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """The best items that are not excluded and pass the filters: see `_answer`."""
+        return self._answer(
+            user_id, k, exclude_seen, exclusions=exclusions, filters=filters
+        )
+
+    def _recommend_among(
+        self,
+        user_id: tf.Tensor,
+        k: tf.Tensor,
+        exclude_seen: tf.Tensor,
+        exclusions: tf.Tensor,
+        filters: dict[str, tf.Tensor],
+        allowed: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """The best of the items that are allowed: see `_answer`."""
+        return self._answer(
+            user_id,
+            k,
+            exclude_seen,
+            exclusions=exclusions,
+            filters=filters,
+            allowed=allowed,
+        )
+
+    def _answer(
+        self,
+        user_id: tf.Tensor,
+        k: tf.Tensor,
+        exclude_seen: tf.Tensor,
+        **restrictions: tf.Tensor | dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
         """The best items for each user.
 
@@ -222,9 +259,7 @@ class Recommender(tf.Module):
           user_id: As of `find`.
           k: `[batch]`, how many items; at most all of them.
           exclude_seen: As of `find`.
-          exclusions: As of `find`.
-          filters: As of `find`.
-          allowed: As of `find`.
+          **restrictions: As of `find`.
 
         Returns:
           `item_id`, `title` and `score` `[batch, max(k)]`, best first; empty strings
@@ -235,18 +270,11 @@ class Recommender(tf.Module):
         Raises:
           InvalidArgumentError: a `k` below 1 or above the number of items.
         """
-        found = self.find(
-            user_id,
-            checked_k(k, self.num_items),
-            exclude_seen,
-            exclusions=exclusions,
-            filters=filters,
-            allowed=allowed,
-        )
+        number = checked_k(k, self.num_items)
+        found = self.find(user_id, number, exclude_seen, **restrictions)
         scores = cut(found.scores, k)
-        items = tf.where(
-            tf.math.is_inf(scores), tf.zeros_like(found.items), found.items
-        )
+        none = tf.zeros_like(found.items)
+        items = tf.where(tf.math.is_inf(scores), none, found.items)
         return self.name(items) | {"score": scores, "known_user": found.user > 0}
 
     def _item_rows(self, item_ids: tf.Tensor) -> tf.Tensor:

@@ -46,19 +46,19 @@ class Retriever(tf.Module):
             )
         self.index = index
         if features is None:
-            width = index.embedding_dim
-            query = {"query": tf.TensorSpec([None, width], tf.float32, "query")}
-        else:
-            query = {
-                name: tf.TensorSpec([None, *value.shape[1:]], value.dtype, name)
-                for name, value in features.items()
-            }
+            rows = np.random.default_rng(0).normal(size=(4, index.embedding_dim))
+            features = {"query": rows.astype(np.float32)}
+        query = {
+            name: tf.TensorSpec([None, *value.shape[1:]], value.dtype, name)
+            for name, value in features.items()
+        }
+        self._examples = features
         lists = {
             "exclusions": id_lists("exclusions", index.id_dtype),
             "filters": filter_specs(index),
         }
         allowed = {"allowed": id_lists("allowed", index.id_dtype)}
-        self.signatures = {
+        self._signatures = {
             name: tf.function(self._retrieve, input_signature=[query, K, restrictions])
             for name, restrictions in (
                 ("serving_default", {}),
@@ -67,16 +67,34 @@ class Retriever(tf.Module):
             )
         }
 
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """What a server answers."""
+        return self._signatures
+
+    @property
+    def samples(self) -> dict[str, list[dict[str, np.ndarray]]] | None:
+        """Requests, one and several; None where `features` were specs."""
+        if any(isinstance(v, tf.TensorSpec) for v in self._examples.values()):
+            return None
+        most = min(10, self.index.num_candidates)
+        requests = [
+            {name: np.asarray(values[:rows]) for name, values in self._examples.items()}
+            | {"k": np.full(rows, most, np.int32)}
+            for rows in (1, len(next(iter(self._examples.values()))))
+        ]
+        return {"serving_default": requests}
+
     def _retrieve(
         self,
-        query: dict[str, tf.Tensor],
+        features: dict[str, tf.Tensor],
         k: tf.Tensor,
         restrictions: dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
         """The best candidates.
 
         Args:
-          query: `query` `[batch, embedding_dim]`, or the features.
+          features: `query` `[batch, embedding_dim]`, or what the query model reads.
           k: `[batch]`, how many.
           restrictions: Of `layers.IVF.call`.
 
@@ -89,7 +107,7 @@ class Retriever(tf.Module):
             that is not finite.
         """
         largest = checked_k(k, self.index.num_candidates)
-        asked = query if self.index.query_model is not None else query["query"]
+        asked = features if self.index.query_model is not None else features["query"]
         scores, ids = self.index(asked, k=largest, **restrictions)
         scores, ids = blank_missing(cut(scores, k), ids)
         return {"id": ids, "score": scores}

@@ -1,0 +1,23 @@
+"""Exported models in a program without Python: what a server does with them."""
+
+from pipelines.native.messages import Question, read_answers, write_questions
+from pipelines.native.program import (
+    Found,
+    Latency,
+    ProgramError,
+    compile_program,
+    missing_tools,
+    run,
+)
+
+__all__ = [
+    "Found",
+    "Latency",
+    "ProgramError",
+    "Question",
+    "compile_program",
+    "missing_tools",
+    "read_answers",
+    "run",
+    "write_questions",
+]

@@ -1,0 +1,67 @@
+"""Holds an export to its contract without Python, and measures it.
+
+python -m pipelines.native --model artifacts/ranking/export
+"""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import tyro
+
+from pipelines import native
+from tfrs_models.serving import ContractError, contract
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the run."""
+
+    model: Path
+    """A version, or a folder of numbered ones, of which the newest is asked."""
+    queries: int = 5000
+    """How many queries are measured, in turns over the contract's samples."""
+    clients: int = 1
+    """How many ask at the same time."""
+    threads: int = 1
+    """Of TensorFlow, within and between operations."""
+
+
+def main(config: Config) -> dict:
+    """Prints what differs and how long answers take, and returns it."""
+    try:
+        promised = contract.read(config.model)
+        samples = contract.samples_of(promised)
+        with tempfile.TemporaryDirectory() as folder:
+            questions = Path(folder, "questions")
+            native.write_questions(questions, (native.Question(*s) for s in samples))
+            found = native.run(
+                native.compile_program(),
+                contract.version_folder(config.model),
+                questions,
+                threads=config.threads,
+                clients=config.clients,
+                queries=config.queries,
+            )
+    except (ContractError, native.ProgramError) as error:
+        raise SystemExit(str(error)) from error
+    problems = [f"sample {n}: {text}" for n, text in found.problems.items()]
+    problems += [
+        f"signature `{name}` is not what the contract says"
+        for name, signature in promised["signatures"].items()
+        for side in ("inputs", "outputs")
+        if found.signatures.get(name, {}).get(side) != signature[side]
+    ]
+    if problems:
+        raise SystemExit("\n".join(problems))
+    print(f"{len(samples)} samples answered as promised")
+    if found.latency:
+        print(
+            f"{found.latency.answered} queries: p50 {found.latency.p50 * 1e3:.3f} ms, "
+            f"p99 {found.latency.p99 * 1e3:.3f} ms"
+        )
+    return dataclasses.asdict(found)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

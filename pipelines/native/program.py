@@ -1,0 +1,198 @@
+"""Compiles run_saved_model.cc against the installed TensorFlow, and runs it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+SOURCE = Path(__file__).with_name("run_saved_model.cc")
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+
+
+class ProgramError(Exception):
+    """The program could not be compiled, or could not load the model."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Seconds from when a query was due to its answer.
+
+    Attributes:
+      offered: How many queries were due.
+      answered: How many got an answer.
+      errors: How many got an error.
+      abandoned: How many were not asked, for the program was too far behind: where
+        there are any, the rate is above what the model takes.
+      seconds: From the first query to the last answer.
+      p50: Median.
+      p99: Of a hundred queries one takes longer.
+      max: The longest.
+    """
+
+    offered: int
+    answered: int
+    errors: int
+    abandoned: int
+    seconds: float
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the program found out.
+
+    Attributes:
+      signatures: As in the contract: name -> inputs and outputs -> dtype and shape.
+      load_seconds: What loading the model took.
+      answered: How many requests got an answer.
+      problems: Number of a request -> its error, or how its answer differs.
+      latency: Where it was asked for.
+    """
+
+    signatures: dict[str, dict]
+    load_seconds: float
+    answered: int
+    problems: dict[int, str]
+    latency: Latency | None
+
+
+def missing_tools() -> str | None:
+    """Why the program cannot be compiled here; None where it can."""
+    if shutil.which("g++") is None:
+        return "there is no g++ to compile the native program with"
+    if not _libraries()[0].is_file():
+        return f"TensorFlow has no {_libraries()[0].name}: the program is for Linux"
+    return None
+
+
+def compile_program(cache: Path | None = None) -> Path:
+    """The program; compiled (half a minute) unless the cache has it.
+
+    Args:
+      cache: Folder that keeps it; one of the user's where None.
+
+    Raises:
+      ProgramError: it cannot be compiled; with the compiler's words.
+    """
+    if reason := missing_tools():
+        raise ProgramError(f"The native program cannot be compiled: {reason}.")
+    flags = ["-O1", "-pthread", *tf.sysconfig.get_compile_flags()]
+    links = [
+        "-Wl,--no-as-needed",  # sessions and kernels register when they are loaded
+        f"-Wl,-rpath,{tf.sysconfig.get_lib()}",
+        *map(str, _libraries()),
+    ]
+    made_of = [SOURCE.read_text(encoding="utf-8"), tf.__version__, *flags, *links]
+    digest = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
+    if cache is None:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        cache = Path(home, "tfrs_models")
+    program = cache / f"run_saved_model-{digest}"
+    if program.is_file():
+        return program
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        unfinished = Path(folder, "program")
+        made = subprocess.run(
+            ["g++", *flags, str(SOURCE), "-o", str(unfinished), *links],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            raise ProgramError(f"g++ failed:\n{made.stderr[-4000:]}")
+        unfinished.replace(program)  # two processes may compile at once
+    return program
+
+
+def run(
+    program: Path,
+    model: Path,
+    requests: Path,
+    *,
+    answers: Path | None = None,
+    threads: int = 1,
+    clients: int = 1,
+    queries: int = 0,
+    rate: float = 0.0,
+    seconds: float = 10.0,
+    seed: int = 0,
+    latencies: Path | None = None,
+) -> Found:
+    """Loads a version, asks every request once, and measures latency if asked to.
+
+    Args:
+      program: From `compile_program`.
+      model: Folder of the version.
+      requests: From `write_questions`.
+      answers: Where the answers go, for `read_answers`.
+      threads: Of TensorFlow, within and between operations.
+      clients: How many ask at the same time.
+      queries: Asked one after the other by each client, in turns over the requests.
+      rate: Queries per second that arrive as a Poisson process whether or not earlier
+        ones are answered, in place of `queries`; one waits where all clients are busy.
+      seconds: For how long they arrive. Five seconds later the rest is abandoned.
+      seed: Of the arrivals.
+      latencies: Where the seconds of all queries go, as float64; -1 where abandoned.
+
+    Raises:
+      ProgramError: the model does not load, or the program ended early; with its words.
+    """
+    flags = {
+        "answers": answers,
+        "threads": threads,
+        "clients": clients,
+        "queries": queries,
+        "rate": rate,
+        "seconds": seconds,
+        "seed": seed,
+        "latencies": latencies,
+    }
+    words = [
+        word
+        for name, value in flags.items()
+        if value is not None
+        for word in (f"--{name}", str(value))
+    ]
+    done = subprocess.run(
+        [program, model, requests, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **_QUIET},
+    )
+    if done.returncode:
+        try:
+            message = json.loads(done.stdout)["error"]
+        except ValueError:
+            message = f"exit code {done.returncode}\n{done.stderr[-4000:]}"
+        raise ProgramError(f"{model} cannot be run: {message}")
+    return _found(json.loads(done.stdout))
+
+
+def _found(values: dict) -> Found:
+    for signature in values["signatures"].values():
+        for side in signature.values():
+            for tensor in side.values():
+                tensor["dtype"] = tf.as_dtype(tensor["dtype"]).name
+    latency = values.get("latency")
+    return Found(
+        signatures=values["signatures"],
+        load_seconds=values["load_seconds"],
+        answered=values["answered"],
+        problems={p["request"]: p["problem"] for p in values["problems"]},
+        latency=Latency(**latency) if latency else None,
+    )
+
+
+def _libraries() -> list[Path]:
+    folder = Path(tf.sysconfig.get_lib())
+    return [folder / f"libtensorflow_{name}.so.2" for name in ("cc", "framework")]

@@ -1,0 +1,165 @@
+"""The exports that the native program must answer like Python: one row each."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfrs_models as tm
+
+Request = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A module, requests for it, and others that it cannot answer."""
+
+    module: tf.Module
+    method: Callable
+    draw: Callable[[np.random.Generator, int], Request]
+    """A request of so many rows."""
+    refused: Mapping[str, tuple[Mapping[str, object], str]]
+    """What is wrong -> changes of a good request (None: left out), and the error."""
+
+
+def strings(values):
+    return np.array([str(value) for value in values], object)
+
+
+def recommender(fixture: pytest.FixtureRequest) -> Export:
+    module = fixture.getfixturevalue("recommender")
+    users = fixture.getfixturevalue("interactions").vocabularies["user_id"]
+    num_items = fixture.getfixturevalue("interactions").num_items
+
+    def draw(rng, rows):
+        return {
+            "user_id": strings(rng.choice([*users, "nobody", ""], size=rows)),
+            "k": rng.integers(1, num_items + 1, size=rows, dtype=np.int32),
+            "exclude_seen": rng.integers(2, size=rows) > 0,
+        }
+
+    refused = {
+        "a k of zero": ({"k": np.int32([3, 0])}, "`k` must be from 1 to the number"),
+        "a k above the corpus": ({"k": np.int32([2, 999])}, "`k` must be from 1 to"),
+        "a k of another type": ({"k": np.float32([2, 1])}, "`k` must be int32. Got f"),
+        "a k for another number of rows": ({"k": np.int32([2, 1, 1])}, ""),
+        "users by number": ({"user_id": np.array([1])}, "`user_id` must be string"),
+        "users in a table": ({"user_id": strings("ab")[None]}, "must have the shape"),
+        "no users": ({"user_id": None}, "`user_id` of `serving_default` is missing"),
+        "one more": ({"age": np.int32(3)}, "`serving_default` has no input `age`"),
+    }
+    return Export(module, module.recommend, draw, refused)
+
+
+def recommender_among(fixture: pytest.FixtureRequest) -> Export:
+    """Its signature with exclusions, filters and allowed items."""
+    plain = recommender(fixture)
+    items = fixture.getfixturevalue("interactions").vocabularies["item_id"]
+
+    def draw(rng, rows):
+        def lists(most, values):
+            width = rng.integers(most)
+            return strings(rng.choice(values, size=rows * width)).reshape(rows, width)
+
+        return {
+            **plain.draw(rng, rows),
+            "exclusions": lists(4, [*items, "unheard of", ""]),
+            "allowed": lists(9, [*items, "unheard of", ""]),
+            "filter_kind": lists(3, ["short", "long", ""]),
+        }
+
+    return Export(plain.module, plain.module.recommend_among, draw, {})
+
+
+def index(_: pytest.FixtureRequest) -> Export:
+    """IVF whose queries are embeddings, with filters."""
+    rng = np.random.default_rng(5)
+    size, width = 900, 4
+    ids = rng.permutation(10 * size)[:size].astype(np.int64) + 2**40
+    ivf = tm.layers.IVF(block_size=16, num_probes=4, capacity=1000).index(
+        rng.normal(size=(size, width)).astype("float32"),
+        ids,
+        attributes={"shop": rng.integers(9, size=size)},
+    )
+    ivf.remove(ids[:9])
+    module = tm.serving.Retriever(ivf)
+
+    def draw(rng, rows):
+        return {
+            "query": rng.normal(size=(rows, width)).astype("float32"),
+            "k": rng.integers(1, 90, size=rows, dtype=np.int32),
+            "exclusions": rng.choice(ids, size=(rows, rng.integers(5))),
+            "filter_shop": rng.integers(-1, 9, size=(rows, 2)),
+        }
+
+    refused = {
+        "a query without a value": (
+            {"query": np.full([2, width], np.nan, "float32")},
+            "`queries` must be finite",
+        ),
+        "a query of another width": (
+            {"query": np.ones([2, 3], "float32")},
+            "`query` must have the shape [?,4]. Got [2,3].",
+        ),
+        "exclusions by name": ({"exclusions": strings("ab")[:, None]}, "must be int64"),
+        "a k of zero": ({"k": np.int32([3, 0])}, "`k` must be from 1 to the number"),
+    }
+    return Export(module, module.signatures["filtered"], draw, refused)
+
+
+def ranker(_: pytest.FixtureRequest) -> Export:
+    tf.keras.utils.set_random_seed(1)
+    model = tm.models.MultiTaskRanker(
+        tm.towers.MixtureOfRepresentations(
+            [tm.towers.UserId(4, 4, id_dropout=0.2), tm.towers.Cohort(3, 4)]
+        ),
+        num_tasks=2,
+        item_id_hash_size=6,
+        item_id_embedding_dim=3,
+        user_value_weights=[1.0, 3.0],
+        task=tm.tasks.MultiTask(["click", "buy"]),
+    )
+    widths = {"user_features": 2, "item_features": 4, "cross_features": 1}
+    vocabularies = {"user_id": ["ann", "bob", "cem"], "item_id": [*"vwxyz"]}
+
+    def numbers(rng, rows):
+        return {
+            name: rng.normal(size=(rows, width)).astype("float32")
+            for name, width in widths.items()
+        }
+
+    def draw(rng, rows):
+        ids = {
+            name: strings(rng.choice([*vocabulary, "nobody"], size=rows))
+            for name, vocabulary in vocabularies.items()
+        }
+        return {**ids, **numbers(rng, rows)}
+
+    rng = np.random.default_rng(2)
+    rows = {name: rng.integers(4, size=3) for name in vocabularies}
+    module = tm.serving.Ranker(
+        model, {**rows, **numbers(rng, 3)}, vocabularies=vocabularies
+    )
+    refused = {
+        "a missing feature": ({"item_features": None}, "`item_features` of"),
+        "a feature of another width": (
+            {"item_features": np.zeros([2, 5], "float32")},
+            "`item_features` must have the shape [?,4]. Got [2,5].",
+        ),
+        "ids by number": ({"item_id": np.array([1, 2])}, "`item_id` must be string"),
+        "features of other rows": (
+            {"cross_features": np.zeros([9, 1], "float32")},
+            "",
+        ),
+    }
+    return Export(module, module.rank, draw, refused)
+
+
+EXPORTS = {
+    "recommender": recommender,
+    "recommender among": recommender_among,
+    "index": index,
+    "ranker": ranker,
+}

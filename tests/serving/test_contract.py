@@ -1,0 +1,208 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models.serving import ContractError, Ranker, contract, export
+from tfrs_models.serving.json_values import from_json, to_json
+from tfrs_models.serving.line_numbers import line_numbers
+
+
+class Weighted(tf.Module):
+    """A vocabulary, weights and two signatures."""
+
+    def __init__(self, weights=(1.0, 2.0, 3.0), words=("ann", "bob", "cem")):
+        super().__init__()
+        self.lines = line_numbers(words, name="user_id")
+        self.weights = tf.Variable(weights)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
+    def weigh(self, user_id):
+        rows = tf.maximum(self.lines.lookup(user_id), 0)
+        return {"weight": tf.gather(self.weights, rows)}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "k")])
+    def top(self, k):
+        scores, rows = tf.math.top_k(self.weights, k)
+        return {"score": scores[None], "row": rows[None]}
+
+    @property
+    def signatures(self):
+        return {"serving_default": self.weigh, "top": self.top}
+
+    @property
+    def samples(self):
+        return {
+            "serving_default": {"user_id": ["cem", "ann", "bob"]},
+            "top": [{"k": 1}, {"k": 3}],
+        }
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return export(Weighted(), tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture
+def version(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "1")
+
+
+def complaints(version):
+    with pytest.raises(ContractError) as caught:
+        contract.verify(version)
+    assert str(version) in str(caught.value)
+    return caught.value.problems
+
+
+def rewrite(version, change):
+    path = version / "assets.extra" / "contract.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+def take(version, name, other):
+    """A part of another export in place of the version's own."""
+    if (version / name).is_dir():
+        shutil.rmtree(version / name)
+        shutil.copytree(other / name, version / name)
+    else:
+        shutil.copy(other / name, version / name)
+
+
+def test_what_was_exported_holds_wherever_it_lies(version):
+    assert contract.verify(version) == contract.verify(version.parent)
+
+
+def test_the_contract_says_names_types_files_and_answers(original):
+    values = contract.read(original)
+    signature = values["signatures"]["serving_default"]
+    assert signature["inputs"] == {"user_id": {"dtype": "string", "shape": [None]}}
+    assert signature["outputs"] == {"weight": {"dtype": "float32", "shape": [None]}}
+    assert signature["batchable"]
+    assert not values["signatures"]["top"]["batchable"]  # its k is a scalar
+    assert {"assets/user_id.txt", "saved_model.pb"} <= values["files"].keys()
+    assert values["libraries"]["tensorflow"] == tf.__version__
+    samples = contract.samples_of(values)
+    assert [name for name, _, _ in samples] == ["serving_default", "top", "top"]
+    np.testing.assert_array_equal(samples[0][2]["weight"], np.float32([3, 1, 2]))
+
+
+def test_a_changed_vocabulary_is_named_with_what_it_does(version):
+    path = version / "assets" / "user_id.txt"
+    path.write_text("bob\nann\ncem\n")
+    file, answer = complaints(version)
+    assert "vocabulary or other asset assets/user_id.txt changed" in file
+    assert "signature `serving_default`, sample 0: output `weight` differs" in answer
+    assert "[1]: 2.0 instead of 1.0" in answer
+
+
+def test_changed_weights_are_named_with_what_they_do(version, tmp_path):
+    other = export(Weighted([1.0, 2.5, 3.0]), tmp_path / "other")
+    take(version, "variables", other)
+    lines = "\n".join(complaints(version))
+    assert "variables/variables.data-00000-of-00001 changed" in lines
+    assert "output `weight` differs in 1 of 3 places, first at [2]: 2.5" in lines
+    assert "signature `top`, sample 2: output `score` differs" in lines
+
+
+def test_a_changed_signature_is_named(version):
+    def change(values):
+        values["signatures"]["serving_default"]["inputs"]["user_id"]["dtype"] = "int64"
+        values["signatures"]["top"]["outputs"]["more"] = {"dtype": "bool", "shape": []}
+        values["signatures"]["gone"] = {"inputs": {}, "outputs": {}}
+
+    rewrite(version, change)
+    assert complaints(version) == [
+        "signature `serving_default`, input `user_id`: string [None] instead of "
+        "int64 [None]",
+        "signature `top`, output `more`: nothing instead of bool []",
+        "signature `gone` is missing",
+    ]
+
+
+def test_a_sample_that_is_refused_now_is_named(version):
+    def change(values):
+        values["samples"][1]["inputs"]["k"]["values"] = [4]  # of three
+
+    rewrite(version, change)
+    [line] = complaints(version)
+    assert line.startswith("signature `top`, sample 1: ")
+    assert "input must have at least k columns" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("assets/user_id.txt", "asset assets/user_id.txt is missing"),
+        ("saved_model.pb", "file saved_model.pb is missing"),
+        ("variables/variables.index", "file variables/variables.index is missing"),
+        ("assets.extra/contract.json", "assets.extra/contract.json is missing"),
+    ],
+)
+def test_a_missing_file_is_named(version, name, words):
+    (version / name).unlink()
+    assert words in complaints(version)[0]
+
+
+def test_a_folder_without_versions_has_no_contract(tmp_path):
+    assert "contract.json is missing" in complaints(tmp_path)[0]
+
+
+def test_an_export_that_does_not_answer_as_the_module_is_not_published(
+    tmp_path, monkeypatch
+):
+    save = tf.saved_model.save
+
+    def save_other(module, path, **arguments):
+        module.weights.assign([9.0, 9.0, 9.0])
+        save(module, path, **arguments)
+        module.weights.assign([1.0, 2.0, 3.0])
+
+    monkeypatch.setattr(tf.saved_model, "save", save_other)
+    with pytest.raises(ContractError, match="output `weight` differs in 3 of 3"):
+        export(Weighted(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.float32([[0.1, np.nan], [-np.inf, 1e-45]]),
+        np.array([b"a", "ü".encode(), b"\xff\x00"], object),
+        np.array(2**63 - 1),
+        np.array([True, False]),
+        np.float16([0.1]),
+        np.zeros([0, 3], "int32"),
+    ],
+)
+def test_arrays_come_back_from_json_bit_for_bit(values):
+    back = from_json(json.loads(json.dumps(to_json(values), allow_nan=False)))
+    assert back.dtype == values.dtype
+    assert back.shape == values.shape
+    assert back.tolist() == values.tolist() or back.tobytes() == values.tobytes()
+
+
+class ByHeart(tf.keras.Model):
+    def rank(self, features):
+        return {"score": tf.cast(features["user_id"], tf.float32)}
+
+
+def test_a_ranker_is_sampled_with_its_own_rows(tmp_path):
+    features = {"user_id": np.array([2, 0, 9]), "age": np.float32([3, 4, 5])}
+    ranker = Ranker(ByHeart(), features, vocabularies={"user_id": ["ann", "bob"]})
+    values = contract.verify(export(ranker, tmp_path))
+    (_, one, _), (_, several, answer) = contract.samples_of(values)
+    assert one["user_id"].tolist() == [b"bob"]
+    assert several["user_id"].tolist() == [b"bob", b"", b""]  # 9 is no string
+    np.testing.assert_array_equal(answer["score"], [2, 0, 0])
+
+
+def test_a_ranker_of_specs_is_sampled_with_a_blank_row(tmp_path):
+    features = {"user_id": tf.TensorSpec([None], tf.int64)}
+    path = export(Ranker(ByHeart(), features), tmp_path)
+    [(_, inputs, _)] = contract.samples_of(contract.read(path))
+    assert inputs == {"user_id": [0]}

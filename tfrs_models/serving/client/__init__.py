@@ -1,0 +1,25 @@
+"""Asks a model server, over HTTP or gRPC."""
+
+from tfrs_models.serving.client.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    ServerError,
+    ServingError,
+    Unavailable,
+)
+from tfrs_models.serving.client.grpc_client import GrpcClient
+from tfrs_models.serving.client.model_address import VersionStatus
+from tfrs_models.serving.client.rest_client import RestClient
+
+__all__ = [
+    "DeadlineExceeded",
+    "GrpcClient",
+    "InvalidRequest",
+    "NotFound",
+    "RestClient",
+    "ServerError",
+    "ServingError",
+    "Unavailable",
+    "VersionStatus",
+]

@@ -1,0 +1,197 @@
+"""TensorFlow Serving's gRPC."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.serving.client.arrays import pick_signature, to_arrays
+from tfrs_models.serving.client.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    ServerError,
+    Unavailable,
+)
+from tfrs_models.serving.client.model_address import ModelAddress, VersionStatus
+from tfrs_models.serving.client.patience import Patience
+
+_ERRORS = {
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
+    "FAILED_PRECONDITION": InvalidRequest,
+    "INVALID_ARGUMENT": InvalidRequest,
+    "NOT_FOUND": NotFound,
+    "OUT_OF_RANGE": InvalidRequest,
+    "UNAVAILABLE": Unavailable,
+}
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # How often to ask is ours to say; the channel waits a second and more by itself.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+
+
+class GrpcClient:
+    """Asks a model over gRPC; arrays in, arrays out.
+
+    Close it, or use it in a `with`. Threads may share it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 10.0,
+        retries: int = 3,
+        backoff: float = 0.1,
+        credentials: object | None = None,
+    ) -> None:
+        """Initializes the client; the server is first asked by a call.
+
+        Args:
+          address: `host:8500`.
+          model: As the server's configuration calls it.
+          version: A number; the newest where None.
+          label: A label of the server's configuration, in place of a number.
+          timeout: Seconds for a call with all of its attempts.
+          retries: Further attempts where the server is unavailable, and only there.
+          backoff: Seconds before the second attempt; twice as long before each other.
+          credentials: Of `grpc.ssl_channel_credentials`; no encryption where None.
+
+        Raises:
+          ImportError: `tensorflow-serving-api` is not installed.
+          ValueError: a version and a label, or numbers that make no sense.
+        """
+        try:
+            import grpc
+            from tensorflow_serving.apis import (
+                model_service_pb2_grpc,
+                prediction_service_pb2_grpc,
+            )
+        except ImportError as error:
+            raise ImportError(
+                "GrpcClient needs the package `tensorflow-serving-api`: "
+                "pip install 'tfrs-models[serving]'."
+            ) from error
+        self._grpc = grpc
+        self._address = address
+        self._model = ModelAddress(model=model, version=version, label=label)
+        self._patience = Patience(timeout=timeout, retries=retries, backoff=backoff)
+        self._signatures = None
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options=_OPTIONS)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(
+            self._channel
+        )
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def predict(
+        self, inputs: Mapping[str, object], *, signature: str = "serving_default"
+    ) -> dict[str, np.ndarray]:
+        """The model's answer.
+
+        Args:
+          inputs: Input -> array, list or single value of the signature's kind.
+          signature: Its name.
+
+        Returns:
+          Output -> array; strings are bytes.
+
+        Raises:
+          ServingError: of the kinds in `serving.client`.
+        """
+        from tensorflow_serving.apis import predict_pb2
+
+        specs = pick_signature(self._known_signatures(), signature)
+        request = predict_pb2.PredictRequest()
+        self._model.fill(request.model_spec)
+        request.model_spec.signature_name = signature
+        for name, values in to_arrays(inputs, specs["inputs"]).items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+        try:
+            answer = self._ask(self._predictions.Predict, request)
+        except InvalidRequest:
+            self._signatures = None  # a new version may have others
+            raise
+        return {name: tf.make_ndarray(v) for name, v in answer.outputs.items()}
+
+    def metadata(self) -> dict[str, dict]:
+        """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            metadata_field=["signature_def"]
+        )
+        self._model.fill(request.model_spec)
+        answer = self._ask(self._predictions.GetModelMetadata, request)
+        found = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(found)
+        return {
+            name: {"inputs": _specs(entry.inputs), "outputs": _specs(entry.outputs)}
+            for name, entry in found.signature_def.items()
+            if not name.startswith("__saved_model")
+        }
+
+    def status(self) -> list[VersionStatus]:
+        """What the server says about the versions, the newest first."""
+        from tensorflow_serving.apis import get_model_status_pb2
+
+        request = get_model_status_pb2.GetModelStatusRequest()
+        self._model.fill(request.model_spec)
+        answer = self._ask(self._models.GetModelStatus, request)
+        states = get_model_status_pb2.ModelVersionStatus.State
+        return sorted(
+            (
+                VersionStatus(v.version, states.Name(v.state), v.status.error_message)
+                for v in answer.model_version_status
+            ),
+            reverse=True,
+        )
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()
+
+    def __enter__(self) -> "GrpcClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _known_signatures(self) -> dict[str, dict]:
+        known = self._signatures
+        if known is None:
+            known = self._signatures = self.metadata()
+        return known
+
+    def _ask(self, method: Callable, request: object) -> object:
+        def attempt(left: float) -> object:
+            try:
+                return method(request, timeout=left)
+            except self._grpc.RpcError as error:
+                kind = _ERRORS.get(error.code().name, ServerError)
+                raise kind(
+                    f"{self._address}: {error.code().name} {error.details()}"
+                ) from error
+
+        return self._patience.call(attempt)
+
+
+def _specs(tensors: Mapping) -> dict[str, dict]:
+    return {
+        name: {"dtype": tf.as_dtype(info.dtype).name, "shape": _sizes(info)}
+        for name, info in tensors.items()
+    }
+
+
+def _sizes(info: object) -> list[int | None] | None:
+    if info.tensor_shape.unknown_rank:
+        return None
+    return [None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]

@@ -1,0 +1,120 @@
+"""The text files that tell TensorFlow Serving what to serve, and how."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from tfrs_models.serving.batching import Batching
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """A model as the server finds it.
+
+    Attributes:
+      base_path: Folder of the versions, as the server sees it: in the container.
+      newest: How many of the newest versions are served.
+      versions: Serve exactly these instead.
+      labels: Names that clients may call versions by, `{"stable": 3, "canary": 4}`.
+        They name the `versions` to serve where none are given. A server that starts
+        with labels needs --allow_version_labels_for_unavailable_models=true.
+
+    Raises:
+      ValueError: numbers below 1, or a label of a version that is not served.
+    """
+
+    base_path: str
+    newest: int = 1
+    versions: tuple[int, ...] = ()
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        served = sorted(set(self.versions) or set(self.labels.values()))
+        object.__setattr__(self, "versions", tuple(served))
+        if self.newest < 1 or any(version < 1 for version in served):
+            raise ValueError(
+                "`newest` and `versions` must be at least 1. Got "
+                f"{self.newest} and {served}."
+            )
+        if unserved := {k: v for k, v in self.labels.items() if v not in served}:
+            raise ValueError(
+                f"`labels` must be of the served versions {served}. Got {unserved}."
+            )
+
+
+def write_server_config(
+    directory: str | os.PathLike,
+    models: Mapping[str, ServedModel],
+    *,
+    batching: Batching | None = None,
+) -> list[Path]:
+    """Writes `models.config`, and `batching.config` where it is asked for.
+
+    Beside the versions of a model is a good place: a server reads only numbers there.
+    It is started with --model_config_file (and --model_config_file_poll_wait_seconds to
+    follow changes), and with --enable_batching --batching_parameters_file.
+
+    Args:
+      directory: Where to write them.
+      models: By the name in the address.
+      batching: For all models, whose contracts must say `batchable`: a server that
+        batches refuses scalar inputs.
+
+    Returns:
+      The paths of the files.
+
+    Raises:
+      ValueError: no models, a name that no address can have, or a version's folder.
+    """
+    directory = Path(directory)
+    wrong = [name for name in models if not re.fullmatch(r"[\w.-]+", name, re.ASCII)]
+    if not models or wrong:
+        raise ValueError(
+            "`models` must have names of letters, digits, `_`, `.` and `-`, one or "
+            f"more. Got {wrong or 'none'}."
+        )
+    if directory.name.isdecimal():
+        raise ValueError(
+            "`directory` must not be a version: its files are those of its contract. "
+            f"Got {directory}. Take {directory.parent}."
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {"models.config": _models_text(models)}
+    if batching is not None:
+        files["batching.config"] = batching.text()
+    for name, text in files.items():
+        unfinished = directory / f".{name}"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(directory / name)  # a server that polls it sees all or none
+    return [directory / name for name in files]
+
+
+def _models_text(models: Mapping[str, ServedModel]) -> str:
+    lines = ["model_config_list {"]
+    for name, model in models.items():
+        lines += [
+            "  config {",
+            f"    name: {_quoted(name)}",
+            f"    base_path: {_quoted(model.base_path)}",
+            '    model_platform: "tensorflow"',
+            "    model_version_policy {",
+        ]
+        if model.versions:
+            numbers = [f"versions: {version}" for version in model.versions]
+            lines.append(f"      specific {{ {' '.join(numbers)} }}")
+        else:
+            lines.append(f"      latest {{ num_versions: {model.newest} }}")
+        lines.append("    }")
+        lines += [
+            f"    version_labels {{ key: {_quoted(label)} value: {version} }}"
+            for label, version in sorted(model.labels.items())
+        ]
+        lines.append("  }")
+    return "\n".join([*lines, "}", ""])
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
