@@ -285,7 +285,12 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
             slots = find_slots(self._table, allowed)
             slots = tf.where(self._in_use(tf.maximum(slots, 0)), slots, -1)
             scores, slots = search_among(
-                queries, self._embeddings, self._table, restrictions, slots, k=k
+                queries,
+                self._embeddings.read_value(),
+                self._table,
+                restrictions,
+                slots,
+                k=k,
             )
         names = self._table.names(slots)
         if is_single:
@@ -328,7 +333,7 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         """
         slots = self._find(tf.convert_to_tensor(identifiers))
         k = check_k(self._k if k is None else k, self._num_candidates)
-        queries = tf.gather(self._embeddings, tf.maximum(slots, 0))
+        queries = tf.gather(self._embeddings.read_value(), tf.maximum(slots, 0))
         itself = Restrictions(slots[:, None], {})
         scores, best = self._search(queries, k, itself)
         scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))
@@ -525,7 +530,8 @@ class UpdatableIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         self._num_changes += len(candidates)
 
     def _write(self, slots: np.ndarray, embeddings: np.ndarray) -> None:
-        # Never `scatter_update`: every later read of such a variable would copy it.
+        # Never `scatter_update`, and never `tf.gather` of the variable itself: every
+        # later read of such a variable would copy it.
         self._embeddings.assign(
             tf.tensor_scatter_nd_update(self._embeddings, slots[:, None], embeddings)
         )
