@@ -23,7 +23,7 @@ def ladders(index: tf.keras.layers.Layer, k: int) -> Iterator[Iterator[Values]]:
         yield ({"num_probes": probes} for probes in steps)
     elif hasattr(index, "num_leaves_to_search"):
         num_leaves = index.get_config()["num_leaves"]
-        leaves = _geometric(max(1, num_leaves // 100), num_leaves, 2.0)
+        leaves = _geometric(max(1, num_leaves // 64), num_leaves, 2**0.5)
         reordered = [None]
         if index.num_reordering_candidates is not None:
             most = min(index.num_candidates, 64 * k)

@@ -16,8 +16,7 @@ from tfrs_models.serving.tuning.result import Setting, Tuning
 from tfrs_models.types import Features
 
 _FEWEST = 20  # queries to choose by, and as many to confirm by
-_TOO_LONG = 2  # times as long as exact search
-_PATIENCE = 3  # rungs that take too long; the rest of the ladder is not climbed
+_SLOW = 2  # times as long as exact search; the rest of a ladder is of no use then
 
 
 class _Rung(NamedTuple):
@@ -90,7 +89,16 @@ def tune(
     search_all = measure.graph_of(exact, queries, k)
     before = _settings(index)
     try:
-        rungs = list(_climb(index, choosing, search_all, k=k, batch_size=batch_size))
+        rungs = list(
+            _climb(
+                index,
+                choosing,
+                search_all,
+                recall_target=recall_target,
+                k=k,
+                batch_size=batch_size,
+            )
+        )
         searches = [*(rung.search for rung in rungs), search_all]
         *times, exact_times = measure.latencies(
             searches, choosing, batch_size=batch_size, repeats=repeats
@@ -136,26 +144,27 @@ def _climb(
     queries: tf.Tensor | Features,
     search_all: measure.Search,
     *,
+    recall_target: float,
     k: int,
     batch_size: int,
 ) -> Iterator[_Rung]:
-    """Goes up every ladder until all is found, or exact search is much faster."""
-    search_all(measure.rows_of(queries, np.arange(1)))  # the first call takes longer
+    """Goes up every ladder until all is found, or enough and more would be slow."""
+    warm_up = measure.rows_of(queries, np.arange(_FEWEST))
+    search_all(warm_up)
     start = time.perf_counter()
     answers = measure.answers(search_all, queries, batch_size=batch_size)
-    limit = _TOO_LONG * (time.perf_counter() - start)
+    limit = _SLOW * (time.perf_counter() - start)
     for ladder in ladders(index, k):
-        too_long = 0
         for values in ladder:
             for name, value in values.items():
                 setattr(index, name, value)
             search = measure.graph_of(index, queries, k)
-            search(measure.rows_of(queries, np.arange(1)))
+            search(warm_up)
             start = time.perf_counter()
             recall = _recall(search, queries, answers, batch_size=batch_size)
             yield _Rung(values, search, recall)
-            too_long += time.perf_counter() - start > limit
-            if recall.low == 1.0 or too_long == _PATIENCE:
+            is_slow = time.perf_counter() - start > limit
+            if recall.low >= (recall_target if is_slow else 1.0):
                 break
 
 
