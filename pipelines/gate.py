@@ -74,6 +74,11 @@ def main(config: Config) -> gate.Comparison:
             )
         specs = promised[signature]["inputs"]
         rows = _read(config.requests) if config.requests else _held_out(config, specs)
+        if rows.inputs.keys() != specs.keys():
+            raise ValueError(
+                f"Queries of `{signature}` must have the inputs {sorted(specs)}. Got "
+                f"{sorted(rows.inputs)}."
+            )
         found = gate.compare(
             config.old,
             config.new,
@@ -145,13 +150,13 @@ def _batches(
     number = len(next(iter(inputs.values())))
     for start in range(0, number, size):
         yield {
-            name: _array(values[start : start + size], specs.get(name))
+            name: _array(values[start : start + size], specs[name])
             for name, values in inputs.items()
         }
 
 
-def _array(values: Sequence, spec: Mapping | None) -> np.ndarray:
-    if spec is None or not any(isinstance(value, list) for value in values):
+def _array(values: Sequence, spec: Mapping) -> np.ndarray:
+    if not any(isinstance(value, list) for value in values):
         return np.asarray(values)
     width = max(map(len, values))
     blank = _BLANK.get(spec["dtype"], 0)
