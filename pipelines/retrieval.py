@@ -109,7 +109,7 @@ def main(config: Config) -> dict:
     config = resolved(config)
     output = prepare_folder(config.output)
     tf.keras.utils.set_random_seed(config.seed)
-    data = _with_user_features(config, load_data(config.data, seed=config.seed))
+    data = with_user_features(config, load_data(config.data, seed=config.seed))
     print(data.summary, "\n")
 
     model = build_model(config, data)
@@ -249,9 +249,10 @@ def training_batches(
     return without_some_ids(batches, config.id_dropout, seed=config.seed)
 
 
-def _with_user_features(
+def with_user_features(
     config: Config, data: tm.data.Interactions
 ) -> tm.data.Interactions:
+    """The data with what the query tower reads; a mistake ends the program."""
     try:
         return query_towers.with_user_features(
             data,

@@ -1,5 +1,6 @@
 """Whole models."""
 
+from tfrs_models.models.cascade import Cascade
 from tfrs_models.models.dcn import DCN
 from tfrs_models.models.deep_fm import DeepFM
 from tfrs_models.models.joint_ranking_ctr import JointRankingCTR
@@ -8,6 +9,7 @@ from tfrs_models.models.next_item import NextItem
 from tfrs_models.models.two_tower import TwoTower
 
 __all__ = [
+    "Cascade",
     "DCN",
     "DeepFM",
     "JointRankingCTR",

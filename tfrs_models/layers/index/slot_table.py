@@ -57,6 +57,7 @@ class SlotTable(tf.keras.layers.Layer):
             )
             for name, (_, width) in self.attributes.items()
         }
+        self.built = True
 
     def fill(
         self,
