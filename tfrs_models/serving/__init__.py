@@ -1,6 +1,6 @@
 """From a trained model to answers."""
 
-from tfrs_models.serving import client, contract
+from tfrs_models.serving import client, contract, tuning
 from tfrs_models.serving.batching import Batching
 from tfrs_models.serving.contract import ContractError
 from tfrs_models.serving.export import export
@@ -27,5 +27,6 @@ __all__ = [
     "contract",
     "export",
     "list_versions",
+    "tuning",
     "write_server_config",
 ]

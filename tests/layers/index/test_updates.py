@@ -170,3 +170,24 @@ def test_an_empty_index_cannot_be_changed(kind):
 def test_less_capacity_than_candidates_is_refused(kind):
     with pytest.raises(ValueError, match="`capacity` must be at least .* 20. Got 10"):
         make(kind, capacity=10).index(np.ones([20, 3], "float32"))
+
+
+@pytest.mark.parametrize("make", [layers.BruteForce, layers.IVF])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda index: index(np.ones([1, 3], "float32"), k=2, allowed=[[4, 7]]),
+        lambda index: index.similar([4], k=2),
+        lambda index: index.remove([4, 7]),
+        lambda index: index.upsert(np.ones([1, 3], "float32"), [4]),
+        lambda index: index.query_with_exclusions(
+            np.ones([1, 3], "float32"), tf.constant([[4]]), k=2
+        ),
+    ],
+    ids=["allowed", "similar", "remove", "upsert", "exclusions"],
+)
+def test_no_use_makes_later_searches_copy_the_embeddings(make, use):
+    index = make().index(np.random.default_rng(0).normal(size=(40, 3)).astype("f4"))
+    use(index)
+    reads = [index._embeddings.read_value() for _ in range(2)]
+    assert len({np.asarray(memoryview(read)).ctypes.data for read in reads}) == 1

@@ -79,7 +79,7 @@ class BruteForce(UpdatableIndex):
         left = self._num_candidates
         gaps = slots[slots < left]
         last = np.setdiff1d(np.arange(left, left + len(slots)), slots)
-        self._write(gaps, tf.gather(self._embeddings, last))
+        self._write(gaps, tf.gather(self._embeddings.read_value(), last))
         self._table.move(last, gaps)
 
     def _in_use(self, slots: tf.Tensor) -> tf.Tensor:

@@ -70,7 +70,12 @@ class SearchableIndex(SlotIndex):
             slots = find_slots(self._table, allowed)
             slots = tf.where(self._in_use(tf.maximum(slots, 0)), slots, -1)
             scores, slots = search_among(
-                queries, self._embeddings, self._table, restrictions, slots, k=k
+                queries,
+                self._embeddings.read_value(),
+                self._table,
+                restrictions,
+                slots,
+                k=k,
             )
         names = self._table.names(slots)
         if is_single:
@@ -113,7 +118,7 @@ class SearchableIndex(SlotIndex):
         """
         slots = self._find(tf.convert_to_tensor(identifiers))
         k = check_k(self._k if k is None else k, self._num_candidates)
-        queries = tf.gather(self._embeddings, tf.maximum(slots, 0))
+        queries = tf.gather(self._embeddings.read_value(), tf.maximum(slots, 0))
         itself = Restrictions(slots[:, None], {})
         scores, best = self._search(queries, k, itself)
         scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))

@@ -162,7 +162,8 @@ class UpdatableIndex(SearchableIndex):
         self._num_changes += len(candidates)
 
     def _write(self, slots: np.ndarray, embeddings: np.ndarray) -> None:
-        # Never `scatter_update`: every later read of such a variable would copy it.
+        # Never `scatter_update`, and never `tf.gather` of the variable itself: every
+        # later read of such a variable would copy it.
         self._embeddings.assign(
             tf.tensor_scatter_nd_update(self._embeddings, slots[:, None], embeddings)
         )

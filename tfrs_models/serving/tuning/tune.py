@@ -1,0 +1,234 @@
+"""Sets an approximate index to a recall that was measured."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.layers import BruteForce
+from tfrs_models.metrics import Interval, bootstrap_interval
+from tfrs_models.serving.tuning import measure
+from tfrs_models.serving.tuning.ladders import Values, ladders
+from tfrs_models.serving.tuning.result import Setting, Tuning
+from tfrs_models.types import Features
+
+_FEWEST = 20  # queries to choose by, and as many to confirm by
+_TOO_LONG = 2  # times as long as exact search
+_PATIENCE = 3  # rungs that take too long; the rest of the ladder is not climbed
+
+
+class _Rung(NamedTuple):
+    values: Values
+    search: measure.Search
+    recall: Interval
+
+
+def tune(
+    index: tf.keras.layers.Layer,
+    queries: tf.Tensor | Features,
+    *,
+    recall_target: float = 0.95,
+    k: int = 100,
+    exact: tf.keras.layers.Layer | None = None,
+    candidates: tf.Tensor | None = None,
+    identifiers: tf.Tensor | None = None,
+    batch_size: int = 64,
+    for_batches: bool = False,
+    repeats: int = 7,
+    seed: int = 0,
+) -> Tuning:
+    """Finds the cheapest setting that reaches a recall, and sets the index to it.
+
+    The queries are split at random: one half chooses, the other says what recall the
+    choice has on queries that it was not made by. A setting reaches the target when the
+    lower end of its 95% bootstrap interval over queries does; the cheapest of these is
+    taken. Latencies are measured on this machine, in graphs such as are served, all
+    settings and exact search in turns.
+
+    Args:
+      index: Built: `layers.IVF`, whose `num_probes` is set, or `layers.ScaNN`, whose
+        `num_leaves_to_search` and, where it has them, `num_reordering_candidates` are.
+      queries: What the index is called with, `[num_queries, ...]`: embeddings, or the
+        features of its query model. Take those of real requests, a few hundred or more:
+        which setting is needed depends on them.
+      recall_target: Share of the exact `k` best that a query should find.
+      k: How many candidates a query gets.
+      exact: An exact index of the same candidates and ids. Where None, one is made for
+        the time of tuning: of what an `IVF` holds, else of `candidates`.
+      candidates: `[num_candidates, embedding_dim]`, as `index` was given them.
+      identifiers: `[num_candidates]`, as `index` was given them; row numbers where
+        None.
+      batch_size: Of the batches that are timed.
+      for_batches: Whether the cheapest setting is the one for batches, not for one
+        query.
+      repeats: Turns of the timing.
+      seed: Of the split.
+
+    Returns:
+      The curve, the choice, its confirmed recall, and exact search beside it. A warning
+      is given where no setting reaches the target (the best one is set then), and where
+      exact search is faster than what is needed.
+
+    Raises:
+      ValueError: the index is exact, empty, or has nothing to set; too few queries; `k`
+        above the number of candidates; no way to know the exact answers.
+      InvalidArgumentError: a query is not finite.
+    """
+    queries = tf.nest.map_structure(tf.convert_to_tensor, queries)
+    number = len(tf.nest.flatten(queries)[0])
+    _check(index, number, recall_target=recall_target, k=k)
+    if exact is None:
+        exact = _exact_index(index, candidates, identifiers)
+    _check_exact(exact, index)
+    order = np.random.default_rng(seed).permutation(number)
+    choosing, confirming = (
+        measure.rows_of(queries, rows) for rows in np.array_split(order, 2)
+    )
+    search_all = measure.graph_of(exact, queries, k)
+    before = _settings(index)
+    try:
+        rungs = list(_climb(index, choosing, search_all, k=k, batch_size=batch_size))
+        searches = [*(rung.search for rung in rungs), search_all]
+        *times, exact_times = measure.latencies(
+            searches, choosing, batch_size=batch_size, repeats=repeats
+        )
+        curve = tuple(
+            Setting(rung.values, rung.recall, *seconds)
+            for rung, seconds in zip(rungs, times, strict=True)
+        )
+        enough = [s for s in curve if s.recall.low >= recall_target]
+        if enough:
+            chosen = min(enough, key=lambda s: s.batch if for_batches else s.single)
+        else:
+            chosen = max(curve, key=lambda s: s.recall.mean)
+        confirmed = _recall(
+            rungs[curve.index(chosen)].search,
+            confirming,
+            measure.answers(search_all, confirming, batch_size=batch_size),
+            batch_size=batch_size,
+        )
+        before = chosen.values
+    finally:
+        for name, value in before.items():
+            setattr(index, name, value)
+    result = Tuning(
+        curve=curve,
+        chosen=chosen,
+        reached=bool(enough) and confirmed.mean >= recall_target,
+        confirmed=confirmed,
+        exact=Setting({}, Interval(1.0, 1.0, 1.0), *exact_times),
+        recall_target=recall_target,
+        k=k,
+        batch_size=batch_size,
+        for_batches=for_batches,
+        num_queries=(number - number // 2, number // 2),
+    )
+    for line in result.warnings:
+        warnings.warn(line, stacklevel=2)
+    return result
+
+
+def _climb(
+    index: tf.keras.layers.Layer,
+    queries: tf.Tensor | Features,
+    search_all: measure.Search,
+    *,
+    k: int,
+    batch_size: int,
+) -> Iterator[_Rung]:
+    """Goes up every ladder until all is found, or exact search is much faster."""
+    search_all(measure.rows_of(queries, np.arange(1)))  # the first call takes longer
+    start = time.perf_counter()
+    answers = measure.answers(search_all, queries, batch_size=batch_size)
+    limit = _TOO_LONG * (time.perf_counter() - start)
+    for ladder in ladders(index, k):
+        too_long = 0
+        for values in ladder:
+            for name, value in values.items():
+                setattr(index, name, value)
+            search = measure.graph_of(index, queries, k)
+            search(measure.rows_of(queries, np.arange(1)))
+            start = time.perf_counter()
+            recall = _recall(search, queries, answers, batch_size=batch_size)
+            yield _Rung(values, search, recall)
+            too_long += time.perf_counter() - start > limit
+            if recall.low == 1.0 or too_long == _PATIENCE:
+                break
+
+
+def _recall(
+    search: measure.Search,
+    queries: tf.Tensor | Features,
+    exact: tuple[np.ndarray, np.ndarray],
+    *,
+    batch_size: int,
+) -> Interval:
+    found = measure.answers(search, queries, batch_size=batch_size)
+    return bootstrap_interval(measure.recalls(found, exact))
+
+
+def _settings(index: tf.keras.layers.Layer) -> Values:
+    names = ("num_probes", "num_leaves_to_search", "num_reordering_candidates")
+    values = {name: getattr(index, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _exact_index(
+    index: tf.keras.layers.Layer,
+    candidates: tf.Tensor | None,
+    identifiers: tf.Tensor | None,
+) -> BruteForce:
+    measured_by = index.get_config()["distance_measure"]
+    if candidates is None and hasattr(index, "num_probes"):
+        slots = tf.where(index._in_use(tf.range(index._embeddings.shape[0])))[:, 0]
+        candidates = tf.gather(index._embeddings.read_value(), slots)
+        identifiers = index._table.names(slots)
+    if candidates is None or measured_by not in ("dot_product", "cosine"):
+        raise ValueError(
+            "`exact` must be an exact index of the same candidates and measure, or "
+            "`candidates` must be given, for the index does not hold its candidates, "
+            f"or its `distance_measure`, {measured_by!r}, is none of `BruteForce`. Got "
+            f"`exact=None` and {'no' if candidates is None else 'some'} candidates."
+        )
+    exact = BruteForce(index.query_model, distance_measure=measured_by)
+    return exact.index(candidates, identifiers)
+
+
+def _check(
+    index: tf.keras.layers.Layer, number: int, *, recall_target: float, k: int
+) -> None:
+    if index.is_exact():
+        raise ValueError(
+            "`index` must be approximate: an exact one finds everything, there is "
+            f"nothing to tune. Got {type(index).__name__}."
+        )
+    if not index.num_candidates:
+        raise ValueError("`index` must be filled. Call its `index` first.")
+    if not 0 < recall_target <= 1:
+        raise ValueError(f"`recall_target` must be in (0, 1]. Got {recall_target}.")
+    if not 1 <= k <= index.num_candidates:
+        raise ValueError(
+            "`k` must be from 1 to the number of candidates, "
+            f"{index.num_candidates}. Got {k}."
+        )
+    if number < 2 * _FEWEST:
+        raise ValueError(
+            f"`queries` must be at least {2 * _FEWEST}: one half chooses, the other "
+            f"confirms. Got {number}; take those of more requests."
+        )
+
+
+def _check_exact(exact: tf.keras.layers.Layer, index: tf.keras.layers.Layer) -> None:
+    if not exact.is_exact():
+        raise ValueError(
+            "`exact` must be an exact index, such as `layers.BruteForce`: recall "
+            f"against an approximate one says nothing. Got {type(exact).__name__}."
+        )
+    if exact.num_candidates != index.num_candidates:
+        raise ValueError(
+            "`exact` must hold the candidates of the index. Got "
+            f"{exact.num_candidates} of {index.num_candidates}."
+        )
