@@ -61,16 +61,15 @@ class FineTuningParams:
             if field.type is float:
                 object.__setattr__(self, field.name, float(getattr(self, field.name)))
         object.__setattr__(self, "examples_order", _order(self.examples_order))
-        whole = isinstance(self.num_fixed_layers, int)
-        self._check("num_fixed_layers", "a whole number, 0 or more", whole, low=0)
         for name in ("query_lr", "items_lr", "margin", "max_abs_difference_threshold"):
             self._check(name, "above 0", getattr(self, name) > 0)
         for name in (
+            "num_fixed_layers",
             "query_weight_decay",
             "items_weight_decay",
             "min_abs_difference_threshold",
         ):
-            self._check(name, "0 or more", low=0)
+            self._check(name, "0 or more", getattr(self, name) >= 0)
         self._check(
             "negative_downsampling", "in (0, 1]", 0 < self.negative_downsampling <= 1
         )
@@ -92,12 +91,9 @@ class FineTuningParams:
         """SHA-256 of the text: the same in every process."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def _check(
-        self, name: str, rule: str, ok: bool = True, *, low: float | None = None
-    ) -> None:
-        value = getattr(self, name)
-        if not ok or (low is not None and not value >= low):
-            raise ValueError(f"`{name}` must be {rule}. Got {value!r}.")
+    def _check(self, name: str, rule: str, ok: bool) -> None:
+        if not ok:
+            raise ValueError(f"`{name}` must be {rule}. Got {getattr(self, name)!r}.")
 
 
 def fine_tuning_params(choice: Mapping[str, object]) -> FineTuningParams:
