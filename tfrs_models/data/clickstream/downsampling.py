@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput
 
@@ -51,37 +50,3 @@ def unclicked_objects(
         if owner not in clicked:
             groups.setdefault(owner, []).append(part)
     return groups
-
-
-def draw_order(
-    objects: tf.RaggedTensor, clicked: tf.RaggedTensor, seed: tf.Tensor
-) -> tf.RaggedTensor:
-    """A random order of the objects without a click of each search.
-
-    Whoever keeps the first `k` of them has drawn `k` without replacement.
-
-    Args:
-      objects: `[batch, (num_results)]` integers from 0, the object of each result.
-      clicked: `[batch, (num_results)]` bool.
-      seed: `[2]` integers.
-
-    Returns:
-      `[batch, (num_results)]` int32, the place of the object of each result; objects
-      with a click stand behind all others.
-    """
-    row = objects.value_rowids()
-    counts = tf.reduce_max(tf.cast(objects, tf.int64), axis=1) + 1
-    counts = tf.where(objects.row_lengths() > 0, counts, tf.zeros_like(counts))
-    starts = tf.cumsum(counts, exclusive=True)
-    number = tf.gather(starts, row) + tf.cast(objects.values, tf.int64)
-    total = tf.reduce_sum(counts)
-    has_click = tf.math.unsorted_segment_max(
-        tf.cast(clicked.values, tf.int32), number, total
-    )
-    row_of = tf.ragged.row_splits_to_segment_ids(
-        tf.concat([starts, [total]], axis=0), out_type=tf.int64
-    )
-    draw = tf.random.stateless_uniform([total], seed, dtype=tf.float64)
-    key = 2.0 * tf.cast(row_of, tf.float64) + tf.cast(has_click > 0, tf.float64) + draw
-    place = tf.argsort(tf.argsort(key)) - tf.cast(tf.gather(starts, row_of), tf.int32)
-    return objects.with_values(tf.gather(place, number))

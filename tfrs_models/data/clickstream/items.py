@@ -31,7 +31,7 @@ class ItemSet:
     ) -> None:
         self.ids = [str(name) for name in ids]
         rows = np.arange(len(self.ids)) if rows is None else np.asarray(rows, np.int64)
-        lengths = {len(column) for column in tf.nest.flatten(features) if features}
+        lengths = {len(c) for c in tf.nest.flatten(features) if c is not None}
         if lengths - {len(self.ids)} or len(rows) != len(self.ids):
             raise ValueError(
                 f"`features` and `rows` must have a row for each of {len(self.ids)} "
