@@ -323,8 +323,9 @@ def test_training_draws_whole_objects_and_as_many_as_the_definition_says():
             len(s.events) * len(downsample_not_events(s, 0.5, 0, min_groups=1))
             for s in searches
         )
-        counts.add(int(found.num_formed))
-        assert abs(int(found.num_formed) - expected) <= 0.4 * expected
+        count = len(found.formed.target)
+        counts.add(count)
+        assert abs(count - expected) <= 0.4 * expected
     assert len(counts) > 1  # another draw in each epoch
     single = extractor_of(
         kernels, max_abs_difference_threshold=9.0, pair_level="object", min_groups=1
@@ -334,9 +335,8 @@ def test_training_draws_whole_objects_and_as_many_as_the_definition_says():
         clicked = {s.object_of(e) for e in s.events}
         free = {s.object_of(r) for r in s.results} - clicked
         objects += len(clicked) * max(len(free) // 2, min(1, len(free)))
-    assert (
-        int(single.extract(batch, items.features, training=True).num_formed) == objects
-    )
+    found = single.extract(batch, items.features, training=True)
+    assert len(found.formed.target) == objects
 
 
 def test_a_batch_without_pairs_costs_nothing_and_has_no_gradient():

@@ -225,7 +225,7 @@ class FeaturesExtractor(FromConfig, tf.keras.layers.Layer):
             for arguments in zip(searches, owners, picked, ranks, strict=True)
         ]
         other = None if self.not_irrelevant_only or len(sides) < 2 else sides[1]
-        features, num_formed = search_pairs(
+        features, formed = search_pairs(
             sides[0],
             other,
             batch["items"].nrows(),
@@ -240,7 +240,7 @@ class FeaturesExtractor(FromConfig, tf.keras.layers.Layer):
             old_and_new(search, mask, new, clicked_only=search is batch)
             for search, mask, new in zip(searches, picked, ranks, strict=True)
         )
-        return Extraction(features, num_formed, clicked, *(irrelevant or [None]))
+        return Extraction(features, formed, clicked, *(irrelevant or [None]))
 
     def ranks(self, search: dict, items: object = None) -> tf.RaggedTensor:
         """Ranks of all results by the towers as they are.

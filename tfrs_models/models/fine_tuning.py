@@ -19,18 +19,25 @@ from tfrs_models.ops.search_ranks import Extraction
 from tfrs_models.towers.freezing import freeze_first_layers
 
 _PLAIN_QUERY = ""  # name of a query that is no dict of features
-_PAIR_MEANS = ("loss_per_pair", "pair_accuracy", "mean_gap", "mean_confidence")
+_PAIR_MEANS = (
+    "loss_per_pair",
+    "mean_confidence",
+    "pair_accuracy",
+    "mean_gap",
+    "clamped_share",
+)
 
 
 @register
 class FineTuningModel(FromConfig, Model):
     """Fine-tunes towers on clicks: what was clicked should rank above what was not.
 
-    Batches are those of `data.clickstream.click_batches`. Reported are the loss, the
-    share of pairs in the right order, the mean gap, the mean confidence (all over the
-    pairs of the epoch), the share of pairs out of the band, the pairs of a batch, and
-    how far searches with and without a click have moved from their stored ranks. The
-    figures of a training step are those before it.
+    Batches are those of `data.clickstream.click_batches`. Reported are means over the
+    pairs of the epoch: `loss_per_pair` and `mean_confidence` of those that are learned
+    from, `pair_accuracy`, the share in the right order, and `mean_gap` of all, and
+    `clamped_share`, how many are out of the extractor's band; then `num_pairs` of a
+    batch, and how far searches with and without a click have moved from their stored
+    ranks. The figures of a training step are those before it.
 
     Attributes:
       query_optimizer: Of the query tower; that of `compile`.
@@ -77,7 +84,6 @@ class FineTuningModel(FromConfig, Model):
         self.item_optimizer = None
         self._is_frozen = False
         self._means = {name: tf.keras.metrics.Mean(name) for name in _PAIR_MEANS}
-        self._clamped = tf.keras.metrics.Mean("clamped_share")
         self._num_pairs = tf.keras.metrics.Mean("num_pairs")
         self._shifts = [
             DistanceShift(is_similarity=extractor.is_similarity),
@@ -232,15 +238,19 @@ class FineTuningModel(FromConfig, Model):
             )
 
     def _update_metrics(self, found: Extraction, losses: tf.Tensor) -> None:
-        pairs = found.features
-        count = tf.size(losses, tf.int64)
-        gap = pairs.target * (pairs.positive_ranks - pairs.negative_ranks)
+        pairs, formed = found.features, found.formed
+        gap = formed.target * (formed.positive_ranks - formed.negative_ranks)
         trust = tf.minimum(pairs.positive_confidences, pairs.negative_confidences)
-        right = tf.cast(gap > 0, tf.float32)
-        for name, values in zip(_PAIR_MEANS, (losses, right, gap, trust), strict=True):
-            add_total(self._means[name], tf.reduce_sum(values), count)
-        out = tf.cast(found.num_formed - count, tf.float32)
-        add_total(self._clamped, out, found.num_formed)
+        for name, values in (
+            ("loss_per_pair", losses),
+            ("mean_confidence", trust),
+            ("pair_accuracy", tf.cast(gap > 0, tf.float32)),
+            ("mean_gap", gap),
+        ):
+            add_total(self._means[name], tf.reduce_sum(values), tf.size(values))
+        count = tf.size(losses)
+        out = tf.cast(tf.size(gap) - count, tf.float32)
+        add_total(self._means["clamped_share"], out, tf.size(gap))
         self._num_pairs.update_state(tf.cast(count, tf.float32))
         for metric, ranks in zip(
             self._shifts, (found.clicked, found.irrelevant), strict=True

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.ops.pair_features import FineTuningFeatures, in_band
+from tfrs_models.ops.pair_features import FineTuningFeatures, concat_features, in_band
 from tfrs_models.ops.search_objects import cross_pairs
 
 
@@ -54,7 +54,7 @@ def search_pairs(
     target: float,
     band: tuple[float, float],
     irrelevant_pairing: str,
-) -> tuple[FineTuningFeatures, tf.Tensor]:
+) -> tuple[FineTuningFeatures, FineTuningFeatures]:
     """Pairs of events with what was not clicked, in the order of the searches.
 
     Args:
@@ -66,27 +66,27 @@ def search_pairs(
       irrelevant_pairing: "truncate" or "cross", see `layers.FeaturesExtractor`.
 
     Returns:
-      The pairs, and how many there were before those out of the band were left out.
+      The pairs within the band, and all that were formed.
     """
     events = results.where(results.is_event)
     formed = _crossed(events, results.where(~results.is_event), num_rows, target)
-    count = tf.size(formed.rows, tf.int64)
     pairs = formed.within(band)
     if irrelevant is None:
-        return pairs.features, count
+        return pairs.features, formed.features
     if irrelevant_pairing == "cross":
-        formed = _crossed(events, irrelevant, num_rows, target)
-        more = formed.within(band)
+        others = _crossed(events, irrelevant, num_rows, target)
+        more = others.within(band)
     else:
         # As in the original what is truncated does not have to be in the band.
-        formed = more = _truncated(pairs, irrelevant, num_rows)
-    rows = tf.concat([pairs.rows, more.rows], axis=0)
-    order = tf.argsort(rows, stable=True)
-    columns = (
-        tf.gather(tf.concat(columns, axis=0), order)
-        for columns in zip(pairs.features, more.features, strict=True)
-    )
-    return FineTuningFeatures(*columns), count + tf.size(formed.rows, tf.int64)
+        others = more = _truncated(pairs, irrelevant, num_rows)
+    return _merged(pairs, more), concat_features(formed.features, others.features)
+
+
+def _merged(pairs: RowPairs, more: RowPairs) -> FineTuningFeatures:
+    """Both, in the order of the searches."""
+    order = tf.argsort(tf.concat([pairs.rows, more.rows], axis=0), stable=True)
+    columns = concat_features(pairs.features, more.features)
+    return FineTuningFeatures(*(tf.gather(column, order) for column in columns))
 
 
 def _crossed(

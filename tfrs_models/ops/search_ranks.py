@@ -26,15 +26,15 @@ class Extraction(NamedTuple):
     """What a batch of searches gives.
 
     Attributes:
-      features: The pairs.
-      num_formed: Scalar int64, pairs before those out of the band were left out.
+      features: The pairs within the band.
+      formed: All pairs.
       clicked: Ranks of what was clicked.
       irrelevant: Ranks of all results of the searches without a click; None where these
         were not looked at.
     """
 
     features: FineTuningFeatures
-    num_formed: tf.Tensor
+    formed: FineTuningFeatures
     clicked: Ranks
     irrelevant: Ranks | None
 

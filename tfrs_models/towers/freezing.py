@@ -28,7 +28,8 @@ def freeze_first_layers(tower: tf.keras.layers.Layer, k: int) -> None:
         raise ValueError(f"`k` must not be negative. Got {k}.")
     if k == 0:
         return
-    if not tower.weights:
+    inner = tower._flatten_layers(include_self=False)
+    if not (tower.weights and all(layer.built for layer in inner)):
         raise ValueError(
             f"`tower` must have its weights before its layers can be frozen: call "
             f"{tower.name!r} on a batch first."
@@ -44,8 +45,11 @@ def freeze_first_layers(tower: tf.keras.layers.Layer, k: int) -> None:
         )
     # A layer's own tables cannot be frozen by `trainable` without its inner layers. At
     # the front of the others they keep their places in a file.
-    frozen = owner._trainable_weights + owner._non_trainable_weights
-    owner._trainable_weights, owner._non_trainable_weights = [], frozen
+    while owner._trainable_weights:
+        table = owner._trainable_weights.pop()
+        for copy in getattr(table, "values", [table]):  # one on each replica
+            copy._trainable = False
+        owner._non_trainable_weights.insert(0, table)
     for layer in [*tables, *layers[:k]]:
         layer.trainable = False
 
