@@ -156,17 +156,18 @@ def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTo
     metrics = folder / "metrics.json"
     if not metrics.exists():
         raise SystemExit(
-            f"There is no trained model in {folder}: run `python -m pipelines.retrieval "
-            f"--output {folder}` first."
+            f"There is no trained model in {folder}. Make one with `python -m "
+            f"pipelines.retrieval --output {folder}`."
         )
     stored = json.loads(metrics.read_text(encoding="utf-8"))["config"]
     flags = DataConfig(**_with_tuples(stored.pop("data")))
     config = Config(**stored | {"data": flags, "output": folder})
-    config = dataclasses.replace(config, resume=True, epochs=0)
     tf.keras.utils.set_random_seed(config.seed)
     data = _with_user_features(config, load_data(config.data, seed=config.seed))
     model = build_model(config, data)
-    train(config, data, model)
+    model(next(iter(data.batches("test", 1))))
+    status = model.load_weights(folder / "checkpoint" / "best").expect_partial()
+    status.assert_existing_objects_matched()
     return config, data, model
 
 

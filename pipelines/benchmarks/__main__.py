@@ -16,6 +16,7 @@ NAMES = (
     "rating",
     "pairwise",
     "interactions",
+    "clickstream",
 )
 
 

@@ -19,7 +19,8 @@ def make_click_sessions(
     sessions_per_user: int = 10,
     list_size: int = 20,
     known_share: float = 0.4,
-    eta: float = 0.7,
+    noise: float = 1.0,
+    eta: float = 0.5,
     like_rating: float = 4.0,
 ) -> Iterator[dict]:
     """Makes SYNTHETIC sessions in the form of `data.clickstream.session_to_input`.
@@ -45,6 +46,8 @@ def make_click_sessions(
       splits: What users are known to have.
       sessions_per_user: Of each user with a row in the splits.
       list_size: Items of a session.
+      noise: Of the order, in standard deviations of a user's scores: 0 shows the best
+        first, and then clicks say little that the search did not know.
       known_share: Share of the items that are taken from what the user has.
       eta: How fast looks fall with the position; 0 looks at everything.
       like_rating: The least rating of what is liked.
@@ -61,6 +64,8 @@ def make_click_sessions(
             f"`list_size` must be from 1 to the number of items, {data.num_items}. Got "
             f"{list_size}."
         )
+    if noise < 0:
+        raise ValueError(f"`noise` must not be negative. Got {noise}.")
     if sessions_per_user < 1:
         raise ValueError(
             f"`sessions_per_user` must be at least 1. Got {sessions_per_user}."
@@ -74,7 +79,7 @@ def make_click_sessions(
     for number, user in enumerate(rng.permutation(turns)):
         own = scores(np.array([user]))[0]
         items = _shown(
-            rng, own, np.array(list(relevance[user])), list_size, known_share
+            rng, own, np.array(list(relevance[user])), list_size, known_share, noise
         )
         worth = np.array([relevance[user].get(item, UNKNOWN) for item in items])
         clicked = items[rng.uniform(size=list_size) < worth * look]
@@ -105,15 +110,16 @@ def _shown(
     known: np.ndarray,
     list_size: int,
     known_share: float,
+    noise: float,
 ) -> np.ndarray:
     """Items of a session in the order in which they are shown."""
     count = min(round(known_share * list_size), len(known))
     chosen = rng.choice(known, count, replace=False)
-    noise = rng.gumbel(scale=scores.std() / 3, size=len(scores))
-    order = np.argsort(-scores - noise) + 1
+    noisy = scores + rng.normal(scale=noise * scores.std(), size=len(scores))
+    order = np.argsort(-noisy) + 1
     best = order[~np.isin(order, chosen)][: list_size - count]
     items = np.concatenate([chosen, best]).astype(np.int64)
-    return items[np.argsort(-(scores + noise)[items - 1], kind="stable")]
+    return items[np.argsort(-noisy[items - 1], kind="stable")]
 
 
 def _session(
