@@ -22,7 +22,6 @@ class ClickData:
     Args:
       data: What the model was trained on.
       two_tower: The model.
-      item_tower: Its candidate tower, over rows of items.
       items: Ids of the items and their rows.
       user_features: Feature -> `[num_users + 1, ...]`.
       splits: "train", "validation" and "test" -> searches.
@@ -33,7 +32,6 @@ class ClickData:
 
     data: tm.data.Interactions
     two_tower: tm.models.TwoTower
-    item_tower: tf.keras.layers.Layer
     items: ItemSet
     user_features: dict[str, np.ndarray]
     splits: dict[str, list[FineTuningInput]]
@@ -45,6 +43,10 @@ class ClickData:
     def query_tower(self) -> tf.keras.layers.Layer:
         """From users to embeddings."""
         return self.two_tower.query_model
+
+    def item_tower(self) -> tf.keras.layers.Layer:
+        """The candidate tower, over rows of items."""
+        return tm.towers.FeatureLookup(self.two_tower.candidate_model, self.data.items)
 
     @property
     def summary(self) -> str:
@@ -121,7 +123,6 @@ def load_clicks(
     clicks = ClickData(
         data=data,
         two_tower=two_tower,
-        item_tower=tm.towers.FeatureLookup(two_tower.candidate_model, data.items),
         items=items,
         user_features=user_features,
         splits={},
@@ -172,7 +173,7 @@ def _ranked(
             dataclasses.replace(search, ranks=dict.fromkeys(search.results))
             for search in inputs
         ]
-    extractor = tm.layers.FeaturesExtractor(clicks.query_tower, clicks.item_tower)
+    extractor = tm.layers.FeaturesExtractor(clicks.query_tower, clicks.item_tower())
     return tm.layers.fill_ranks(
         inputs, clicks.items, extractor, query_features=clicks.queries
     )

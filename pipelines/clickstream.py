@@ -15,6 +15,7 @@ metrics.json, the checkpoint and export/1 to `artifacts/clickstream`.
 """
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -109,7 +110,7 @@ class Config:
     """Epochs without a better one before training stops."""
     trials: int = 0
     """Trials of a search over learning rates, decays and margin (needs `optuna`);
-    finished ones are kept in trials.db and not repeated."""
+    finished ones are kept in trials-*.db and not repeated."""
     seed: int = 42
     """Of the model, the sessions, the split and the order."""
     output: Path = Path("artifacts/clickstream")
@@ -146,7 +147,7 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
 
     params, search = _params(config), None
     if config.trials:
-        search = tune(config, clicks, two_tower)
+        search = tune(config, clicks, towers_of)
         params = fine_tuning_params(search.params)
     before = measure(build_model(config, params, clicks), two_tower, data, clicks)
     model, history = train(config, params, clicks)
@@ -160,9 +161,15 @@ def build_model(
     config: Config, params: FineTuningParams, clicks: ClickData
 ) -> tm.models.FineTuningModel:
     """The towers of the retrieval model, to be trained in place."""
+    query_tower, item_tower = clicks.query_tower, clicks.item_tower()
+    try:
+        for tower in (query_tower, item_tower):
+            tm.towers.freeze_first_layers(tower, params.num_fixed_layers)
+    except ValueError as error:
+        raise SystemExit(f"`--fixed-layers` is too much: {error}") from error
     extractor = tm.layers.make_features_extractor(
-        clicks.query_tower,
-        clicks.item_tower,
+        query_tower,
+        item_tower,
         params,
         confidence_calculator=config.confidences,
     )
@@ -188,7 +195,7 @@ def train(
     params: FineTuningParams,
     clicks: ClickData,
     *,
-    verbose: str = "auto",
+    verbose: str | int = "auto",
 ) -> tuple[tm.models.FineTuningModel, dict]:
     """Fits the towers; the best epoch's weights are kept, or those before it."""
     tf.keras.utils.set_random_seed(config.seed)
@@ -197,23 +204,16 @@ def train(
     stop = tf.keras.callbacks.EarlyStopping(
         MONITOR, mode="max", patience=config.patience, restore_best_weights=True
     )
-    try:
-        before = model.evaluate(validation, verbose=0, return_dict=True)
-        initial = clicks.two_tower.get_weights()
-        fitted = model.fit(
-            clicks.batches("train", config.batch_size, shuffle=True),
-            validation_data=validation,
-            epochs=config.epochs,
-            callbacks=[
-                tm.training.AccumulateMetrics(["val_not_irrelevant_dist_shift"]),
-                stop,
-            ],
-            verbose=verbose,
-        )
-    except ValueError as error:
-        if "`k` must be below" not in str(error):
-            raise
-        raise SystemExit(f"`--fixed-layers` is too much: {error}") from error
+    before = model.evaluate(validation, verbose=0, return_dict=True)
+    initial = clicks.two_tower.get_weights()
+    accumulate = tm.training.AccumulateMetrics(["val_not_irrelevant_dist_shift"])
+    fitted = model.fit(
+        clicks.batches("train", config.batch_size, shuffle=True),
+        validation_data=validation,
+        epochs=config.epochs,
+        callbacks=[accumulate, stop],
+        verbose=verbose,
+    )
     if max(fitted.history[MONITOR]) <= before["pair_accuracy"]:
         clicks.two_tower.set_weights(initial)
         print("No epoch is better than the model before it, which is kept.")
@@ -221,14 +221,20 @@ def train(
 
 
 def tune(
-    config: Config, clicks: ClickData, two_tower: tm.models.TwoTower
+    config: Config, clicks: ClickData, towers_of: retrieval.Config
 ) -> tm.training.SearchResult:
-    """Searches for hyper-parameters; every trial starts from the same weights."""
-    initial = two_tower.get_weights()
+    """Searches for hyper-parameters; every trial starts from the model as it was."""
 
     def quality(choice: dict) -> float:
-        two_tower.set_weights(initial)
-        _, history = train(config, fine_tuning_params(choice), clicks, verbose="0")
+        # Another one for each: a layer that was frozen once would stay so.
+        copy = retrieval.build_model(towers_of, clicks.data)
+        copy(next(iter(clicks.data.batches("test", 1))))
+        copy.set_weights(clicks.two_tower.get_weights())
+        own = dataclasses.replace(clicks, two_tower=copy)
+        try:
+            _, history = train(config, fine_tuning_params(choice), own, verbose=0)
+        except SystemExit as error:  # of this choice, not of the others
+            raise ValueError(str(error)) from error
         return max(history[MONITOR])
 
     try:
@@ -237,15 +243,23 @@ def tune(
             quality,
             config.trials,
             config.seed,
-            storage=f"sqlite:///{config.output.resolve() / 'trials.db'}",
+            storage=_storage(config, clicks),
         )
     except (ImportError, ValueError) as error:
         raise SystemExit(f"Cannot search: {error}") from error
-    two_tower.set_weights(initial)
     print(f"Best of {len(found.trials)} trials: {found.value:.4f} with {found.params}")
     for trial in found.failed:
         print(f"  failed: {trial['params']}: {trial['error']}")
     return found
+
+
+def _storage(config: Config, clicks: ClickData) -> str:
+    """A file for each way to train: trials of another one say nothing."""
+    left_out = {"output", "trials", "fixed_layers", *SPACE}
+    flags = dataclasses.asdict(config) | clicks.counts
+    text = str({name: v for name, v in flags.items() if name not in left_out})
+    name = f"trials-{hashlib.sha256(text.encode()).hexdigest()[:12]}.db"
+    return f"sqlite:///{config.output.resolve() / name}"
 
 
 def _write(

@@ -16,8 +16,9 @@ def freeze_first_layers(tower: tf.keras.layers.Layer, k: int) -> None:
     trained is fixed there. To let them learn again make the tower anew.
 
     Args:
-      tower: With its weights. A layer that only wraps another one is looked into, and
-        so are `tf.keras.Model` and `layers.MLP`; other layers count as one.
+      tower: With its weights. Layers that wrap a tower (`UnitNorm`, `FeatureLookup`)
+        are looked into, and so are `tf.keras.Model` and `layers.MLP`; others count as
+        one.
       k: How many layers after the embeddings; 0 freezes nothing, also no embeddings.
 
     Raises:
@@ -58,12 +59,9 @@ def _blocks(
     tower: tf.keras.layers.Layer,
 ) -> tuple[tf.keras.layers.Layer, list[tf.keras.layers.Layer]]:
     """The layer that owns the tables, and the layers with weights in their order."""
-    inner = _inner(tower)
-    while len(inner) == 1 and not tower._trainable_weights:
-        if not _inner(inner[0]):
-            break
-        tower, inner = inner[0], _inner(inner[0])
-    return tower, [leaf for layer in inner for leaf in _leaves(layer)]
+    while isinstance(getattr(tower, "tower", None), tf.keras.layers.Layer):
+        tower = tower.tower
+    return tower, [leaf for layer in _inner(tower) for leaf in _leaves(layer)]
 
 
 def _inner(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
