@@ -24,6 +24,7 @@ from tfrs_models.layers import FeaturesExtractor, fill_ranks
 from tfrs_models.losses import prob_margin_ranking_loss
 from tfrs_models.models import (
     FineTuningModel,
+    NextItem,
     TwoTower,
     fine_tuning_train_step,
 )
@@ -32,6 +33,7 @@ from tfrs_models.towers import (
     FeatureLookup,
     FeatureTower,
     HashedText,
+    RecencyPooling,
     freeze_first_layers,
 )
 from tfrs_models.training import AccumulateMetrics, step_decay_schedule
@@ -438,6 +440,30 @@ def test_a_two_tower_model_is_fine_tuned_in_its_own_towers():
     )
     cosine = float(tf.reduce_sum(user * item))
     assert ranks.to_list() == [[pytest.approx(cosine, rel=1e-5)]]
+
+
+def test_towers_that_share_their_items_come_back_from_a_file_sharing_them(tmp_path):
+    items = FeatureLookup(towers()[1], {"item_id": np.arange(13)})
+    next_item = NextItem(RecencyPooling(items, 4))
+    extractor = FeaturesExtractor(next_item.query_model, next_item.candidate_model)
+    model = FineTuningModel(extractor)
+    rng = np.random.default_rng(0)
+    inputs = [
+        FineTuningInput(
+            {"history": rng.integers(13, size=5)}, s.events, s.results, s.ranks
+        )
+        for s in made()
+    ]
+    data = batches(inputs)
+    model.compile(sgd(), item_optimizer=sgd())
+    model.fit(data, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    batch = next(iter(data))
+    for ours, theirs in zip(loaded(batch), model(batch), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert loaded.query_tower.tower.item_tower is loaded.item_tower.tower
+    assert len(loaded.trainable_variables) == len(model.trainable_variables)
 
 
 @pytest.mark.parametrize(

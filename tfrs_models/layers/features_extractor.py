@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfrs_models._keras import FromConfig, register
+from tfrs_models._keras import register
+from tfrs_models.layers.shared_layers import SharedLayers, shared_layers
 from tfrs_models.ops.aggregation import check_aggregator
 from tfrs_models.ops.confidences import (
     check_window,
@@ -47,15 +48,13 @@ _PLAIN = (
 
 
 @register
-class FeaturesExtractor(FromConfig, tf.keras.layers.Layer):
+class FeaturesExtractor(SharedLayers, tf.keras.layers.Layer):
     """Ranks what was clicked and what was not, and pairs the two in each search.
 
     A batch is ragged integers (`data.clickstream.click_batches`): rows of items,
     objects that they are parts of, clicks, stored ranks. Each tower is called once, the
-    item tower on every item that occurs once, whatever number of searches showed it.
-    All pairs of all searches are formed at once.
-
-    In training a part of the objects without a click is drawn; evaluation takes all.
+    item tower on every item once, whatever number of searches showed it. In training a
+    part of the objects without a click is drawn; evaluation takes all.
     """
 
     def __init__(
@@ -294,6 +293,7 @@ class FeaturesExtractor(FromConfig, tf.keras.layers.Layer):
         return super().get_config() | {
             "query_tower": serialize(self.query_tower),
             "item_tower": None if self.is_shared else serialize(self.item_tower),
+            "shared_layers": shared_layers(self.query_tower, self.item_tower),
             "ranker": serialize(self.ranker),
             "confidence_calculator": serialize(self.confidence_calculator),
             **{name: getattr(self, name) for name in _PLAIN},
