@@ -1,7 +1,9 @@
 """The folder that a pipeline writes to."""
 
+import dataclasses
 import json
 import tempfile
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,6 +57,41 @@ def write_json(path: Path, values: object) -> None:
     """Writes values as indented JSON, NaN as null."""
     text = json.dumps(_finite(values), indent=2, default=str, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path, kind: type) -> object:
+    """The flags of the run that wrote a folder's metrics.json.
+
+    Args:
+      folder: Of the run.
+      kind: The `Config` of its pipeline.
+
+    Raises:
+      SystemExit: flags of another version of the pipeline.
+    """
+    values = json.loads((folder / "metrics.json").read_text())["config"]
+    try:
+        return _restored(values, kind)
+    except TypeError as error:
+        raise SystemExit(
+            f"{folder / 'metrics.json'} must be of this version of the pipeline: "
+            f"{error}. Run it again."
+        ) from error
+
+
+def _restored(values: dict, kind: type) -> object:
+    hints = typing.get_type_hints(kind)
+    fields = {}
+    for name, value in values.items():
+        hint = hints.get(name)
+        if dataclasses.is_dataclass(hint):
+            value = _restored(value, hint)
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif hint is Path:
+            value = Path(value)
+        fields[name] = value
+    return kind(**fields)
 
 
 def _finite(value: object) -> object:

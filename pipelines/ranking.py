@@ -136,9 +136,11 @@ def main(config: Config) -> dict:
         output / "export",
         vocabularies=data.vocabularies,
     )
+    best.model.save_weights(output / "checkpoint" / "best")
     metrics = {
         "config": dataclasses.asdict(config),
         "exported": best.label,
+        "best": {"tower": best.tower, "position_bias": best.position_bias},
         "runs": [run.figures() for run in runs],
     }
     write_json(output / "metrics.json", metrics)

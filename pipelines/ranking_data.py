@@ -92,9 +92,7 @@ def _interactions(
     seed: int,
 ) -> RankingData:
     """Rated rows beside unseen items; some users are held out of training entirely."""
-    rng = np.random.default_rng(seed)
-    is_cold = rng.uniform(size=data.num_users + 1) < cold_users
-    is_cold[0] = True  # the unknown user
+    is_cold = held_out_users(data.num_users, cold_users, seed=seed)
     has_ratings = "rating" in data.splits["train"]
     tasks = {
         name: threshold
@@ -131,6 +129,13 @@ def _interactions(
         cold=columns["user_id"] == 0,
         vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
     )
+
+
+def held_out_users(num_users: int, share: float, *, seed: int) -> np.ndarray:
+    """`[num_users + 1]` bool: whom training never sees, the unknown user among them."""
+    is_cold = np.random.default_rng(seed).uniform(size=num_users + 1) < share
+    is_cold[0] = True
+    return is_cold
 
 
 def _held_out(row: dict, is_cold: tf.Tensor, split: str) -> dict:

@@ -5,6 +5,7 @@ checkpoint, and export/1, a SavedModel that answers `python -m pipelines.recomme
 """
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -109,7 +110,7 @@ def main(config: Config) -> dict:
     config = resolved(config)
     output = prepare_folder(config.output)
     tf.keras.utils.set_random_seed(config.seed)
-    data = _with_user_features(config, load_data(config.data, seed=config.seed))
+    data = with_user_features(config, load_data(config.data, seed=config.seed))
     print(data.summary, "\n")
 
     model = build_model(config, data)
@@ -122,21 +123,7 @@ def main(config: Config) -> dict:
     if recall is not None:
         print(f"ScaNN finds {recall:.1%} of the exact top 100 on the test queries.")
 
-    recommender = tm.serving.Recommender(
-        model.query_model,
-        exact,
-        user_ids=data.vocabularies["user_id"],
-        user_features=_user_features(config, data, "serving"),
-        item_ids=data.vocabularies["item_id"],
-        titles=data.titles,
-        known_items=data.known_items("serving"),
-        candidate_probabilities=data.candidate_probabilities,
-    )
-    exported = tm.serving.export(
-        recommender,
-        output / "export",
-        signatures={"serving_default": recommender.recommend},
-    )
+    exported = export_recommender(config, data, model, exact, output / "export")
     metrics = {
         "config": dataclasses.asdict(config),
         "data": dataclasses.asdict(data.summary),
@@ -145,7 +132,7 @@ def main(config: Config) -> dict:
     }
     write_json(output / "metrics.json", metrics)
     users = example_users(
-        model, exact, data, _user_features(config, data, "test"), seed=config.seed
+        model, exact, data, user_features(config, data, "test"), seed=config.seed
     )
     write_report(
         output / "report.html",
@@ -162,6 +149,51 @@ def main(config: Config) -> dict:
     print(f"\nAsking the exported model for user {asked[0]}:")
     print_answers(exported, asked, k=5, exclude_seen=True)
     return metrics
+
+
+def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
+    """Flags, data and trained model of an earlier run; only `output` may be another."""
+    metrics = folder / "metrics.json"
+    if not metrics.exists():
+        raise SystemExit(
+            f"There is no trained model in {folder}. Make one with `python -m "
+            f"pipelines.retrieval --output {folder}`."
+        )
+    stored = json.loads(metrics.read_text(encoding="utf-8"))["config"]
+    flags = DataConfig(**_with_tuples(stored.pop("data")))
+    config = Config(**stored | {"data": flags, "output": folder})
+    tf.keras.utils.set_random_seed(config.seed)
+    data = _with_user_features(config, load_data(config.data, seed=config.seed))
+    model = build_model(config, data)
+    model(next(iter(data.batches("test", 1))))
+    status = model.load_weights(folder / "checkpoint" / "best").expect_partial()
+    status.assert_existing_objects_matched()
+    return config, data, model
+
+
+def export_recommender(
+    config: Config,
+    data: tm.data.Interactions,
+    model: tm.models.TwoTower,
+    exact: tm.layers.BruteForce,
+    directory: Path,
+) -> Path:
+    """Writes the SavedModel that `pipelines.recommend` asks."""
+    recommender = tm.serving.Recommender(
+        model.query_model,
+        exact,
+        user_ids=data.vocabularies["user_id"],
+        user_features=user_features(config, data, "serving"),
+        item_ids=data.vocabularies["item_id"],
+        titles=data.titles,
+        known_items=data.known_items("serving"),
+        candidate_probabilities=data.candidate_probabilities,
+    )
+    return tm.serving.export(
+        recommender,
+        directory,
+        signatures={"serving_default": recommender.recommend},
+    )
 
 
 def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTower:
@@ -249,9 +281,10 @@ def training_batches(
     return without_some_ids(batches, config.id_dropout, seed=config.seed)
 
 
-def _with_user_features(
+def with_user_features(
     config: Config, data: tm.data.Interactions
 ) -> tm.data.Interactions:
+    """The data with what the query tower reads; a mistake ends the program."""
     try:
         return query_towers.with_user_features(
             data,
@@ -266,9 +299,10 @@ def _with_user_features(
         ) from error
 
 
-def _user_features(
+def user_features(
     config: Config, data: tm.data.Interactions, split: str
 ) -> dict[str, np.ndarray]:
+    """What the query tower reads of every user before a split."""
     return query_towers.user_features(
         data,
         config.query_tower,
@@ -297,6 +331,11 @@ def build_indexes(
         print(f"No ScaNN index: {error}")
         return exact, None
     return exact, approximate.index_from_dataset(candidates)
+
+
+def _with_tuples(flags: dict) -> dict:
+    """JSON knows lists only."""
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in flags.items()}
 
 
 if __name__ == "__main__":

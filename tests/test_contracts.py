@@ -56,6 +56,39 @@ LIST_FEATURES = (
 ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
 
 
+# Searches of three results each; the last one has two, as -1 says.
+SEARCHES = {
+    "query": {"user_id": np.array([1, 3]), "year": np.array([0.5, -1], "float32")},
+    "items": np.array([[4, 1, 2], [2, 3, -1]]),
+    "objects": np.array([[0, 1, 1], [0, 1, -1]]),
+    "clicked": np.array([[1, 0, 0], [0, 1, -1]]),
+    "ranks": np.array([[0.9, 0.5, 0.3], [0.8, 0.2, -1]], "float32"),
+    "places": np.array([[1, 0, 0], [0, 1, -1]]),
+}
+
+
+def ragged(searches):
+    """Without the places that hold no result."""
+    mask = searches["items"] >= 0
+    found = {
+        name: tf.ragged.boolean_mask(values, mask)
+        for name, values in searches.items()
+        if name != "query"
+    }
+    found["clicked"] = tf.cast(found["clicked"], tf.bool)
+    return found | {"query": searches["query"]}
+
+
+def extractor(**options):
+    return layers.FeaturesExtractor(
+        towers.FeatureTower(
+            [Feature("user_id", "id", 5), Feature("year", "number")], 3
+        ),
+        towers.FeatureTower([Feature("item_id", "id", 4)], 3),
+        **options,
+    )
+
+
 def corpus():
     return tf.data.Dataset.from_tensor_slices((IDS, CANDIDATES)).batch(16)
 
@@ -136,6 +169,11 @@ ROWS = {
     layers.Expert: Row(lambda: layers.Expert([5, 2], dropout=0.3), (QUERIES,)),
     layers.FactorizationMachine: Row(
         lambda: layers.FactorizationMachine(FIELDS, 3), (OF_FIELDS,)
+    ),
+    layers.FeaturesExtractor: Row(
+        lambda: extractor(ranks_aggregator="max", confidence_calculator="windowed"),
+        (SEARCHES,),
+        call=lambda layer, searches: layer(ragged(searches)),
     ),
     layers.FieldAwareFactorizationMachine: Row(
         lambda: layers.FieldAwareFactorizationMachine(FIELDS, 3), (OF_FIELDS,)
@@ -226,6 +264,11 @@ ROWS = {
         (np.eye(4, dtype="float32")[[0, 2, 2]],),
         call=update,
     ),
+    metrics.DistanceShift: Row(
+        lambda: metrics.DistanceShift(irrelevant=True),
+        (LOGITS[:, :3], LOGITS[:, 3:6]),
+        call=update,
+    ),
     metrics.ExpectedCalibrationError: Row(
         lambda: metrics.ExpectedCalibrationError(3),
         (np.array([0, 1, 1, 0]), np.array([0.1, 0.6, 0.9, 0.7], "float32")),
@@ -263,6 +306,11 @@ ROWS = {
         ),
         (FEATURES,),
     ),
+    models.FineTuningModel: Row(
+        lambda: models.FineTuningModel(extractor(), margin=0.1, adjust="cosine"),
+        (SEARCHES,),
+        call=lambda model, searches: model(ragged(searches)),
+    ),
     models.JointRankingCTR: Row(joint_ranker, (LIST_FEATURES,)),
     models.MultiTaskRanker: Row(ranker, (FEATURES,)),
     models.NextItem: Row(
@@ -297,6 +345,10 @@ ROWS = {
         (FEATURES,),
     ),
     towers.GRU4Rec: Row(lambda: towers.GRU4Rec(item_tower(), 4), (FEATURES,)),
+    towers.HashedText: Row(
+        lambda: towers.HashedText(3, num_buckets=9, hidden_units=[4], feature="text"),
+        ({"text": np.array(["Red shoes!", "", "shoes", "two red"])},),
+    ),
     towers.MixtureOfRepresentations: Row(mixture, (FEATURES,)),
     towers.PositionBias: Row(
         lambda: towers.PositionBias(4, 2, serving_position=1, context_feature="device"),

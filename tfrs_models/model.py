@@ -1,6 +1,6 @@
 """The one training and evaluation step of all models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -58,7 +58,7 @@ class Model(tfrs.Model):
             if scaled is not total:
                 gradients = self.optimizer.get_unscaled_gradients(gradients)
             with tf.control_dependencies([total]):
-                self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+                self.apply_gradients(gradients, variables)
         return self._results(training=True)
 
     def test_step(self, features: Features) -> dict[str, tf.Tensor]:
@@ -76,6 +76,17 @@ class Model(tfrs.Model):
         with tf.control_dependencies(_check_features(features, self.nan_features)):
             self._total_loss(features, training=False)
         return self._results(training=False)
+
+    def apply_gradients(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> None:
+        """Moves variables by the optimizer of `compile`.
+
+        Args:
+          gradients: Of the loss, one for each variable.
+          variables: What is trained.
+        """
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
         """The metrics that a step reports: those that it updates.

@@ -18,6 +18,7 @@ NAMES = (
     "interactions",
     "approximate_search",
     "serving_load",
+    "clickstream",
 )
 
 

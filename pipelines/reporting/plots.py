@@ -244,3 +244,61 @@ def _draw_losses(axes: Axes, history: Mapping[str, Sequence[float]]) -> None:
     axes.set(title="Loss per example", xlabel="epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
+
+
+def click_curves(history: Mapping[str, Sequence[float]]) -> Figure:
+    """Loss of a pair, pairs in the right order and shift over the epochs.
+
+    Args:
+      history: Keras's history: name -> one value an epoch.
+    """
+    panels = {
+        "loss_per_pair": "Loss of a pair",
+        "pair_accuracy": "Pairs in the right order",
+        "not_irrelevant_dist_shift": "Shift of what was clicked",
+    }
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        for axis, (name, title) in zip(
+            figure.subplots(1, len(panels)), panels.items(), strict=True
+        ):
+            for prefix, kind, colour in (
+                ("", "training", COLOURS["model"]),
+                ("val_", "validation", COLOURS["popularity"]),
+            ):
+                values = history[f"{prefix}{name}"]
+                epochs = np.arange(1, len(values) + 1)
+                axis.plot(epochs, values, "o-", ms=3, color=colour, label=kind)
+            axis.set(title=title, xlabel="epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend()
+        return figure
+
+
+def gap_histogram(gaps: Mapping[str, np.ndarray]) -> Figure:
+    """Gaps of pairs, one outline for each name.
+
+    Args:
+      gaps: Name -> `[num_pairs]`; above 0 the pair is in the right order.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        axes = figure.subplots()
+        values = np.concatenate(list(gaps.values()))
+        edges = np.linspace(values.min(), values.max(), 80)
+        for (name, own), colour in zip(
+            gaps.items(), (COLOURS["chance"], COLOURS["model"]), strict=True
+        ):
+            share = np.mean(own > 0)
+            axes.hist(
+                own,
+                edges,
+                histtype="step",
+                lw=1.6,
+                color=colour,
+                label=f"{name}: {share:.1%} in the right order",
+            )
+        axes.axvline(0, color=COLOURS["chance"], ls=":", lw=1)
+        axes.set(xlabel="gap", ylabel="pairs")
+        axes.legend()
+        return figure

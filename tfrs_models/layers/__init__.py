@@ -15,6 +15,14 @@ from tfrs_models.layers.experts import (
     MultiGateExperts,
     ProgressiveLayered,
 )
+from tfrs_models.layers.extract_features import (
+    calculate_ranks,
+    extract_batch_features,
+    extract_features,
+    fill_ranks,
+    make_features_extractor,
+)
+from tfrs_models.layers.features_extractor import FeaturesExtractor
 from tfrs_models.layers.index import IVF, BruteForce, ScaNN, Streaming
 from tfrs_models.layers.interaction import (
     FactorizationMachine,
@@ -37,6 +45,7 @@ __all__ = [
     "DeepHashCode",
     "Expert",
     "FactorizationMachine",
+    "FeaturesExtractor",
     "FieldAwareFactorizationMachine",
     "FieldEmbedding",
     "FrequencyEstimator",
@@ -53,9 +62,14 @@ __all__ = [
     "Streaming",
     "TransformerBlock",
     "attention",
+    "calculate_ranks",
     "embedding",
     "experts",
+    "extract_batch_features",
+    "extract_features",
+    "fill_ranks",
     "index",
     "interaction",
+    "make_features_extractor",
     "negatives",
 ]

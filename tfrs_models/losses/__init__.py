@@ -22,6 +22,7 @@ from tfrs_models.losses.pairwise_logistic import (
     PairwiseLogisticLoss,
     pairwise_logistic_loss,
 )
+from tfrs_models.losses.prob_margin_ranking import prob_margin_ranking_loss
 from tfrs_models.losses.regression_compatible import (
     RegressionCompatibleLoss,
     regression_compatible_loss,
@@ -56,6 +57,7 @@ __all__ = [
     "pairwise_distillation_loss",
     "pairwise_hinge_loss",
     "pairwise_logistic_loss",
+    "prob_margin_ranking_loss",
     "regression_compatible_loss",
     "sampled_pairwise_loss",
     "sampled_softmax",

@@ -1,9 +1,11 @@
 """Keras metrics, and tables of ranks to cut and compare."""
 
+from tfrs_models.metrics.accumulator import metrics_accumulator
 from tfrs_models.metrics.bootstrap import Interval, bootstrap_interval
 from tfrs_models.metrics.calibration import ExpectedCalibrationError
 from tfrs_models.metrics.cohort_usage import CohortEntropy, DeadCohorts
 from tfrs_models.metrics.coverage import Coverage
+from tfrs_models.metrics.distance_shift import DistanceShift, distance_shift
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.metrics.gate_entropy import GateEntropy
 from tfrs_models.metrics.grouped_auc import grouped_auc
@@ -28,6 +30,7 @@ __all__ = [
     "CohortEntropy",
     "Coverage",
     "DeadCohorts",
+    "DistanceShift",
     "ExpectedCalibrationError",
     "FactorizedTopK",
     "GateEntropy",
@@ -40,7 +43,9 @@ __all__ = [
     "RecallAtK",
     "average_precision",
     "bootstrap_interval",
+    "distance_shift",
     "grouped_auc",
+    "metrics_accumulator",
     "ndcg",
     "popularity_slices",
     "precision",

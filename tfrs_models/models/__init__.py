@@ -1,17 +1,23 @@
 """Whole models."""
 
+from tfrs_models.models.cascade import Cascade
 from tfrs_models.models.dcn import DCN
 from tfrs_models.models.deep_fm import DeepFM
+from tfrs_models.models.fine_tuning import FineTuningModel
+from tfrs_models.models.fine_tuning_step import fine_tuning_train_step
 from tfrs_models.models.joint_ranking_ctr import JointRankingCTR
 from tfrs_models.models.multi_task_ranker import MultiTaskRanker
 from tfrs_models.models.next_item import NextItem
 from tfrs_models.models.two_tower import TwoTower
 
 __all__ = [
+    "Cascade",
     "DCN",
     "DeepFM",
+    "FineTuningModel",
     "JointRankingCTR",
     "MultiTaskRanker",
     "NextItem",
     "TwoTower",
+    "fine_tuning_train_step",
 ]

@@ -18,3 +18,18 @@ def gather_rows(values: tf.Tensor) -> tf.Tensor:
         return values
     shape = tf.TensorShape([None]).concatenate(values.shape[1:])
     return tf.ensure_shape(context.all_gather(values, axis=0), shape)
+
+
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The sum of a number over all replicas, without gradient.
+
+    Args:
+      value: Scalar of this replica.
+
+    Returns:
+      Scalar; `value` where there is one replica, and outside of replicas.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return tf.stop_gradient(context.all_reduce(tf.distribute.ReduceOp.SUM, value))

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.layers.index.brute_force import BruteForce
-from tfrs_models.layers.index.updatable import UpdatableIndex
+from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
+from tfrs_models.layers.index.searchable_index import SearchableIndex
 from tfrs_models.serving.line_numbers import line_numbers
-from tfrs_models.serving.requests import K, checked_k, cut, filter_specs, id_lists
 from tfrs_models.types import Tensor
 
 _USER_ID = tf.TensorSpec([None], tf.string, "user_id")
@@ -46,7 +46,7 @@ class Recommender(tf.Module):
     def __init__(
         self,
         query_model: tf.keras.layers.Layer,
-        index: UpdatableIndex,
+        index: SearchableIndex,
         *,
         user_ids: Sequence[str],
         user_features: Mapping[str, np.ndarray],
@@ -102,7 +102,8 @@ class Recommender(tf.Module):
         self._item_lines = line_numbers(item_ids, name="item_id")
         self._examples = [str(user) for user in user_ids[:4]]
         request = [_USER_ID, K, _EXCLUDE_SEEN]
-        lists = [id_lists("exclusions"), filter_specs(index)]
+        self.filters = filter_specs(index)
+        lists = [id_lists("exclusions"), self.filters]
         self.recommend = tf.function(self._recommend, input_signature=request)
         self.recommend_filtered = tf.function(
             self._recommend_filtered, input_signature=[*request, *lists]

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.layers.index.exclusions import blank_missing
-from tfrs_models.layers.index.updatable import UpdatableIndex
-from tfrs_models.serving.requests import K, checked_k, cut, filter_specs, id_lists
+from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
+from tfrs_models.layers.index.searchable_index import SearchableIndex
 
 
 class Retriever(tf.Module):
@@ -22,7 +22,7 @@ class Retriever(tf.Module):
 
     def __init__(
         self,
-        index: UpdatableIndex,
+        index: SearchableIndex,
         *,
         features: Mapping[str, np.ndarray | tf.Tensor | tf.TensorSpec] | None = None,
     ) -> None:

@@ -5,6 +5,8 @@ from tfrs_models.towers.cohort import Cohort
 from tfrs_models.towers.deep_hash import DeepHash
 from tfrs_models.towers.feature import FeatureTower
 from tfrs_models.towers.feature_lookup import FeatureLookup
+from tfrs_models.towers.freezing import freeze_first_layers
+from tfrs_models.towers.hashed_text import HashedText
 from tfrs_models.towers.mixture import MixtureOfRepresentations
 from tfrs_models.towers.position_bias import PositionBias
 from tfrs_models.towers.sequence import GRU4Rec, RecencyPooling, SASRec
@@ -17,11 +19,13 @@ __all__ = [
     "FeatureLookup",
     "FeatureTower",
     "GRU4Rec",
+    "HashedText",
     "MixtureOfRepresentations",
     "PositionBias",
     "RecencyPooling",
     "SASRec",
     "UnitNorm",
     "UserId",
+    "freeze_first_layers",
     "sequence",
 ]

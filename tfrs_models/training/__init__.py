@@ -1,6 +1,17 @@
-"""What watches over the training of any model."""
+"""What watches over the training of any model, and what steers it."""
 
+from tfrs_models.training.accumulate_metrics import AccumulateMetrics
 from tfrs_models.training.index_negatives import IndexNegatives
 from tfrs_models.training.learning_alarms import LearningAlarms, LearningWarning
+from tfrs_models.training.random_search import SearchResult, random_search
+from tfrs_models.training.step_decay import step_decay_schedule
 
-__all__ = ["IndexNegatives", "LearningAlarms", "LearningWarning"]
+__all__ = [
+    "AccumulateMetrics",
+    "IndexNegatives",
+    "LearningAlarms",
+    "LearningWarning",
+    "SearchResult",
+    "random_search",
+    "step_decay_schedule",
+]

@@ -7,8 +7,9 @@ from tfrs_models._keras import register
 from tfrs_models.layers.index.exact_search import search_all
 from tfrs_models.layers.index.memory import MemoryEstimate, estimate
 from tfrs_models.layers.index.restrictions import Restrictions
+from tfrs_models.layers.index.slot_index import Layout
 from tfrs_models.layers.index.spool import CHUNK
-from tfrs_models.layers.index.updatable import Layout, UpdatableIndex
+from tfrs_models.layers.index.updatable import UpdatableIndex
 
 _WORK_ROWS = 2 * CHUNK
 _ALIGNED = 64  # slots: whole blocks of the search

@@ -64,6 +64,13 @@ def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
     return k
 
 
+def check_sizes(**sizes: int | None) -> None:
+    """Raises a `ValueError` for a size that is given and below 1."""
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Got {value}.")
+
+
 def check_queries(
     queries: tf.Tensor, width: int | None, *, name: str = "queries"
 ) -> tf.Tensor:

@@ -4,18 +4,21 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.index.blocks import hide, promises
+from tfrs_models.layers.index.checks import check_sizes
 from tfrs_models.layers.index.exact_search import search_all
 from tfrs_models.layers.index.memory import MemoryEstimate, estimate
 from tfrs_models.layers.index.partitions import (
+    find_room,
     nearest_partitions,
     partition,
     work_bytes,
 )
 from tfrs_models.layers.index.restrictions import Restrictions, passes
-from tfrs_models.layers.index.updatable import Layout, UpdatableIndex
+from tfrs_models.layers.index.slot_index import Layout
+from tfrs_models.layers.index.updatable import UpdatableIndex
 from tfrs_models.ops.block_top_k import block_top_k
 
-_SPREAD = 2.0  # standard deviations above a block's mean that its best may score
 _GROWTH = 4  # times as many probes where too few candidates pass
 _BLOCKS = 256  # whose promises are computed at a time
 _SHARE = 8  # of all blocks; above one in so many, scoring all of them is faster
@@ -78,12 +81,9 @@ class IVF(UpdatableIndex):
             capacity=capacity,
             name=name,
         )
-        sizes = {"num_probes": num_probes, "block_size": block_size}
-        if num_partitions is not None:
-            sizes["num_partitions"] = num_partitions
-        for argument, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"`{argument}` must be at least 1. Got {value}.")
+        check_sizes(
+            num_probes=num_probes, num_partitions=num_partitions, block_size=block_size
+        )
         self._num_probes = num_probes
         self._num_partitions = num_partitions
         self._block_size = block_size
@@ -97,8 +97,7 @@ class IVF(UpdatableIndex):
 
     @num_probes.setter
     def num_probes(self, value: int) -> None:
-        if value < 1:
-            raise ValueError(f"`num_probes` must be at least 1. Got {value}.")
+        check_sizes(num_probes=value)
         self._num_probes = value
         self._reset_tf_function_cache()  # it is a constant of every traced graph
 
@@ -156,22 +155,11 @@ class IVF(UpdatableIndex):
         return Layout(partitions.slots, num_blocks * self._block_size, weights)
 
     def _take(self, embeddings: np.ndarray) -> np.ndarray:
-        """Free slots of the blocks of the own partition, of spare ones, of any."""
-        owners = self._partition_of_block.numpy()
-        free = ~self._in_slot.numpy()
-        wanted = nearest_partitions(np.float32(embeddings), self._centroids)
-        slots = np.full(len(embeddings), -1)
-        for number in np.unique(wanted):
-            rows = np.flatnonzero(wanted == number)
-            missing = len(rows) - free[owners == number].sum()
-            spare = np.flatnonzero(owners == -1)
-            owners[spare[: max(0, -(-missing // self._block_size))]] = number
-            found = np.argwhere(free & (owners == number)[:, None])[: len(rows)]
-            slots[rows[: len(found)]] = found @ [self._block_size, 1]
-            free[tuple(found.T)] = False
-        homeless = np.flatnonzero(slots < 0)
-        found = np.argwhere(free)[: len(homeless)]
-        slots[homeless] = found @ [self._block_size, 1]
+        slots, owners = find_room(
+            nearest_partitions(np.float32(embeddings), self._centroids),
+            self._partition_of_block.numpy(),
+            ~self._in_slot.numpy(),
+        )
         self._partition_of_block.assign(owners)
         return slots
 
@@ -186,24 +174,15 @@ class IVF(UpdatableIndex):
         in_slot = self._in_slot.numpy()
         in_slot.reshape(-1)[slots] = used
         self._in_slot.assign(in_slot)
-        promises = self._promises.numpy()
+        told = self._promises.numpy()
         blocks = np.unique(slots // self._block_size)
         for start in range(0, len(blocks), _BLOCKS):
             some = blocks[start : start + _BLOCKS]
-            promises[some] = self._promises_of(tf.constant(some)).numpy()
-        self._promises.assign(promises)
+            told[some] = self._promises_of(tf.constant(some)).numpy()
+        self._promises.assign(told)
 
     def _promises_of(self, blocks: tf.Tensor) -> tf.Tensor:
-        """`[n, embedding_dim + 2]`: mean, spread, and `-inf` for an empty block."""
-        rows = tf.cast(self._rows(blocks), tf.float32)
-        used = tf.cast(tf.gather(self._in_slot, blocks), tf.float32)[:, :, None]
-        count = tf.reduce_sum(used, axis=1)
-        mean = tf.math.divide_no_nan(tf.reduce_sum(rows * used, axis=1), count)
-        squares = tf.reduce_sum((rows - mean[:, None]) ** 2 * used, axis=[1, 2])
-        entries = count[:, 0] * rows.shape[2]
-        spread = _SPREAD * tf.sqrt(tf.math.divide_no_nan(squares, entries))
-        empty = tf.where(count > 0, 0.0, -float("inf"))
-        return tf.concat([mean, spread[:, None], empty], axis=1)
+        return promises(self._rows(blocks), tf.gather(self._in_slot, blocks))
 
     def _rows(self, blocks: tf.Tensor) -> tf.Tensor:
         """Embeddings `[n, block_size, embedding_dim]` of blocks."""
@@ -290,7 +269,7 @@ class IVF(UpdatableIndex):
         lowest = tf.constant(-float("inf"), scores.dtype)
         scores = tf.where(valid, scores, lowest)
         if restrictions.excluded is not None:
-            scores = self._hide(scores, blocks, restrictions.excluded)
+            scores = hide(scores, blocks, restrictions.excluded, size=size)
         found = tf.math.count_nonzero(scores > lowest, axis=1, dtype=tf.int32)
         if tf.is_tensor(k):
             missing = [[0, 0], [0, tf.maximum(k - tf.shape(scores)[1], 0)]]
@@ -305,21 +284,6 @@ class IVF(UpdatableIndex):
         asked = tf.concat([queries, norms, tf.ones_like(norms)], axis=1)
         promised = tf.matmul(asked, self._promises, transpose_b=True)
         return tf.math.top_k(promised, k=probes, sorted=False)[1]
-
-    def _hide(
-        self, scores: tf.Tensor, blocks: tf.Tensor, excluded: tf.Tensor
-    ) -> tf.Tensor:
-        """Gives excluded slots of the probed blocks the score `-inf`."""
-        size = self._block_size
-        owner = tf.where(excluded >= 0, excluded // size, -1)
-        same = owner[:, :, None] == blocks[:, None, :]  # [batch, width, probes]
-        here = tf.where(tf.reduce_any(same, axis=2))
-        probe = tf.argmax(tf.cast(same, tf.int32), axis=2, output_type=tf.int32)
-        probe = tf.gather_nd(probe, here)
-        columns = probe * size + tf.gather_nd(excluded, here) % size
-        places = tf.stack([tf.cast(here[:, 0], tf.int32), columns], axis=1)
-        lows = tf.fill(tf.shape(columns), tf.constant(-float("inf"), scores.dtype))
-        return tf.tensor_scatter_nd_update(scores, places, lows)
 
     def _look_everywhere(
         self, queries: tf.Tensor, k: int | tf.Tensor, restrictions: Restrictions

@@ -117,6 +117,37 @@ def nearest_partitions(rows: np.ndarray, centroids: tf.Tensor) -> np.ndarray:
     return _assign(rows, centroids)[1].numpy()
 
 
+def find_room(
+    wanted: np.ndarray, owners: np.ndarray, free: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Free slots of the own partition, else of spare blocks, else of any.
+
+    Args:
+      wanted: `[n]`, the partition of each new candidate.
+      owners: `[num_blocks]`, the partition of each block, -1 for a spare one.
+      free: `[num_blocks, block_size]` bool, with at least `n` free slots.
+
+    Returns:
+      `[n]` slots, and the owners once spare blocks are taken.
+    """
+    owners, free, size = owners.copy(), free.copy(), free.shape[1]
+    slots = np.full(len(wanted), -1)
+
+    def settle(rows: np.ndarray, blocks: np.ndarray) -> None:
+        found = np.argwhere(free & blocks[:, None])[: len(rows)]
+        slots[rows[: len(found)]] = found @ [size, 1]
+        free[tuple(found.T)] = False
+
+    for number in np.unique(wanted):
+        rows = np.flatnonzero(wanted == number)
+        missing = len(rows) - free[owners == number].sum()
+        spare = np.flatnonzero(owners == -1)
+        owners[spare[: max(0, -(-missing // size))]] = number
+        settle(rows, owners == number)
+    settle(np.flatnonzero(slots < 0), np.ones(len(owners), bool))
+    return slots, owners
+
+
 def work_bytes(num_partitions: int, embedding_dim: int) -> int:
     """Bytes that `partition` needs at a time beside the embeddings."""
     sample = 4 * _SAMPLE * embedding_dim

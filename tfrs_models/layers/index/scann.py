@@ -12,20 +12,17 @@ from tfrs_models.layers.index.checks import (
     check_candidates,
     check_k,
     check_queries,
+    check_sizes,
     finite_queries,
 )
 from tfrs_models.layers.index.exclusions import blank_missing
+from tfrs_models.layers.index.over_fetch import fetch_enough
 from tfrs_models.layers.index.restrictions import (
-    Restrictions,
     find_slots,
-    is_among,
-    passes,
     read_restrictions,
 )
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.types import Features, Tensor
-
-_GROWTH = 4  # times as many candidates and partitions where too few pass
 
 
 @register
@@ -187,8 +184,14 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             scores, rows = self._fetch(queries, k, self.num_leaves_to_search)
         else:
             restrictions = read_restrictions(self._table, exclusions, filters)
-            slots = None if allowed is None else find_slots(self._table, allowed)
-            scores, rows = self._fetch_enough(queries, k, restrictions, slots)
+            scores, rows = fetch_enough(
+                lambda number, leaves: self._fetch(queries, number, leaves),
+                self._table,
+                restrictions,
+                None if allowed is None else find_slots(self._table, allowed),
+                k=k,
+                leaves=(self.num_leaves_to_search, self._settings["num_leaves"]),
+            )
         scores, names = blank_missing(scores, self._table.names(rows))
         return (scores[0], names[0]) if is_single else (scores, names)
 
@@ -253,8 +256,7 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         return super().from_config({k: v for k, v in config.items() if k != "indexed"})
 
     def _set(self, argument: str, value: int) -> None:
-        if value < 1:
-            raise ValueError(f"`{argument}` must be at least 1. Got {value}.")
+        check_sizes(**{argument: value})
         self._settings[argument] = value
         self._reset_tf_function_cache()  # it is a constant of every traced graph
 
@@ -285,53 +287,4 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         scores = tf.pad(scores, missing, constant_values=-float("inf"))
         scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
         rows = tf.where(tf.math.is_inf(scores), 0, tf.pad(rows, missing))
-        return scores, rows
-
-    def _fetch_enough(
-        self,
-        queries: tf.Tensor,
-        k: int | tf.Tensor,
-        restrictions: Restrictions,
-        allowed: tf.Tensor | None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Fetches more and more until every row has `k` that pass."""
-        size = self._num_candidates
-
-        def fetch(number: tf.Tensor, leaves: tf.Tensor, *_: tf.Tensor) -> tuple:
-            scores, rows = self._fetch(queries, number, leaves)
-            valid = tf.math.is_finite(scores)
-            valid &= passes(self._table, restrictions.wanted, rows)
-            if restrictions.excluded is not None:
-                valid &= ~is_among(rows, restrictions.excluded)
-            if allowed is not None:
-                valid &= is_among(rows, allowed)
-            found = tf.math.count_nonzero(valid, axis=1, dtype=tf.int32)
-            done = tf.reduce_all(found >= k) | (number >= size)
-            # The first `k` that pass, in the order of ScaNN, whatever the measure.
-            places = -tf.cast(tf.range(number), tf.float32)
-            _, places = tf.math.top_k(tf.where(valid, places, -float("inf")), k=k)
-            keep = tf.gather(valid, places, batch_dims=1)
-            scores = tf.gather(scores, places, batch_dims=1)
-            scores = tf.where(keep, scores, -float("inf"))
-            rows = tf.gather(rows, places, batch_dims=1)
-            more = tf.minimum(number, size // _GROWTH + 1) * _GROWTH
-            return tf.minimum(more, size), leaves * _GROWTH, done, scores, rows
-
-        widest = 0 if restrictions.excluded is None else restrictions.excluded.shape[1]
-        if widest is None:
-            widest = tf.shape(restrictions.excluded)[1]
-        first = tf.minimum(k + widest, size)
-        leaves = tf.constant(self.num_leaves_to_search)
-        state = fetch(first, leaves)
-        num_leaves = self._settings["num_leaves"]
-
-        def search_on(number: tf.Tensor, leaves: tf.Tensor, *rest: tf.Tensor) -> tuple:
-            return fetch(number, tf.minimum(leaves, num_leaves), *rest)
-
-        *_, scores, rows = tf.while_loop(
-            lambda _, __, done, *___: ~done,
-            search_on,
-            state,
-            shape_invariants=tuple(value.shape for value in state),
-        )
         return scores, rows

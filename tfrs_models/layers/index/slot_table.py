@@ -57,6 +57,7 @@ class SlotTable(tf.keras.layers.Layer):
             )
             for name, (_, width) in self.attributes.items()
         }
+        self.built = True
 
     def fill(
         self,
@@ -145,7 +146,7 @@ class SlotTable(tf.keras.layers.Layer):
 
     def values(self, name: str) -> tf.Tensor:
         """`[num_slots, width]` int64 keys of an attribute, `NO_VALUE` where none."""
-        return self._values[name]
+        return self._values[name].read_value()
 
     def get_config(self) -> dict:
         return super().get_config() | {

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfrs_models.layers.index.updatable import UpdatableIndex
+from tfrs_models.layers.index.searchable_index import SearchableIndex
 
 K = tf.TensorSpec([None], tf.int32, "k")
 
@@ -12,7 +12,7 @@ def id_lists(name: str, dtype: tf.DType = tf.string) -> tf.TensorSpec:
     return tf.TensorSpec([None, None], dtype, name)
 
 
-def filter_specs(index: UpdatableIndex) -> dict[str, tf.TensorSpec]:
+def filter_specs(index: SearchableIndex) -> dict[str, tf.TensorSpec]:
     """A list of values for each row and attribute of the index."""
     return {
         name: id_lists(f"filter_{name}", tf.string if kind == "string" else tf.int64)

@@ -1,0 +1,200 @@
+"""The cascade of the serving pipeline, out of the folders of the other pipelines."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines import query_towers, ranking, retrieval
+from pipelines.artifacts import read_config
+from pipelines.data import load_data
+from pipelines.ranking_data import held_out_users, load_ranking_data
+
+NOT_FILTERED_BY = ("item_id", "title")
+Index = tm.layers.BruteForce | tm.layers.IVF
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the cascade is made of, as loaded.
+
+    Args:
+      data: What retrieval learned from.
+      retrieval: Its flags.
+      retriever: Its model.
+      ranking: The ranker's flags.
+      ranker: The ranker.
+      activity: The data with what users did.
+    """
+
+    data: tm.data.Interactions
+    retrieval: retrieval.Config
+    retriever: tm.models.TwoTower
+    ranking: ranking.Config
+    ranker: tm.models.MultiTaskRanker
+    activity: tm.data.Interactions
+
+
+def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
+    """Both models from their folders; one that is missing is trained first."""
+    if not (retrieval_folder / "metrics.json").exists():
+        print(f"No model in {retrieval_folder}: training one.\n")
+        retrieval.main(retrieval.Config(output=retrieval_folder))
+    flags = retrieval.resolved(
+        dataclasses.replace(
+            read_config(retrieval_folder, retrieval.Config), output=retrieval_folder
+        )
+    )
+    if not (ranking_folder / "metrics.json").exists():
+        print(f"\nNo ranker in {ranking_folder}: training one.\n")
+        ranking.main(ranking.Config(data=flags.data, output=ranking_folder))
+    ranker_flags = read_config(ranking_folder, ranking.Config)
+    if ranker_flags.data != flags.data or ranker_flags.model != "multi-task":
+        raise SystemExit(
+            "`--ranking` must be the folder of a multi-task ranker that was trained on "
+            f"the same data and split as `--retrieval`, {flags.data}. Got "
+            f"{ranker_flags.model} on {ranker_flags.data}. Train one: python -m "
+            f"pipelines.ranking --split {flags.data.split} --output DIR."
+        )
+    data = load_data(flags.data, seed=flags.seed)
+    with_features = retrieval.with_user_features(flags, data)
+    model = retrieval.build_model(flags, with_features)
+    model(next(iter(with_features.batches("test", 1))))
+    _load(model, retrieval_folder)
+    return Parts(
+        data=with_features,
+        retrieval=flags,
+        retriever=model,
+        ranking=ranker_flags,
+        ranker=load_ranker(ranking_folder, ranker_flags),
+        activity=tm.data.with_activity(data),
+    )
+
+
+def load_ranker(folder: Path, flags: ranking.Config) -> tm.models.MultiTaskRanker:
+    """The ranker that a run of the ranking pipeline exported."""
+    data = load_ranking_data(
+        flags.data,
+        batch_size=flags.batch_size,
+        num_unseen=flags.num_unseen,
+        cold_users=flags.cold_users,
+        seed=flags.seed,
+    )
+    best = json.loads((folder / "metrics.json").read_text())["best"]
+    model = ranking.build_model(
+        flags, data, best["tower"], position_bias=best["position_bias"]
+    )
+    model.compute_loss(next(iter(data.test)))  # makes all weights, the task's too
+    _load(model, folder)
+    return model
+
+
+def build_index(parts: Parts, *, recall: float | None, k: int) -> Index:
+    """The candidates with the attributes that requests can filter by.
+
+    Exact where no recall is given; else approximate, and tuned to it.
+    """
+    data = parts.data
+    ids, embeddings = zip(
+        *parts.retriever.embed_candidates(data.candidate_batches()), strict=True
+    )
+    k = min(k, data.num_items)
+    kind = tm.layers.BruteForce if recall is None else tm.layers.IVF
+    index = kind(k=k).index(
+        tf.concat(embeddings, axis=0),
+        tf.concat(ids, axis=0),
+        attributes=item_attributes(data),
+    )
+    if recall is not None:
+        users = _query_features(parts, "test")
+        queries = parts.retriever.query_model(
+            {name: tf.constant(values[1:]) for name, values in users.items()}
+        )
+        print(tm.serving.tuning.tune(index, queries, recall_target=recall, k=k))
+    return index
+
+
+def item_attributes(data: tm.data.Interactions) -> dict[str, np.ndarray]:
+    """Names of the categories of each item, padded with ""."""
+    return {
+        feature.name: np.array(["", *data.vocabularies[feature.name]])[
+            data.items[feature.name][1:]
+        ]
+        for feature in data.item_features
+        if feature.kind in ("id", "bag") and feature.name not in NOT_FILTERED_BY
+    }
+
+
+def build_cascade(
+    parts: Parts,
+    index: Index,
+    split: Literal["validation", "test", "serving"],
+    *,
+    num_retrieved: int,
+    retrieval_weight: float = 0.0,
+) -> tm.models.Cascade:
+    """The cascade as it would answer before a split."""
+    data, activity = parts.data, parts.activity
+    recommender = tm.serving.Recommender(
+        parts.retriever.query_model,
+        index,
+        user_ids=data.vocabularies["user_id"],
+        user_features=_query_features(parts, split),
+        item_ids=data.vocabularies["item_id"],
+        titles=data.titles,
+        known_items=data.known_items(split),
+        candidate_probabilities=data.candidate_probabilities,
+        attributes=item_attributes(data),
+    )
+    users = np.arange(data.num_users + 1)
+    flags = parts.ranking
+    cold = held_out_users(data.num_users, flags.cold_users, seed=flags.seed)
+    layout = tm.data.activity_layout(activity)
+    return tm.models.Cascade(
+        recommender,
+        parts.ranker,
+        user_features={
+            "user_id": np.where(cold, 0, users),
+            "user_features": tm.data.activity_table(activity, split)[0],
+        },
+        item_features={
+            "item_id": np.arange(data.num_items + 1),
+            "item_features": activity.items["item_features"],
+        },
+        joint_features=lambda user, item: {
+            "cross_features": layout.cross_features(
+                user["user_features"], item["item_features"]
+            )
+        },
+        num_retrieved=min(num_retrieved, data.num_items),
+        retrieval_weight=retrieval_weight,
+    )
+
+
+def ids_of(data: tm.data.Interactions, users: np.ndarray) -> np.ndarray:
+    """What people call these users."""
+    return np.array(["", *map(str, data.vocabularies["user_id"])])[users]
+
+
+def _query_features(parts: Parts, split: str) -> dict[str, np.ndarray]:
+    return query_towers.user_features(
+        parts.data,
+        parts.retrieval.query_tower,
+        split,
+        history_length=parts.retrieval.history_length,
+        user_tower=parts.retrieval.user_tower,
+    )
+
+
+def _load(model: tf.keras.Model, folder: Path) -> None:
+    path = folder / "checkpoint" / "best"
+    if not path.with_suffix(".index").exists():
+        raise SystemExit(
+            f"There is no checkpoint in {path.parent}: run the pipeline that writes to "
+            f"{folder} again."
+        )
+    model.load_weights(path).expect_partial().assert_existing_objects_matched()

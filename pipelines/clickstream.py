@@ -1,0 +1,340 @@
+"""Fine-tunes a retrieval model on clicks: python -m pipelines.clickstream.
+
+Starts from a model of `pipelines.retrieval` (`--retrieval`, a folder that it wrote;
+where nothing is there, a two-tower model is trained first), and learns that what was
+clicked should rank above what was shown and not clicked. Without `--sessions` the
+sessions are SYNTHETIC: users of MovieLens look at what the model shows them, and click
+by position and by what they rated (`data.synthetic.make_click_sessions`). Your own:
+
+    python -m pipelines.clickstream --retrieval artifacts/retrieval --sessions log.jsonl
+
+One session a line, `{"search_query": "42", "search_results": [{"object_id": "318",
+"rank": 0.71}, ...], "events": [{"object_id": "318"}]}`, with users and items as that
+model knows them; a `.parquet` file has a session a row. Writes report.html,
+metrics.json, the checkpoint and export/1 to `artifacts/clickstream`.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import tensorflow as tf
+import tyro
+
+import tfrs_models as tm
+from pipelines import retrieval
+from pipelines.artifacts import (
+    check_at_least,
+    prepare_folder,
+    print_places,
+    write_json,
+)
+from pipelines.click_data import ClickData, load_clicks
+from pipelines.data import DataConfig
+from pipelines.reporting.clickstream import (
+    Comparison,
+    compare,
+    measure,
+    print_comparison,
+    write_report,
+)
+from tfrs_models.data.clickstream import FineTuningParams, fine_tuning_params
+
+MONITOR = "val_pair_accuracy"
+# The choices of the specification, and larger rates for towers of tables. Its 5 to 8
+# fixed layers are those of a transformer: `--fixed-layers` says which a search tries.
+SPACE = {
+    "query_lr": (1e-3, 3e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 5e-7),
+    "items_lr": (1e-3, 3e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 5e-7),
+    "query_weight_decay": (0.0, 1e-6, 1e-5, 1e-4),
+    "items_weight_decay": (0.0, 1e-6, 1e-5, 1e-4),
+    "margin": (0.01, 0.025, 0.05),
+    "not_irrelevant_only": (True,),
+    "negative_downsampling": (0.5,),
+    "examples_order": ("11",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the clickstream pipeline."""
+
+    data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
+        default_factory=lambda: DataConfig(split="per_user_time")
+    )
+    retrieval: Path = Path("artifacts/clickstream/retrieval")
+    """Folder of the retrieval model to start from; the flags of the data are those of
+    that model once it is there."""
+    sessions: Path | None = None
+    """Your own sessions, .jsonl or .parquet; synthetic ones where this is not given."""
+    strict: bool = False
+    """Stop at the first session that cannot be used or shows an unknown item, in place
+    of counting it."""
+    model_ranks: bool = False
+    """Measure shifts from the model's own ranks: where those of your sessions are on
+    another scale."""
+    sessions_per_user: int = 15
+    """Synthetic sessions of each user."""
+    query_lr: float = 0.0001
+    """Learning rate of the user tower."""
+    items_lr: float = 0.0001
+    """Learning rate of the item tower."""
+    query_weight_decay: float = 0.0
+    """Of the user tower."""
+    items_weight_decay: float = 0.0
+    """Of the item tower."""
+    margin: float = 0.05
+    """By how much a click should be ahead, in cosine."""
+    adjust: Literal["unit", "cosine"] = "cosine"
+    """How steep the loss is around the margin."""
+    not_irrelevant_only: bool = True
+    """Leave searches without a click out of the training."""
+    negative_downsampling: float = 0.5
+    """Share of the results without a click that a step sees."""
+    confidences: Literal["dummy", "windowed"] = "dummy"
+    """Trust every click alike, or by its neighbours on the page."""
+    fixed_layers: tuple[int, ...] = (0,)
+    """Layers of each tower that do not learn; a search tries all of these."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Of both towers, each its own."""
+    step_size: int = 500
+    """Steps between two cuts of the learning rates."""
+    gamma: float = 0.9
+    """What the learning rates are multiplied with."""
+    batch_size: int = 64
+    """Pairs of searches of a batch."""
+    epochs: int = 15
+    """At most: the pair accuracy of the validation sessions stops it earlier."""
+    patience: int = 3
+    """Epochs without a better one before training stops."""
+    trials: int = 0
+    """Trials of a search over learning rates, decays and margin (needs `optuna`);
+    finished ones are kept in trials-*.db and not repeated."""
+    seed: int = 42
+    """Of the model, the sessions, the split and the order."""
+    output: Path = Path("artifacts/clickstream")
+    """Folder of the report, the metrics, the checkpoint and the export."""
+
+
+SMOKE = Config(sessions_per_user=1, epochs=1, batch_size=256)
+START = retrieval.Config(query_tower="id")
+SMOKE_START = dataclasses.replace(START, embedding_dim=4, epochs=1)
+
+
+def main(config: Config, *, start: retrieval.Config = START) -> dict:
+    """Runs the pipeline and returns what it writes to metrics.json."""
+    _check_flags(config)
+    output = prepare_folder(config.output)
+    if not (config.retrieval / "metrics.json").exists():
+        print(f"No model in {config.retrieval}: training one.\n")
+        flags = {"data": config.data, "seed": config.seed, "output": config.retrieval}
+        retrieval.main(dataclasses.replace(start, **flags))
+    towers_of, data, two_tower = retrieval.restore(config.retrieval)
+    tf.keras.utils.set_random_seed(config.seed)
+    clicks = load_clicks(
+        two_tower,
+        data,
+        user_features=retrieval.user_features(towers_of, data, "test"),
+        sessions=config.sessions,
+        strict=config.strict,
+        model_ranks=config.model_ranks,
+        sessions_per_user=config.sessions_per_user,
+        output=output,
+        seed=config.seed,
+    )
+    print(f"\n{clicks.summary}\n")
+
+    params, search = _params(config), None
+    if config.trials:
+        search = tune(config, clicks, towers_of)
+        params = fine_tuning_params(search.params)
+    before = measure(build_model(config, params, clicks), two_tower, data, clicks)
+    model, history = train(config, params, clicks)
+    after = measure(model, two_tower, data, clicks)
+    comparison = compare(before, after, data, clicks)
+    print_comparison(comparison)
+    return _write(config, params, search, clicks, model, history, comparison, towers_of)
+
+
+def build_model(
+    config: Config, params: FineTuningParams, clicks: ClickData
+) -> tm.models.FineTuningModel:
+    """The towers of the retrieval model, to be trained in place."""
+    query_tower, item_tower = clicks.query_tower, clicks.item_tower()
+    try:
+        for tower in (query_tower, item_tower):
+            tm.towers.freeze_first_layers(tower, params.num_fixed_layers)
+    except ValueError as error:
+        raise SystemExit(f"`--fixed-layers` is too much: {error}") from error
+    extractor = tm.layers.make_features_extractor(
+        query_tower,
+        item_tower,
+        params,
+        confidence_calculator=config.confidences,
+    )
+    model = tm.models.FineTuningModel(
+        extractor,
+        margin=params.margin,
+        adjust=config.adjust,
+        num_fixed_layers=params.num_fixed_layers,
+    )
+    optimizers = [
+        _optimizer(config, rate, decay)
+        for rate, decay in (
+            (params.query_lr, params.query_weight_decay),
+            (params.items_lr, params.items_weight_decay),
+        )
+    ]
+    model.compile(optimizers[0], item_optimizer=optimizers[1])
+    return model
+
+
+def train(
+    config: Config,
+    params: FineTuningParams,
+    clicks: ClickData,
+    *,
+    verbose: str | int = "auto",
+) -> tuple[tm.models.FineTuningModel, dict]:
+    """Fits the towers; the best epoch's weights are kept, or those before it."""
+    tf.keras.utils.set_random_seed(config.seed)
+    model = build_model(config, params, clicks)
+    validation = clicks.batches("validation", config.batch_size)
+    stop = tf.keras.callbacks.EarlyStopping(
+        MONITOR, mode="max", patience=config.patience, restore_best_weights=True
+    )
+    before = model.evaluate(validation, verbose=0, return_dict=True)
+    initial = clicks.two_tower.get_weights()
+    accumulate = tm.training.AccumulateMetrics(["val_not_irrelevant_dist_shift"])
+    fitted = model.fit(
+        clicks.batches("train", config.batch_size, shuffle=True),
+        validation_data=validation,
+        epochs=config.epochs,
+        callbacks=[accumulate, stop],
+        verbose=verbose,
+    )
+    if max(fitted.history[MONITOR]) <= before["pair_accuracy"]:
+        clicks.two_tower.set_weights(initial)
+        print("No epoch is better than the model before it, which is kept.")
+    return model, fitted.history
+
+
+def tune(
+    config: Config, clicks: ClickData, towers_of: retrieval.Config
+) -> tm.training.SearchResult:
+    """Searches for hyper-parameters; every trial starts from the model as it was."""
+
+    def quality(choice: dict) -> float:
+        # Another one for each: a layer that was frozen once would stay so.
+        copy = retrieval.build_model(towers_of, clicks.data)
+        copy(next(iter(clicks.data.batches("test", 1))))
+        copy.set_weights(clicks.two_tower.get_weights())
+        own = dataclasses.replace(clicks, two_tower=copy)
+        try:
+            _, history = train(config, fine_tuning_params(choice), own, verbose=0)
+        except SystemExit as error:  # of this choice, not of the others
+            raise ValueError(str(error)) from error
+        return max(history[MONITOR])
+
+    try:
+        found = tm.training.random_search(
+            SPACE | {"num_fixed_layers": config.fixed_layers},
+            quality,
+            config.trials,
+            config.seed,
+            storage=_storage(config, clicks),
+        )
+    except (ImportError, ValueError) as error:
+        raise SystemExit(f"Cannot search: {error}") from error
+    print(f"Best of {len(found.trials)} trials: {found.value:.4f} with {found.params}")
+    for trial in found.failed:
+        print(f"  failed: {trial['params']}: {trial['error']}")
+    return found
+
+
+def _storage(config: Config, clicks: ClickData) -> str:
+    """A file for each way to train: trials of another one say nothing."""
+    left_out = {"output", "trials", "fixed_layers", *SPACE}
+    flags = dataclasses.asdict(config) | clicks.counts
+    text = str({name: v for name, v in flags.items() if name not in left_out})
+    name = f"trials-{hashlib.sha256(text.encode()).hexdigest()[:12]}.db"
+    return f"sqlite:///{config.output.resolve() / name}"
+
+
+def _write(
+    config: Config,
+    params: FineTuningParams,
+    search: tm.training.SearchResult | None,
+    clicks: ClickData,
+    model: tm.models.FineTuningModel,
+    history: dict,
+    comparison: Comparison,
+    towers_of: retrieval.Config,
+) -> dict:
+    """Checkpoint, export, metrics and report."""
+    data, two_tower = clicks.data, clicks.two_tower
+    tf.train.Checkpoint(model=model).write(str(config.output / "checkpoint" / "best"))
+    candidates = two_tower.embed_candidates(data.candidate_batches())
+    exact = tm.layers.BruteForce(k=min(100, data.num_items))
+    exact.index_from_dataset(candidates)
+    exported = retrieval.export_recommender(
+        towers_of, data, two_tower, exact, config.output / "export"
+    )
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "start": dataclasses.asdict(towers_of),
+        "params": {"id": params.id, "text": params.text},
+        "search": None if search is None else search._asdict(),
+        "sessions": clicks.counts,
+        "history": history,
+        **comparison.metrics,
+    }
+    write_json(config.output / "metrics.json", metrics)
+    write_report(
+        config.output / "report.html",
+        config=config,
+        clicks=clicks,
+        history=history,
+        comparison=comparison,
+        search=search,
+        params=params,
+    )
+    print_places(config.output, exported)
+    return metrics
+
+
+def _params(config: Config) -> FineTuningParams:
+    names = {field.name for field in dataclasses.fields(FineTuningParams)}
+    given = {n: v for n, v in dataclasses.asdict(config).items() if n in names}
+    try:
+        return FineTuningParams(num_fixed_layers=config.fixed_layers[0], **given)
+    except ValueError as error:
+        raise SystemExit(f"A flag is out of range: {error}") from error
+
+
+def _optimizer(
+    config: Config, rate: float, decay: float
+) -> tf.keras.optimizers.Optimizer:
+    kinds = {"adam": tf.keras.optimizers.Adam, "sgd": tf.keras.optimizers.SGD}
+    schedule = tm.training.step_decay_schedule(rate, config.step_size, config.gamma)
+    return kinds[config.optimizer](schedule, weight_decay=decay or None)
+
+
+def _check_flags(config: Config) -> None:
+    """Ends the program for flags that no run could use."""
+    check_at_least(
+        1,
+        sessions_per_user=config.sessions_per_user,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        step_size=config.step_size,
+    )
+    check_at_least(0, trials=config.trials)
+    if not config.fixed_layers:
+        raise SystemExit("`--fixed-layers` must name a number. Got none.")
+    _params(config)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,274 @@
+"""What the clickstream pipeline measures and shows."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.click_data import ClickData
+from pipelines.reporting import plots, retrieval
+from pipelines.reporting.page import render
+from pipelines.reporting.tables import print_table
+
+METRICS = retrieval.METRICS
+OF_SESSIONS = (
+    "pair_accuracy",
+    "mean_gap",
+    "not_irrelevant_dist_shift",
+    "irrelevant_dist_shift",
+    "loss_per_pair",
+    "clamped_share",
+)
+_NUM_EXAMPLES = 6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """What the towers do at one time.
+
+    Args:
+      sessions: Figures of the test sessions.
+      corpus: Ranks of the test rows over the whole catalogue.
+      gaps: `[num_pairs]` ranks of clicked results less those of others.
+      accuracy: `[num_searches]` share of the pairs of a search in the right order.
+      users: `[num_searches]` the user of each.
+      examples: Of a few sessions, id -> rank.
+    """
+
+    sessions: dict[str, float]
+    corpus: retrieval.Evaluation
+    gaps: np.ndarray
+    accuracy: np.ndarray
+    users: np.ndarray
+    examples: list[dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """The towers before and after the training.
+
+    Args:
+      before: The towers as they were.
+      after: The towers as they are.
+      metrics: What metrics.json says of both.
+    """
+
+    before: Measured
+    after: Measured
+    metrics: dict
+
+
+def measure(
+    model: tm.models.FineTuningModel,
+    two_tower: tm.models.TwoTower,
+    data: tm.data.Interactions,
+    clicks: ClickData,
+) -> Measured:
+    """Ranks the test sessions and, over the whole catalogue, the test rows."""
+    batches = clicks.batches("test", 256)
+    figures = model.evaluate(batches, verbose=0, return_dict=True)
+    gaps, accuracy = [], []
+    for batch in batches:
+        ranks = model.extractor.ranks(batch)
+        for clicked, new in zip(
+            batch["clicked"].to_list(), ranks.to_list(), strict=True
+        ):
+            clicked, new = np.array(clicked, bool), np.array(new)
+            gap = (new[clicked][:, None] - new[~clicked][None, :]).ravel()
+            gaps.append(gap)
+            accuracy.append(np.mean(gap > 0) if len(gap) else np.nan)
+    pairs = tm.data.clickstream.pair_inputs(clicks.splits["test"])
+    users = np.array([str(search.query) for search, _ in pairs])
+    return Measured(
+        sessions={name: figures[name] for name in OF_SESSIONS},
+        corpus=retrieval.evaluate(two_tower, data),
+        gaps=np.concatenate(gaps),
+        accuracy=np.array(accuracy),
+        users=users,
+        examples=[
+            tm.layers.calculate_ranks(search, clicks.items, _Asked(model, clicks))
+            for search in _examples(clicks)
+        ],
+    )
+
+
+class _Asked:
+    """The extractor, for searches whose queries are ids of users."""
+
+    def __init__(self, model: tm.models.FineTuningModel, clicks: ClickData) -> None:
+        self._model, self._clicks = model, clicks
+
+    def ranks(self, batch: dict, items: object = None) -> tf.RaggedTensor:
+        names = [str(name) for name in batch["query"].numpy().astype(str)]
+        query = self._clicks.queries(names)
+        return self._model.extractor.ranks({**batch, "query": query}, items)
+
+
+def compare(
+    before: Measured, after: Measured, data: tm.data.Interactions, clicks: ClickData
+) -> Comparison:
+    """Both, with the paired differences by user."""
+    del clicks
+    rows = data.splits["test"]["user_id"]
+    groups = np.where(rows > 0, rows, -np.arange(len(rows)))
+    differences = {
+        metric: _interval(
+            after.corpus.tables["model"].values(metric)
+            - before.corpus.tables["model"].values(metric),
+            groups,
+        )
+        for metric in METRICS
+    }
+    some = ~np.isnan(before.accuracy)
+    differences["pair_accuracy_of_a_session"] = _interval(
+        (after.accuracy - before.accuracy)[some], before.users[some]
+    )
+    metrics = {
+        name: {
+            "sessions": measured.sessions,
+            "corpus": measured.corpus.metrics["test"],
+        }
+        for name, measured in (("before", before), ("after", after))
+    }
+    return Comparison(before, after, metrics | {"after_minus_before": differences})
+
+
+def _interval(values: np.ndarray, groups: np.ndarray) -> dict:
+    return tm.metrics.bootstrap_interval(values, groups)._asdict()
+
+
+def verdict(comparison: Comparison) -> str:
+    """Says in a sentence what the clicks have done."""
+    sessions = comparison.metrics["after_minus_before"]["pair_accuracy_of_a_session"]
+    corpus = comparison.metrics["after_minus_before"]["ndcg_at_10"]
+    return (
+        f"On the test sessions clicked results stand above others {_more(sessions)} "
+        f"often than before ({_signed(sessions)} of the pairs of a session); on the "
+        f"held-out rows over the whole catalogue NDCG@10 is {_better(corpus)} "
+        f"({_signed(corpus)})."
+    )
+
+
+def _more(gain: dict) -> str:
+    return {1: "more", -1: "less", 0: "as"}[_sign(gain)]
+
+
+def _better(gain: dict) -> str:
+    return {1: "higher", -1: "lower", 0: "not clearly another"}[_sign(gain)]
+
+
+def _sign(gain: dict) -> int:
+    return 1 if gain["low"] > 0 else -1 if gain["high"] < 0 else 0
+
+
+def _signed(gain: dict) -> str:
+    return f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+
+
+def rows(comparison: Comparison) -> list[list[str]]:
+    """A row for each figure: before, after and, where it is paired, the difference."""
+    found = [
+        [
+            name.replace("_", " "),
+            *(
+                f"{measured.sessions[name]:+.4f}"
+                for measured in (comparison.before, comparison.after)
+            ),
+            _signed(comparison.metrics["after_minus_before"][f"{name}_of_a_session"])
+            if name == "pair_accuracy"
+            else "",
+        ]
+        for name in OF_SESSIONS
+    ]
+    for metric in METRICS:
+        means = (
+            f"{comparison.metrics[when]['corpus']['model'][metric]['mean']:.4f}"
+            for when in ("before", "after")
+        )
+        gain = _signed(comparison.metrics["after_minus_before"][metric])
+        found.append([f"corpus {metric.replace('_', ' ')}", *means, gain])
+    return found
+
+
+HEADER = ["", "before", "after", "difference [95%, by user]"]
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Prints before and after."""
+    print()
+    print_table(HEADER, rows(comparison))
+    print(f"\n{verdict(comparison)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleResult:
+    """A result of a session, for people."""
+
+    title: str
+    clicked: bool
+    before: float
+    after: float
+
+
+def write_report(
+    target: Path,
+    *,
+    config: object,
+    clicks: ClickData,
+    history: dict,
+    comparison: Comparison,
+    search: tm.training.SearchResult | None,
+    params: tm.data.clickstream.FineTuningParams,
+) -> Path:
+    """Writes the page that shows all of it."""
+    popularity = comparison.metrics["before"]["corpus"]["popularity"]
+    trials = [] if search is None else search.trials
+    return render(
+        "clickstream.html",
+        target,
+        config=dataclasses.asdict(config),
+        clicks=clicks,
+        data=clicks.data,
+        verdict=verdict(comparison),
+        header=HEADER,
+        rows=rows(comparison),
+        popularity=popularity["ndcg_at_10"]["mean"],
+        curves=plots.click_curves(history),
+        gaps=plots.gap_histogram(
+            {"before": comparison.before.gaps, "after": comparison.after.gaps}
+        ),
+        examples=_example_results(clicks, comparison),
+        trials=sorted(trials, key=lambda trial: -trial["value"])[:10],
+        failed=[] if search is None else search.failed,
+        params=params,
+    )
+
+
+def _examples(clicks: ClickData) -> list:
+    clicked = [s for s in clicks.splits["test"] if not s.is_irrelevant]
+    return clicked[:_NUM_EXAMPLES]
+
+
+def _example_results(clicks: ClickData, comparison: Comparison) -> list:
+    titles = dict(
+        zip(
+            clicks.data.vocabularies["item_id"].tolist(),
+            clicks.data.titles[1:].tolist(),
+            strict=True,
+        )
+    )
+    found = []
+    for number, search in enumerate(_examples(clicks)):
+        before, after = (
+            measured.examples[number]
+            for measured in (comparison.before, comparison.after)
+        )
+        results = [
+            ExampleResult(titles[r], r in search.events, before[r], after[r])
+            for r in search.results
+        ]
+        results.sort(key=lambda result: -result.after)
+        found.append((str(search.query), results[:10]))
+    return found

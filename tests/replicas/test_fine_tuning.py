@@ -1,0 +1,38 @@
+"""Fine-tuning on two replicas."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models.test_fine_tuning import batches, made, model_of
+
+
+@pytest.mark.parametrize("contrastive", [False, True])
+@pytest.mark.parametrize("num", [30, 25])
+def test_two_replicas_train_and_report_as_one(strategy, contrastive, num):
+    fixed = int(contrastive)
+    found = []
+    options = {
+        "not_irrelevant_only": not contrastive,
+        "confidence_calculator": "windowed",
+    }
+    for scope in (contextlib.nullcontext(), strategy.scope()):
+        data = batches(made(num=num), batch_size=7, seed=3)
+        with scope:
+            model = model_of((5, 6), options=options, num_fixed_layers=fixed)
+            model.compile(
+                tf.keras.optimizers.SGD(0.3),
+                item_optimizer=tf.keras.optimizers.SGD(0.2),
+            )
+        model.fit(data, epochs=2, verbose=0)
+        figures = model.evaluate(data, verbose=0, return_dict=True)
+        found.append((model.trainable_weights, figures))
+    one, two = found
+    for left, right in zip(one[0], two[0], strict=True):
+        np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-6)
+    for name, value in one[1].items():
+        # These are means over steps, which two replicas make twice as many of.
+        if name not in ("loss", "total_loss", "num_pairs"):
+            assert two[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name

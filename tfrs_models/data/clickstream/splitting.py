@@ -1,0 +1,124 @@
+"""Searches to train on and searches to test with."""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tfrs_models.data.clickstream.fine_tuning_input import (
+    LEAST_RESULTS,
+    FineTuningInput,
+    remove_results,
+)
+
+
+class SplitInputs(NamedTuple):
+    """Two disjoint lists of searches."""
+
+    train: list[FineTuningInput]
+    test: list[FineTuningInput]
+
+
+def split_inputs(
+    inputs: Sequence[FineTuningInput],
+    test_size_ratio: float = 0.2,
+    shuffle: bool = True,
+    random_state: int | None = None,
+    augmenter: Callable[[list[FineTuningInput]], list[FineTuningInput]] | None = None,
+    *,
+    test_item_ids: Sequence[str] | None = None,
+    without_shared_items: bool = False,
+) -> SplitInputs:
+    """Splits searches by the items that they show.
+
+    A random part of the items is for testing. A search is a test search where more than
+    half of its results are; where these are too few, random train searches follow.
+
+    Args:
+      inputs: Searches.
+      test_size_ratio: Share of the items, and the least share of the searches, in
+        (0, 1).
+      shuffle: Whether the items are drawn at random; else they are the last ones in
+        the order of their ids.
+      random_state: Of the draws: the same number gives the same split in every process.
+      augmenter: From the train searches to further ones, which follow them.
+      test_item_ids: The items for testing, in place of a draw.
+      without_shared_items: Whether test items leave the train searches, and all others
+        the test searches, so that no test result was ever trained on. Searches that
+        are left with fewer than two results go.
+
+    Returns:
+      Train and test searches; both have one with a click.
+
+    Raises:
+      ValueError: a ratio out of range, no results at all, or too few searches with a
+        click for both parts.
+    """
+    if not (isinstance(test_size_ratio, float) and 0 < test_size_ratio < 1):
+        raise ValueError(
+            f"`test_size_ratio` must be a float in (0, 1). Got {test_size_ratio!r}."
+        )
+    if test_size_ratio >= 0.5:
+        warnings.warn(
+            f"`test_size_ratio` of {test_size_ratio} leaves less to train on than to "
+            "test with.",
+            stacklevel=2,
+        )
+    ids = sorted({result for search in inputs for result in search.results})
+    if not ids:
+        raise ValueError("`inputs` must have searches with results. Got none.")
+    rng = np.random.default_rng(random_state)
+    if test_item_ids is None:
+        count = math.ceil(test_size_ratio * len(ids))
+        order = rng.permutation(len(ids)) if shuffle else np.arange(len(ids))
+        test_item_ids = [ids[place] for place in order[len(ids) - count :]]
+    held_out = set(test_item_ids)
+    is_test = [
+        sum(result in held_out for result in search.results) > len(search) / 2
+        for search in inputs
+    ]
+    train = [
+        s for s, test in zip(inputs, is_test, strict=True) if not test and s.results
+    ]
+    train += [s for s in inputs if not s.results]
+    test = [s for s, test in zip(inputs, is_test, strict=True) if test]
+    missing = math.floor(test_size_ratio * len(inputs)) - len(test)
+    if missing > 0:
+        moved = set(rng.choice(len(train), missing, replace=False).tolist())
+        test += [s for place, s in enumerate(train) if place in moved]
+        train = [s for place, s in enumerate(train) if place not in moved]
+    if without_shared_items:
+        others = {result for result in ids if result not in held_out}
+        train, test = _without(train, held_out), _without(test, others)
+    train, test = _with_a_click(train, test)
+    if augmenter is not None:
+        train = train + list(augmenter(train))
+    return SplitInputs(train, test)
+
+
+def _without(inputs: list[FineTuningInput], ids: set[str]) -> list[FineTuningInput]:
+    rest = (
+        remove_results(s, {s.object_of(r) for r in s.results if r in ids})
+        for s in inputs
+    )
+    return [search for search in rest if len(search) >= LEAST_RESULTS]
+
+
+def _with_a_click(
+    *parts: list[FineTuningInput],
+) -> tuple[list[FineTuningInput], list[FineTuningInput]]:
+    """Both parts, after one that has no search with a click took one of the other."""
+    clicked = [sum(not search.is_irrelevant for search in part) for part in parts]
+    if min(clicked) > 0 or not all(parts):
+        return parts
+    if max(clicked) < 2:
+        raise ValueError(
+            "`inputs` must have a search with a click for training and one for "
+            f"testing. Got {sum(clicked)} of {sum(map(len, parts))} searches."
+        )
+    needy, rich = sorted(parts, key=lambda part: clicked[parts.index(part)])
+    place = next(i for i, s in enumerate(rich) if not s.is_irrelevant)
+    needy.append(rich.pop(place))
+    return parts

@@ -1,0 +1,149 @@
+"""An index with slots that answers queries."""
+
+import abc
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from tfrs_models.layers.index.checks import (
+    EMPTY,
+    check_k,
+    check_queries,
+    finite_queries,
+)
+from tfrs_models.layers.index.exact_search import search_among
+from tfrs_models.layers.index.exclusions import blank_missing
+from tfrs_models.layers.index.restrictions import (
+    Restrictions,
+    find_slots,
+    read_restrictions,
+)
+from tfrs_models.layers.index.slot_index import SlotIndex
+from tfrs_models.types import Features, Tensor
+
+
+class SearchableIndex(SlotIndex):
+    """Answers queries, with what they may not be answered with.
+
+    A subclass says which slots a query looks into.
+    """
+
+    def call(
+        self,
+        queries: tf.Tensor | Features,
+        k: int | None = None,
+        *,
+        exclusions: Tensor | None = None,
+        allowed: Tensor | None = None,
+        filters: Mapping[str, Tensor] | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best candidates of each query.
+
+        Args:
+          queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or what
+            `query_model` takes.
+          k: How many; the constructor's `k` where None.
+          exclusions: `[batch, None]` ids, dense or ragged, that a query does not get.
+            Repeats are harmless, unknown ids (such as padding) are ignored.
+          allowed: `[batch, None]` ids: a query gets no others; none of them for a row
+            without ids. Exact in every index, for each is scored.
+          filters: Attribute -> `[batch, None]` values, of which a candidate must have
+            one. A row without values, or with padding ("" or -1) only, is not filtered
+            by that attribute.
+
+        Returns:
+          Scores and identifiers `[batch, k]`, best first. A place for which no
+          candidate is left has the score `-inf` and the id -1, or "" for strings.
+
+        Raises:
+          ValueError: nothing is indexed, or `k` is above the number of candidates.
+          InvalidArgumentError: a query is not finite.
+        """
+        if self._table is None:
+            raise ValueError(EMPTY)
+        k = check_k(self._k if k is None else k, self._num_candidates)
+        queries, is_single = self._embed(queries)
+        restrictions = read_restrictions(self._table, exclusions, filters)
+        if allowed is None:
+            scores, slots = self._search(queries, k, restrictions)
+        else:
+            slots = find_slots(self._table, allowed)
+            slots = tf.where(self._in_use(tf.maximum(slots, 0)), slots, -1)
+            scores, slots = search_among(
+                queries,
+                self._embeddings.read_value(),
+                self._table,
+                restrictions,
+                slots,
+                k=k,
+            )
+        names = self._table.names(slots)
+        if is_single:
+            scores, names = scores[0], names[0]
+        return blank_missing(scores, names)
+
+    @tf.function
+    def query_with_exclusions(
+        self,
+        queries: tf.Tensor | Features,
+        exclusions: Tensor,
+        k: int | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best candidates of each query that are not excluded for it.
+
+        Args:
+          queries: As in `call`.
+          exclusions: As in `call`.
+          k: As in `call`.
+
+        Returns:
+          As `call`.
+        """
+        self(queries, k=k)  # Keras saves only what was called; the graph prunes it
+        return self(queries, k=k, exclusions=exclusions)
+
+    def similar(
+        self, identifiers: tf.Tensor, k: int | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The candidates that are most like given ones, by the same measure.
+
+        Args:
+          identifiers: `[batch]` ids of candidates.
+          k: As in `call`.
+
+        Returns:
+          Scores and identifiers `[batch, k]`, without the candidate itself. All places
+          of an id that is not indexed are blank, as those for which no candidate is
+          left: score `-inf` and id -1, or "" for strings.
+        """
+        slots = self._find(tf.convert_to_tensor(identifiers))
+        k = check_k(self._k if k is None else k, self._num_candidates)
+        queries = tf.gather(self._embeddings.read_value(), tf.maximum(slots, 0))
+        itself = Restrictions(slots[:, None], {})
+        scores, best = self._search(queries, k, itself)
+        scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))
+        return blank_missing(scores, self._table.names(best))
+
+    @abc.abstractmethod
+    def _in_use(self, slots: tf.Tensor) -> tf.Tensor:
+        """Which slots hold a candidate."""
+
+    @abc.abstractmethod
+    def _search(
+        self, queries: tf.Tensor, k: int | tf.Tensor, restrictions: Restrictions
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and slots `[batch, k]`, the score `-inf` where nothing is left."""
+
+    def _embed(self, queries: tf.Tensor | Features) -> tuple[tf.Tensor, bool]:
+        """Queries `[batch, embedding_dim]`, and whether there was but one."""
+        if self.query_model is not None:
+            queries = self.query_model(queries)
+        queries = tf.cast(queries, self._embeddings.dtype)
+        check_queries(queries, self._embeddings.shape[1])
+        is_single = queries.shape.rank == 1
+        if is_single:
+            queries = queries[None]
+        queries = finite_queries(queries)
+        if self._distance_measure == "cosine":
+            queries = tf.math.l2_normalize(queries, axis=1)
+        return queries, is_single

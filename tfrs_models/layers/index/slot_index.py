@@ -1,0 +1,277 @@
+"""An index whose candidates lie in slots."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrs_models._keras import FromConfig
+from tfrs_models.layers.index.checks import EMPTY, check_candidates, check_k
+from tfrs_models.layers.index.memory import MemoryEstimate
+from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
+from tfrs_models.layers.index.spool import CHUNK, spool
+from tfrs_models.types import Tensor
+
+_MEASURES = ("dot_product", "cosine")
+
+
+class Layout(NamedTuple):
+    """Where an index puts its candidates.
+
+    Attributes:
+      slots: `[num_candidates]`, the slot of each.
+      num_slots: Of the index, free ones included.
+      weights: Name -> what else the index holds.
+    """
+
+    slots: np.ndarray
+    num_slots: int
+    weights: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shapes:
+    """What a built index must be made with, before its weights can be loaded."""
+
+    num_slots: int
+    embedding_dim: int
+    dtype: str
+    id_dtype: str
+    attributes: dict[str, list]
+    weights: dict[str, list]
+
+
+class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
+    """Holds candidates in slots, of which some may be free: built, saved and restored.
+
+    A subclass says which slot a candidate gets.
+    """
+
+    def __init__(
+        self,
+        query_model: tf.keras.Model | None,
+        k: int,
+        *,
+        distance_measure: str,
+        capacity: int | None,
+        name: str | None,
+    ) -> None:
+        super().__init__(k=check_k(k, None), name=name)
+        if distance_measure not in _MEASURES:
+            raise ValueError(
+                f"`distance_measure` must be one of {_MEASURES}. Got "
+                f"{distance_measure!r}."
+            )
+        self.query_model = query_model
+        self._distance_measure = distance_measure
+        self._capacity = capacity
+        self._table = self._embeddings = self._shapes = None
+        self._num_candidates = self._num_changes = 0
+
+    @property
+    def num_candidates(self) -> int | None:
+        """How many candidates there are; None before `index`."""
+        return None if self._table is None else self._num_candidates
+
+    @property
+    def embedding_dim(self) -> int | None:
+        """Width of the candidates; None before `index`."""
+        return None if self._shapes is None else self._shapes.embedding_dim
+
+    @property
+    def id_dtype(self) -> tf.DType | None:
+        """Of the identifiers; None before `index`."""
+        return None if self._shapes is None else tf.as_dtype(self._shapes.id_dtype)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes that `filters` can ask for, and their types."""
+        kinds = {} if self._shapes is None else self._shapes.attributes
+        return {name: dtype for name, (dtype, _) in kinds.items()}
+
+    def index(
+        self,
+        candidates: tf.Tensor,
+        identifiers: tf.Tensor | None = None,
+        *,
+        attributes: Mapping[str, Tensor] | None = None,
+    ) -> "SlotIndex":
+        """Takes the candidates; what was indexed before is dropped.
+
+        Args:
+          candidates: `[num_candidates, embedding_dim]`.
+          identifiers: `[num_candidates]` unique ids of any dtype; the row numbers where
+            None.
+          attributes: Name -> `[num_candidates]` or `[num_candidates, None]` strings,
+            integers or booleans, dense or ragged, that `filters` can ask for. "" and -1
+            are padding.
+
+        Raises:
+          ValueError: shapes do not match, an id repeats, an embedding is not finite,
+            there are more candidates than the `capacity`.
+        """
+        candidates = tf.convert_to_tensor(candidates)
+        if identifiers is None:
+            identifiers = tf.range(candidates.shape[0])
+        identifiers = tf.convert_to_tensor(identifiers)
+        check_candidates(candidates, identifiers)
+        self._index(candidates.numpy(), identifiers, dict(attributes or {}))
+        return self
+
+    def index_from_dataset(self, candidates: tf.data.Dataset) -> "SlotIndex":
+        """Takes the candidates, chunk by chunk; what was indexed before is dropped.
+
+        The dataset is read once, into a temporary file: `memory_estimate` says how much
+        memory the rest needs.
+
+        Args:
+          candidates: Batches of embeddings, of (identifiers, embeddings), or of
+            (identifiers, embeddings, attributes).
+
+        Raises:
+          ValueError: as `index` does.
+        """
+        with spool(candidates) as rows:
+            identifiers = rows.identifiers
+            if identifiers is None:
+                identifiers = tf.range(len(rows.embeddings))
+            self._index(rows.embeddings, identifiers, rows.attributes)
+        return self
+
+    def get_config(self) -> dict:
+        query_model = self.query_model
+        if query_model is not None:
+            query_model = tf.keras.utils.serialize_keras_object(query_model)
+        config = {
+            "query_model": query_model,
+            "k": self._k,
+            "distance_measure": self._distance_measure,
+            "capacity": self._capacity,
+            "name": self.name,
+        }
+        if self._shapes is not None:
+            config["indexed"] = dataclasses.asdict(self._shapes) | {
+                "num_candidates": self._num_candidates
+            }
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict) -> "SlotIndex":
+        indexed = config.get("indexed")
+        layer = super().from_config({k: v for k, v in config.items() if k != "indexed"})
+        if indexed is not None:
+            indexed = dict(indexed)
+            layer._num_candidates = indexed.pop("num_candidates")
+            layer._create(Shapes(**indexed))  # a checkpoint or SavedModel fills it
+        return layer
+
+    @abc.abstractmethod
+    def memory_estimate(
+        self, num_candidates: int, embedding_dim: int
+    ) -> MemoryEstimate:
+        """Bytes that an index of so many float32 candidates takes, before it is built.
+
+        Args:
+          num_candidates: How many there are to be.
+          embedding_dim: Width of an embedding.
+        """
+
+    @abc.abstractmethod
+    def _lay_out(self, embeddings: np.ndarray, capacity: int) -> Layout:
+        """Chooses a slot for each of the embeddings."""
+
+    def _index(
+        self,
+        embeddings: np.ndarray,
+        identifiers: tf.Tensor,
+        attributes: Mapping[str, Tensor],
+    ) -> None:
+        check_candidates(embeddings, identifiers)
+        capacity = self._capacity or len(embeddings)
+        if capacity < len(embeddings):
+            raise ValueError(
+                f"`capacity` must be at least the number of candidates, "
+                f"{len(embeddings)}. Got {capacity}."
+            )
+        kinds = attribute_kinds(attributes, len(embeddings))
+        layout = self._lay_out(embeddings, capacity)
+        shapes = Shapes(
+            layout.num_slots,
+            embeddings.shape[1],
+            embeddings.dtype.name,
+            identifiers.dtype.name,
+            kinds,
+            {
+                name: [list(value.shape), value.dtype.name]
+                for name, value in layout.weights.items()
+            },
+        )
+        if shapes == self._shapes:  # a traced graph sees the new values
+            self._embeddings.assign(self._in_slots(embeddings, layout))
+        else:
+            self._create(shapes, lambda *_, **__: self._in_slots(embeddings, layout))
+        for name, value in layout.weights.items():
+            getattr(self, f"_{name}").assign(value)
+        self._table.fill(layout.slots, identifiers, attributes)
+        self._settle(layout.slots)
+        self._num_candidates, self._num_changes = len(embeddings), 0
+        self._reset_tf_function_cache()
+
+    def _in_slots(self, embeddings: np.ndarray, layout: Layout) -> tf.Tensor:
+        """Embeddings in the order of the slots."""
+        shape = [layout.num_slots, embeddings.shape[1]]
+        # A variable, filled in place: a tensor of a NumPy array holds it twice more.
+        ordered = tf.Variable(tf.zeros(shape, embeddings.dtype), trainable=False)
+        for start in range(0, len(embeddings), CHUNK):
+            rows = slice(start, start + CHUNK)
+            some = self._measured(embeddings[rows])
+            ordered.scatter_update(tf.IndexedSlices(some, layout.slots[rows]))
+        return ordered.read_value()
+
+    def _create(self, shapes: Shapes, embeddings: str | Callable = "zeros") -> None:
+        """Makes the weights."""
+        self._shapes = shapes
+
+        def weight(
+            name: str, shape: list[int], dtype: str, initializer: str | Callable
+        ) -> tf.Variable:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                initializer=initializer,
+                trainable=False,
+            )
+
+        self._embeddings = weight(
+            "candidates",
+            [shapes.num_slots, shapes.embedding_dim],
+            shapes.dtype,
+            embeddings,
+        )
+        for name, kind in shapes.weights.items():
+            setattr(self, f"_{name}", weight(name, *kind, "zeros"))
+        self._table = SlotTable(
+            num_slots=shapes.num_slots,
+            id_dtype=shapes.id_dtype,
+            attributes=shapes.attributes,
+        )
+
+    def _find(self, identifiers: tf.Tensor) -> tf.Tensor:
+        if self._table is None:
+            raise ValueError(EMPTY)
+        return self._table.find(identifiers)
+
+    @abc.abstractmethod
+    def _settle(self, slots: np.ndarray) -> None:
+        """What follows when candidates were written into slots."""
+
+    def _measured(self, embeddings: np.ndarray) -> np.ndarray:
+        """Embeddings whose products are the measure."""
+        if self._distance_measure == "dot_product":
+            return embeddings
+        return tf.math.l2_normalize(embeddings, axis=1).numpy()

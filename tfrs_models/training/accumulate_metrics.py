@@ -1,0 +1,49 @@
+"""Adds means and extremes over the epochs to what an epoch reports."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfrs_models.metrics.accumulator import metrics_accumulator
+
+
+class AccumulateMetrics(tf.keras.callbacks.Callback):
+    """Reports `mean_`, `sliding_`, `min_` and `max_` of metrics over the epochs so far.
+
+    The history has them, and so have callbacks that come after this one, which may
+    watch the sliding mean of a metric that jumps.
+    """
+
+    def __init__(self, names: Sequence[str], *, window: int = 10) -> None:
+        """Initializes the callback.
+
+        Args:
+          names: Of metrics, such as "val_loss_per_pair"; those that an epoch does not
+            report are left out.
+          window: Epochs of the sliding mean.
+        """
+        super().__init__()
+        if isinstance(names, str):
+            raise ValueError(f"`names` must be a sequence of names. Got {names!r}.")
+        self.names = tuple(names)
+        self.window = window
+        self._start()
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        del logs
+        self._start()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        del epoch
+        logs = {} if logs is None else logs
+        for name, accumulate in self._accumulate.items():
+            if name in logs:
+                logs.update(accumulate(name, logs[name]))
+
+    def _start(self) -> None:
+        self._accumulate = {
+            name: metrics_accumulator(
+                name, mean=True, sliding=True, min=True, max=True, window=self.window
+            )
+            for name in self.names
+        }
