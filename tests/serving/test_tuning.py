@@ -74,10 +74,11 @@ def test_the_index_is_set_to_a_recall_that_loops_confirm(index, target):
 
 def test_more_probes_find_more_and_the_table_shows_the_choice(index):
     result = quick(index, QUERIES, recall_target=0.8)
-    probes = [s.values["num_probes"] for s in result.curve]
-    recalls = [s.recall.mean for s in result.curve]
-    assert probes == sorted(set(probes))
-    assert recalls[0] < 0.8 < recalls[-1]
+    order = sorted(result.curve, key=lambda s: s.values["num_probes"])
+    probes = [s.values["num_probes"] for s in order]
+    recalls = [s.recall.mean for s in order]
+    assert len(probes) == len(set(probes)) <= 16
+    assert recalls[0] == min(recalls) < max(recalls) == recalls[-1]
     text = str(result)
     assert re.search(rf"^> +{result.chosen} ", text, re.MULTILINE)
     assert "exact search" in text

@@ -19,7 +19,7 @@ def ladders(index: tf.keras.layers.Layer, k: int) -> Iterator[Iterator[Values]]:
     """
     if hasattr(index, "num_probes"):
         least = 2 * -(-k // index.get_config()["block_size"])  # blocks may be short
-        steps = _geometric(min(least, index.num_blocks), index.num_blocks, 2**0.5)
+        steps = _geometric(min(least, index.num_blocks), index.num_blocks, 2**0.25)
         yield ({"num_probes": probes} for probes in steps)
     elif hasattr(index, "num_leaves_to_search"):
         num_leaves = index.get_config()["num_leaves"]
