@@ -67,16 +67,37 @@ def read_config(folder: Path, kind: type) -> object:
       kind: The `Config` of its pipeline.
 
     Raises:
-      SystemExit: flags of another version of the pipeline.
+      SystemExit: no run, or flags of another version of the pipeline.
     """
-    values = json.loads((folder / "metrics.json").read_text())["config"]
+    path = folder / "metrics.json"
+    pipeline = kind.__module__
+    if not path.exists():
+        raise SystemExit(
+            f"There is no trained model in {folder}. Make one with `python -m "
+            f"{pipeline} --output {folder}`."
+        )
+    values = json.loads(path.read_text(encoding="utf-8"))["config"]
     try:
         return _restored(values, kind)
     except TypeError as error:
         raise SystemExit(
-            f"{folder / 'metrics.json'} must be of this version of the pipeline: "
-            f"{error}. Run it again."
+            f"{path} must be of this version of the pipeline: {error}. Run it again."
         ) from error
+
+
+def load_checkpoint(model: tm.Model, folder: Path) -> None:
+    """Fills a model, whose weights all are made, from the checkpoint of a run.
+
+    Raises:
+      SystemExit: there is none.
+    """
+    path = folder / "checkpoint" / "best"
+    if not path.with_suffix(".index").exists():
+        raise SystemExit(
+            f"There is no checkpoint in {path.parent}: run the pipeline that writes to "
+            f"{folder} again."
+        )
+    model.load_weights(path).expect_partial().assert_existing_objects_matched()
 
 
 def _restored(values: dict, kind: type) -> object:

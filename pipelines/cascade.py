@@ -10,11 +10,11 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines import query_towers, ranking, retrieval
-from pipelines.artifacts import read_config
+from pipelines.artifacts import load_checkpoint, read_config
 from pipelines.data import load_data
+from pipelines.indexes import index_items, item_attributes
 from pipelines.ranking_data import held_out_users, load_ranking_data
 
-NOT_FILTERED_BY = ("item_id", "title")
 Index = tm.layers.BruteForce | tm.layers.IVF
 
 
@@ -44,11 +44,7 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
     if not (retrieval_folder / "metrics.json").exists():
         print(f"No model in {retrieval_folder}: training one.\n")
         retrieval.main(retrieval.Config(output=retrieval_folder))
-    flags = retrieval.resolved(
-        dataclasses.replace(
-            read_config(retrieval_folder, retrieval.Config), output=retrieval_folder
-        )
-    )
+    flags, data, model = retrieval.restore(retrieval_folder)
     if not (ranking_folder / "metrics.json").exists():
         print(f"\nNo ranker in {ranking_folder}: training one.\n")
         ranking.main(ranking.Config(data=flags.data, output=ranking_folder))
@@ -60,18 +56,13 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
             f"{ranker_flags.model} on {ranker_flags.data}. Train one: python -m "
             f"pipelines.ranking --split {flags.data.split} --output DIR."
         )
-    data = load_data(flags.data, seed=flags.seed)
-    with_features = retrieval.with_user_features(flags, data)
-    model = retrieval.build_model(flags, with_features)
-    model(next(iter(with_features.batches("test", 1))))
-    _load(model, retrieval_folder)
     return Parts(
-        data=with_features,
+        data=data,
         retrieval=flags,
         retriever=model,
         ranking=ranker_flags,
         ranker=load_ranker(ranking_folder, ranker_flags),
-        activity=tm.data.with_activity(data),
+        activity=tm.data.with_activity(load_data(flags.data, seed=flags.seed)),
     )
 
 
@@ -89,7 +80,7 @@ def load_ranker(folder: Path, flags: ranking.Config) -> tm.models.MultiTaskRanke
         flags, data, best["tower"], position_bias=best["position_bias"]
     )
     model.compute_loss(next(iter(data.test)))  # makes all weights, the task's too
-    _load(model, folder)
+    load_checkpoint(model, folder)
     return model
 
 
@@ -99,16 +90,9 @@ def build_index(parts: Parts, *, recall: float | None, k: int) -> Index:
     Exact where no recall is given; else approximate, and tuned to it.
     """
     data = parts.data
-    ids, embeddings = zip(
-        *parts.retriever.embed_candidates(data.candidate_batches()), strict=True
-    )
     k = min(k, data.num_items)
     kind = tm.layers.BruteForce if recall is None else tm.layers.IVF
-    index = kind(k=k).index(
-        tf.concat(embeddings, axis=0),
-        tf.concat(ids, axis=0),
-        attributes=item_attributes(data),
-    )
+    index = index_items(kind(k=k), parts.retriever, data)
     if recall is not None:
         users = _query_features(parts, "test")
         queries = parts.retriever.query_model(
@@ -116,17 +100,6 @@ def build_index(parts: Parts, *, recall: float | None, k: int) -> Index:
         )
         print(tm.serving.tuning.tune(index, queries, recall_target=recall, k=k))
     return index
-
-
-def item_attributes(data: tm.data.Interactions) -> dict[str, np.ndarray]:
-    """Names of the categories of each item, padded with ""."""
-    return {
-        feature.name: np.array(["", *data.vocabularies[feature.name]])[
-            data.items[feature.name][1:]
-        ]
-        for feature in data.item_features
-        if feature.kind in ("id", "bag") and feature.name not in NOT_FILTERED_BY
-    }
 
 
 def build_cascade(
@@ -188,13 +161,3 @@ def _query_features(parts: Parts, split: str) -> dict[str, np.ndarray]:
         history_length=parts.retrieval.history_length,
         user_tower=parts.retrieval.user_tower,
     )
-
-
-def _load(model: tf.keras.Model, folder: Path) -> None:
-    path = folder / "checkpoint" / "best"
-    if not path.with_suffix(".index").exists():
-        raise SystemExit(
-            f"There is no checkpoint in {path.parent}: run the pipeline that writes to "
-            f"{folder} again."
-        )
-    model.load_weights(path).expect_partial().assert_existing_objects_matched()

@@ -5,7 +5,6 @@ checkpoint, and export/1, a SavedModel that answers `python -m pipelines.recomme
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +14,15 @@ import tyro
 
 import tfrs_models as tm
 from pipelines import query_towers
-from pipelines.artifacts import prepare_folder, print_places, write_json
+from pipelines.artifacts import (
+    load_checkpoint,
+    prepare_folder,
+    print_places,
+    read_config,
+    write_json,
+)
 from pipelines.data import DataConfig, load_data
+from pipelines.indexes import index_items, item_attributes
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
     evaluate,
@@ -153,21 +159,12 @@ def main(config: Config) -> dict:
 
 def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
     """Flags, data and trained model of an earlier run; only `output` may be another."""
-    metrics = folder / "metrics.json"
-    if not metrics.exists():
-        raise SystemExit(
-            f"There is no trained model in {folder}. Make one with `python -m "
-            f"pipelines.retrieval --output {folder}`."
-        )
-    stored = json.loads(metrics.read_text(encoding="utf-8"))["config"]
-    flags = DataConfig(**_with_tuples(stored.pop("data")))
-    config = Config(**stored | {"data": flags, "output": folder})
+    config = resolved(dataclasses.replace(read_config(folder, Config), output=folder))
     tf.keras.utils.set_random_seed(config.seed)
-    data = _with_user_features(config, load_data(config.data, seed=config.seed))
+    data = with_user_features(config, load_data(config.data, seed=config.seed))
     model = build_model(config, data)
     model(next(iter(data.batches("test", 1))))
-    status = model.load_weights(folder / "checkpoint" / "best").expect_partial()
-    status.assert_existing_objects_matched()
+    load_checkpoint(model, folder)
     return config, data, model
 
 
@@ -188,6 +185,7 @@ def export_recommender(
         titles=data.titles,
         known_items=data.known_items("serving"),
         candidate_probabilities=data.candidate_probabilities,
+        attributes=item_attributes(data),
     )
     return tm.serving.export(
         recommender,
@@ -316,9 +314,8 @@ def build_indexes(
     model: tm.models.TwoTower, data: tm.data.Interactions
 ) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
     """An exact index, and an approximate one where ScaNN is installed."""
-    candidates = model.embed_candidates(data.candidate_batches())
     k = min(100, data.num_items)
-    exact = tm.layers.BruteForce(k=k).index_from_dataset(candidates)
+    exact = index_items(tm.layers.BruteForce(k=k), model, data)
     num_leaves = max(1, round(data.num_items**0.5))
     try:
         approximate = tm.layers.ScaNN(
@@ -330,12 +327,7 @@ def build_indexes(
     except ImportError as error:
         print(f"No ScaNN index: {error}")
         return exact, None
-    return exact, approximate.index_from_dataset(candidates)
-
-
-def _with_tuples(flags: dict) -> dict:
-    """JSON knows lists only."""
-    return {n: tuple(v) if isinstance(v, list) else v for n, v in flags.items()}
+    return exact, index_items(approximate, model, data)
 
 
 if __name__ == "__main__":

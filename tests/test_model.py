@@ -226,3 +226,15 @@ def test_several_steps_in_one_execution_are_the_same_steps(data):
         history = model.fit(batches(data), verbose=0).history
         weights.append((model.weight, history["loss"][0]))
     assert weights[0] == pytest.approx(weights[1])
+
+
+def test_a_call_without_labels_does_not_make_it_forget_them(data):
+    class Scores(Linear):
+        def call(self, features):
+            return self.dense(features["x"])
+
+    model = Scores()
+    model.compile(tf.keras.optimizers.SGD(0.02))
+    model.fit(batches(data), verbose=0)
+    model({"x": data["x"]})
+    assert model.get_build_config()["features"].keys() == {"x", "y"}

@@ -62,3 +62,16 @@ def test_labels_that_do_not_fit_are_named():
         tf.errors.InvalidArgumentError, match=r"(?s)`rating` are infin.*Rows\W+1\D+inf"
     ):
         task(np.array([[1.0], [np.inf]]), SCORES[:2])
+
+
+@pytest.mark.parametrize(
+    ("weight", "error", "message"),
+    [
+        (WEIGHT[:39], tf.errors.InvalidArgumentError, "one weight for each row"),
+        (-WEIGHT, tf.errors.InvalidArgumentError, "`sample_weight` must not be neg"),
+        (np.ones([40, 2], "float32"), ValueError, r"must be \[batch\].*\(40, 2\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(weight, error, message):
+    with pytest.raises(error, match=message):
+        Regression("rating")(RATINGS, SCORES, sample_weight=weight)

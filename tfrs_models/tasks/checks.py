@@ -156,3 +156,22 @@ _WITHOUT_MEANING = (
         "a loss of labels and logits sees one positive and shared candidates",
     ),
 )
+
+
+def row_weights(sample_weight: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """`[batch, 1]` weights of rows, once there is one for each and none is negative."""
+    weight = tf.cast(sample_weight, tf.float32)
+    if weight.shape.rank not in (1, 2) or weight.shape[1:] not in ([], [1]):
+        raise ValueError(f"`sample_weight` must be [batch]. Got shape {weight.shape}.")
+    checks = [
+        tf.debugging.assert_equal(
+            tf.shape(weight)[0],
+            tf.shape(labels)[0],
+            "`sample_weight` must have one weight for each row of `labels`.",
+        ),
+        tf.debugging.assert_non_negative(
+            weight, "`sample_weight` must not be negative."
+        ),
+    ]
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return tf.reshape(weight, [-1, 1])

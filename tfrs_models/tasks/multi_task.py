@@ -8,6 +8,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import register
 from tfrs_models.metrics.calibration import ExpectedCalibrationError
+from tfrs_models.tasks.checks import row_weights
 
 UNOBSERVED = -1
 _THRESHOLDS = 10_000  # of the AUC
@@ -135,7 +136,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         labels, observed = self._checked(labels, logits)
         weight = tf.cast(observed, tf.float32)
         if sample_weight is not None:
-            weight *= _row_weights(sample_weight, labels)
+            weight *= row_weights(sample_weight, labels)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
         if compute_metrics:
             self._update_metrics(labels, logits, losses, weight)
@@ -211,22 +212,3 @@ def _figures(task: str) -> tuple[tf.keras.metrics.Metric, ...]:
         tf.keras.metrics.Mean(f"{task}/log_loss", dtype="float32"),
         ExpectedCalibrationError(name=f"{task}/calibration_error", dtype="float32"),
     )
-
-
-def _row_weights(sample_weight: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """`[batch, 1]` weights, checked."""
-    weight = tf.cast(sample_weight, tf.float32)
-    if weight.shape.rank not in (1, 2) or weight.shape[1:] not in ([], [1]):
-        raise ValueError(f"`sample_weight` must be [batch]. Got shape {weight.shape}.")
-    checks = [
-        tf.debugging.assert_equal(
-            tf.shape(weight)[0],
-            tf.shape(labels)[0],
-            "`sample_weight` must have one weight for each row of `labels`.",
-        ),
-        tf.debugging.assert_non_negative(
-            weight, "`sample_weight` must not be negative."
-        ),
-    ]
-    with tf.control_dependencies([check for check in checks if check is not None]):
-        return tf.reshape(weight, [-1, 1])

@@ -7,6 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import register
 from tfrs_models.ops.finite import require
+from tfrs_models.tasks.checks import row_weights
 
 
 @register
@@ -67,7 +68,7 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
 
         Raises:
           ValueError: shapes that do not fit.
-          InvalidArgumentError: a label is infinite.
+          InvalidArgumentError: a label is infinite, a weight negative.
         """
         labels, scores = (tf.cast(values, tf.float32) for values in (labels, scores))
         for name, values in (("labels", labels), ("scores", scores)):
@@ -88,7 +89,7 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
         labels = tf.where(observed, labels, 0.0)
         weight = tf.cast(observed, tf.float32)
         if sample_weight is not None:
-            weight *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1, 1])
+            weight *= row_weights(sample_weight, labels)
         if compute_metrics:
             for metric in (self._rmse, self._mae):
                 metric.update_state(labels, predictions, weight[:, 0])

@@ -1,0 +1,36 @@
+"""Items of the data in an index, with what requests can filter by."""
+
+from typing import TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+
+_NOT_FILTERED_BY = ("item_id", "title")
+Index = TypeVar("Index", tm.layers.BruteForce, tm.layers.IVF, tm.layers.ScaNN)
+
+
+def index_items(
+    index: Index, model: tm.models.TwoTower, data: tm.data.Interactions
+) -> Index:
+    """Fills an index with all items as the model embeds them."""
+    ids, embeddings = zip(
+        *model.embed_candidates(data.candidate_batches()), strict=True
+    )
+    return index.index(
+        tf.concat(embeddings, axis=0),
+        tf.concat(ids, axis=0),
+        attributes=item_attributes(data),
+    )
+
+
+def item_attributes(data: tm.data.Interactions) -> dict[str, np.ndarray]:
+    """Names of the categories of each item, padded with ""."""
+    return {
+        feature.name: np.array(["", *data.vocabularies[feature.name]])[
+            data.items[feature.name][1:]
+        ]
+        for feature in data.item_features
+        if feature.kind in ("id", "bag") and feature.name not in _NOT_FILTERED_BY
+    }
