@@ -9,8 +9,7 @@ import tensorflow as tf
 from tests.models.test_fine_tuning import batches, made, model_of
 
 
-@pytest.mark.parametrize("contrastive", [False, True])
-@pytest.mark.parametrize("num", [30, 25])
+@pytest.mark.parametrize(("contrastive", "num"), [(False, 30), (True, 25)])
 def test_two_replicas_train_and_report_as_one(strategy, contrastive, num):
     fixed = int(contrastive)
     found = []
