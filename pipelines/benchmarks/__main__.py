@@ -17,6 +17,7 @@ NAMES = (
     "pairwise",
     "interactions",
     "approximate_search",
+    "serving_load",
     "clickstream",
 )
 

@@ -6,6 +6,7 @@ with partitions, and on trained item embeddings with noise.
 """
 
 import dataclasses
+import gc
 import itertools
 import os
 import tempfile
@@ -48,7 +49,7 @@ class Config:
     """What IVF and ScaNN are tuned to."""
     batches: tuple[int, ...] = (64, 256)
     """Queries that are asked at once; one query is measured too."""
-    queries: int = 2000
+    queries: int = 4000
     """Of the Gaussian mixture; half of them tune. The other corpus has its users."""
     epochs: int = 10
     """Of the model whose items are tiled."""
@@ -72,7 +73,7 @@ SMOKE = Config(
     batches=(4,),
     queries=80,
     epochs=1,
-    leaves=4,
+    leaves=2,
     repeats=1,
     native_queries=0,
     memory=False,
@@ -283,6 +284,7 @@ def _build(config: Config, name: str) -> Callable[[], None]:
     spec = tf.TensorSpec([None, config.embedding_dim], tf.float32)
 
     def run() -> None:
+        gc.collect()  # the index of the run before
         dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
         _indexes(config)[name].index_from_dataset(dataset)
 

@@ -1,6 +1,6 @@
 """From a trained model to answers."""
 
-from tfrs_models.serving import client, contract, tuning
+from tfrs_models.serving import client, contract, gate, tuning
 from tfrs_models.serving.batching import Batching
 from tfrs_models.serving.contract import ContractError
 from tfrs_models.serving.export import export
@@ -26,6 +26,7 @@ __all__ = [
     "client",
     "contract",
     "export",
+    "gate",
     "list_versions",
     "tuning",
     "write_server_config",

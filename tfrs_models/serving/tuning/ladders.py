@@ -19,11 +19,11 @@ def ladders(index: tf.keras.layers.Layer, k: int) -> Iterator[Iterator[Values]]:
     """
     if hasattr(index, "num_probes"):
         least = 2 * -(-k // index.get_config()["block_size"])  # blocks may be short
-        steps = _geometric(min(least, index.num_blocks), index.num_blocks, 2**0.5)
+        steps = _geometric(min(least, index.num_blocks), index.num_blocks, 2**0.25)
         yield ({"num_probes": probes} for probes in steps)
     elif hasattr(index, "num_leaves_to_search"):
         num_leaves = index.get_config()["num_leaves"]
-        leaves = _geometric(max(1, num_leaves // 100), num_leaves, 2.0)
+        leaves = _geometric(max(1, num_leaves // 64), num_leaves, 2**0.5)
         reordered = [None]
         if index.num_reordering_candidates is not None:
             most = min(index.num_candidates, 64 * k)

@@ -39,7 +39,7 @@ class Tuning:
     """The recall-latency curve of an index, and the setting that was chosen.
 
     Attributes:
-      curve: All settings that were measured, in the order of the ladder.
+      curve: All settings that were timed, the cheap ones first.
       chosen: The cheapest whose recall reaches the target even at the lower end of its
         interval; where none does, the one with the highest recall.
       reached: Whether one did, and the mean recall on the other queries confirms it.

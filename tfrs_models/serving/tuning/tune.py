@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +16,14 @@ from tfrs_models.serving.tuning.result import Setting, Tuning
 from tfrs_models.types import Features
 
 _FEWEST = 20  # queries to choose by, and as many to confirm by
-_TOO_LONG = 2  # times as long as exact search
-_PATIENCE = 3  # rungs that take too long; the rest of the ladder is not climbed
+_TIMED = 16  # settings that are timed: a graph of ScaNN holds a copy of its index
+_CLEARLY = 0.8  # of the time: another setting that finds as much is faster
 
 
 class _Rung(NamedTuple):
     values: Values
-    search: measure.Search
     recall: Interval
+    seconds: float
 
 
 def tune(
@@ -45,8 +45,9 @@ def tune(
     The queries are split at random: one half chooses, the other says what recall the
     choice has on queries that it was not made by. A setting reaches the target when the
     lower end of its 95% bootstrap interval over queries does; the cheapest of these is
-    taken. Latencies are measured on this machine, in graphs such as are served, all
-    settings and exact search in turns.
+    taken. Latencies are measured on this machine, in graphs such as are served, all in
+    turns: exact search, and of the settings that no other clearly beats the 16 whose
+    recall is nearest to the target.
 
     Args:
       index: Built: `layers.IVF`, whose `num_probes` is set, or `layers.ScaNN`, whose
@@ -90,10 +91,20 @@ def tune(
     search_all = measure.graph_of(exact, queries, k)
     before = _settings(index)
     try:
-        rungs = list(_climb(index, choosing, search_all, k=k, batch_size=batch_size))
-        searches = [*(rung.search for rung in rungs), search_all]
+        rungs = list(
+            _climb(
+                index,
+                choosing,
+                search_all,
+                recall_target=recall_target,
+                k=k,
+                batch_size=batch_size,
+            )
+        )
+        rungs = _worth_timing(rungs, recall_target)
+        searches = [_set_to(index, rung.values, choosing, k) for rung in rungs]
         *times, exact_times = measure.latencies(
-            searches, choosing, batch_size=batch_size, repeats=repeats
+            [*searches, search_all], choosing, batch_size=batch_size, repeats=repeats
         )
         curve = tuple(
             Setting(rung.values, rung.recall, *seconds)
@@ -105,7 +116,7 @@ def tune(
         else:
             chosen = max(curve, key=lambda s: s.recall.mean)
         confirmed = _recall(
-            rungs[curve.index(chosen)].search,
+            searches[curve.index(chosen)],
             confirming,
             measure.answers(search_all, confirming, batch_size=batch_size),
             batch_size=batch_size,
@@ -136,27 +147,49 @@ def _climb(
     queries: tf.Tensor | Features,
     search_all: measure.Search,
     *,
+    recall_target: float,
     k: int,
     batch_size: int,
 ) -> Iterator[_Rung]:
-    """Goes up every ladder until all is found, or exact search is much faster."""
-    search_all(measure.rows_of(queries, np.arange(1)))  # the first call takes longer
+    """Goes up every ladder until all is found, or enough and more would be slow."""
+    warm_up = measure.rows_of(queries, np.arange(_FEWEST))
+    search_all(warm_up)
     start = time.perf_counter()
     answers = measure.answers(search_all, queries, batch_size=batch_size)
-    limit = _TOO_LONG * (time.perf_counter() - start)
+    exact_seconds = time.perf_counter() - start
     for ladder in ladders(index, k):
-        too_long = 0
         for values in ladder:
-            for name, value in values.items():
-                setattr(index, name, value)
-            search = measure.graph_of(index, queries, k)
-            search(measure.rows_of(queries, np.arange(1)))
+            search = _set_to(index, values, queries, k)
+            search(warm_up)
             start = time.perf_counter()
             recall = _recall(search, queries, answers, batch_size=batch_size)
-            yield _Rung(values, search, recall)
-            too_long += time.perf_counter() - start > limit
-            if recall.low == 1.0 or too_long == _PATIENCE:
+            seconds = time.perf_counter() - start
+            yield _Rung(values, recall, seconds)
+            if recall.low >= (recall_target if seconds > exact_seconds else 1.0):
                 break
+
+
+def _worth_timing(rungs: Sequence[_Rung], recall_target: float) -> list[_Rung]:
+    """Those that no other clearly beats, nearest to the target, cheap ones first."""
+    unbeaten = [
+        rung
+        for rung in rungs
+        if not any(
+            other.recall.mean >= rung.recall.mean
+            and other.seconds < _CLEARLY * rung.seconds
+            for other in rungs
+        )
+    ]
+    unbeaten.sort(key=lambda rung: abs(rung.recall.mean - recall_target))
+    return sorted(unbeaten[:_TIMED], key=lambda rung: rung.seconds)
+
+
+def _set_to(
+    index: tf.keras.layers.Layer, values: Values, queries: tf.Tensor | Features, k: int
+) -> measure.Search:
+    for name, value in values.items():
+        setattr(index, name, value)
+    return measure.graph_of(index, queries, k)
 
 
 def _recall(

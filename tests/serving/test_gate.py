@@ -1,0 +1,303 @@
+"""Two versions on the same queries, beside loops and by the doors they come in."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models.metrics import Interval
+from tfrs_models.serving import ContractError, export, gate
+from tfrs_models.serving.rankings import (
+    hit_rate,
+    ndcg,
+    overlap,
+    rank_biased_overlap,
+    ranked_ids,
+)
+
+NUM_ITEMS, K = 30, 4
+TABLE = np.random.default_rng(0).normal(size=(200, NUM_ITEMS)).astype("float32")
+LOOSE = gate.Rules(
+    minimum_queries=1,
+    minimum_overlap=0.0,
+    maximum_fall=1.0,
+    minimum_shown=0.0,
+    maximum_unanswered=1.0,
+    maximum_latency=1e9,
+)
+
+
+class Scored(tf.Module):
+    """Sorts the items of a user by a table of scores."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = tf.Variable(table)
+        self.names = tf.Variable([f"i{n}" for n in range(NUM_ITEMS)])
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int32, "user"),
+            tf.TensorSpec([None], tf.int32, "k"),
+        ]
+    )
+    def answer(self, user, k):
+        tf.debugging.assert_positive(k, "`k` must be positive.")
+        scores, rows = tf.math.top_k(tf.gather(self.table, user), tf.reduce_max(k))
+        names = tf.gather(self.names, rows)
+        return {
+            "item_id": tf.where(tf.math.is_inf(scores), "", names),
+            "score": scores,
+        }
+
+    @property
+    def signatures(self):
+        return {"serving_default": self.answer}
+
+    @property
+    def samples(self):
+        return {"serving_default": {"user": [3, 4], "k": [K, K]}}
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    return export(Scored(TABLE), tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory):
+    noise = np.random.default_rng(1).normal(size=TABLE.shape)
+    table = (TABLE + 0.4 * noise).astype("float32")
+    table[7] = -np.inf  # this user gets nothing
+    return export(Scored(table), tmp_path_factory.mktemp("new"))
+
+
+def requests(rows=200, size=50):
+    users = np.arange(rows, dtype=np.int32)
+    return [
+        {"user": users[i : i + size], "k": np.full(len(users[i : i + size]), K)}
+        for i in range(0, rows, size)
+    ]
+
+
+def best(path):
+    """The answers to all users, by sorting."""
+    answers = []
+    for scores in tf.saved_model.load(str(path)).table.numpy():
+        order = sorted(range(NUM_ITEMS), key=(-scores).__getitem__)[:K]
+        answers.append([f"i{n}" for n in order if np.isfinite(scores[n])])
+    return answers
+
+
+def test_figures_are_those_of_loops(old, new):
+    rng = np.random.default_rng(2)
+    relevant = [
+        [f"i{n}" for n in rng.choice(NUM_ITEMS, rng.integers(0, 4), replace=False)]
+        for _ in range(200)
+    ]
+    found = gate.compare(
+        old, new, requests(), relevant=relevant, num_items=NUM_ITEMS, rules=LOOSE
+    )
+    assert (found.k, found.num_queries) == (K, 200)
+    answers = {path: best(path) for path in (old, new)}
+    shared = [len({*a} & {*b}) / K for a, b in zip(*answers.values(), strict=True)]
+    assert found.overlap.mean == pytest.approx(np.mean(shared))
+    assert found.overlap.low < found.overlap.mean < found.overlap.high
+    assert found.shown == tuple(
+        len({n for a in rows for n in a}) for rows in answers.values()
+    )
+    assert found.answered == pytest.approx((1, 199 / 200))
+    judged = [user for user in range(200) if relevant[user]]
+    for name, metric in (("hit_rate", hit), ("ndcg", gain)):
+        change = found.metrics[f"{name}_at_{K}"]
+        values = {
+            path: [metric(answers[path][user], relevant[user]) for user in judged]
+            for path in (old, new)
+        }
+        assert change.old == pytest.approx(np.mean(values[old]))
+        assert change.new == pytest.approx(np.mean(values[new]))
+        assert change.difference.mean == pytest.approx(change.new - change.old)
+        assert change.difference.low < change.difference.mean < change.difference.high
+    assert found.latency_ratio > 0
+    assert found.promote
+    assert found.exit_code == 0
+    assert str(found).endswith("PROMOTE")
+    assert f"{found.shown[0]} (" in str(found)
+
+
+def hit(answer, relevant):
+    return 1.0 if any(item in relevant for item in answer) else 0.0
+
+
+def gain(answer, relevant):
+    got = sum(1 / math.log2(p + 2) for p, item in enumerate(answer) if item in relevant)
+    return got / sum(1 / math.log2(p + 2) for p in range(min(len(relevant), K)))
+
+
+def test_a_version_is_not_told_from_itself(old):
+    found = gate.compare(
+        old,
+        old,
+        requests(),
+        relevant=[["i3"]] * 200,
+        rules=dataclasses.replace(gate.Rules(), maximum_latency=1e9),
+    )
+    assert found.overlap == found.rank_biased_overlap == (1, 1, 1)
+    assert found.metrics["ndcg_at_4"].difference == (0, 0, 0)
+    assert found.shown[0] == found.shown[1]
+    assert found.promote
+
+
+def test_whole_users_are_drawn_where_rows_are_of_users(old, new):
+    groups = np.repeat([1, 2], 100)
+    found = gate.compare(old, new, requests(), groups=groups, rules=LOOSE)
+    alone = gate.compare(old, new, requests(), rules=LOOSE)
+    assert found.overlap.mean == alone.overlap.mean
+    assert found.overlap[1:] != alone.overlap[1:]
+
+
+def test_clients_loaded_models_and_ids_by_number_are_compared(old):
+    class Client:
+        def predict(self, inputs, *, signature):
+            assert signature == "serving_default"
+            rows = np.argsort(-TABLE[inputs["user"]])[:, :K]
+            return {"rows": np.char.add("i", rows.astype(str)).astype(object)}
+
+    loaded = tf.saved_model.load(str(old))
+    same = gate.compare(loaded, old, requests(), k=2, rules=LOOSE)
+    assert same.overlap.mean == 1
+    with pytest.raises(ValueError, match="must have ids, .* Got item_id or id of"):
+        gate.compare(old, Client(), requests())
+    both = gate.compare(Client(), Client(), requests(), ids="rows", rules=LOOSE)
+    assert both.overlap.mean == 1
+    assert both.k == K
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"minimum_queries": 201}, "200 queries are too few: at least 201"),
+        ({"minimum_overlap": 0.99}, "the answers share 0"),
+        ({"maximum_fall": 0.0}, "hit_rate_at_4 may have fallen by 0"),
+        ({"minimum_shown": 1.5}, "30 different items are shown, not 30: at least 1.5"),
+        (
+            {"maximum_unanswered": 0.004},
+            "0.9950 of the places have an item, not 1.0000",
+        ),
+        ({"maximum_latency": 0.0}, "times as long: at most 0"),
+    ],
+)
+def test_each_rule_refuses_with_its_reason(old, new, rules, words):
+    rules = dataclasses.replace(LOOSE, **rules)
+    relevant = [best_of(TABLE[user]) for user in range(200)]
+    found = gate.compare(old, new, requests(), relevant=relevant, rules=rules)
+    assert not found.promote
+    assert found.exit_code == 1
+    assert words in found.reasons[0]
+    assert f"REFUSE\n- {found.reasons[0]}" in str(found)
+
+
+def best_of(scores):
+    return [f"i{np.argmax(scores)}"]
+
+
+def test_a_fall_within_the_interval_alone_is_refused():
+    """Half of the queries lose, half win: the mean stays, but nobody knows."""
+    rows = [gate.Change(0.5, 0.5, Interval(0.0, -0.2, 0.2))]
+    made = dict.fromkeys(["metric"], rows[0])
+    found = gate.Comparison(
+        k=1,
+        num_queries=9,
+        overlap=Interval(1, 1, 1),
+        rank_biased_overlap=Interval(1, 1, 1),
+        shown=(1, 1),
+        num_items=None,
+        answered=(1, 1),
+        metrics=made,
+        seconds=(1, 1),
+        latency_ratio=1,
+        rules=dataclasses.replace(LOOSE, maximum_fall=0.1),
+    )
+    assert found.reasons == (
+        "metric may have fallen by 0.2000: at most 0.1 (the lower end of the interval "
+        "counts)",
+    )
+
+
+def test_a_version_that_broke_its_contract_is_not_compared(old, tmp_path):
+    export(Scored(TABLE), tmp_path)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"drift")
+    with pytest.raises(ContractError, match="broke its contract"):
+        gate.compare(old, tmp_path, requests())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"queries": []}, "`queries` must hold at least one request"),
+        ({"k": 0}, "`k` must be at least 1, or None. Got 0"),
+        ({"repeats": 0}, "`repeats` must be at least 1"),
+        ({"signature": "rank"}, "`signature` must be one of .*serving_default"),
+        ({"queries": [{"user": [1]}]}, r"must have the inputs of .*\['k', 'user'\]"),
+        (
+            {"queries": [{"user": ["ann"], "k": [2]}]},
+            "The input `user` of `queries` must be int32",
+        ),
+        (
+            {"queries": [{"user": [[1]], "k": [2]}]},
+            "The input `user` of `queries` must have the shape",
+        ),
+        ({"relevant": [["i1"]]}, "`relevant` must have an entry for each of the 200"),
+        ({"groups": [1, 2]}, "`groups` must have an entry for each of the 200"),
+        ({"relevant": [[]] * 200}, "`relevant` must name an item of at least one row"),
+        ({"ids": "title"}, "`ids` names the output. Got title of the outputs"),
+    ],
+)
+def test_what_cannot_be_compared_is_an_error(old, changes, words):
+    arguments = {"queries": requests()} | changes
+    with pytest.raises(ValueError, match=words):
+        gate.compare(old, old, **arguments)
+
+
+def test_a_query_that_a_version_refuses_is_its_error(old):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be positive"):
+        gate.compare(old, old, [{"user": [3], "k": [0]}])
+
+
+def test_places_without_an_item_are_left_out():
+    ids = np.array([[b"b", b"", b"a"], [b"c", b"d", b"e"]], object)
+    scores = np.float32([[3, 2, 1], [5, -np.inf, -np.inf]])
+    assert ranked_ids(ids, scores) == [["b", "a"], ["c"]]
+    assert ranked_ids(ids, k=1) == [["b"], ["c"]]
+    assert ranked_ids(np.array([[4, -1, 0]])) == [[4, 0]]
+
+
+def test_overlap_is_of_the_longer_list():
+    assert overlap([1, 2, 3], [3, 1]) == pytest.approx(2 / 3)
+    assert overlap([], []) == 1
+    assert overlap([], [1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [([1, 2, 3], [3, 1, 2]), ([1, 2], [1, 9]), ([5], [6])]
+)
+def test_rank_biased_overlap_is_a_series_that_goes_on(first, second):
+    value, agreement = 0.0, 0.0
+    for d in range(1, 2000):
+        if d <= len(first):
+            agreement = len({*first[:d]} & {*second[:d]}) / d
+        value += 0.1 * 0.9 ** (d - 1) * agreement
+    assert rank_biased_overlap(first, second) == pytest.approx(value)
+    assert rank_biased_overlap([], []) == 1
+
+
+def test_metrics_count_the_first_places_only():
+    assert hit_rate(["a", "b"], ["b"], k=1) == 0
+    assert hit_rate(["a", "b"], ["b"], k=2) == 1
+    assert ndcg(["a", "b"], ["b"], k=2) == pytest.approx(1 / math.log2(3))
+    assert ndcg(["b", "a"], ["b", "z"], k=2) == pytest.approx(
+        1 / (1 + 1 / math.log2(3))
+    )
+    assert ndcg([], ["b"], k=2) == 0

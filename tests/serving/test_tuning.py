@@ -1,0 +1,251 @@
+"""Settings of an index by a recall that was measured, beside loops over all scores."""
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models import layers
+from tfrs_models.metrics import Interval
+from tfrs_models.serving import tuning
+from tfrs_models.serving.tuning import measure
+from tfrs_models.serving.tuning.result import Setting, Tuning
+
+# They are too small for an approximate index, and `tune` says so.
+pytestmark = pytest.mark.filterwarnings("ignore:Exact search is faster")
+
+RNG = np.random.default_rng(0)
+CENTRES = RNG.normal(size=(40, 6))
+K = 5
+
+
+def draw(number, seed):
+    rng = np.random.default_rng(seed)
+    rows = CENTRES[rng.integers(40, size=number)] + 0.5 * rng.normal(size=(number, 6))
+    return rows.astype("float32")
+
+
+CANDIDATES = draw(900, 1)
+QUERIES = draw(120, 2)
+NAMES = np.array([f"i{n}" for n in range(900)])
+
+
+def ivf(**options):
+    return layers.IVF(block_size=8, num_partitions=60, num_probes=3, **options)
+
+
+@pytest.fixture(scope="module")
+def index():
+    return ivf().index(CANDIDATES, NAMES)
+
+
+class Doubled(tf.keras.Model):
+    def call(self, features):
+        return 2 * features["raw"]
+
+
+def recall_by_loops(index, queries):
+    found = index(queries, k=K)[1].numpy()
+    shares = []
+    for row, query in enumerate(queries):
+        scores = sorted(((float(c @ query), n) for n, c in enumerate(CANDIDATES)))
+        best = {f"i{n}".encode() for _, n in scores[-K:]}
+        shares.append(len(best & set(found[row])) / K)
+    return np.mean(shares)
+
+
+def quick(*args, **kwargs):
+    return tuning.tune(*args, k=K, repeats=1, batch_size=8, **kwargs)
+
+
+@pytest.mark.parametrize("target", [0.8, 1.0])
+def test_the_index_is_set_to_a_recall_that_loops_confirm(index, target):
+    result = quick(index, QUERIES, recall_target=target)
+    assert result.reached
+    assert index.num_probes == result.chosen.values["num_probes"]
+    assert result.chosen.recall.low >= target
+    assert result.num_queries == (60, 60)
+    both = (result.chosen.recall.mean + result.confirmed.mean) / 2
+    assert recall_by_loops(index, QUERIES) == pytest.approx(both, abs=1e-6)
+    cheaper = [s for s in result.curve if s.single < result.chosen.single]
+    assert all(s.recall.low < target for s in cheaper)
+
+
+def test_more_probes_find_more_and_the_table_shows_the_choice(index):
+    result = quick(index, QUERIES, recall_target=0.8)
+    order = sorted(result.curve, key=lambda s: s.values["num_probes"])
+    probes = [s.values["num_probes"] for s in order]
+    recalls = [s.recall.mean for s in order]
+    assert len(probes) == len(set(probes)) <= 16
+    assert recalls[0] == min(recalls) < max(recalls) == recalls[-1]
+    text = str(result)
+    assert re.search(rf"^> +{result.chosen} ", text, re.MULTILINE)
+    assert "exact search" in text
+    assert "target 0.8 reached" in text
+
+
+def test_a_target_that_no_setting_reaches_is_said_and_the_best_is_set():
+    index = layers.ScaNN(num_leaves=4, num_leaves_to_search=1).index(CANDIDATES, NAMES)
+    with pytest.warns(UserWarning, match="No setting reaches a recall@5 of 1 on these"):
+        result = tuning.tune(
+            index,
+            QUERIES,
+            recall_target=1.0,
+            k=K,
+            candidates=CANDIDATES,
+            identifiers=NAMES,
+            repeats=1,
+        )
+    assert not result.reached
+    assert index.num_leaves_to_search == result.chosen.values["num_leaves_to_search"]
+    assert result.chosen.recall.mean == max(s.recall.mean for s in result.curve)
+    assert "NOT REACHED" in str(result)
+
+
+def test_scann_is_set_by_leaves_and_reordering():
+    index = layers.ScaNN(num_leaves=4, num_reordering_candidates=10).index(CANDIDATES)
+    exact = layers.BruteForce().index(CANDIDATES)
+    result = tuning.tune(
+        index, QUERIES, recall_target=0.9, k=K, exact=exact, repeats=1, for_batches=True
+    )
+    assert result.reached
+    assert result.chosen.values == {
+        "num_leaves_to_search": index.num_leaves_to_search,
+        "num_reordering_candidates": index.num_reordering_candidates,
+    }
+    enough = [s for s in result.curve if s.recall.low >= 0.9]
+    assert result.chosen.batch == min(s.batch for s in enough)
+
+
+def test_features_of_a_query_model_and_cosines_are_tuned_too():
+    index = ivf(query_model=Doubled(), distance_measure="cosine").index(
+        CANDIDATES, NAMES
+    )
+    result = tuning.tune(
+        index, {"raw": QUERIES}, recall_target=0.9, k=K, repeats=1, batch_size=8
+    )
+    assert result.reached
+    unit = CANDIDATES / np.linalg.norm(CANDIDATES, axis=1, keepdims=True)
+    best = np.argsort(-QUERIES @ unit.T)[:, :K]
+    found = index({"raw": QUERIES}, k=K)[1].numpy()
+    hits = [
+        np.isin(a, NAMES[b].astype("S")).mean()
+        for a, b in zip(found, best, strict=True)
+    ]
+    assert np.mean(hits) >= 0.9
+
+
+def test_candidates_that_tie_with_the_last_place_are_as_good():
+    exact = np.float32([[3, 2, 2]]), np.array([[7, 1, 2]])
+    found = np.float32([[3, 2, 2]]), np.array([[7, 4, 2]])
+    worse = np.float32([[3, 2, 1]]), np.array([[7, 2, 9]])
+    assert measure.recalls(found, exact) == pytest.approx([1.0])
+    assert measure.recalls(worse, exact) == pytest.approx([2 / 3])
+
+
+def setting(probes, recall, single, batch):
+    return Setting({"num_probes": probes}, Interval(*recall), single, batch)
+
+
+def made(**changes):
+    curve = (
+        setting(4, (0.8, 0.7, 0.9), 1e-3, 2e-3),
+        setting(8, (0.9, 0.8, 1.0), 2e-3, 1e-3),
+        setting(16, (0.9, 0.8, 1.0), 3e-3, 4e-3),
+    )
+    values = {
+        "curve": curve,
+        "chosen": curve[1],
+        "reached": True,
+        "confirmed": Interval(0.9, 0.8, 1.0),
+        "exact": Setting({}, Interval(1.0, 1.0, 1.0), 4e-3, 5e-3),
+        "recall_target": 0.8,
+        "k": 5,
+        "batch_size": 64,
+        "for_batches": False,
+        "num_queries": (60, 60),
+    }
+    return Tuning(**values | changes)
+
+
+def test_the_table_leaves_out_what_takes_longer_and_finds_no_more():
+    assert [s.values["num_probes"] for s in made().front] == [4, 8]
+    assert [s.values["num_probes"] for s in made(for_batches=True).front] == [8]
+    assert made().warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"reached": False}, "No setting reaches a recall@5 of 0.8"),
+        (
+            {"exact": Setting({}, Interval(1.0, 1.0, 1.0), 1e-3, 5e-3)},
+            "Exact search is faster for one query: 1 ms, where `num_probes=8` needs 2",
+        ),
+        (
+            {"exact": Setting({}, Interval(1.0, 1.0, 1.0), 4e-3, 1e-4)},
+            "Exact search is faster for a batch of 64",
+        ),
+    ],
+)
+def test_what_is_wrong_stands_below_the_table(changes, words):
+    (line,) = made(**changes).warnings
+    assert words in line
+    assert line in str(made(**changes))
+
+
+def test_the_curve_is_drawn_into_a_file_or_on_axes(tmp_path):
+    from matplotlib.figure import Figure
+
+    axes = made().plot(tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert axes.get_ylabel() == "recall@5"
+    own = Figure().subplots()
+    assert made().plot(own) is own
+    assert len(own.lines) == len(axes.lines) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"queries": QUERIES[:39]}, "`queries` must be at least 40"),
+        ({"k": 901}, "`k` must be from 1 to the number of candidates, 900. Got 901"),
+        ({"k": 0}, "`k` must be from 1 to"),
+        ({"recall_target": 0.0}, r"`recall_target` must be in \(0, 1\]. Got 0.0"),
+        ({"recall_target": 1.01}, "`recall_target` must be in"),
+        ({"exact": ivf().index(CANDIDATES)}, "`exact` must be an exact index"),
+        (
+            {"exact": layers.BruteForce().index(CANDIDATES[:9])},
+            "`exact` must hold the candidates of the index. Got 9 of 900",
+        ),
+        (
+            {"index": layers.BruteForce().index(CANDIDATES)},
+            "`index` must be approximate: .* nothing to tune. Got BruteForce",
+        ),
+        ({"index": ivf()}, "`index` must be filled"),
+        (
+            {"index": layers.ScaNN(num_leaves=2).index(CANDIDATES)},
+            "`exact` must be .* or `candidates` must be given",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_is_an_error(index, changes, words):
+    arguments = {"index": index, "queries": QUERIES, "k": K} | changes
+    with pytest.raises(ValueError, match=words):
+        tuning.tune(**arguments)
+
+
+def test_a_query_without_a_number_is_an_error_and_leaves_the_index_as_it_was():
+    index = ivf().index(CANDIDATES)
+    queries = QUERIES.copy()
+    queries[7, 2] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`queries` must be fini"):
+        tuning.tune(index, queries, k=K)
+    assert index.num_probes == 3
+
+
+def test_tuning_does_not_make_later_searches_copy_the_embeddings(index):
+    quick(index, QUERIES, recall_target=0.8)
+    reads = [index._embeddings.read_value() for _ in range(2)]
+    assert len({np.asarray(memoryview(read)).ctypes.data for read in reads}) == 1

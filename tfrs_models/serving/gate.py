@@ -1,0 +1,217 @@
+"""Whether a new version may take the place of the old one."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.metrics import bootstrap_interval
+from tfrs_models.serving import contract
+from tfrs_models.serving.comparison import Change, Comparison, Rules
+from tfrs_models.serving.rankings import (
+    hit_rate,
+    ndcg,
+    overlap,
+    rank_biased_overlap,
+    ranked_ids,
+)
+
+__all__ = ["Change", "Comparison", "Rules", "compare"]
+
+_IDS = ("item_id", "id")  # what the answers of `Recommender` and `Retriever` are called
+_METRICS = {"hit_rate": hit_rate, "ndcg": ndcg}
+
+Request = Mapping[str, np.ndarray]
+Asked = Callable[[Request], dict[str, np.ndarray]]
+
+
+class _Client(Protocol):
+    def predict(self, inputs: Request, *, signature: str) -> dict[str, np.ndarray]: ...
+
+
+Version = str | os.PathLike | tf.Module | _Client
+
+
+def compare(
+    old: Version,
+    new: Version,
+    queries: Sequence[Request],
+    *,
+    relevant: Sequence[Sequence[object]] | None = None,
+    groups: Sequence[object] | None = None,
+    k: int | None = None,
+    num_items: int | None = None,
+    signature: str = "serving_default",
+    ids: str | None = None,
+    scores: str = "score",
+    rules: Rules | None = None,
+    repeats: int = 5,
+) -> Comparison:
+    """Asks two versions the same, and says what changes and whether to promote.
+
+    Args:
+      old: What is served now: the folder of a version, or of versions, of which the
+        newest is taken, whose contract is verified first; a loaded SavedModel; or a
+        client of `serving.client`.
+      new: What is to be served.
+      queries: Requests, as the signature takes them: input -> `[batch, ...]`. Take real
+        ones, of the sizes that clients send, for they are timed too.
+      relevant: For every row of the queries, in their order, the ids that would have
+        been right: what the user took next. Rows without any are left out of the
+        metrics; None for no metrics.
+      groups: For every row its user, of `metrics.bootstrap_interval`.
+      k: Places that are compared; as many as are answered where None.
+      num_items: Of the catalogue, to say which share of it is shown.
+      signature: Which one is asked.
+      ids: The output that names the items, best first; `item_id` or `id` where None.
+      scores: The output whose `-inf` marks a place without an item, where there is one.
+      rules: What a new version may change.
+      repeats: How often every request is timed, the versions in turns.
+
+    Returns:
+      What changes, and the verdict with its reasons.
+
+    Raises:
+      ContractError: a version is not what was exported.
+      ValueError: no queries, queries that the signature does not take, `relevant` or
+        `groups` of another length, answers without ids.
+      InvalidArgumentError: a version refuses a query.
+    """
+    if not queries:
+        raise ValueError("`queries` must hold at least one request. Got none.")
+    if k is not None and k < 1:
+        raise ValueError(f"`k` must be at least 1, or None. Got {k}.")
+    if repeats < 1:
+        raise ValueError(f"`repeats` must be at least 1. Got {repeats}.")
+    ask = {"old": _asked(old, signature), "new": _asked(new, signature)}
+    ranked, width = {}, k or 0
+    for name, version in ask.items():
+        answers = [version(request) for request in queries]
+        if k is None:
+            width = max(width, *(_ids(answer, ids).shape[1] for answer in answers))
+        ranked[name] = [
+            row
+            for answer in answers
+            for row in ranked_ids(_ids(answer, ids), answer.get(scores), k=k)
+        ]
+    pairs = list(zip(ranked["old"], ranked["new"], strict=True))
+    for argument, given in (("relevant", relevant), ("groups", groups)):
+        if given is not None and len(given) != len(pairs):
+            raise ValueError(
+                f"`{argument}` must have an entry for each of the {len(pairs)} rows of "
+                f"the queries. Got {len(given)}."
+            )
+    groups = None if groups is None else np.asarray(groups)
+    seconds = _times(ask, queries, repeats=repeats)
+    return Comparison(
+        k=width,
+        num_queries=len(pairs),
+        overlap=bootstrap_interval([overlap(a, b) for a, b in pairs], groups),
+        rank_biased_overlap=bootstrap_interval(
+            [rank_biased_overlap(a, b) for a, b in pairs], groups
+        ),
+        shown=tuple(len(set().union(*rows)) for rows in ranked.values()),
+        num_items=num_items,
+        answered=tuple(
+            sum(map(len, rows)) / (width * len(rows)) for rows in ranked.values()
+        ),
+        metrics=_metrics(ranked, relevant, groups, k=width),
+        seconds=tuple(float(np.median(times)) for times in seconds),
+        latency_ratio=float(np.median(seconds[1] / seconds[0])),
+        rules=Rules() if rules is None else rules,
+    )
+
+
+def _asked(version: Version, signature: str) -> Asked:
+    if hasattr(version, "predict"):
+        return lambda request: version.predict(request, signature=signature)
+    if not hasattr(version, "signatures"):
+        contract.verify(version)
+        version = tf.saved_model.load(str(contract.version_folder(version)))
+    if signature not in version.signatures:
+        raise ValueError(
+            f"`signature` must be one of {sorted(version.signatures)}. Got "
+            f"{signature!r}."
+        )
+    specs = version.signatures[signature].structured_input_signature[1]
+
+    def ask(request: Request) -> dict[str, np.ndarray]:
+        if request.keys() != specs.keys():
+            raise ValueError(
+                f"`queries` must have the inputs of `{signature}`, {sorted(specs)}. "
+                f"Got {sorted(request)}."
+            )
+        tensors = {}
+        for name, spec in specs.items():
+            try:
+                tensors[name] = tf.constant(request[name], spec.dtype)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"The input `{name}` of `queries` must be {spec.dtype.name}: "
+                    f"{error}"
+                ) from error
+            if not spec.shape.is_compatible_with(tensors[name].shape):
+                raise ValueError(
+                    f"The input `{name}` of `queries` must have the shape "
+                    f"{spec.shape}. Got {tensors[name].shape}."
+                )
+        answer = version.signatures[signature](**tensors)
+        return {key: value.numpy() for key, value in answer.items()}
+
+    return ask
+
+
+def _ids(answer: Mapping[str, np.ndarray], name: str | None) -> np.ndarray:
+    names = _IDS if name is None else (name,)
+    found = next((answer[name] for name in names if name in answer), None)
+    if found is None or found.ndim != 2:
+        raise ValueError(
+            f"The answers must have ids, `[batch, k]`: `ids` names the output. Got "
+            f"{' or '.join(names)} of the outputs "
+            f"{ {key: value.shape for key, value in answer.items()} }."
+        )
+    return found
+
+
+def _metrics(
+    ranked: Mapping[str, list[list]],
+    relevant: Sequence[Sequence[object]] | None,
+    groups: np.ndarray | None,
+    *,
+    k: int,
+) -> dict[str, Change]:
+    if relevant is None:
+        return {}
+    wanted = [ranked_ids(np.asarray([row]))[0] if len(row) else [] for row in relevant]
+    rows = [number for number, row in enumerate(wanted) if row]
+    if not rows:
+        raise ValueError("`relevant` must name an item of at least one row. Got none.")
+    changes = {}
+    for name, metric in _METRICS.items():
+        old, new = (
+            np.array([metric(lists[row], wanted[row], k=k) for row in rows])
+            for lists in ranked.values()
+        )
+        own = None if groups is None else groups[rows]
+        changes[f"{name}_at_{k}"] = Change(
+            float(old.mean()), float(new.mean()), bootstrap_interval(new - old, own)
+        )
+    return changes
+
+
+def _times(
+    ask: Mapping[str, Asked], queries: Sequence[Request], *, repeats: int
+) -> np.ndarray:
+    """Seconds `[2, repeats * num_requests]`, each request to one after the other."""
+    seconds = [[], []]
+    for turn in range(repeats):
+        for request in queries:
+            order = list(zip(ask.values(), seconds, strict=True))
+            for version, own in order[:: 1 if turn % 2 else -1]:
+                start = time.perf_counter()
+                version(request)
+                own.append(time.perf_counter() - start)
+    return np.array(seconds)
