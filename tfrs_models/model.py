@@ -121,14 +121,13 @@ class Model(tfrs.Model):
     def _remember(self, features: Features) -> None:
         """Keeps what `get_build_config` says of dense features."""
         if isinstance(features, Mapping):
-            self._seen = (
-                dict(self._seen)
-                | {  # training knows features that serving lacks
-                    name: ([size or 1 for size in value.shape[1:]], _dtype_name(value))
-                    for name, value in features.items()
-                    if isinstance(value, (tf.Tensor, np.ndarray)) and len(value.shape)
-                }
-            )
+            seen = {
+                name: ([size or 1 for size in value.shape[1:]], _dtype_name(value))
+                for name, value in features.items()
+                if isinstance(value, (tf.Tensor, np.ndarray)) and len(value.shape)
+            }
+            # Added to: training has features that a later call may lack.
+            self._seen = {**self._seen, **seen}
 
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
         """The loss with regularisation, checked and added to the epoch's means."""

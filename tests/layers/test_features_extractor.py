@@ -282,6 +282,28 @@ def test_all_pairs_at_once_are_those_of_the_loops(
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.parametrize(("aggregator", "level"), [("mean", "part"), ("max", "object")])
+def test_a_search_without_a_click_gives_its_negatives_and_no_pair(aggregator, level):
+    rng = np.random.default_rng(8)
+    kernels = [rng.normal(size=(3, 4)).astype("float32") for _ in range(2)]
+    found = random_search(rng, relevant=False)
+    options = {"aggregator": aggregator, "level": level}
+    _, expected = looped_side(found, kernels, windowed=True, **options)
+    extractor = extractor_of(
+        kernels,
+        ranks_aggregator=aggregator,
+        pair_level=level,
+        confidence_calculator="windowed",
+        is_similarity=False,
+    )
+    features = extract_features(found, ItemSet(ITEMS, VECTORS), extractor)
+    ranks, trust = zip(*expected, strict=True)
+    np.testing.assert_allclose(features.negative_ranks, ranks, atol=1e-6)
+    np.testing.assert_allclose(features.negative_confidences, trust, atol=2e-5)
+    assert features.target.numpy().tolist() == [-1.0] * len(ranks)
+    assert features.positive_ranks is features.positive_confidences is None
+
+
 class Counted(tf.keras.layers.Layer):
     """A tower that counts its calls and what it was given."""
 

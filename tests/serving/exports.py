@@ -97,7 +97,7 @@ def index(_: pytest.FixtureRequest) -> Export:
     refused = {
         "a query without a value": (
             {"query": np.full([2, width], np.nan, "float32")},
-            "`queries` must be finite",
+            "The feature `query` must be finite",
         ),
         "a query of another width": (
             {"query": np.ones([2, 3], "float32")},
@@ -149,6 +149,10 @@ def ranker(_: pytest.FixtureRequest) -> Export:
             "`item_features` must have the shape [?,4]. Got [2,5].",
         ),
         "ids by number": ({"item_id": np.array([1, 2])}, "`item_id` must be string"),
+        "a feature that is no number": (
+            {"user_features": np.float32([[1, 2], [np.nan, 1]])},
+            "The feature `user_features` must be finite",
+        ),
         "features of other rows": (
             {"cross_features": np.zeros([9, 1], "float32")},
             "",
@@ -157,9 +161,58 @@ def ranker(_: pytest.FixtureRequest) -> Export:
     return Export(module, module.rank, draw, refused)
 
 
+def cascade(fixture: pytest.FixtureRequest) -> Export:
+    """What the recommender finds, in the order of a ranker, with filters."""
+    among = recommender_among(fixture)
+    interactions = fixture.getfixturevalue("interactions")
+    tf.keras.utils.set_random_seed(4)
+    model = tm.models.MultiTaskRanker(
+        tm.towers.UserId(interactions.num_users + 1, 4),
+        num_tasks=1,
+        item_id_hash_size=interactions.num_items + 1,
+        item_id_embedding_dim=3,
+        user_value_weights=[1.0],
+    )
+    rng = np.random.default_rng(6)
+
+    def table(rows, width):
+        return rng.normal(size=(rows + 1, width)).astype("float32")
+
+    module = tm.models.Cascade(
+        among.module,
+        model,
+        user_features={
+            "user_id": np.arange(interactions.num_users + 1),
+            "user_features": table(interactions.num_users, 2),
+        },
+        item_features={
+            "item_id": np.arange(interactions.num_items + 1),
+            "item_features": table(interactions.num_items, 3),
+        },
+        joint_features=lambda user, item: {
+            "cross_features": user["user_features"] * item["item_features"][:, :2]
+        },
+        num_retrieved=6,
+        retrieval_weight=0.5,
+    )
+
+    def draw(rng, rows):
+        request = among.draw(rng, rows) | {
+            "k": rng.integers(1, 7, size=rows, dtype=np.int32)
+        }
+        return {name: v for name, v in request.items() if name != "allowed"}
+
+    refused = {
+        "a k above what was retrieved": ({"k": np.int32([2, 7])}, "`k` must be from 1"),
+        "no exclusions": ({"exclusions": None}, "`exclusions` of `serving_default` is"),
+    }
+    return Export(module, module.recommend, draw, refused)
+
+
 EXPORTS = {
     "recommender": recommender,
     "recommender among": recommender_among,
     "index": index,
     "ranker": ranker,
+    "cascade": cascade,
 }

@@ -9,6 +9,8 @@ import tensorflow as tf
 from tfrs_models.layers.features_extractor import FeaturesExtractor
 from tfrs_models.ops.packing import Items, Search, pack_pairs
 from tfrs_models.ops.pair_features import FineTuningFeatures
+from tfrs_models.ops.search_objects import search_objects
+from tfrs_models.ops.search_results import ranked_results
 
 
 class Params(Protocol):
@@ -55,11 +57,15 @@ def extract_features(
     """The pairs of one search.
 
     Args:
-      input: With a click; without one there are no pairs.
+      input: With a click; without one there are no pairs, but negatives.
       items: That it shows.
       extractor: With its towers.
       selected_not_events: The results that are the negatives (what
         `data.clickstream.downsample_not_events` has drawn); all where None.
+
+    Returns:
+      The pairs; of a search without a click its negatives with their targets, which
+      `data.clickstream.use_positive_from` pairs with clicks of another search.
     """
     batch = pack_pairs([(input, None)], items, missing_rank=_stand_in(extractor))
     if selected_not_events is not None:
@@ -74,7 +80,12 @@ def extract_features(
                 tf.bool,
             )
         )
-    return extractor(batch, getattr(items, "features", None))
+    features = getattr(items, "features", None)
+    return (
+        extractor(batch, features)
+        if input.events
+        else _alone(batch, features, extractor)
+    )
 
 
 def extract_batch_features(
@@ -143,6 +154,29 @@ def fill_ranks(
         for place, ranks in zip(places, ranked, strict=True):
             found[place] = dataclasses.replace(inputs[place], ranks=ranks)
     return found
+
+
+def _alone(
+    batch: dict, features: object, extractor: FeaturesExtractor
+) -> FineTuningFeatures:
+    """Negatives without positives."""
+    owner = search_objects(batch["objects"], batch["clicked"])
+    picked = batch["kept"].values if "kept" in batch else ~batch["clicked"].values
+    found = ranked_results(
+        batch,
+        owner,
+        picked,
+        tf.boolean_mask(extractor.ranks(batch, features).values, picked),
+        aggregator=extractor.ranks_aggregator,
+        confidences=extractor.confidences,
+        once=extractor.pair_level == "object",
+    )
+    target = 1.0 if extractor.is_similarity else -1.0
+    return FineTuningFeatures(
+        negative_ranks=found.ranks,
+        target=tf.fill(tf.shape(found.ranks), target),
+        negative_confidences=found.confidences,
+    )
 
 
 def _ranked(

@@ -218,7 +218,7 @@ class FeaturesExtractor(SharedLayers, tf.keras.layers.Layer):
             ranked_results(
                 *arguments,
                 aggregator=self.ranks_aggregator,
-                confidences=self._confidences,
+                confidences=self.confidences,
                 once=self.pair_level == "object",
             )
             for arguments in zip(searches, owners, picked, ranks, strict=True)
@@ -242,14 +242,11 @@ class FeaturesExtractor(SharedLayers, tf.keras.layers.Layer):
         return Extraction(features, formed, clicked, *(irrelevant or [None]))
 
     def ranks(self, search: dict, items: object = None) -> tf.RaggedTensor:
-        """Ranks of all results by the towers as they are.
+        """`[batch, (num_results)]` ranks of all results by the towers as they are.
 
         Args:
           search: `query` and `items` of a batch, see `call`.
           items: See `call`.
-
-        Returns:
-          `[batch, (num_results)]` float32.
         """
         everything = tf.ones_like(search["items"].values, tf.bool)
         (ranks,) = self._ranks([search], [everything], items, training=False)
@@ -279,9 +276,10 @@ class FeaturesExtractor(SharedLayers, tf.keras.layers.Layer):
             training=training,
         )
 
-    def _confidences(
+    def confidences(
         self, ranks: tf.RaggedTensor, clicks: tf.RaggedTensor
     ) -> tf.RaggedTensor:
+        """Trust in objects, by their stored ranks and clicks."""
         if self.confidence_calculator == "dummy":
             return dummy_confidences(ranks, clicks)
         if self.confidence_calculator == "windowed":

@@ -44,3 +44,19 @@ def require(values: tf.Tensor, ok: tf.Tensor, message: str) -> tf.Tensor:
     )
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(values)
+
+
+def finite_features(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The features, once all floating ones are finite.
+
+    Raises:
+      InvalidArgumentError: one is NaN or infinite; it names the feature and the rows.
+    """
+    return {
+        name: require(
+            values, tf.math.is_finite(values), f"The feature `{name}` must be finite"
+        )
+        if values.dtype.is_floating
+        else values
+        for name, values in features.items()
+    }

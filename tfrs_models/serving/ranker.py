@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.finite import finite_features
 from tfrs_models.serving.line_numbers import line_numbers
 
 
@@ -90,13 +91,16 @@ class Ranker(tf.Module):
 
         Returns:
           Name -> `[batch]` float32.
+
+        Raises:
+          InvalidArgumentError: a feature is not finite.
         """
         ids = {}
         for name, lines in self._lines.items():
             line = lines.lookup(features[name])
             unknown = tf.cast(self._unknown[name], tf.int64)
             ids[name] = tf.where(line < 0, unknown, line + 1)
-        return self.model.rank({**features, **ids})
+        return self.model.rank(finite_features({**features, **ids}))
 
 
 def _row_spec(

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfrs_models.layers.index.exclusions import blank_missing
 from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
 from tfrs_models.layers.index.searchable_index import SearchableIndex
+from tfrs_models.ops.finite import finite_features
 
 
 class Retriever(tf.Module):
@@ -103,9 +104,10 @@ class Retriever(tf.Module):
           those for which no candidate is left, have -1 or "" and `-inf`.
 
         Raises:
-          InvalidArgumentError: a `k` below 1 or above the number of candidates, a query
-            that is not finite.
+          InvalidArgumentError: a `k` below 1 or above the number of candidates, a
+            feature that is not finite.
         """
+        features = finite_features(features)
         largest = checked_k(k, self.index.num_candidates)
         asked = features if self.index.query_model is not None else features["query"]
         scores, ids = self.index(asked, k=largest, **restrictions)

@@ -111,6 +111,8 @@ def test_excluded_candidates_never_come(kind, dtype, ragged, candidates, queries
         queries, given_ if ragged else given_.to_tensor()
     )
     assert_best(result, best(queries, candidates, 4, ids, excluded))
+    called = index(queries, exclusions=given_ if ragged else given_.to_tensor())
+    np.testing.assert_array_equal(called[1], result[1])
 
 
 @settings(max_examples=12, deadline=None)

@@ -30,7 +30,8 @@ def click_batches(
       query_features: from a list of queries to what the query tower takes; where None,
         queries are stacked.
       shuffle: whether each epoch has another order.
-      seed: of the order and of the draws; None follows `tf.random.set_seed`.
+      seed: of the order and of the draws, together with `tf.random.set_seed`; None
+        follows that alone.
 
     Returns:
       A dataset of known cardinality of dicts: `query`; `items`, `objects`, `clicked`
@@ -76,7 +77,7 @@ def stream_batches(
       batch_size: pairs of searches of a batch; the last one may be shorter.
       query_features: See `click_batches`.
       shuffle_buffer: pairs among which the next one is drawn; 0 keeps the order.
-      seed: of the order and of the draws.
+      seed: of the order and of the draws, as for `click_batches`.
 
     Returns:
       See `click_batches`; `irrelevant` is always there, and may be empty.

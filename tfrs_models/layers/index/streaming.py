@@ -44,18 +44,25 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         return self
 
     def call(
-        self, queries: tf.Tensor | Features, k: int | None = None
+        self,
+        queries: tf.Tensor | Features,
+        k: int | None = None,
+        *,
+        exclusions: Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The best candidates of each query.
 
         Args:
           queries: `[batch, embedding_dim]` embeddings, or what `query_model` takes.
           k: How many; the constructor's `k` where None.
+          exclusions: As of `query_with_exclusions`.
 
         Returns:
           Scores and identifiers `[batch, k]`, best first; fewer columns where there are
           fewer candidates.
         """
+        if exclusions is not None:
+            return self.query_with_exclusions(queries, exclusions, k=k)
         if self._candidates is None:
             raise ValueError(EMPTY)
         k = check_k(self._k if k is None else k, None)
