@@ -10,32 +10,34 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 
 
-def peak_memory(target: str, flags: Mapping[str, object]) -> float:
+def peak_memory(target: str, flags: Mapping[str, object], *, runs: int = 2) -> float:
     """Megabytes by which a case raises the peak of a fresh process.
 
     Args:
       target: "module:function"; the function takes the module's `Config` and returns
         what to run.
       flags: Of that `Config`; JSON can hold them.
+      runs: How often it is run.
 
     Returns:
-      Peak resident memory after two runs, data included, less that after the imports;
+      Peak resident memory after the runs, data included, less that after the imports;
       NaN where the system does not report peaks.
     """
-    command = [sys.executable, "-m", __name__, target, json.dumps(dict(flags))]
+    flags = json.dumps(dict(flags))
+    command = [sys.executable, "-m", __name__, target, flags, str(runs)]
     done = subprocess.run(
         command, cwd=_ROOT, capture_output=True, text=True, check=True
     )
     return float(done.stdout.split()[-1])
 
 
-def _measure(target: str, flags: str) -> float:
+def _measure(target: str, flags: str, runs: str) -> float:
     module_name, function = target.split(":")
     module = importlib.import_module(module_name)
     before = _peak()
     run = getattr(module, function)(module.Config(**json.loads(flags)))
-    run()
-    run()
+    for _ in range(int(runs)):
+        run()
     return _peak() - before
 
 
