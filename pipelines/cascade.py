@@ -12,7 +12,7 @@ import tfrs_models as tm
 from pipelines import query_towers, ranking, retrieval
 from pipelines.artifacts import load_checkpoint, read_config
 from pipelines.data import load_data
-from pipelines.indexes import index_items, item_attributes
+from pipelines.indexes import index_items
 from pipelines.ranking_data import held_out_users, load_ranking_data
 
 Index = tm.layers.BruteForce | tm.layers.IVF
@@ -121,7 +121,6 @@ def build_cascade(
         titles=data.titles,
         known_items=data.known_items(split),
         candidate_probabilities=data.candidate_probabilities,
-        attributes=item_attributes(data),
     )
     users = np.arange(data.num_users + 1)
     flags = parts.ranking

@@ -22,7 +22,7 @@ from pipelines.artifacts import (
     write_json,
 )
 from pipelines.data import DataConfig, load_data
-from pipelines.indexes import index_items, item_attributes
+from pipelines.indexes import index_items
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
     evaluate,
@@ -185,7 +185,6 @@ def export_recommender(
         titles=data.titles,
         known_items=data.known_items("serving"),
         candidate_probabilities=data.candidate_probabilities,
-        attributes=item_attributes(data),
     )
     return tm.serving.export(
         recommender,

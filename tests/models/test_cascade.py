@@ -50,7 +50,6 @@ def make(kind="BruteForce", **options):
         titles=["", *(f"Title {n}" for n in range(1, ITEMS + 1))],
         known_items=KNOWN,
         candidate_probabilities=PROBABILITIES,
-        attributes={"kind": KINDS},
     )
     settings = {
         "user_features": {"user": FEATURES["user"]},

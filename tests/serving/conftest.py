@@ -42,7 +42,6 @@ def recommender(interactions):
         titles=interactions.titles,
         known_items=interactions.known_items("serving"),
         candidate_probabilities=interactions.candidate_probabilities,
-        attributes=kinds,
     )
 
 

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfrs_models as tm
+
 
 def ask(function, users, *, k=4, exclude_seen=False):
     answer = function(
@@ -154,17 +156,66 @@ def test_every_row_has_its_own_k_and_leaves_out_what_it_says(recommender):
         assert np.isneginf(answer["score"].numpy()[row, ks[row] :]).all()
 
 
-def test_attributes_that_the_index_does_not_have_are_named(recommender, interactions):
-    with pytest.raises(
-        ValueError, match=r"`attributes` must be .*\['kind'\].*Got \[\]"
+def remade(recommender, interactions, index=None, **changes):
+    values = {
+        "user_ids": interactions.vocabularies["user_id"],
+        "user_features": interactions.users,
+        "item_ids": interactions.vocabularies["item_id"],
+        "titles": interactions.titles,
+        "known_items": interactions.known_items("serving"),
+        "candidate_probabilities": interactions.candidate_probabilities,
+    }
+    return type(recommender)(
+        recommender.query_model, index or recommender.index, **values | changes
+    )
+
+
+@pytest.mark.parametrize(
+    "argument", ["titles", "known_items", "candidate_probabilities", "user_features"]
+)
+def test_values_for_other_users_or_items_are_named(recommender, interactions, argument):
+    value = {
+        "titles": interactions.titles[1:],
+        "known_items": interactions.known_items("serving")[1:],
+        "candidate_probabilities": interactions.candidate_probabilities[1:],
+        "user_features": {k: v[1:] for k, v in interactions.users.items()},
+    }[argument]
+    with pytest.raises(ValueError, match=f"`{argument}.*must have .* rows"):
+        remade(recommender, interactions, **{argument: value})
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_changes_of_the_index_reach_everybody(
+    recommender, interactions, kind, tmp_path
+):
+    size = interactions.num_items
+    index = getattr(tm.layers, kind)(capacity=2 * size).index(
+        recommender.index._embeddings.numpy()[:size],
+        np.arange(1, size + 1),
+        attributes={"kind": np.resize(["short", "long"], size)},
+    )
+    module = remade(recommender, interactions, index)
+    users = ["u1", "nobody"]
+    first = ask(module.recommend, users, k=size)["item_id"]
+    gone = int(np.argmax(interactions.candidate_probabilities[1:])) + 1
+    name = str(interactions.vocabularies["item_id"][gone - 1]).encode()
+    assert all(name in row for row in first)
+    index.remove([gone])
+    for answer in (
+        ask(module.recommend, users, k=size),
+        ask(
+            tf.saved_model.load(str(tm.serving.export(module, tmp_path))).signatures[
+                "serving_default"
+            ],
+            users,
+            k=size,
+        ),
     ):
-        type(recommender)(
-            recommender.query_model,
-            recommender.index,
-            user_ids=interactions.vocabularies["user_id"],
-            user_features=interactions.users,
-            item_ids=interactions.vocabularies["item_id"],
-            titles=interactions.titles,
-            known_items=interactions.known_items("serving"),
-            candidate_probabilities=interactions.candidate_probabilities,
-        )
+        for row in answer["item_id"]:
+            assert name not in row
+            assert {*row} == {*first[0], b""} - {name}
+    # Another corpus, of other shapes, in the same index.
+    index.index(np.eye(4, dtype="float32")[:3], np.arange(1, 4), attributes={})
+    again = ask(module.recommend, ["nobody"], k=size)["item_id"][0]
+    known = {str(item).encode() for item in interactions.vocabularies["item_id"][:3]}
+    assert {*again} == known | {b""}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.layers.index.exclusions import is_missing
 from tfrs_models.layers.index.requests import K, checked_k, cut, id_lists
 from tfrs_models.types import Features
 
@@ -42,7 +43,7 @@ class Cascade(tf.Module):
 
         Args:
           retriever: A `serving.Recommender`, or what has its `find`, `name`,
-            `filters` and `num_items`.
+            `filters`, `generation` and `num_items`.
           ranker: Has `rank(features)`, from features of rows to named `[rows]` tensors,
             of which `score` orders them: `models.MultiTaskRanker`, `DeepFM`, `DCN`.
           user_features: Feature that the ranker reads -> `[num_users + 1, ...]`; row 0
@@ -77,14 +78,22 @@ class Cascade(tf.Module):
         self._joint_features = joint_features
         self._users = _constants(user_features)
         self._items = _constants(item_features)
-        self.recommend = tf.function(
-            self._recommend, input_signature=[*_INPUTS, dict(retriever.filters)]
-        )
+        self._made = self._made_for = None
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers."""
+        """What a server answers, of the index as it is now."""
         return {"serving_default": self.recommend}
+
+    @property
+    def recommend(self) -> tf.types.experimental.PolymorphicFunction:
+        """The signature `serving_default`."""
+        if self._made_for != self.retriever.generation:
+            self._made = tf.function(
+                self._recommend, input_signature=[*_INPUTS, self.retriever.filters]
+            )
+            self._made_for = self.retriever.generation
+        return self._made
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
@@ -143,7 +152,7 @@ class Cascade(tf.Module):
         )
         answer = self._rank(found.user, found.items)
         answer["retrieval_score"] = found.scores
-        missing = tf.math.is_inf(found.scores)
+        missing = is_missing(found.scores)
         scores = tf.cast(answer["score"], tf.float32)
         if self.retrieval_weight:
             scores += self.retrieval_weight * tf.cast(found.scores, tf.float32)
@@ -154,7 +163,7 @@ class Cascade(tf.Module):
             if name != "score":
                 answer[name] = tf.gather(values, places, batch_dims=1)
         items = tf.gather(found.items, places, batch_dims=1)
-        items = tf.where(tf.math.is_inf(answer["score"]), tf.zeros_like(items), items)
+        items = tf.where(is_missing(answer["score"]), tf.zeros_like(items), items)
         answer |= self.retriever.name(items)
         return answer | {"known_user": found.user > 0}
 

@@ -50,11 +50,11 @@ def finite_features(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The features, once all floating ones are finite.
 
     Raises:
-      InvalidArgumentError: one is NaN or infinite; it names the feature and the rows.
+      InvalidArgumentError: one is NaN or infinite; it names the feature.
     """
     return {
-        name: require(
-            values, tf.math.is_finite(values), f"The feature `{name}` must be finite"
+        name: tf.debugging.check_numerics(
+            values, f"The feature `{name}` must be finite"
         )
         if values.dtype.is_floating
         else values

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.layers.index.brute_force import BruteForce
+from tfrs_models.layers.index.exclusions import is_missing, pad_places
 from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
 from tfrs_models.layers.index.searchable_index import SearchableIndex
 from tfrs_models.serving.line_numbers import line_numbers
-from tfrs_models.types import Tensor
 
 _USER_ID = tf.TensorSpec([None], tf.string, "user_id")
 _EXCLUDE_SEEN = tf.TensorSpec([None], tf.bool, "exclude_seen")
@@ -54,7 +53,6 @@ class Recommender(tf.Module):
         titles: Sequence[str],
         known_items: tf.RaggedTensor,
         candidate_probabilities: np.ndarray,
-        attributes: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Initializes the module. `data.Interactions` has all of the values.
 
@@ -68,10 +66,9 @@ class Recommender(tf.Module):
           titles: `[num_items + 1]` names for people; row 0 is not used.
           known_items: `[num_users + 1, None]` ragged item indices: what to leave out.
           candidate_probabilities: `[num_items + 1]` popularity; row 0 is not used.
-          attributes: Name -> `[num_items, ...]` values, what the index was given.
 
         Raises:
-          ValueError: the attributes are not those of the index.
+          ValueError: values for another number of users or items.
         """
         super().__init__(name="recommender")
         self.query_model = query_model
@@ -84,43 +81,70 @@ class Recommender(tf.Module):
         self._titles = tf.Variable(["", *map(str, titles[1:])], trainable=False)
         self._known_values = tf.Variable(known_items.values, trainable=False)
         self._known_splits = tf.Variable(known_items.row_splits, trainable=False)
-        popularity = np.asarray(candidate_probabilities)
-        attributes = dict(attributes or {})
-        if attributes.keys() != index.attributes.keys():
-            raise ValueError(
-                "`attributes` must be those of the index, "
-                f"{sorted(index.attributes)}: the most popular items are filtered too. "
-                f"Got {sorted(attributes)}."
-            )
-        # One number for each item, and a query of 1: the most popular are the best.
-        self._popular = BruteForce().index(
-            popularity[1:, None].astype(np.float32),
-            np.arange(1, len(popularity)),
-            attributes=attributes,
+        self._popularity = tf.Variable(
+            np.asarray(candidate_probabilities, np.float32), trainable=False
         )
         self._user_lines = line_numbers(user_ids, name="user_id")
         self._item_lines = line_numbers(item_ids, name="item_id")
         self._examples = [str(user) for user in user_ids[:4]]
-        request = [_USER_ID, K, _EXCLUDE_SEEN]
-        self.filters = filter_specs(index)
-        lists = [id_lists("exclusions"), self.filters]
-        self.recommend = tf.function(self._recommend, input_signature=request)
-        self.recommend_filtered = tf.function(
-            self._recommend_filtered, input_signature=[*request, *lists]
-        )
-        self.recommend_among = tf.function(
-            self._recommend_among,
-            input_signature=[*request, *lists, id_lists("allowed")],
-        )
+        self._check_sizes(len(user_ids), len(item_ids))
+        self._made, self._made_for = {}, None
+
+    @property
+    def filters(self) -> dict[str, tf.TensorSpec]:
+        """What `filter_<attribute>` of a request is, by attribute."""
+        return filter_specs(self.index)
+
+    @property
+    def generation(self) -> int:
+        """Of the index: graphs of an earlier one are out of date."""
+        return self.index.generation
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers."""
-        return {
-            "serving_default": self.recommend,
-            "filtered": self.recommend_filtered,
-            "among": self.recommend_among,
-        }
+        """What a server answers, of the index as it is now."""
+        if self._made_for != self.generation:
+            request = [_USER_ID, K, _EXCLUDE_SEEN]
+            lists = [*request, id_lists("exclusions"), self.filters]
+
+            def recommend(user_id, k, exclude_seen):
+                return self._answer(user_id, k, exclude_seen)
+
+            def filtered(user_id, k, exclude_seen, exclusions, filters):
+                return self._answer(
+                    user_id, k, exclude_seen, exclusions=exclusions, filters=filters
+                )
+
+            def among(user_id, k, exclude_seen, exclusions, filters, allowed):
+                restrictions = {"exclusions": exclusions, "filters": filters}
+                return self._answer(
+                    user_id, k, exclude_seen, **restrictions, allowed=allowed
+                )
+
+            self._made = {
+                "serving_default": tf.function(recommend, input_signature=request),
+                "filtered": tf.function(filtered, input_signature=lists),
+                "among": tf.function(
+                    among, input_signature=[*lists, id_lists("allowed")]
+                ),
+            }
+            self._made_for = self.generation
+        return self._made
+
+    @property
+    def recommend(self) -> tf.types.experimental.PolymorphicFunction:
+        """The signature `serving_default`."""
+        return self.signatures["serving_default"]
+
+    @property
+    def recommend_filtered(self) -> tf.types.experimental.PolymorphicFunction:
+        """The signature `filtered`."""
+        return self.signatures["filtered"]
+
+    @property
+    def recommend_among(self) -> tf.types.experimental.PolymorphicFunction:
+        """The signature `among`."""
+        return self.signatures["among"]
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
@@ -182,16 +206,16 @@ class Recommender(tf.Module):
             restrictions["filters"] = dict(filters)
         if allowed is not None:
             restrictions["allowed"] = self._item_rows(allowed)
-        answer = self.index(queries, k=number, **restrictions)
+        most = tf.minimum(number, self.index.count())  # some may have been removed
+        answer = self.index(queries, k=most, **restrictions)
         unknown = tf.where(user == 0)
 
         def with_popular() -> tuple[tf.Tensor, tf.Tensor]:
             those = tf.nest.map_structure(
                 lambda lists: tf.gather(lists, unknown[:, 0]), restrictions
             )
-            popular = self._popular(
-                tf.ones([tf.shape(unknown)[0], 1]), k=number, **those
-            )
+            rows = tf.repeat(self._popularity[None], tf.shape(unknown)[0], axis=0)
+            popular = self.index.largest(rows, most, **those)
             return tuple(
                 tf.tensor_scatter_nd_update(own, unknown, tf.cast(other, own.dtype))
                 for own, other in zip(answer, popular, strict=True)
@@ -200,7 +224,9 @@ class Recommender(tf.Module):
         scores, items = tf.cond(
             tf.size(unknown) > 0, with_popular, lambda: (answer[0], answer[1])
         )
-        return Found(user, tf.maximum(tf.cast(items, tf.int64), 0), scores)
+        scores, items = pad_places(scores, tf.cast(items, tf.int64), k=number)
+        is_known = (items > 0) & (items <= self.num_items)  # added ones have no title
+        return Found(user, tf.where(is_known, items, tf.zeros_like(items)), scores)
 
     def name(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
         """`item_id` and `title` of indices; empty strings for 0."""
@@ -208,44 +234,6 @@ class Recommender(tf.Module):
             "item_id": tf.gather(self._item_ids, items),
             "title": tf.gather(self._titles, items),
         }
-
-    def _recommend(
-        self, user_id: tf.Tensor, k: tf.Tensor, exclude_seen: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """The best items for each user: see `_answer`."""
-        return self._answer(user_id, k, exclude_seen)
-
-    def _recommend_filtered(
-        self,
-        user_id: tf.Tensor,
-        k: tf.Tensor,
-        exclude_seen: tf.Tensor,
-        exclusions: tf.Tensor,
-        filters: dict[str, tf.Tensor],
-    ) -> dict[str, tf.Tensor]:
-        """The best items that are not excluded and pass the filters: see `_answer`."""
-        return self._answer(
-            user_id, k, exclude_seen, exclusions=exclusions, filters=filters
-        )
-
-    def _recommend_among(
-        self,
-        user_id: tf.Tensor,
-        k: tf.Tensor,
-        exclude_seen: tf.Tensor,
-        exclusions: tf.Tensor,
-        filters: dict[str, tf.Tensor],
-        allowed: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        """The best of the items that are allowed: see `_answer`."""
-        return self._answer(
-            user_id,
-            k,
-            exclude_seen,
-            exclusions=exclusions,
-            filters=filters,
-            allowed=allowed,
-        )
 
     def _answer(
         self,
@@ -275,8 +263,24 @@ class Recommender(tf.Module):
         found = self.find(user_id, number, exclude_seen, **restrictions)
         scores = cut(found.scores, k)
         none = tf.zeros_like(found.items)
-        items = tf.where(tf.math.is_inf(scores), none, found.items)
+        items = tf.where(is_missing(scores), none, found.items)
         return self.name(items) | {"score": scores, "known_user": found.user > 0}
+
+    def _check_sizes(self, num_users: int, num_items: int) -> None:
+        sizes = {
+            "titles": (self._titles.shape[0], num_items + 1),
+            "candidate_probabilities": (self._popularity.shape[0], num_items + 1),
+            "known_items": (self._known_splits.shape[0] - 1, num_users + 1),
+        } | {
+            f"user_features['{name}']": (values.shape[0], num_users + 1)
+            for name, values in self._users.items()
+        }
+        for argument, (got, rows) in sizes.items():
+            if got != rows:
+                raise ValueError(
+                    f"`{argument}` must have {rows} rows, one for each id and row 0 for"
+                    f" the unknown. Got {got}."
+                )
 
     def _item_rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         return self._item_lines.lookup(item_ids) + 1  # no item has row 0

@@ -54,24 +54,31 @@ class Retriever(tf.Module):
             for name, value in features.items()
         }
         self._examples = features
-        lists = {
-            "exclusions": id_lists("exclusions", index.id_dtype),
-            "filters": filter_specs(index),
-        }
-        allowed = {"allowed": id_lists("allowed", index.id_dtype)}
-        self._signatures = {
-            name: tf.function(self._retrieve, input_signature=[query, K, restrictions])
-            for name, restrictions in (
-                ("serving_default", {}),
-                ("filtered", lists),
-                ("among", lists | allowed),
-            )
-        }
+        self._query = query
+        self._made, self._made_for = {}, None
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers."""
-        return self._signatures
+        """What a server answers, of the index as it is now."""
+        if self._made_for != self.index.generation:
+            ids = self.index.id_dtype
+            lists = {
+                "exclusions": id_lists("exclusions", ids),
+                "filters": filter_specs(self.index),
+            }
+            allowed = {"allowed": id_lists("allowed", ids)}
+            self._made = {
+                name: tf.function(
+                    self._retrieve, input_signature=[self._query, K, restrictions]
+                )
+                for name, restrictions in (
+                    ("serving_default", {}),
+                    ("filtered", lists),
+                    ("among", lists | allowed),
+                )
+            }
+            self._made_for = self.index.generation
+        return self._made
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]] | None:
@@ -108,7 +115,7 @@ class Retriever(tf.Module):
             feature that is not finite.
         """
         features = finite_features(features)
-        largest = checked_k(k, self.index.num_candidates)
+        largest = checked_k(k, self.index.count())
         asked = features if self.index.query_model is not None else features["query"]
         scores, ids = self.index(asked, k=largest, **restrictions)
         scores, ids = blank_missing(cut(scores, k), ids)

@@ -177,7 +177,7 @@ def test_attributes_that_cannot_be_filtered_by_are_named(attributes, message):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_query_that_is_not_finite_is_named_by_its_row(index, bad):
+def test_a_query_that_is_not_finite_is_an_error(index, bad):
     queries = QUERIES.copy()
     queries[4, 1] = bad
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"`queries` must be fin"):
@@ -192,3 +192,105 @@ def test_an_index_can_be_filled_from_a_dataset_with_attributes():
     np.testing.assert_array_equal(
         index(QUERIES, filters=wanted)[1], expected(QUERIES, filters=wanted)[1]
     )
+
+
+@pytest.mark.parametrize("argument", ["exclusions", "allowed", "filters"])
+def test_lists_for_another_number_of_queries_are_refused(index, argument):
+    lists = ragged([["g1"]])
+    value = {"genre": lists} if argument == "filters" else lists
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=f"`{argument}.*a list for"
+    ):
+        index(QUERIES, **{argument: value})
+
+
+def test_a_single_query_may_have_plain_lists(index):
+    plain = index(QUERIES[1], exclusions=IDS[:40], filters={"shop": [0, 2]})
+    listed = index(QUERIES[1:2], exclusions=IDS[None, :40], filters={"shop": [[0, 2]]})
+    np.testing.assert_array_equal(plain[1], listed[1][0])
+    nothing = index(QUERIES[1], exclusions=[], filters={"genre": []})
+    np.testing.assert_array_equal(nothing[1], index(QUERIES[1])[1])
+
+
+def test_an_empty_batch_may_be_restricted(index):
+    none = tf.zeros([0, 3], tf.string)
+    ask = tf.function(
+        lambda queries: index(
+            queries, exclusions=none, allowed=none, filters={"genre": none}
+        ),
+        input_signature=[tf.TensorSpec([None, WIDTH])],
+    )
+    assert ask(tf.zeros([0, WIDTH]))[1].shape == (0, 5)
+
+
+@pytest.mark.parametrize("kind", [np.int64, tf.constant, np.int32])
+def test_k_may_be_of_any_integer_type(index, kind):
+    k = tf.constant(3, tf.int64) if kind is tf.constant else kind(3)
+    result = index(QUERIES, k=k, exclusions=ragged(LISTS))
+    check(index, result, 3, excluded=LISTS)
+
+
+def test_an_attribute_that_nobody_has_filters_everybody_out():
+    nobody = tf.ragged.constant([[]] * SIZE, dtype=tf.string)
+    index = layers.IVF(k=2).index(CANDIDATES, attributes={"badge": nobody})
+    scores, _ = index(QUERIES, filters={"badge": ragged([["gold"]] * 6)})
+    assert np.isneginf(scores).all()
+
+
+def test_names_that_cannot_be_inputs_are_refused():
+    with pytest.raises(ValueError, match="Names of attributes must be.*'a/b c'"):
+        layers.IVF().index(CANDIDATES, attributes={"a/b c": SHOPS})
+
+
+def test_attributes_padded_batch_by_batch_are_joined():
+    rows = [
+        ([1, 2], np.eye(2), [["a", ""], ["b", "c"]]),
+        ([3], np.ones([1, 2]), [["a", "b", "c"]]),
+    ]
+    batches = tf.data.Dataset.from_generator(
+        lambda: iter(rows),
+        output_signature=(
+            tf.TensorSpec([None], tf.int64),
+            tf.TensorSpec([None, 2]),
+            tf.TensorSpec([None, None], tf.string),
+        ),
+    ).map(lambda ids, rows, kinds: (ids, rows, {"kind": kinds}))
+    index = layers.BruteForce(k=3).index_from_dataset(batches)
+    _, ids = index(np.ones([1, 2], "float32"), filters={"kind": [["a"]]})
+    assert {*ids.numpy()[0].tolist()} == {1, 3, -1}
+
+
+def test_batches_of_several_widths_are_refused():
+    batches = tf.data.Dataset.from_generator(
+        lambda: iter([np.eye(2), np.eye(3)]),
+        output_signature=tf.TensorSpec([None, None]),
+    )
+    with pytest.raises(
+        ValueError, match="one width and type.*after float32 of width 2"
+    ):
+        layers.BruteForce().index_from_dataset(batches)
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [(1e-7, "float32"), (1e20, "float32"), (200, "float16"), (1e-4, "float16")],
+)
+def test_cosines_are_right_at_any_length(kind, scale, dtype):
+    rows = (CANDIDATES * scale).astype(dtype)
+    index = getattr(layers, kind)(k=5, distance_measure="cosine").index(rows)
+    expected = getattr(layers, kind)(k=5, distance_measure="cosine").index(CANDIDATES)
+    scores, ids = index((QUERIES * scale).astype(dtype))
+    tolerance = 1e-5 if dtype == "float32" else 0.01
+    np.testing.assert_allclose(scores, expected(QUERIES)[0], atol=tolerance)
+    if dtype == "float32":
+        np.testing.assert_array_equal(ids, expected(QUERIES)[1])
+    zero = index(np.zeros([1, WIDTH], dtype))[0]
+    np.testing.assert_array_equal(zero, np.zeros([1, 5]))
+
+
+def test_a_score_beyond_its_type_is_still_the_best():
+    index = layers.BruteForce(k=3).index(
+        np.diag(np.float16([300, 200, 100])).astype("float16")
+    )
+    assert index(np.full((1, 3), 250, "float16"))[1].numpy()[0, 0] == 0

@@ -60,3 +60,8 @@ def test_a_trained_index_is_not_made_from_its_config():
     index = layers.ScaNN(num_leaves=5).index(CANDIDATES)
     with pytest.raises(ValueError, match=r"(?s)partitions are.*trained.*SavedModel"):
         layers.ScaNN.from_config(index.get_config())
+
+
+def test_fewer_candidates_than_leaves_are_refused():
+    with pytest.raises(ValueError, match="`num_leaves` must be at most .* 3. Got 100"):
+        layers.ScaNN(k=1).index(CANDIDATES[:3])

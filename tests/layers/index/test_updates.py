@@ -191,3 +191,50 @@ def test_no_use_makes_later_searches_copy_the_embeddings(make, use):
     use(index)
     reads = [index._embeddings.read_value() for _ in range(2)]
     assert len({np.asarray(memoryview(read)).ctypes.data for read in reads}) == 1
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+@pytest.mark.parametrize("change", ["add", "upsert"])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a", "b"], "must be of its type, int64"),
+        ([1], "must have a row for each candidate. Got 1 rows for 2"),
+        ([[1, 2], [3, 4]], "must have at most 1 values"),
+    ],
+)
+def test_attributes_that_do_not_fit_change_nothing(kind, change, values, message):
+    embeddings = np.random.default_rng(6).normal(size=(20, 3)).astype("float32")
+    index = make(kind, capacity=25).index(
+        embeddings, attributes={"g": np.arange(20) % 3}
+    )
+    before = index(embeddings)
+    ids = [0, 1] if change == "upsert" else [50, 51]
+    with pytest.raises(ValueError, match=message):
+        getattr(index, change)(9 * embeddings[:2], ids, attributes={"g": values})
+    np.testing.assert_array_equal(index(embeddings)[1], before[1])
+    assert index.num_candidates == 20
+    getattr(index, change)(9 * embeddings[:2], ids, attributes={"g": [1, 1]})
+    assert set(ids) & set(index(embeddings)[1].numpy().ravel().tolist())
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_weights_of_an_index_with_fewer_candidates_can_be_changed_on(kind):
+    embeddings = np.random.default_rng(7).normal(size=(20, 3)).astype("float32")
+    index = make(kind, capacity=40).index(embeddings)
+    copy = type(index).from_config(index.get_config())
+    index.remove(np.arange(15))
+    copy.set_weights(index.get_weights())
+    copy.add(100 * embeddings[:1], [50])
+    assert copy.num_candidates == 6
+    assert {*copy(embeddings, k=6)[1].numpy()[0].tolist()} == {15, 16, 17, 18, 19, 50}
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_id_zero_is_gone_with_the_last_candidate(kind):
+    index = make(kind).index(np.eye(3, dtype="float32"))
+    index.remove([0, 1, 2])
+    with pytest.raises(ValueError, match="to remove must be indexed"):
+        index.remove([0])
+    index.add(np.ones([1, 3], "float32"), [0])
+    assert index.num_candidates == 1

@@ -59,7 +59,7 @@ class BruteForce(UpdatableIndex):
         self, num_candidates: int, embedding_dim: int
     ) -> MemoryEstimate:
         return estimate(
-            num_slots=_num_slots(self._capacity or num_candidates),
+            num_slots=_num_slots(max(self._capacity or 0, num_candidates)),
             embedding_dim=embedding_dim,
             rest=0,
             work=_WORK_ROWS * embedding_dim * 4,
@@ -69,14 +69,14 @@ class BruteForce(UpdatableIndex):
         return Layout(np.arange(len(embeddings)), _num_slots(capacity), {})
 
     def _take(self, embeddings: np.ndarray) -> np.ndarray:
-        return self._num_candidates + np.arange(len(embeddings))
+        return self.num_candidates + np.arange(len(embeddings))
 
     def _settle(self, slots: np.ndarray) -> None:
         """Nothing: the slots in use are the first ones."""
 
     def _free(self, slots: np.ndarray) -> None:
         """Moves the last candidates into the gaps, so that none is left."""
-        left = self._num_candidates
+        left = self.num_candidates
         gaps = slots[slots < left]
         last = np.setdiff1d(np.arange(left, left + len(slots)), slots)
         self._write(gaps, tf.gather(self._embeddings.read_value(), last))

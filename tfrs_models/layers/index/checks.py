@@ -1,9 +1,9 @@
 """Checks that every index makes of what it is built from and asked for."""
 
+import operator
+
 import numpy as np
 import tensorflow as tf
-
-from tfrs_models.ops.finite import require
 
 _CHUNK = 65_536  # rows that are looked at in one go
 EMPTY = "The index is empty: call `index` or `index_from_dataset` first."
@@ -54,7 +54,8 @@ def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
     A tensor passes: its value is known only when the graph runs.
     """
     if isinstance(k, tf.Tensor):
-        return k
+        return tf.cast(k, tf.int32)
+    k = operator.index(k)
     if k < 1:
         raise ValueError(f"`k` must be at least 1. Got {k}.")
     if num_candidates is not None and k > num_candidates:
@@ -84,12 +85,11 @@ def check_queries(
 
 
 def finite_queries(queries: tf.Tensor) -> tf.Tensor:
-    """Returns `queries`, or raises an `InvalidArgumentError` that names the rows."""
-    return require(
+    """Returns `queries`, or raises an `InvalidArgumentError` when one is not finite."""
+    return tf.debugging.check_numerics(
         queries,
-        tf.math.is_finite(queries),
         "`queries` must be finite: a NaN or infinite embedding has no best candidates. "
-        "Look at the features of these rows",
+        "Look at the features of the batch",
     )
 
 

@@ -37,9 +37,33 @@ def search_all(
       Scores and slots `[batch, k]`, the score `-inf` where nothing is left.
     """
     scores = tf.matmul(queries, embeddings, transpose_b=True)
-    lowest = tf.constant(-float("inf"), scores.dtype)
     if in_use is not None:
+        lowest = tf.constant(-float("inf"), scores.dtype)
         scores = tf.where(in_use, scores, lowest)
+    return best_of(scores, table, restrictions, k=k, num_valid=num_valid)
+
+
+def best_of(
+    scores: tf.Tensor,
+    table: SlotTable,
+    restrictions: Restrictions,
+    *,
+    k: int | tf.Tensor,
+    num_valid: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The best slots that pass.
+
+    Args:
+      scores: `[batch, num_slots]`.
+      table: Of the slots.
+      restrictions: Of the queries.
+      k: How many.
+      num_valid: Slots from here on are free; none where None.
+
+    Returns:
+      Scores and slots `[batch, k]`, the score `-inf` where nothing is left.
+    """
+    lowest = tf.constant(-float("inf"), scores.dtype)
     if restrictions.excluded is not None:
         known = tf.where(restrictions.excluded >= 0)
         slots = tf.gather_nd(restrictions.excluded, known)
@@ -81,10 +105,15 @@ def search_among(
     valid = (slots >= 0) & ~repeated & passes(table, restrictions.wanted, rows)
     if restrictions.excluded is not None:
         valid &= ~is_among(slots, restrictions.excluded)
-    scores = tf.map_fn(  # a query at a time: `[batch, width, embedding_dim]` is large
-        lambda row: tf.linalg.matvec(tf.gather(embeddings, row[1]), row[0]),
-        (queries, rows),
-        fn_output_signature=queries.dtype,
+    scores = tf.cond(
+        tf.shape(queries)[0] > 0,
+        # A query at a time: `[batch, width, embedding_dim]` is large.
+        lambda: tf.map_fn(
+            lambda row: tf.linalg.matvec(tf.gather(embeddings, row[1]), row[0]),
+            (queries, rows),
+            fn_output_signature=queries.dtype,
+        ),
+        lambda: tf.zeros(tf.shape(rows), queries.dtype),
     )
     scores = tf.where(valid, scores, tf.constant(-float("inf"), scores.dtype))
     scores, places = tf.math.top_k(scores, k=k)

@@ -36,7 +36,12 @@ def blank_missing(
     """Replaces the ids of places without a candidate (score `-inf`) by -1 or ""."""
     missing = tf.constant("" if identifiers.dtype == tf.string else -1)
     missing = tf.cast(missing, identifiers.dtype)
-    return scores, tf.where(tf.math.is_inf(scores), missing, identifiers)
+    return scores, tf.where(is_missing(scores), missing, identifiers)
+
+
+def is_missing(scores: tf.Tensor) -> tf.Tensor:
+    """Where there is no candidate: the score `-inf`, and no other."""
+    return scores == tf.constant(-float("inf"), scores.dtype)
 
 
 def pad_places(

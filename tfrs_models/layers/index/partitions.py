@@ -59,7 +59,7 @@ def partition(
         here = slice(start, start + len(rows))
         best, labels = _assign(rows, centroids)
         nearest[here], along[here] = labels.numpy(), best.numpy()
-        norms[here] = np.linalg.norm(rows, axis=1)
+        norms[here] = tf.norm(rows, axis=1)
     by_norm = norms.std() > _EQUAL_NORMS * norms.mean()
     order = np.lexsort((-(norms if by_norm else along), nearest))
     sizes = np.bincount(nearest, minlength=num_partitions)

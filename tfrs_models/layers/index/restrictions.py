@@ -33,15 +33,27 @@ class Restrictions(NamedTuple):
 
 
 def read_restrictions(
-    table: SlotTable, exclusions: Tensor | None, filters: Mapping[str, Tensor] | None
+    table: SlotTable,
+    exclusions: Tensor | None,
+    filters: Mapping[str, Tensor] | None,
+    queries: tf.Tensor,
 ) -> Restrictions:
     """Finds the slots of excluded ids and the keys of the values that are asked for.
+
+    Args:
+      table: Of the index.
+      exclusions: As the index was given them.
+      filters: As the index was given them.
+      queries: `[batch, embedding_dim]`, whose lists they are.
 
     Raises:
       ValueError: a filter by an attribute that the index does not have, or of another
         type.
+      InvalidArgumentError: lists of another number of rows than there are queries.
     """
-    excluded = None if exclusions is None else find_slots(table, exclusions)
+    excluded = None
+    if exclusions is not None:
+        excluded = find_slots(table, "exclusions", exclusions, queries)
     wanted = {}
     for name, values in (filters or {}).items():
         if name not in table.attributes:
@@ -51,16 +63,47 @@ def read_restrictions(
                 "`attributes` of the candidates."
             )
         dtype = tf.as_dtype(table.attributes[name][0])
-        wanted[name] = attribute_keys(name, values, dtype)
+        lists = _of_queries(f"filters['{name}']", values, dtype, queries)
+        wanted[name] = attribute_keys(name, lists, dtype)
     return Restrictions(excluded, wanted)
 
 
-def find_slots(table: SlotTable, identifiers: Tensor) -> tf.Tensor:
+def find_slots(
+    table: SlotTable, argument: str, identifiers: Tensor, queries: tf.Tensor
+) -> tf.Tensor:
     """Slots of dense or ragged ids `[batch, None]`, -1 for ids that are not there."""
-    if isinstance(identifiers, tf.RaggedTensor):
-        slots = identifiers.with_values(table.find(identifiers.values))
-        return slots.to_tensor(-1)
-    return table.find(tf.convert_to_tensor(identifiers))
+    lists = _of_queries(argument, identifiers, table.id_dtype, queries)
+    if isinstance(lists, tf.RaggedTensor):
+        return lists.with_values(table.find(lists.values)).to_tensor(-1)
+    return table.find(lists)
+
+
+def _of_queries(
+    argument: str, lists: Tensor, dtype: tf.DType, queries: tf.Tensor
+) -> Tensor:
+    """Lists `[batch, None]`, once there is one for each query."""
+    if not isinstance(lists, tf.RaggedTensor):
+        lists = tf.convert_to_tensor(lists)
+        if 0 in lists.shape:  # an empty Python list has no type of its own
+            lists = tf.zeros(tf.shape(lists), dtype)
+        if lists.shape.rank == 1 and queries.shape[0] == 1:
+            lists = lists[None]
+    if lists.shape.rank != 2:
+        raise ValueError(
+            f"`{argument}` must have a list for each query, `[batch, None]`. Got shape "
+            f"{lists.shape}."
+        )
+    is_ragged = isinstance(lists, tf.RaggedTensor)
+    rows = lists.nrows(tf.int32) if is_ragged else tf.shape(lists)[0]
+    check = tf.debugging.assert_equal(
+        rows,
+        tf.shape(queries)[0],
+        f"`{argument}` must have a list for each query: another number of rows",
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+        if is_ragged:
+            return lists.with_values(tf.identity(lists.values))
+        return tf.identity(lists)
 
 
 def passes(

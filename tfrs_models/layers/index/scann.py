@@ -15,18 +15,20 @@ from tfrs_models.layers.index.checks import (
     check_sizes,
     finite_queries,
 )
-from tfrs_models.layers.index.exclusions import blank_missing
+from tfrs_models.layers.index.exclusion_queries import ExclusionQueries
+from tfrs_models.layers.index.exclusions import blank_missing, is_missing
 from tfrs_models.layers.index.over_fetch import fetch_enough
 from tfrs_models.layers.index.restrictions import (
     find_slots,
     read_restrictions,
 )
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
+from tfrs_models.layers.index.spool import spool
 from tfrs_models.types import Features, Tensor
 
 
 @register
-class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
+class ScaNN(ExclusionQueries, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
     """An approximate index: far faster than brute force on a large corpus.
 
     `tfrs.layers.factorized_top_k.ScaNN` with checked candidates, exact exclusions and a
@@ -82,6 +84,7 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             "parallelize_batch_searches": parallelize_batch_searches,
         }
         super().__init__(query_model=query_model, name=name, **self._settings)
+        self.generation = 0  # of graphs: those of an earlier one are out of date
         self._table = self._width = None
         self._num_candidates = None
 
@@ -131,6 +134,13 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             identifiers = tf.range(candidates.shape[0])
         identifiers = tf.convert_to_tensor(identifiers)
         check_candidates(candidates, identifiers)
+        leaves = self._settings["num_leaves"]
+        if candidates.shape[0] < leaves:
+            raise ValueError(
+                f"`num_leaves` must be at most the number of candidates, "
+                f"{candidates.shape[0]}. Got {leaves}: so few need no ScaNN, "
+                "`BruteForce` is exact."
+            )
         attributes = dict(attributes or {})
         super().index(candidates)
         self._num_candidates, self._width = candidates.shape
@@ -139,8 +149,16 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             id_dtype=identifiers.dtype.name,
             attributes=attribute_kinds(attributes, self._num_candidates),
         )
-        self._table.fill(np.arange(self._num_candidates), identifiers, attributes)
+        keys = self._table.keys_of(attributes, self._num_candidates)
+        self._table.fill(np.arange(self._num_candidates), identifiers, keys)
         return self
+
+    def index_from_dataset(self, candidates: tf.data.Dataset) -> "ScaNN":
+        """Takes the candidates, as `BruteForce.index_from_dataset` does."""
+        with spool(candidates) as rows:
+            return self.index(
+                rows.embeddings[:], rows.identifiers, attributes=rows.attributes
+            )
 
     def call(
         self,
@@ -183,37 +201,19 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         if exclusions is None and allowed is None and not filters:
             scores, rows = self._fetch(queries, k, self.num_leaves_to_search)
         else:
-            restrictions = read_restrictions(self._table, exclusions, filters)
+            restrictions = read_restrictions(self._table, exclusions, filters, queries)
             scores, rows = fetch_enough(
                 lambda number, leaves: self._fetch(queries, number, leaves),
                 self._table,
                 restrictions,
-                None if allowed is None else find_slots(self._table, allowed),
+                None
+                if allowed is None
+                else find_slots(self._table, "allowed", allowed, queries),
                 k=k,
                 leaves=(self.num_leaves_to_search, self._settings["num_leaves"]),
             )
         scores, names = blank_missing(scores, self._table.names(rows))
         return (scores[0], names[0]) if is_single else (scores, names)
-
-    @tf.function
-    def query_with_exclusions(
-        self,
-        queries: tf.Tensor | Features,
-        exclusions: Tensor,
-        k: int | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates of each query that are not excluded for it.
-
-        Args:
-          queries: As in `call`.
-          exclusions: As in `call`.
-          k: As in `call`.
-
-        Returns:
-          As `call`.
-        """
-        self(queries, k=k)  # Keras saves only what was called; the graph prunes it
-        return self(queries, k=k, exclusions=exclusions)
 
     @property
     def num_candidates(self) -> int | None:
@@ -235,6 +235,14 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         """The attributes that `filters` can ask for, and their types."""
         kinds = {} if self._table is None else self._table.attributes
         return {name: dtype for name, (dtype, _) in kinds.items()}
+
+    def count(self) -> tf.Tensor:
+        """How many candidates there are, scalar int32."""
+        return self._table.num_candidates.read_value()
+
+    def _reset_tf_function_cache(self) -> None:
+        super()._reset_tf_function_cache()
+        self.generation += 1
 
     def get_config(self) -> dict:
         query_model = self.query_model
@@ -286,5 +294,5 @@ class ScaNN(FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         missing = [[0, 0], [0, tf.maximum(number - tf.shape(scores)[1], 0)]]
         scores = tf.pad(scores, missing, constant_values=-float("inf"))
         scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
-        rows = tf.where(tf.math.is_inf(scores), 0, tf.pad(rows, missing))
+        rows = tf.where(is_missing(scores), 0, tf.pad(rows, missing))
         return scores, rows

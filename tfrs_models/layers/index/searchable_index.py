@@ -11,18 +11,21 @@ from tfrs_models.layers.index.checks import (
     check_queries,
     finite_queries,
 )
-from tfrs_models.layers.index.exact_search import search_among
+from tfrs_models.layers.index.exact_search import best_of, search_among
+from tfrs_models.layers.index.exclusion_queries import ExclusionQueries
 from tfrs_models.layers.index.exclusions import blank_missing
 from tfrs_models.layers.index.restrictions import (
     Restrictions,
     find_slots,
+    is_among,
     read_restrictions,
 )
 from tfrs_models.layers.index.slot_index import SlotIndex
+from tfrs_models.ops.unit_rows import unit_rows
 from tfrs_models.types import Features, Tensor
 
 
-class SearchableIndex(SlotIndex):
+class SearchableIndex(ExclusionQueries, SlotIndex):
     """Answers queries, with what they may not be answered with.
 
     A subclass says which slots a query looks into.
@@ -57,17 +60,18 @@ class SearchableIndex(SlotIndex):
 
         Raises:
           ValueError: nothing is indexed, or `k` is above the number of candidates.
-          InvalidArgumentError: a query is not finite.
+          InvalidArgumentError: a query is not finite, or lists are not one for each
+            query.
         """
         if self._table is None:
             raise ValueError(EMPTY)
-        k = check_k(self._k if k is None else k, self._num_candidates)
+        k = check_k(self._k if k is None else k, self.num_candidates)
         queries, is_single = self._embed(queries)
-        restrictions = read_restrictions(self._table, exclusions, filters)
+        restrictions = read_restrictions(self._table, exclusions, filters, queries)
         if allowed is None:
             scores, slots = self._search(queries, k, restrictions)
         else:
-            slots = find_slots(self._table, allowed)
+            slots = find_slots(self._table, "allowed", allowed, queries)
             slots = tf.where(self._in_use(tf.maximum(slots, 0)), slots, -1)
             scores, slots = search_among(
                 queries,
@@ -81,26 +85,6 @@ class SearchableIndex(SlotIndex):
         if is_single:
             scores, names = scores[0], names[0]
         return blank_missing(scores, names)
-
-    @tf.function
-    def query_with_exclusions(
-        self,
-        queries: tf.Tensor | Features,
-        exclusions: Tensor,
-        k: int | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates of each query that are not excluded for it.
-
-        Args:
-          queries: As in `call`.
-          exclusions: As in `call`.
-          k: As in `call`.
-
-        Returns:
-          As `call`.
-        """
-        self(queries, k=k)  # Keras saves only what was called; the graph prunes it
-        return self(queries, k=k, exclusions=exclusions)
 
     def similar(
         self, identifiers: tf.Tensor, k: int | None = None
@@ -117,12 +101,48 @@ class SearchableIndex(SlotIndex):
           left: score `-inf` and id -1, or "" for strings.
         """
         slots = self._find(tf.convert_to_tensor(identifiers))
-        k = check_k(self._k if k is None else k, self._num_candidates)
+        k = check_k(self._k if k is None else k, self.num_candidates)
         queries = tf.gather(self._embeddings.read_value(), tf.maximum(slots, 0))
         itself = Restrictions(slots[:, None], {})
         scores, best = self._search(queries, k, itself)
         scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))
         return blank_missing(scores, self._table.names(best))
+
+    def largest(
+        self,
+        values: tf.Tensor,
+        k: int | tf.Tensor,
+        *,
+        exclusions: Tensor | None = None,
+        allowed: Tensor | None = None,
+        filters: Mapping[str, Tensor] | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The candidates of the largest values, whatever a query says.
+
+        Args:
+          values: `[batch, num_values]` of each integer id, such as its popularity; ids
+            beyond have none.
+          k: As in `call`.
+          exclusions: As in `call`.
+          allowed: As in `call`.
+          filters: As in `call`.
+
+        Returns:
+          As `call`.
+        """
+        restrictions = read_restrictions(self._table, exclusions, filters, values)
+        every = tf.range(self._embeddings.shape[0])
+        ids = tf.cast(self._table.names(every), tf.int32)
+        has_value = (ids >= 0) & (ids < tf.shape(values)[1])
+        scores = tf.gather(values, tf.where(has_value, ids, 0), axis=1)
+        lowest = tf.constant(-float("inf"), values.dtype)
+        scores = tf.where(has_value & self._in_use(every), scores, lowest)
+        if allowed is not None:
+            slots = find_slots(self._table, "allowed", allowed, values)
+            everywhere = tf.broadcast_to(every, tf.shape(scores))
+            scores = tf.where(is_among(everywhere, slots), scores, lowest)
+        scores, slots = best_of(scores, self._table, restrictions, k=k)
+        return blank_missing(scores, self._table.names(slots))
 
     @abc.abstractmethod
     def _in_use(self, slots: tf.Tensor) -> tf.Tensor:
@@ -145,5 +165,5 @@ class SearchableIndex(SlotIndex):
             queries = queries[None]
         queries = finite_queries(queries)
         if self._distance_measure == "cosine":
-            queries = tf.math.l2_normalize(queries, axis=1)
+            queries = unit_rows(queries)
         return queries, is_single

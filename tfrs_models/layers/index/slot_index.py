@@ -10,10 +10,16 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig
-from tfrs_models.layers.index.checks import EMPTY, check_candidates, check_k
+from tfrs_models.layers.index.checks import (
+    EMPTY,
+    check_candidates,
+    check_k,
+    check_sizes,
+)
 from tfrs_models.layers.index.memory import MemoryEstimate
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
-from tfrs_models.layers.index.spool import CHUNK, spool
+from tfrs_models.layers.index.spool import CHUNK, ComputedRows, spool
+from tfrs_models.ops.unit_rows import unit_rows
 from tfrs_models.types import Tensor
 
 _MEASURES = ("dot_product", "cosine")
@@ -61,6 +67,7 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         name: str | None,
     ) -> None:
         super().__init__(k=check_k(k, None), name=name)
+        check_sizes(capacity=capacity)
         if distance_measure not in _MEASURES:
             raise ValueError(
                 f"`distance_measure` must be one of {_MEASURES}. Got "
@@ -70,12 +77,20 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         self._distance_measure = distance_measure
         self._capacity = capacity
         self._table = self._embeddings = self._shapes = None
-        self._num_candidates = self._num_changes = 0
+        self._num_changes = 0
+        self.generation = 0  # of graphs: those of an earlier one are out of date
 
     @property
     def num_candidates(self) -> int | None:
         """How many candidates there are; None before `index`."""
-        return None if self._table is None else self._num_candidates
+        if self._table is None:
+            return None
+        with tf.init_scope():  # the number now, where a graph is traced too
+            return int(self._table.num_candidates)
+
+    def count(self) -> tf.Tensor:
+        """How many candidates there are when a graph runs, scalar int32."""
+        return self._table.num_candidates.read_value()
 
     @property
     def embedding_dim(self) -> int | None:
@@ -155,7 +170,7 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         }
         if self._shapes is not None:
             config["indexed"] = dataclasses.asdict(self._shapes) | {
-                "num_candidates": self._num_candidates
+                "num_candidates": self.num_candidates
             }
         return config
 
@@ -165,8 +180,9 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         layer = super().from_config({k: v for k, v in config.items() if k != "indexed"})
         if indexed is not None:
             indexed = dict(indexed)
-            layer._num_candidates = indexed.pop("num_candidates")
+            size = indexed.pop("num_candidates")
             layer._create(Shapes(**indexed))  # a checkpoint or SavedModel fills it
+            layer._table.num_candidates.assign(size)
         return layer
 
     @abc.abstractmethod
@@ -198,7 +214,7 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
                 f"{len(embeddings)}. Got {capacity}."
             )
         kinds = attribute_kinds(attributes, len(embeddings))
-        layout = self._lay_out(embeddings, capacity)
+        layout = self._lay_out(ComputedRows(embeddings, self._measured), capacity)
         shapes = Shapes(
             layout.num_slots,
             embeddings.shape[1],
@@ -216,9 +232,11 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
             self._create(shapes, lambda *_, **__: self._in_slots(embeddings, layout))
         for name, value in layout.weights.items():
             getattr(self, f"_{name}").assign(value)
-        self._table.fill(layout.slots, identifiers, attributes)
+        self._table.fill(
+            layout.slots, identifiers, self._table.keys_of(attributes, len(embeddings))
+        )
         self._settle(layout.slots)
-        self._num_candidates, self._num_changes = len(embeddings), 0
+        self._num_changes = 0
         self._reset_tf_function_cache()
 
     def _in_slots(self, embeddings: np.ndarray, layout: Layout) -> tf.Tensor:
@@ -261,6 +279,10 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
             attributes=shapes.attributes,
         )
 
+    def _reset_tf_function_cache(self) -> None:
+        super()._reset_tf_function_cache()
+        self.generation += 1
+
     def _find(self, identifiers: tf.Tensor) -> tf.Tensor:
         if self._table is None:
             raise ValueError(EMPTY)
@@ -274,4 +296,4 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         """Embeddings whose products are the measure."""
         if self._distance_measure == "dot_product":
             return embeddings
-        return tf.math.l2_normalize(embeddings, axis=1).numpy()
+        return unit_rows(tf.convert_to_tensor(embeddings)).numpy()

@@ -1,5 +1,6 @@
 """Which candidate is in which slot of an index, and what is known of it."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -63,15 +64,14 @@ class SlotTable(tf.keras.layers.Layer):
         self,
         slots: np.ndarray,
         identifiers: tf.Tensor,
-        attributes: Mapping[str, Tensor],
+        keys: Mapping[str, tf.Tensor],
     ) -> None:
         """Puts candidates into an empty table.
 
         Args:
           slots: `[num_candidates]`, of each candidate.
           identifiers: `[num_candidates]` unique ids.
-          attributes: As the constructor says, `[num_candidates]` or `[num_candidates,
-            None]`, dense or ragged.
+          keys: Of their attributes, from `keys_of`.
         """
         index = index_ids(identifiers)
         unused = self._num_slots - len(slots)
@@ -79,31 +79,46 @@ class SlotTable(tf.keras.layers.Layer):
         rows = slots[index.rows.numpy()]
         self._slots.assign(np.pad(rows, [0, unused]).astype(np.int32))
         self.num_candidates.assign(len(slots))
-        self._write(slots, identifiers, attributes)
+        self._write(slots, identifiers, keys)
 
     def insert(
         self,
         slots: np.ndarray,
         identifiers: tf.Tensor,
-        attributes: Mapping[str, Tensor],
+        keys: Mapping[str, tf.Tensor],
     ) -> None:
         """Puts further candidates, of ids that are not there, into free slots."""
-        keys, rows = self._used()
+        old, rows = self._used()
         new = id_keys(comparable(identifiers, self.id_dtype)).numpy()
         order = np.argsort(new, kind="stable")
-        places = np.searchsorted(keys, new[order])
-        keys = np.insert(keys, places, new[order])
-        rows = np.insert(rows, places, slots[order])
-        self._use(keys, rows)
-        self._write(slots, identifiers, attributes)
+        places = np.searchsorted(old, new[order])
+        self._use(
+            np.insert(old, places, new[order]), np.insert(rows, places, slots[order])
+        )
+        self._write(slots, identifiers, keys)
 
-    def change(self, slots: np.ndarray, attributes: Mapping[str, Tensor]) -> None:
-        """Gives candidates that are there other attributes."""
+    def keys_of(
+        self, attributes: Mapping[str, Tensor], num_rows: int
+    ) -> dict[str, tf.Tensor]:
+        """Attributes of rows as the table keeps them.
+
+        Raises:
+          ValueError: values of another type, too many of them, or another number of
+            rows.
+        """
+        result = {}
         for name, values in attributes.items():
-            keys = self._attribute_keys(name, values)
-            self._values[name].assign(
-                tf.tensor_scatter_nd_update(self._values[name], slots[:, None], keys)
-            )
+            dtype, width = self.attributes[name]
+            keys = attribute_keys(name, values, tf.as_dtype(dtype))
+            check_rows(name, keys, num_rows)
+            if keys.shape[1] > width:
+                raise ValueError(
+                    f"The attribute `{name}` must have at most {width} values for a "
+                    f"candidate, as where the index was built. Got {keys.shape[1]}."
+                )
+            missing = [[0, 0], [0, width - keys.shape[1]]]
+            result[name] = tf.pad(keys, missing, constant_values=NO_VALUE)
+        return result
 
     def delete(self, slots: np.ndarray) -> None:
         """Frees slots."""
@@ -138,6 +153,7 @@ class SlotTable(tf.keras.layers.Layer):
         used = tf.maximum(self.num_candidates, 1)
         index = IdIndex(self._keys[:used], self._slots[:used], self._ids)
         flat = find_rows(index, tf.reshape(identifiers, [-1]))
+        flat = tf.where(self.num_candidates > 0, flat, -1)
         return tf.reshape(flat, tf.shape(identifiers))
 
     def names(self, slots: tf.Tensor) -> tf.Tensor:
@@ -174,27 +190,19 @@ class SlotTable(tf.keras.layers.Layer):
         self,
         slots: np.ndarray,
         identifiers: tf.Tensor,
-        attributes: Mapping[str, Tensor],
+        keys: Mapping[str, tf.Tensor],
     ) -> None:
         self._write_ids(slots, tf.cast(identifiers, self.id_dtype))
-        self.change(slots, attributes)
+        for name, own in keys.items():
+            self._values[name].assign(
+                tf.tensor_scatter_nd_update(self._values[name], slots[:, None], own)
+            )
 
     def _write_ids(self, slots: np.ndarray, identifiers: tf.Tensor) -> None:
         # Never `scatter_update`: every later read of such a variable would copy it.
         self._ids.assign(
             tf.tensor_scatter_nd_update(self._ids, slots[:, None], identifiers)
         )
-
-    def _attribute_keys(self, name: str, values: Tensor) -> tf.Tensor:
-        dtype, width = self.attributes[name]
-        keys = attribute_keys(name, values, tf.as_dtype(dtype))
-        if keys.shape[1] > width:
-            raise ValueError(
-                f"The attribute `{name}` must have at most {width} values for a "
-                f"candidate, as where the index was built. Got {keys.shape[1]}."
-            )
-        missing = width - keys.shape[1]
-        return tf.pad(keys, [[0, 0], [0, missing]], constant_values=NO_VALUE)
 
 
 def attribute_kinds(
@@ -210,13 +218,23 @@ def attribute_kinds(
         if not isinstance(values, tf.RaggedTensor):
             values = tf.convert_to_tensor(values)
         keys = attribute_keys(name, values, values.dtype)
-        if keys.shape[0] != num_candidates:
+        check_rows(name, keys, num_candidates)
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
             raise ValueError(
-                f"The attribute `{name}` must have a row for each candidate. Got "
-                f"{keys.shape[0]} rows for {num_candidates} candidates."
+                "Names of attributes must be letters, digits, `_`, `.` and `-`: they "
+                f"become names of inputs. Got {name!r}."
             )
-        kinds[name] = [values.dtype.name, keys.shape[1]]
+        kinds[name] = [values.dtype.name, max(1, keys.shape[1])]
     return kinds
+
+
+def check_rows(name: str, keys: tf.Tensor, num_candidates: int) -> None:
+    """Raises a `ValueError` where an attribute has other rows than the candidates."""
+    if keys.shape[0] != num_candidates:
+        raise ValueError(
+            f"The attribute `{name}` must have a row for each candidate. Got "
+            f"{keys.shape[0]} rows for {num_candidates} candidates."
+        )
 
 
 def attribute_keys(name: str, values: Tensor, dtype: tf.DType) -> tf.Tensor:

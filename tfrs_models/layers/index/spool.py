@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -27,6 +27,20 @@ class Rows:
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         # Mapped anew each time: pages of an open map would count as memory in use.
         return np.array(np.memmap(self._file, self.dtype, "r", shape=self.shape)[rows])
+
+
+class ComputedRows:
+    """Rows of an array as they will lie in an index, computed where they are read."""
+
+    def __init__(self, rows: np.ndarray | Rows, compute: Callable) -> None:
+        self._rows, self._compute = rows, compute
+        self.dtype, self.shape = rows.dtype, rows.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return self._compute(self._rows[rows])
 
 
 class Spool(NamedTuple):
@@ -73,6 +87,12 @@ def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
                     f"{len(parts[0])} for {len(rows)}."
                 )
             shape, dtype = shape or rows.shape[1:], dtype or rows.dtype
+            if rows.shape[1:] != shape or rows.dtype != dtype:
+                raise ValueError(
+                    "`candidates` must yield embeddings of one width and type. Got "
+                    f"{rows.dtype} of shape {rows.shape} after {dtype} of width "
+                    f"{shape[0]}."
+                )
             file.write(rows.tobytes())
             num_rows += len(rows)
             identifiers.append(parts[0])
@@ -84,5 +104,17 @@ def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
         yield Spool(
             Rows(file, dtype, (num_rows, *shape)),
             None if identifiers[0] is None else tf.concat(identifiers, axis=0),
-            {name: tf.concat([a[name] for a in attributes], axis=0) for name in names},
+            {name: _joined([a[name] for a in attributes]) for name in names},
         )
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """One value of all batches; ragged where they are padded to several widths."""
+    if len({part.shape[1:].rank and part.shape[1] for part in parts}) > 1:
+        parts = [
+            part
+            if isinstance(part, tf.RaggedTensor)
+            else tf.RaggedTensor.from_tensor(part)
+            for part in parts
+        ]
+    return tf.concat(parts, axis=0)

@@ -29,7 +29,7 @@ class UpdatableIndex(SearchableIndex):
         An approximate index whose partitions were made for other candidates misses
         more: measure its recall again, or index anew, when this is no longer small.
         """
-        return self._num_changes / max(self._num_candidates, 1)
+        return self._num_changes / max(self.num_candidates or 0, 1)
 
     def add(
         self,
@@ -48,7 +48,7 @@ class UpdatableIndex(SearchableIndex):
         Raises:
           ValueError: an id is there, or there is no room: see `capacity`.
         """
-        candidates, identifiers, attributes = self._checked_rows(
+        candidates, identifiers, keys = self._checked_rows(
             candidates, identifiers, attributes
         )
         there = self._table.find(identifiers).numpy() >= 0
@@ -57,7 +57,7 @@ class UpdatableIndex(SearchableIndex):
                 "`identifiers` to add must be new; `upsert` replaces candidates. "
                 f"{there.sum()} are there, {first_of(identifiers, there)!r} is one."
             )
-        self._add(candidates, identifiers, attributes)
+        self._add(candidates, identifiers, keys)
 
     def remove(self, identifiers: tf.Tensor) -> None:
         """Removes candidates, without building anew.
@@ -77,7 +77,6 @@ class UpdatableIndex(SearchableIndex):
                 f"{missing.sum()} are not, {first_of(identifiers, missing)!r} is one."
             )
         slots = np.unique(slots)
-        self._num_candidates -= slots.size
         self._num_changes += slots.size
         self._table.delete(slots)
         self._free(slots)
@@ -99,7 +98,7 @@ class UpdatableIndex(SearchableIndex):
         Raises:
           ValueError: there is no room.
         """
-        candidates, identifiers, attributes = self._checked_rows(
+        candidates, identifiers, keys = self._checked_rows(
             candidates, identifiers, attributes
         )
         there = self._table.find(identifiers).numpy() >= 0
@@ -107,7 +106,7 @@ class UpdatableIndex(SearchableIndex):
         if there.any():
             self.remove(tf.boolean_mask(identifiers, there))
             self._num_changes -= np.count_nonzero(there)  # counted once, by adding
-        self._add(candidates, identifiers, attributes)
+        self._add(candidates, identifiers, keys)
 
     @abc.abstractmethod
     def _take(self, embeddings: np.ndarray) -> np.ndarray:
@@ -122,7 +121,8 @@ class UpdatableIndex(SearchableIndex):
         candidates: tf.Tensor,
         identifiers: tf.Tensor,
         attributes: Mapping[str, Tensor] | None,
-    ) -> tuple[np.ndarray, tf.Tensor, dict[str, Tensor]]:
+    ) -> tuple[np.ndarray, tf.Tensor, dict[str, tf.Tensor]]:
+        """Everything that can be wrong is found before anything is changed."""
         if self._table is None:
             raise ValueError(EMPTY)
         candidates = tf.cast(candidates, self._embeddings.dtype).numpy()
@@ -135,14 +135,15 @@ class UpdatableIndex(SearchableIndex):
                 "`attributes` must be those that the index was built with, "
                 f"{sorted(self._table.attributes)}. Got {sorted(attributes)}."
             )
-        return candidates, identifiers, attributes
+        keys = self._table.keys_of(attributes, len(candidates))
+        return self._measured(candidates), identifiers, keys
 
     def _check_room(self, number: int) -> None:
         capacity = self._capacity or self._embeddings.shape[0]
-        if self._num_candidates + number > capacity:
+        if self.num_candidates + number > capacity:
             raise ValueError(
                 f"The index must have room for the candidates: `capacity` is "
-                f"{capacity}, {self._num_candidates} are there, {number} more were "
+                f"{capacity}, {self.num_candidates} are there, {number} more were "
                 "given. Index all of them in one with a larger `capacity`."
             )
 
@@ -150,15 +151,13 @@ class UpdatableIndex(SearchableIndex):
         self,
         candidates: np.ndarray,
         identifiers: tf.Tensor,
-        attributes: Mapping[str, Tensor],
+        keys: Mapping[str, tf.Tensor],
     ) -> None:
         self._check_room(len(candidates))
-        candidates = self._measured(candidates)
         slots = self._take(candidates)
         self._write(slots, candidates)
-        self._table.insert(slots, identifiers, attributes)
+        self._table.insert(slots, identifiers, keys)
         self._settle(slots)
-        self._num_candidates += len(candidates)
         self._num_changes += len(candidates)
 
     def _write(self, slots: np.ndarray, embeddings: np.ndarray) -> None:
