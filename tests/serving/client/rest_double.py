@@ -33,13 +33,13 @@ def tensor_info(dtype, sizes):
     return {"dtype": dtype, "tensor_shape": shape, "name": "x:0"}
 
 
-def metadata():
+def metadata(signatures):
     found = {
         name: {
             side: {key: tensor_info(*info) for key, info in signature[side].items()}
             for side in ("inputs", "outputs")
         }
-        for name, signature in SIGNATURES.items()
+        for name, signature in signatures.items()
     }
     found["__saved_model_init_op"] = {"inputs": {}, "outputs": {}}
     return {"metadata": {"signature_def": {"signature_def": found}}}
@@ -75,12 +75,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not self.path.startswith("/v1/models/echo"):
             return 404, {"error": "Servable not found for request: Latest(nobody)"}
         if self.path.endswith("/metadata"):
-            return 200, metadata()
+            return 200, metadata(self.server.double.signatures)
         if body is None:
             entry = {"version": "1", "state": "AVAILABLE", "status": {}}
             failed = {"error_code": "ABORTED", "error_message": "no memory"}
             other = {"version": "2", "state": "END", "status": failed}
             return 200, {"model_version_status": [entry, other]}
+        if body["signature_name"] in self.server.double.answers:
+            return 200, {"outputs": self.server.double.answers[body["signature_name"]]}
         inputs = body["inputs"]
         if body["signature_name"] == "next":  # a single output has no name
             return 200, {"outputs": [item + 1 for item in inputs["item"]]}
@@ -99,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class RestDouble(http.server.ThreadingHTTPServer):
-    """Answers as the echo does; the next answers may be faults."""
+    """Answers as the echo does; the next answers may be faults, or of a new version."""
 
     daemon_threads = True
 
@@ -109,6 +111,14 @@ class RestDouble(http.server.ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.released = threading.Event()
         self.requests, self.faults = [], []
+        self.signatures, self.answers = dict(SIGNATURES), {}
+
+    def switch(self, signature, *, outputs, answer, metadata=True):
+        """The signature of a new version; without its metadata, half a switch."""
+        self.answers[signature] = answer
+        if metadata:
+            changed = {**self.signatures[signature], "outputs": outputs}
+            self.signatures[signature] = changed
 
     @property
     def address(self):

@@ -94,7 +94,7 @@ def test_the_status_says_which_versions_are_there(connect):
         ({"item": ["a"]}, "next", "`item` must be int64. Got <U1"),
         ({"item": [1.5]}, "next", "`item` must be int64. Got float64"),
         ({**INPUTS, "text": [1]}, "serving_default", "`text` must be string. Got int"),
-        ({**INPUTS, "text": [None]}, "serving_default", "must be string. Got object"),
+        ({**INPUTS, "text": [None]}, "serving_default", "must be string. Got None"),
         ({**INPUTS, "k": 0}, "serving_default", "`k` must be positive"),
     ],
 )

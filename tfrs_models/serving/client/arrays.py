@@ -31,7 +31,8 @@ def to_arrays(
       specs: Input -> `dtype` and `shape`.
 
     Raises:
-      InvalidRequest: an input is missing, unknown or of another kind.
+      InvalidRequest: an input is missing, unknown, ragged or of another kind, or a
+        value does not fit its dtype.
     """
     if inputs.keys() != specs.keys():
         raise InvalidRequest(
@@ -43,18 +44,55 @@ def to_arrays(
 def _cast(name: str, values: object, spec: Mapping) -> np.ndarray:
     dtype = tf.as_dtype(spec["dtype"])
     if dtype == tf.string:
-        array = np.asarray(values, object)  # NumPy cannot mix text and bytes
-        encoded = [v.encode() if isinstance(v, str) else v for v in array.flat]
-        if all(isinstance(value, bytes) for value in encoded):
-            flat = np.empty(len(encoded), object)
-            flat[:] = encoded
-            return flat.reshape(array.shape)
-    array = np.asarray(values)
-    if dtype != tf.string:
-        # An empty list is of no kind.
-        casting = "same_kind" if array.size else "unsafe"
-        try:
-            return array.astype(dtype.as_numpy_dtype, casting=casting)
-        except (TypeError, ValueError):
-            pass
-    raise InvalidRequest(f"The input `{name}` must be {dtype.name}. Got {array.dtype}.")
+        return _to_bytes(name, values)
+    array = _rectangle(name, values)
+    if not array.size:  # an empty list is of no kind
+        return array.astype(dtype.as_numpy_dtype)
+    # Signed and unsigned are two kinds for NumPy; their values are compared below.
+    integers = array.dtype.kind in "iu" and dtype.is_integer
+    casting = "unsafe" if integers else "same_kind"
+    try:
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype.as_numpy_dtype, casting=casting)
+    except (TypeError, ValueError):
+        raise _of_another_kind(name, dtype, array.dtype) from None
+    if dtype.is_integer:
+        fits = cast == array
+    else:
+        fits = np.isfinite(cast) == np.isfinite(array)
+    if not np.all(fits):
+        raise InvalidRequest(
+            f"The input `{name}` is {dtype.name} and {array[~fits][0]} does not fit. "
+            "Give values that do, or export the model with a wider input."
+        )
+    return cast
+
+
+def _to_bytes(name: str, values: object) -> np.ndarray:
+    array = _rectangle(name, values, object)  # NumPy cannot mix text and bytes
+    flat = np.empty(array.size, object)
+    flat[:] = [v.encode() if isinstance(v, str) else v for v in array.flat]
+    for value in flat:
+        if not isinstance(value, bytes):
+            raise _of_another_kind(name, tf.string, type(value).__name__)
+    return flat.reshape(array.shape)
+
+
+def _rectangle(name: str, values: object, dtype: type | None = None) -> np.ndarray:
+    try:
+        array = np.asarray(values, dtype)
+        ragged = array.dtype == object and any(
+            isinstance(value, (list, tuple, np.ndarray)) for value in array.flat
+        )
+    except ValueError:
+        ragged = True
+    if ragged:
+        raise InvalidRequest(
+            f"The lists of the input `{name}` are not of one width. Pad the lists to "
+            'one width with "" or -1.'
+        )
+    return array
+
+
+def _of_another_kind(name: str, dtype: tf.DType, got: object) -> InvalidRequest:
+    return InvalidRequest(f"The input `{name}` must be {dtype.name}. Got {got}.")

@@ -109,13 +109,13 @@ class GrpcClient:
         """
         from tensorflow_serving.apis import predict_pb2
 
-        specs = pick_signature(self._known_signatures(), signature)
         request = predict_pb2.PredictRequest()
         self._model.fill(request.model_spec)
         request.model_spec.signature_name = signature
-        for name, values in to_arrays(inputs, specs["inputs"]).items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
         try:
+            specs = pick_signature(self._known_signatures(), signature)
+            for name, values in to_arrays(inputs, specs["inputs"]).items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
             answer = self._ask(self._predictions.Predict, request)
         except InvalidRequest:
             self._signatures = None  # a new version may have others

@@ -49,7 +49,7 @@ class RestClient:
         """Initializes the client; the server is first asked by a call.
 
         Args:
-          address: `http://host:8501`.
+          address: `http://host:8501`, or `https`.
           model: As the server's configuration calls it.
           version: A number; the newest where None.
           label: A label of the server's configuration, in place of a number.
@@ -59,7 +59,8 @@ class RestClient:
 
         Raises:
           ImportError: `requests` is not installed.
-          ValueError: a version and a label, or numbers that make no sense.
+          ValueError: an address without `http://` or `https://`, a version and a
+            label, or numbers that make no sense.
         """
         try:
             import requests
@@ -68,6 +69,11 @@ class RestClient:
                 "RestClient needs the package `requests`: "
                 "pip install 'tfrs-models[serving]'."
             ) from error
+        if not address.lower().startswith(("http://", "https://")):
+            raise ValueError(
+                f"`address` must start with http:// or https://. Got {address!r}. "
+                f"Write 'http://{address.rpartition('://')[2]}'."
+            )
         self._requests = requests
         self._model = ModelAddress(model=model, version=version, label=label)
         self._url = address.rstrip("/") + self._model.path()
@@ -91,24 +97,22 @@ class RestClient:
         Raises:
           ServingError: of the kinds in `serving.client`.
         """
-        specs = pick_signature(self._known_signatures(), signature)
-        arrays = to_arrays(inputs, specs["inputs"])
-        body = {
-            "signature_name": signature,
-            "inputs": {name: _to_json(values) for name, values in arrays.items()},
-        }
         try:
+            specs = pick_signature(self._known_signatures(), signature)
+            arrays = to_arrays(inputs, specs["inputs"])
+            body = {
+                "signature_name": signature,
+                "inputs": {name: _to_json(values) for name, values in arrays.items()},
+            }
             # Not as `json=`: requests refuses NaN and infinity, which the server reads.
             outputs = self._ask("POST", ":predict", data=json.dumps(body))["outputs"]
         except InvalidRequest:
             self._signatures = None  # a new version may have others
             raise
-        if len(specs["outputs"]) == 1:  # then the server leaves the name out
-            outputs = {next(iter(specs["outputs"])): outputs}
-        return {
-            name: _from_json(outputs[name], spec["dtype"])
-            for name, spec in specs["outputs"].items()
-        }
+        try:
+            return _from_json(outputs, specs["outputs"])
+        except InvalidRequest:
+            return self._read_anew(outputs, signature)
 
     def metadata(self) -> dict[str, dict]:
         """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
@@ -154,6 +158,20 @@ class RestClient:
             known = self._signatures = self.metadata()
         return known
 
+    def _read_anew(self, outputs: object, signature: str) -> dict[str, np.ndarray]:
+        self._signatures = None  # the answer may be of a new version
+        try:
+            specs = pick_signature(self._known_signatures(), signature)
+            return _from_json(outputs, specs["outputs"])
+        except InvalidRequest:
+            self._signatures = None
+            got = sorted(outputs) if isinstance(outputs, dict) else "one without a name"
+            raise ServerError(
+                f"{self._url}: the outputs of `{signature}` do not fit the metadata, "
+                f"though these were read again. Got {got}. The server may be between "
+                "two versions; ask again."
+            ) from None
+
     def _ask(self, method: str, path: str, **arguments: object) -> dict:
         def attempt(left: float) -> dict:
             try:
@@ -197,18 +215,23 @@ def _to_json(values: np.ndarray) -> object:
         return {"b64": base64.b64encode(value).decode()}
 
 
-def _from_json(values: object, dtype: str) -> np.ndarray:
-    if dtype != "string":
-        return np.array(values, tf.as_dtype(dtype).as_numpy_dtype)
-    return np.array(_to_bytes(values), object)
+def _from_json(outputs: object, specs: Mapping[str, Mapping]) -> dict[str, np.ndarray]:
+    if len(specs) == 1:  # then the server leaves the name out
+        outputs = {next(iter(specs)): outputs}
+    elif not isinstance(outputs, dict):
+        raise InvalidRequest(f"There must be {sorted(specs)}. Got one without a name.")
+    texts = [
+        name for name in outputs.keys() & specs if specs[name]["dtype"] == "string"
+    ]
+    return to_arrays({**outputs, **{n: _from_base64(outputs[n]) for n in texts}}, specs)
 
 
-def _to_bytes(value: object) -> object:
+def _from_base64(value: object) -> object:
     if isinstance(value, list):
-        return [_to_bytes(entry) for entry in value]
-    if isinstance(value, dict):
+        return [_from_base64(entry) for entry in value]
+    if isinstance(value, dict) and value.keys() == {"b64"}:
         return base64.b64decode(value["b64"])
-    return value.encode()
+    return value
 
 
 def _spec(info: Mapping) -> dict:
