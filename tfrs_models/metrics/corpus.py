@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_models.layers.index.searchable_index import SearchableIndex
 from tfrs_models.ops.lookup import IdIndex, index_ids
 
 _upstream = tfrs.layers.factorized_top_k
@@ -73,8 +74,7 @@ class Corpus:
         if isinstance(self._source, tf.data.Dataset):
             identifiers, embeddings = _concatenate(self._source)
         else:
-            identifiers = tf.convert_to_tensor(self._source._identifiers)
-            embeddings = tf.convert_to_tensor(self._source._candidates)
+            identifiers, embeddings = _contents(self._source)
         embeddings = tf.ensure_shape(embeddings, [None, self._specs()[1]])
         check = tf.debugging.assert_greater(
             tf.shape(embeddings)[0], 0, "There is no candidate to rank against."
@@ -90,7 +90,7 @@ class Corpus:
 
     def _specs(self) -> tuple[tf.DType, int | None]:
         if not isinstance(self._source, tf.data.Dataset):
-            return self._source._identifiers.dtype, self._source._candidates.shape[1]
+            return _specs_of(self._source)
         spec = self._source.element_spec
         if isinstance(spec, tuple):
             return spec[0].dtype, spec[1].shape[-1]
@@ -101,7 +101,7 @@ class Corpus:
         if isinstance(self._source, tf.data.Dataset):
             variables = _captured_variables(self._source)
         else:
-            variables = [self._source._candidates]
+            variables = _variables_of(self._source)
         marks = [
             tf.raw_ops.Fingerprint(
                 data=tf.reshape(variable, [1, -1]), method="farmhash64"
@@ -173,3 +173,29 @@ def _captured_variables(dataset: tf.data.Dataset) -> list[tf.Variable]:
     for parent in dataset._inputs():
         variables += _captured_variables(parent)
     return list({id(variable): variable for variable in variables}.values())
+
+
+def holds_candidates(layer: tf.keras.layers.Layer) -> bool:
+    """Whether an exact index, ours or upstream's, has been filled."""
+    if isinstance(layer, SearchableIndex):
+        return bool(layer.num_candidates)
+    return getattr(layer, "_candidates", None) is not None
+
+
+def _variables_of(layer: tf.keras.layers.Layer) -> list[tf.Variable]:
+    if isinstance(layer, SearchableIndex):
+        return layer.non_trainable_weights  # a query model is not among them
+    return [layer._candidates]
+
+
+def _contents(layer: tf.keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor]:
+    if isinstance(layer, SearchableIndex):
+        return layer.contents()
+    identifiers, embeddings = layer._identifiers, layer._candidates
+    return tf.convert_to_tensor(identifiers), tf.convert_to_tensor(embeddings)
+
+
+def _specs_of(layer: tf.keras.layers.Layer) -> tuple[tf.DType, int]:
+    if isinstance(layer, SearchableIndex):
+        return layer.id_dtype, layer.embedding_dim
+    return layer._identifiers.dtype, layer._candidates.shape[1]

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models.layers.index.scann import ScaNN
-from tfrs_models.metrics.corpus import Corpus
+from tfrs_models.metrics.corpus import Corpus, holds_candidates
 from tfrs_models.metrics.corpus_metrics import (
     CoverageAtK,
     NoveltyAtK,
@@ -235,7 +235,7 @@ def _split_source(
         )
     if not candidates.is_exact():
         return candidates, None
-    if getattr(candidates, "_candidates", None) is None:
+    if not holds_candidates(candidates):
         raise ValueError(
             "`candidates` must hold candidates: call its `index` or "
             "`index_from_dataset` first."

@@ -108,6 +108,14 @@ class SearchableIndex(ExclusionQueries, SlotIndex):
         scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))
         return blank_missing(scores, self._table.names(best))
 
+    def contents(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Identifiers and embeddings of the candidates that are there now."""
+        slots = tf.where(self._in_use(tf.range(self._embeddings.shape[0])))[:, 0]
+        return (
+            self._table.names(slots),
+            tf.gather(self._embeddings.read_value(), slots),
+        )
+
     def largest(
         self,
         values: tf.Tensor,

@@ -216,9 +216,7 @@ def _exact_index(
 ) -> BruteForce:
     measured_by = index.get_config()["distance_measure"]
     if candidates is None and hasattr(index, "num_probes"):
-        slots = tf.where(index._in_use(tf.range(index._embeddings.shape[0])))[:, 0]
-        candidates = tf.gather(index._embeddings.read_value(), slots)
-        identifiers = index._table.names(slots)
+        identifiers, candidates = index.contents()
     if candidates is None or measured_by not in ("dot_product", "cosine"):
         raise ValueError(
             "`exact` must be an exact index of the same candidates and measure, or "
