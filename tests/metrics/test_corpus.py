@@ -225,6 +225,27 @@ def test_a_rebuilt_index_is_evaluated_as_it_is_now(data, tables):
         np.testing.assert_allclose(metric.result(), hits(data, table), rtol=1e-6)
 
 
+def test_candidates_that_were_removed_or_added_count_at_once():
+    index = layers.BruteForce(capacity=9).index(np.diag(np.float32([1, 2, 3])))
+    metric = metrics.FactorizedTopK(index, ks=[1])
+
+    @tf.function
+    def update(queries, item):
+        metric.update_state(queries, queries, item)
+
+    def hit(item):
+        metric.reset_states()
+        update(tf.ones([1, 3]), tf.constant([item]))
+        return float(metric.result()[0])
+
+    assert hit(1) == 0
+    index.remove([2])  # the last row: no embedding of another moves
+    assert hit(1) == 1
+    index.add(np.float32([[9, 9, 9]]), [7])
+    assert hit(1) == 0
+    assert hit(7) == 1
+
+
 @pytest.mark.parametrize("extra", [(), ("coverage_at_3",)])
 def test_the_corpus_is_not_in_the_checkpoint(data, tmp_path, extra):
     model = Towers(extra=extra)
