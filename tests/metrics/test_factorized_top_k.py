@@ -305,12 +305,19 @@ def test_an_approximate_index_is_judged_by_id():
     assert_results(metric, {name: expected[name] for name in results(metric)})
 
 
-def test_an_approximate_index_smaller_than_the_largest_k_still_answers():
+@pytest.mark.parametrize(
+    "index",
+    [
+        lambda: layers.IVF(),
+        lambda: layers.ScaNN(
+            num_leaves=1, num_leaves_to_search=1, num_reordering_candidates=40
+        ),
+    ],
+)
+def test_an_approximate_index_smaller_than_the_largest_k_still_answers(index):
     rng = np.random.default_rng(1)
     corpus = rng.normal(size=(40, 8)).astype("float32")
-    index = layers.ScaNN(
-        num_leaves=1, num_leaves_to_search=1, num_reordering_candidates=40
-    ).index(corpus)
+    index = index().index(corpus)
     metric = metrics.FactorizedTopK(index, ks=[40, 100])
     metric.update_state(corpus[:3], corpus[:3], tf.range(3))
     assert list(results(metric).values()) == [1.0, 1.0]

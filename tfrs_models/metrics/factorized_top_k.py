@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_models.layers.index.scann import ScaNN
 from tfrs_models.metrics.corpus import Corpus, holds_candidates
 from tfrs_models.metrics.corpus_metrics import (
     CoverageAtK,
@@ -200,8 +199,8 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         weight: tf.Tensor | None,
     ) -> tf.Operation:
         k = max(self._ks)
-        if isinstance(self._index, ScaNN):  # others cut a `k` that is too large
-            k = min(k, self._index.num_candidates)
+        if (size := getattr(self._index, "num_candidates", None)) is not None:
+            k = min(k, size)  # upstream's cut a `k` that is too large
         if exclude is None:
             scores, retrieved = self._index(queries, k=k)
         else:
