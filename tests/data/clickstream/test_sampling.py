@@ -137,6 +137,15 @@ def test_without_shared_items_no_test_result_was_ever_trained_on():
     assert min(len(s) for s in train + test) >= 2
 
 
+def test_items_for_testing_may_be_given_as_numbers():
+    inputs = [
+        made({"query": q, "events": r[:1], "results": r})
+        for q, r in {"a": [1, 2, 3], "b": [4, 5, 6], "c": [1, 2, 3]}.items()
+    ]
+    test = split_inputs(inputs, test_item_ids=[4, 5, 6]).test
+    assert [s.query for s in test] == ["b"]
+
+
 def test_only_train_searches_are_augmented_and_copies_follow():
     inputs = random_searches(50)
     train, test = split_inputs(

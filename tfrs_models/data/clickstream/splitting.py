@@ -10,6 +10,7 @@ import numpy as np
 from tfrs_models.data.clickstream.fine_tuning_input import (
     LEAST_RESULTS,
     FineTuningInput,
+    as_id,
     remove_results,
 )
 
@@ -74,7 +75,7 @@ def split_inputs(
         count = math.ceil(test_size_ratio * len(ids))
         order = rng.permutation(len(ids)) if shuffle else np.arange(len(ids))
         test_item_ids = [ids[place] for place in order[len(ids) - count :]]
-    held_out = set(test_item_ids)
+    held_out = {as_id(name) for name in test_item_ids}
     is_test = [
         sum(result in held_out for result in search.results) > len(search) / 2
         for search in inputs
