@@ -14,7 +14,7 @@ def session_to_input(session: Mapping) -> FineTuningInput:
       session: `search_query` (any value), `search_results`, a list of `{"object_id",
         "rank"}` in the order they were shown, and optionally `events`, a list of
         `{"object_id"}`, and `created_at`, unix seconds. Other fields are not read. An
-        event may carry its importance in `meta["importance"]`.
+        event may carry its importance in `meta["importance"]`, else it is 1.
 
     Returns:
       The input. Events on results that were not shown are left out.
@@ -65,4 +65,7 @@ def _object_id(entry: object, where: str) -> str:
 
 def _importance(event: Mapping) -> float:
     meta = event.get("meta") or {}
-    return float(meta.get("importance", 1.0))
+    if not isinstance(meta, Mapping):
+        raise ValueError(f"`meta` of an event must have fields. Got {meta!r}.")
+    value = meta.get("importance")  # a column of Parquet is null where it is absent
+    return 1.0 if value is None else float(value)
