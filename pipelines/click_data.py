@@ -184,7 +184,10 @@ def _split(inputs: list[FineTuningInput], seed: int) -> dict:
         rest, test = clickstream.split_inputs(inputs, 0.2, random_state=seed)
         train, validation = clickstream.split_inputs(rest, 0.1, random_state=seed)
     except ValueError as error:
-        raise SystemExit(f"Cannot split the sessions: {error}") from error
+        raise SystemExit(
+            f"Cannot split the sessions: {error} At least three must have a click, one "
+            "for each of training, validation and testing."
+        ) from error
     return dict(zip(SPLITS, (train, validation, test), strict=True))
 
 

@@ -137,6 +137,22 @@ def test_sessions_of_other_data_are_told_apart(run, tmp_path):
         clickstream.main(config)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_sessions_end_the_program(run, tmp_path, count):
+    config, _ = run
+    shown = [{"object_id": f"i{i}", "rank": None} for i in range(1, 6)]
+    session = {
+        "search_query": "u1",
+        "search_results": shown,
+        "events": shown[:1],
+    }
+    path = tmp_path / "log.jsonl"
+    path.write_text((json.dumps(session) + "\n") * count)
+    config = dataclasses.replace(config, sessions=path, output=tmp_path)
+    with pytest.raises(SystemExit, match="Cannot split .*At least three must have"):
+        clickstream.main(config)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

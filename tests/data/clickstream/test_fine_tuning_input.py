@@ -102,6 +102,26 @@ def test_of_parts_whole_objects_are_removed_with_their_importance():
     assert rest.event_types == [1.0]
 
 
+def test_importances_follow_their_events_when_these_are_brought_into_order():
+    assert search(["c", "a"], event_types=[5.0, 7.0]).event_types == [7.0, 5.0]
+    twice = search(["b", "b"], event_types=[5.0, 7.0])
+    assert (twice.events, twice.event_types) == (["b"], [7.0])
+    assert remove_results(twice, ["c"]).event_types == [7.0]
+
+
+def test_ids_of_objects_and_of_parts_are_brought_to_strings_too():
+    found = search(
+        [1], [1, 2, 3], ranks={1: 1, 2: 2, 3: 3}, part_to_object={1: 10, 2: 10, 3: 11}
+    )
+    assert found.object_of("2") == "10"
+    assert remove_results(found, [10]).results == ["3"]
+    _, parts_of = part_items({7: "one two"}, str.split)
+    assert parts_of == {"7": ["7:0", "7:1"]}
+    (cut,) = split_into_parts([search([1], [1, 2], ranks={1: 1, 2: 2})], {1: [8, 9]})
+    assert cut.results == ["8", "9", "2"]
+    assert cut.events == ["8", "9"]
+
+
 def test_results_that_are_no_items_leave_and_searches_of_one_result_too():
     inputs = [search(), search(results=("b", "y")), search(results=("b", "c", "x"))]
     found, removed = known_results(inputs, ["a", "b", "c"])
@@ -154,6 +174,15 @@ def test_a_session_becomes_an_input_whose_ranks_are_those_of_its_results():
     assert found.ranks == {"a": 0.9, "b": None, "c": None}
     assert found.event_types == [1.0, 1.0, 2.0]
     assert found.timestamp == 5
+
+
+def test_a_click_on_an_id_that_is_once_a_number_and_once_a_string_is_not_lost():
+    shown = [{"object_id": 318, "rank": 0.9}, {"object_id": "b", "rank": 0.1}]
+    events = [{"object_id": "318", "meta": {"importance": 3.0}}]
+    found = session_to_input(SESSION | {"search_results": shown, "events": events})
+    assert found.events == ["318"]
+    assert found.ranks == {"318": 0.9, "b": 0.1}
+    assert found.event_types == [3.0, 1.0]
 
 
 @pytest.mark.parametrize("events", [[], None])

@@ -46,6 +46,48 @@ def test_a_strict_reader_stops_at_the_first_one(broken):
         next(reader)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (session(2) | {"events": [{"object_id": "i2", "meta": "x"}]}, "`meta` of an"),
+        (
+            session(2) | {"search_results": [{"object_id": "i2", "rank": 10**400}]},
+            "too large",
+        ),
+        ("[" * 200_000, "recursion"),
+    ],
+)
+def test_no_line_keeps_the_others_from_being_read(tmp_path, line, words):
+    path = tmp_path / "sessions.jsonl"
+    line = line if isinstance(line, str) else json.dumps(line)
+    path.write_text("\n".join([json.dumps(session(1)), line, json.dumps(session(3))]))
+    reader = read_sessions(path)
+    assert [s.query for s in reader] == ["query 1", "query 3"]
+    (problem,) = reader.problems
+    assert "line 2: " in problem
+    assert words in problem
+
+
+def test_blank_lines_are_no_sessions_but_they_are_counted_as_lines(tmp_path):
+    path = tmp_path / "sessions.jsonl"
+    path.write_bytes(
+        b"\n".join([json.dumps(session(1)).encode(), b"\r", b"", b"{", b""])
+    )
+    reader = read_sessions(path)
+    assert [s.query for s in reader] == ["query 1"]
+    (problem,) = reader.problems
+    assert "line 4: " in problem
+
+
+def test_an_importance_that_is_null_in_a_parquet_file_is_one(tmp_path):
+    path = tmp_path / "sessions.parquet"
+    metas = [{"importance": 2.0, "source": None}, {"source": "web"}]
+    events = [[{"object_id": "i2", "meta": meta}] for meta in metas]
+    pd.DataFrame([session(1) | {"events": e} for e in events]).to_parquet(path)
+    found = [s.event_types for s in read_sessions(path, strict=True)]
+    assert found == [[1.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
+
+
 def test_parquet_says_the_same_as_json_lines(tmp_path):
     path = tmp_path / "sessions.parquet"
     pd.DataFrame([session(number) for number in range(2100)]).to_parquet(path)

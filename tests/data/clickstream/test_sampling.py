@@ -137,6 +137,45 @@ def test_without_shared_items_no_test_result_was_ever_trained_on():
     assert min(len(s) for s in train + test) >= 2
 
 
+def test_a_search_that_changes_sides_brings_no_shared_items():
+    splits = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        inputs = []
+        for number in range(20):
+            results = [str(i) for i in rng.choice(12, 6, replace=False)]
+            events = results[:1] if rng.random() < 0.3 else []
+            inputs.append(made({"query": number, "events": events, "results": results}))
+        try:
+            parts = split_inputs(
+                inputs, 0.3, random_state=seed, without_shared_items=True
+            )
+        except ValueError:  # too few clicks are left
+            continue
+        splits += 1
+        shown = [{r for s in part for r in s.results} for part in parts]
+        assert not shown[0] & shown[1]
+        assert all(any(s.events for s in part) for part in parts)
+    assert splits > 50
+
+
+def test_no_part_is_empty_as_long_as_two_searches_have_a_click():
+    spec = {"query": "q", "events": ["a"], "results": list("abcdefgh")}
+    train, test = split_inputs([made(spec), made(spec)], random_state=0)
+    assert len(train) == len(test) == 1
+    with pytest.raises(ValueError, match="Got 1 of 1 searches with one: 1 to train"):
+        split_inputs([made(spec)], random_state=0)
+
+
+def test_items_for_testing_may_be_given_as_numbers():
+    inputs = [
+        made({"query": q, "events": r[:1], "results": r})
+        for q, r in {"a": [1, 2, 3], "b": [4, 5, 6], "c": [1, 2, 3]}.items()
+    ]
+    test = split_inputs(inputs, test_item_ids=[4, 5, 6]).test
+    assert [s.query for s in test] == ["b"]
+
+
 def test_only_train_searches_are_augmented_and_copies_follow():
     inputs = random_searches(50)
     train, test = split_inputs(

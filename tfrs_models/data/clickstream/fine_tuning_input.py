@@ -20,7 +20,9 @@ class FineTuningInput:
       events: ids that were clicked, in any order; kept in that of the results.
       results: ids that were shown, in this order, each once.
       ranks: id -> the rank that the search gave it, None where it is not known.
-      event_types: an importance for each result, or for each event, or None.
+      event_types: an importance for each result, or for each event as given, or None;
+        of the results where these are as many. Kept in the order of the results; an
+        event that is given twice has the larger one.
       timestamp: unix seconds, or None.
       is_irrelevant: whether there are no events; always computed, whatever is given.
       part_to_object: id of a part -> id of its object, or None.
@@ -41,9 +43,9 @@ class FineTuningInput:
 
     def __post_init__(self) -> None:
         """Brings ids to strings and refuses what contradicts itself."""
-        results = [_id(result) for result in self.results]
-        events = [_id(event) for event in self.events]
-        ranks = {_id(key): rank for key, rank in self.ranks.items()}
+        results = [as_id(result) for result in self.results]
+        events = [as_id(event) for event in self.events]
+        ranks = {as_id(key): rank for key, rank in self.ranks.items()}
         shown = set(results)
         if len(shown) < len(results):
             seen = {r for r in shown if results.count(r) > 1}
@@ -64,6 +66,7 @@ class FineTuningInput:
                 f"Got {strangers[:5]}, for query {self.query!r}."
             )
         clicked, types = set(events), self.event_types
+        owners = self.part_to_object
         if types is not None and len(types) not in (len(results), len(events)):
             raise ValueError(
                 "`event_types` must have a number for each result or each event. Got "
@@ -73,8 +76,9 @@ class FineTuningInput:
             events=[result for result in results if result in clicked],
             results=results,
             ranks={result: _rank(result, ranks[result]) for result in results},
-            event_types=None if types is None else list(types),
+            event_types=None if types is None else _types(types, results, events),
             is_irrelevant=not clicked,
+            part_to_object=None if owners is None else _owners(owners),
         )
 
     @property
@@ -116,7 +120,7 @@ def remove_results(
       Another input, whose events, ranks and importances fit again. With fewer than two
       results it is of no use for training.
     """
-    ids = {_id(value) for value in ids}
+    ids = {as_id(value) for value in ids}
     of_parts = input.part_to_object is not None
     kept = [
         result
@@ -156,7 +160,7 @@ def known_results(
       The searches that still have at least two results, and how many results were
       removed from all of them.
     """
-    known, found, removed = set(known), [], 0
+    known, found, removed = {as_id(name) for name in known}, [], 0
     for search in inputs:
         unknown = [result for result in search.results if result not in known]
         removed += len(unknown)
@@ -168,13 +172,29 @@ def known_results(
     return found, removed
 
 
-def _id(value: object) -> str:
+def as_id(value: object) -> str:
+    """The string of an id, which may be a tuple that begins with it or a scalar."""
     if isinstance(value, tuple):
         value = value[0]
     if isinstance(value, (tf.Tensor, np.ndarray, np.generic)):
         value = np.asarray(value).item()
         value = value.decode() if isinstance(value, bytes) else value
     return str(value)
+
+
+def _types(
+    types: Sequence[float], results: list[str], events: list[str]
+) -> list[float]:
+    if len(types) == len(results):
+        return list(types)
+    importance = {}
+    for event, value in zip(events, types, strict=True):
+        importance[event] = max(importance.get(event, value), value)
+    return [importance[result] for result in results if result in importance]
+
+
+def _owners(part_to_object: Mapping) -> dict[str, str]:
+    return {as_id(part): as_id(owner) for part, owner in part_to_object.items()}
 
 
 def _rank(result: str, rank: object) -> float | None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput
+from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput, as_id
 
 
 def part_items(
@@ -24,6 +24,7 @@ def part_items(
     """
     parts, parts_of = {}, {}
     for name, item in items.items():
+        name = as_id(name)
         pieces = list(splitter(item))
         if not pieces:
             raise ValueError(
@@ -47,6 +48,9 @@ def split_into_parts(
       parts_of: Object id -> ids of its parts; an object that is not there is its own
         only part.
     """
+    parts_of = {
+        as_id(name): [as_id(part) for part in parts] for name, parts in parts_of.items()
+    }
     return [_split(search, parts_of) for search in inputs]
 
 

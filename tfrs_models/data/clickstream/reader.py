@@ -33,9 +33,9 @@ class SessionReader:
         """Initializes the reader.
 
         Args:
-          source: A `.jsonl` file with one session a line, a `.parquet` file with one a
-            row, or an iterable of dicts (see `session_to_input`); an iterator can be
-            read once.
+          source: A `.jsonl` file with one session a line, in which blank lines are
+            skipped, a `.parquet` file with one a row, or an iterable of dicts (see
+            `session_to_input`); an iterator can be read once.
           strict: Whether a session that cannot be used is an error.
 
         Raises:
@@ -67,9 +67,11 @@ class SessionReader:
         for number, record in enumerate(self._records(), 1):
             try:
                 if isinstance(record, (str, bytes)):
+                    if not record.strip():
+                        continue
                     record = json.loads(record)
                 search = session_to_input(record)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 self._complain(number, error)
                 continue
             self.num_read += 1

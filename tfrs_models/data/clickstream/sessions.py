@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput
+from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput, as_id
 
 _REQUIRED = ("search_query", "search_results")
 
@@ -14,7 +14,7 @@ def session_to_input(session: Mapping) -> FineTuningInput:
       session: `search_query` (any value), `search_results`, a list of `{"object_id",
         "rank"}` in the order they were shown, and optionally `events`, a list of
         `{"object_id"}`, and `created_at`, unix seconds. Other fields are not read. An
-        event may carry its importance in `meta["importance"]`.
+        event may carry its importance in `meta["importance"]`, else it is 1.
 
     Returns:
       The input. Events on results that were not shown are left out.
@@ -29,20 +29,15 @@ def session_to_input(session: Mapping) -> FineTuningInput:
         raise ValueError(
             f"A session must have the fields {list(_REQUIRED)}. Missing: {missing}."
         )
-    results = [
-        _field(result, "search_results", "object_id")
-        for result in _list(session, "search_results")
-    ]
+    shown = _list(session, "search_results")
+    results = [_object_id(result, "search_results") for result in shown]
     ranks = {
-        result["object_id"]: result.get("rank") for result in session["search_results"]
+        name: result.get("rank") for name, result in zip(results, shown, strict=True)
     }
     importance = {}
     for event in _list(session, "events"):
-        meta = event.get("meta") or {} if isinstance(event, Mapping) else {}
-        clicked = _field(event, "events", "object_id")
-        importance[clicked] = max(
-            importance.get(clicked, 0.0), float(meta.get("importance", 1.0))
-        )
+        clicked = _object_id(event, "events")
+        importance[clicked] = max(importance.get(clicked, 0.0), _importance(event))
     return FineTuningInput(
         query=session["search_query"],
         events=[result for result in results if result in importance],
@@ -62,7 +57,15 @@ def _list(session: Mapping, name: str) -> list:
     return list(values)
 
 
-def _field(entry: object, where: str, name: str) -> object:
-    if not isinstance(entry, Mapping) or entry.get(name) is None:
-        raise ValueError(f"Each of `{where}` must have `{name}`. Got {entry!r}.")
-    return entry[name]
+def _object_id(entry: object, where: str) -> str:
+    if not isinstance(entry, Mapping) or entry.get("object_id") is None:
+        raise ValueError(f"Each of `{where}` must have `object_id`. Got {entry!r}.")
+    return as_id(entry["object_id"])
+
+
+def _importance(event: Mapping) -> float:
+    meta = event.get("meta") or {}
+    if not isinstance(meta, Mapping):
+        raise ValueError(f"`meta` of an event must have fields. Got {meta!r}.")
+    value = meta.get("importance")  # a column of Parquet is null where it is absent
+    return 1.0 if value is None else float(value)

@@ -10,6 +10,7 @@ import numpy as np
 from tfrs_models.data.clickstream.fine_tuning_input import (
     LEAST_RESULTS,
     FineTuningInput,
+    as_id,
     remove_results,
 )
 
@@ -74,7 +75,7 @@ def split_inputs(
         count = math.ceil(test_size_ratio * len(ids))
         order = rng.permutation(len(ids)) if shuffle else np.arange(len(ids))
         test_item_ids = [ids[place] for place in order[len(ids) - count :]]
-    held_out = set(test_item_ids)
+    held_out = {as_id(name) for name in test_item_ids}
     is_test = [
         sum(result in held_out for result in search.results) > len(search) / 2
         for search in inputs
@@ -89,16 +90,18 @@ def split_inputs(
         moved = set(rng.choice(len(train), missing, replace=False).tolist())
         test += [s for place, s in enumerate(train) if place in moved]
         train = [s for place, s in enumerate(train) if place not in moved]
-    if without_shared_items:
-        others = {result for result in ids if result not in held_out}
-        train, test = _without(train, held_out), _without(test, others)
-    train, test = _with_a_click(train, test)
+    foreign = (held_out, set(ids) - held_out) if without_shared_items else (None, None)
+    train, test = _with_a_click((train, test), foreign)
     if augmenter is not None:
         train = train + list(augmenter(train))
     return SplitInputs(train, test)
 
 
-def _without(inputs: list[FineTuningInput], ids: set[str]) -> list[FineTuningInput]:
+def _without(
+    inputs: list[FineTuningInput], ids: set[str] | None
+) -> list[FineTuningInput]:
+    if ids is None:
+        return inputs
     rest = (
         remove_results(s, {s.object_of(r) for r in s.results if r in ids})
         for s in inputs
@@ -107,18 +110,33 @@ def _without(inputs: list[FineTuningInput], ids: set[str]) -> list[FineTuningInp
 
 
 def _with_a_click(
-    *parts: list[FineTuningInput],
-) -> tuple[list[FineTuningInput], list[FineTuningInput]]:
-    """Both parts, after one that has no search with a click took one of the other."""
-    clicked = [sum(not search.is_irrelevant for search in part) for part in parts]
-    if min(clicked) > 0 or not all(parts):
-        return parts
-    if max(clicked) < 2:
-        raise ValueError(
-            "`inputs` must have a search with a click for training and one for "
-            f"testing. Got {sum(clicked)} of {sum(map(len, parts))} searches."
-        )
-    needy, rich = sorted(parts, key=lambda part: clicked[parts.index(part)])
-    place = next(i for i, s in enumerate(rich) if not s.is_irrelevant)
-    needy.append(rich.pop(place))
-    return parts
+    parts: Sequence[list[FineTuningInput]], foreign: Sequence[set[str] | None]
+) -> list[list[FineTuningInput]]:
+    """Both parts without foreign items, each with a search with a click.
+
+    A part that has none takes one of the other before items leave: that none is shared
+    holds of the search that moved, too.
+    """
+    found = [_without(part, ids) for part, ids in zip(parts, foreign, strict=True)]
+    clicked = [_num_clicked(part) for part in found]
+    if min(clicked) > 0:
+        return found
+    needy = clicked.index(min(clicked))
+    rich = 1 - needy
+    for place, search in enumerate(parts[rich]):
+        moved = _without([search], foreign[needy])
+        lost = _num_clicked(_without([search], foreign[rich]))
+        if _num_clicked(moved) and clicked[rich] > lost:
+            rest = parts[rich][:place] + parts[rich][place + 1 :]
+            found[needy] = found[needy] + moved
+            found[rich] = _without(rest, foreign[rich])
+            return found
+    raise ValueError(
+        "`inputs` must have a search with a click for training and one for testing. "
+        f"Got {sum(clicked)} of {sum(map(len, parts))} searches with one: {clicked[0]} "
+        f"to train on, {clicked[1]} to test with."
+    )
+
+
+def _num_clicked(inputs: list[FineTuningInput]) -> int:
+    return sum(not search.is_irrelevant for search in inputs)
