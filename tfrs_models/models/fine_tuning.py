@@ -15,7 +15,7 @@ from tfrs_models.metrics.distance_shift import IRRELEVANT, DistanceShift
 from tfrs_models.model import Model, add_total
 from tfrs_models.ops.pair_features import FineTuningFeatures
 from tfrs_models.ops.replicas import sum_over_replicas
-from tfrs_models.ops.search_ranks import Extraction
+from tfrs_models.ops.search_ranks import Extraction, no_searches
 from tfrs_models.towers.freezing import freeze_first_layers
 
 _PLAIN_QUERY = ""  # name of a query that is no dict of features
@@ -134,9 +134,8 @@ class FineTuningModel(FromConfig, Model):
           batch: See `layers.FeaturesExtractor`.
           training: Whether negatives are drawn, and passed on to the towers.
         """
-        features = self.extractor(batch, training=training)
-        self._freeze()
-        return features
+        self._freeze(batch)
+        return self.extractor(batch, training=training)
 
     def compute_loss(self, features: dict, training: bool = False) -> tf.Tensor:
         """The mean loss of the pairs of a batch; 0 without a pair.
@@ -148,8 +147,8 @@ class FineTuningModel(FromConfig, Model):
         Returns:
           Scalar loss; replicas add up to that of all.
         """
+        self._freeze(features)
         found = self.extractor.extract(features, training=training)
-        self._freeze()
         losses = pair_losses(found.features, margin=self.margin, adjust=self.adjust)
         self._update_metrics(found, losses)
         count = sum_over_replicas(tf.cast(tf.size(losses), tf.float32))
@@ -196,7 +195,7 @@ class FineTuningModel(FromConfig, Model):
             queries = {
                 n: tf.zeros([0, *shape], kind) for n, (shape, kind) in seen.items()
             }
-            self(_no_searches(queries.get(_PLAIN_QUERY, queries)), training=True)
+            self(no_searches(queries.get(_PLAIN_QUERY, queries)), training=True)
 
     def get_compile_config(self) -> dict | None:
         """Both optimizers; None before `compile`."""
@@ -258,10 +257,13 @@ class FineTuningModel(FromConfig, Model):
             if ranks is not None:
                 metric.update_state(*ranks)
 
-    def _freeze(self) -> None:
-        """Once the towers have their weights, and before a step asks for them."""
+    def _freeze(self, batch: dict) -> None:
+        """Once, and before a step: a frozen layer keeps its moving averages too."""
         if self.num_fixed_layers and not self._is_frozen:
             towers = [self.query_tower, self.item_tower]
+            layers = [layer for t in towers for layer in t._flatten_layers()]
+            if not all(layer.built for layer in layers):
+                self.extractor.extract(batch)  # makes the weights, and moves nothing
             for tower in towers[:1] if self.extractor.is_shared else towers:
                 freeze_first_layers(tower, self.num_fixed_layers)
         self._is_frozen = True
@@ -275,15 +277,3 @@ class FineTuningModel(FromConfig, Model):
             "num_fixed_layers": self.num_fixed_layers,
             "name": self.name,
         }
-
-
-def _no_searches(query: object) -> dict:
-    """A batch of no searches."""
-    columns = {"items": tf.int64, "objects": tf.int32, "places": tf.int32}
-    columns |= {"clicked": tf.bool, "ranks": tf.float32}
-    return {"query": query} | {
-        name: tf.RaggedTensor.from_row_splits(
-            tf.zeros([0], kind), tf.zeros([1], tf.int64)
-        )
-        for name, kind in columns.items()
-    }

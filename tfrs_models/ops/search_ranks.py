@@ -144,6 +144,22 @@ def old_and_new(
     )
 
 
+def no_searches(query: object) -> dict:
+    """A batch of no searches.
+
+    Args:
+      query: What the query tower takes, `[0, ...]`.
+    """
+    columns = {"items": tf.int64, "objects": tf.int32, "places": tf.int32}
+    columns |= {"clicked": tf.bool, "ranks": tf.float32}
+    return {"query": query} | {
+        name: tf.RaggedTensor.from_row_splits(
+            tf.zeros([0], kind), tf.zeros([1], tf.int64)
+        )
+        for name, kind in columns.items()
+    }
+
+
 def _embed(tower: tf.keras.layers.Layer, features: object, training: bool) -> tf.Tensor:
     """Any layer may be a tower, also one that does not know of training."""
     known = inspect.signature(tower.call).parameters
