@@ -316,6 +316,24 @@ def test_each_tower_has_its_optimizer_and_a_shared_one_that_of_the_items():
     assert len(step.query_gradients) == len(step.item_gradients)
 
 
+@pytest.mark.parametrize("scaled", [0, 1, "policy"])
+def test_two_optimizers_are_refused_where_the_loss_is_scaled(scaled):
+    optimizers = [sgd(), sgd()]
+    policy = tf.keras.mixed_precision.global_policy()
+    if scaled != "policy":
+        wrap = tf.keras.mixed_precision.LossScaleOptimizer
+        optimizers[scaled] = wrap(optimizers[scaled])
+    else:
+        tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = model_of()
+        with pytest.raises(ValueError, match="`item_optimizer`.*Use `mixed_bfloat16`"):
+            model.compile(optimizers[0], item_optimizer=optimizers[1])
+        model.compile(sgd())
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
+
+
 def test_both_optimizers_are_in_the_checkpoint(tmp_path):
     def compiled(seed):
         model = model_of(seed=seed)

@@ -119,13 +119,24 @@ class FineTuningModel(FromConfig, Model):
         Args:
           optimizer: Of the query tower, and of all where there is no other.
           item_optimizer: Of what the item tower is made of, also where the query tower
-            uses it too.
+            uses it too; not where a loss is scaled, as under `mixed_float16`.
           **kwargs: Of `tf.keras.Model.compile`.
+
+        Raises:
+          ValueError: a loss scale with two optimizers.
         """
         super().compile(optimizer, **kwargs)
-        self.item_optimizer = (
-            None if item_optimizer is None else tf.keras.optimizers.get(item_optimizer)
-        )
+        self.item_optimizer = item_optimizer and tf.keras.optimizers.get(item_optimizer)
+        scaled = tf.keras.mixed_precision.LossScaleOptimizer
+        if self.item_optimizer and any(
+            isinstance(o, scaled) for o in (self.optimizer, self.item_optimizer)
+        ):
+            raise ValueError(
+                "`item_optimizer` must be None where a loss is scaled: only one "
+                "optimizer would skip a step that overflows. Got a LossScaleOptimizer, "
+                "which Keras makes under `mixed_float16`. Use `mixed_bfloat16`, or one "
+                "optimizer for both towers."
+            )
 
     def call(self, batch: dict, training: bool = False) -> FineTuningFeatures:
         """The pairs of a batch.
