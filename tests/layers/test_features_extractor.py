@@ -316,6 +316,14 @@ class Counted(tf.keras.layers.Layer):
         return values
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_no_searches_give_no_pairs(training):
+    extractor = FeaturesExtractor(tf.keras.layers.Dense(3), tf.keras.layers.Dense(3))
+    found = extractor.forward([], ItemSet(ITEMS, VECTORS), training=training)
+    assert [(c.shape, c.dtype) for c in found] == [((0,), tf.float32)] * 5
+    assert float(losses.prob_margin_ranking_loss(found)) == 0
+
+
 @pytest.mark.parametrize("contrastive", [False, True])
 def test_each_tower_is_called_once_and_an_item_is_embedded_once(contrastive):
     rng = np.random.default_rng(3)

@@ -144,6 +144,11 @@ def old_and_new(
     )
 
 
+def no_pairs() -> FineTuningFeatures:
+    """What no searches give."""
+    return FineTuningFeatures(*(tf.zeros([0]) for _ in FineTuningFeatures._fields))
+
+
 def no_searches(query: object) -> dict:
     """A batch of no searches.
 
