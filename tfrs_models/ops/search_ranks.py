@@ -54,12 +54,21 @@ def negatives(
 
     Returns:
       `[num_results]` bool.
+
+    Raises:
+      ValueError: neither `places` nor `kept`, where one is needed.
     """
     free = ~tf.gather(owner.has_click, owner.number)
     if "kept" in search:
         return free & search["kept"].values
     if factor == 1:
         return free
+    if "places" not in search:
+        raise ValueError(
+            f"A batch must have a column `places`, or `kept`, where training draws a "
+            f"share of {factor} of the negatives. Got {sorted(search)}. "
+            "`data.clickstream.click_batches` makes `places`."
+        )
     candidates = tf.math.unsorted_segment_sum(
         tf.cast(~owner.has_click, tf.float64), owner.row, search["items"].nrows()
     )
