@@ -239,7 +239,7 @@ def tune(
 
     try:
         found = tm.training.random_search(
-            SPACE | {"num_fixed_layers": config.fixed_layers},
+            _space(config),
             quality,
             config.trials,
             config.seed,
@@ -253,10 +253,14 @@ def tune(
     return found
 
 
+def _space(config: Config) -> dict[str, tuple]:
+    return SPACE | {"num_fixed_layers": config.fixed_layers}
+
+
 def _storage(config: Config, clicks: ClickData) -> str:
-    """A file for each way to train: trials of another one say nothing."""
+    """A file for each way to train and space: trials of another one say nothing."""
     left_out = {"output", "trials", "fixed_layers", *SPACE}
-    flags = dataclasses.asdict(config) | clicks.counts
+    flags = dataclasses.asdict(config) | clicks.counts | {"space": _space(config)}
     text = str({name: v for name, v in flags.items() if name not in left_out})
     name = f"trials-{hashlib.sha256(text.encode()).hexdigest()[:12]}.db"
     return f"sqlite:///{config.output.resolve() / name}"

@@ -316,6 +316,24 @@ class Counted(tf.keras.layers.Layer):
         return values
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_no_searches_give_no_pairs(training):
+    extractor = FeaturesExtractor(tf.keras.layers.Dense(3), tf.keras.layers.Dense(3))
+    found = extractor.forward([], ItemSet(ITEMS, VECTORS), training=training)
+    assert [(c.shape, c.dtype) for c in found] == [((0,), tf.float32)] * 5
+    assert float(losses.prob_margin_ranking_loss(found)) == 0
+
+
+def test_a_batch_without_an_order_to_draw_by_is_named():
+    pairs = [(random_search(np.random.default_rng(3)), None)]
+    batch = pack_pairs(pairs, ItemSet(ITEMS, VECTORS))
+    tower = tf.keras.layers.Dense(3)
+    with pytest.raises(ValueError, match="`places`, or `kept`.*0.5.*click_batches"):
+        FeaturesExtractor(tower)(batch, VECTORS, training=True)
+    all_of_them = FeaturesExtractor(tower, negative_downsampling_factor=1.0)
+    assert len(all_of_them(batch, VECTORS, training=True).target)
+
+
 @pytest.mark.parametrize("contrastive", [False, True])
 def test_each_tower_is_called_once_and_an_item_is_embedded_once(contrastive):
     rng = np.random.default_rng(3)

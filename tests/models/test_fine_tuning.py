@@ -187,6 +187,46 @@ def test_frozen_layers_are_the_same_bit_for_bit_and_the_others_learn(run_eagerly
     assert len(model.trainable_variables) == 4  # a kernel and a bias each
 
 
+def normed():
+    dense = tf.keras.layers.Dense
+    return tf.keras.Sequential(
+        [dense(5), tf.keras.layers.BatchNormalization(), dense(3)]
+    )
+
+
+def vector_clicks():
+    rng = np.random.default_rng(0)
+    pairs = [(random_search(rng), None) for _ in range(9)]
+    return click_batches(pairs, ItemSet(ITEMS), 4)
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+@pytest.mark.parametrize("way", ["eager", "graph", "step"])
+def test_frozen_batch_normalization_keeps_its_moving_averages(way, is_built):
+    query, item = normed(), normed()
+    model = FineTuningModel(
+        FeaturesExtractor(query, TableOfVectors(VECTORS, item)), num_fixed_layers=2
+    )
+    model.compile(sgd(), item_optimizer=sgd(), run_eagerly=way == "eager")
+    if is_built:
+        for tower, optimizer in (
+            (query, model.optimizer),
+            (item, model.item_optimizer),
+        ):
+            tower.build((None, VECTORS.shape[1]))
+            optimizer.build(tower.layers[-1].trainable_variables)
+        model.item_tower({"item_id": [0]})
+    if way == "step":
+        fine_tuning_train_step(model, next(iter(vector_clicks())))
+    else:
+        model.fit(vector_clicks(), epochs=2, verbose=0)
+    for tower in (query, item):
+        norm = tower.layers[1]
+        np.testing.assert_array_equal(norm.moving_mean, 0)
+        np.testing.assert_array_equal(norm.moving_variance, 1)
+        assert len(tower.trainable_variables) == 2
+
+
 def test_without_fixed_layers_everything_learns():
     model = model_of((5,))
     model.compile(sgd())
@@ -274,6 +314,24 @@ def test_each_tower_has_its_optimizer_and_a_shared_one_that_of_the_items():
     step = fine_tuning_train_step(shared, batch)
     assert all(now != then for now, then in zip(bits(text), before, strict=True))
     assert len(step.query_gradients) == len(step.item_gradients)
+
+
+@pytest.mark.parametrize("scaled", [0, 1, "policy"])
+def test_two_optimizers_are_refused_where_the_loss_is_scaled(scaled):
+    optimizers = [sgd(), sgd()]
+    policy = tf.keras.mixed_precision.global_policy()
+    if scaled != "policy":
+        wrap = tf.keras.mixed_precision.LossScaleOptimizer
+        optimizers[scaled] = wrap(optimizers[scaled])
+    else:
+        tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = model_of()
+        with pytest.raises(ValueError, match="`item_optimizer`.*Use `mixed_bfloat16`"):
+            model.compile(optimizers[0], item_optimizer=optimizers[1])
+        model.compile(sgd())
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
 
 
 def test_both_optimizers_are_in_the_checkpoint(tmp_path):

@@ -111,6 +111,9 @@ def test_sessions_of_a_file_are_read_and_what_cannot_be_used_is_counted(
     again = clickstream.main(dataclasses.replace(config, trials=1))
     assert len(again["search"]["trials"]) == 3
     assert again["search"]["trials"][:2] == trials
+    # Those of another space are kept elsewhere: optuna refuses to mix them.
+    wider = dataclasses.replace(config, trials=1, fixed_layers=(0, 0))
+    assert len(clickstream.main(wider)["search"]["trials"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,23 @@ def test_finished_trials_are_not_repeated_by_a_later_call(tmp_path):
     assert second.value == 8
 
 
+@pytest.mark.parametrize(
+    ("space", "options", "message"),
+    [
+        (SPACE, {"maximize": False}, "`maximize=False` must be that .* maximize"),
+        (SPACE | {"d": [1]}, {}, "`space` must be that .* for 'd'"),
+        ({"a": SPACE["a"], "b": SPACE["b"]}, {}, r"Got \(\) for 'c'"),
+        (SPACE | {"a": [1, 2, 3]}, {}, r"Got \(1, 2, 3\) for 'a', .* \(1, 2, 3, 4\)"),
+    ],
+)
+def test_trials_of_another_search_are_not_used(tmp_path, space, options, message):
+    storage = f"sqlite:///{tmp_path / 'trials.db'}"
+    random_search(SPACE, value, 2, 0, storage=storage)
+    with pytest.raises(ValueError, match=message):
+        random_search(space, value, 2, 0, storage=storage, **options)
+    assert len(random_search(SPACE, value, 1, 0, storage=storage).trials) == 3
+
+
 def test_the_same_seed_draws_the_same_choices():
     orders = []
     for seed in (3, 3, 4):

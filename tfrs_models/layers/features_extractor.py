@@ -15,14 +15,12 @@ from tfrs_models.ops.confidences import (
 from tfrs_models.ops.packing import Items, Search, pack_pairs
 from tfrs_models.ops.pair_features import FineTuningFeatures, check_band
 from tfrs_models.ops.rankers import cosine_rank, euclidean_rank
-from tfrs_models.ops.search_objects import (
-    draw_order,
-    search_objects,
-)
+from tfrs_models.ops.search_objects import draw_order, search_objects
 from tfrs_models.ops.search_pairs import search_pairs
 from tfrs_models.ops.search_ranks import (
     Extraction,
     negatives,
+    no_pairs,
     old_and_new,
     rank_results,
 )
@@ -186,6 +184,8 @@ class FeaturesExtractor(SharedLayers, tf.keras.layers.Layer):
           training: Whether negatives are drawn.
           seed: Of the draw.
         """
+        if not batch:
+            return no_pairs()
         unread = 0.0 if self.confidence_calculator == "dummy" else None
         packed = pack_pairs(batch, items, missing_rank=unread)
         for side in (packed, packed.get("irrelevant")):

@@ -15,7 +15,7 @@ from tfrs_models.metrics.distance_shift import IRRELEVANT, DistanceShift
 from tfrs_models.model import Model, add_total
 from tfrs_models.ops.pair_features import FineTuningFeatures
 from tfrs_models.ops.replicas import sum_over_replicas
-from tfrs_models.ops.search_ranks import Extraction
+from tfrs_models.ops.search_ranks import Extraction, no_searches
 from tfrs_models.towers.freezing import freeze_first_layers
 
 _PLAIN_QUERY = ""  # name of a query that is no dict of features
@@ -119,13 +119,24 @@ class FineTuningModel(FromConfig, Model):
         Args:
           optimizer: Of the query tower, and of all where there is no other.
           item_optimizer: Of what the item tower is made of, also where the query tower
-            uses it too.
+            uses it too; not where a loss is scaled, as under `mixed_float16`.
           **kwargs: Of `tf.keras.Model.compile`.
+
+        Raises:
+          ValueError: a loss scale with two optimizers.
         """
         super().compile(optimizer, **kwargs)
-        self.item_optimizer = (
-            None if item_optimizer is None else tf.keras.optimizers.get(item_optimizer)
-        )
+        self.item_optimizer = item_optimizer and tf.keras.optimizers.get(item_optimizer)
+        scaled = tf.keras.mixed_precision.LossScaleOptimizer
+        if self.item_optimizer and any(
+            isinstance(o, scaled) for o in (self.optimizer, self.item_optimizer)
+        ):
+            raise ValueError(
+                "`item_optimizer` must be None where a loss is scaled: only one "
+                "optimizer would skip a step that overflows. Got a LossScaleOptimizer, "
+                "which Keras makes under `mixed_float16`. Use `mixed_bfloat16`, or one "
+                "optimizer for both towers."
+            )
 
     def call(self, batch: dict, training: bool = False) -> FineTuningFeatures:
         """The pairs of a batch.
@@ -134,9 +145,8 @@ class FineTuningModel(FromConfig, Model):
           batch: See `layers.FeaturesExtractor`.
           training: Whether negatives are drawn, and passed on to the towers.
         """
-        features = self.extractor(batch, training=training)
-        self._freeze()
-        return features
+        self._freeze(batch)
+        return self.extractor(batch, training=training)
 
     def compute_loss(self, features: dict, training: bool = False) -> tf.Tensor:
         """The mean loss of the pairs of a batch; 0 without a pair.
@@ -148,8 +158,8 @@ class FineTuningModel(FromConfig, Model):
         Returns:
           Scalar loss; replicas add up to that of all.
         """
+        self._freeze(features)
         found = self.extractor.extract(features, training=training)
-        self._freeze()
         losses = pair_losses(found.features, margin=self.margin, adjust=self.adjust)
         self._update_metrics(found, losses)
         count = sum_over_replicas(tf.cast(tf.size(losses), tf.float32))
@@ -196,7 +206,7 @@ class FineTuningModel(FromConfig, Model):
             queries = {
                 n: tf.zeros([0, *shape], kind) for n, (shape, kind) in seen.items()
             }
-            self(_no_searches(queries.get(_PLAIN_QUERY, queries)), training=True)
+            self(no_searches(queries.get(_PLAIN_QUERY, queries)), training=True)
 
     def get_compile_config(self) -> dict | None:
         """Both optimizers; None before `compile`."""
@@ -258,10 +268,13 @@ class FineTuningModel(FromConfig, Model):
             if ranks is not None:
                 metric.update_state(*ranks)
 
-    def _freeze(self) -> None:
-        """Once the towers have their weights, and before a step asks for them."""
+    def _freeze(self, batch: dict) -> None:
+        """Once, and before a step: a frozen layer keeps its moving averages too."""
         if self.num_fixed_layers and not self._is_frozen:
             towers = [self.query_tower, self.item_tower]
+            layers = [layer for t in towers for layer in t._flatten_layers()]
+            if not all(layer.built for layer in layers):
+                self.extractor.extract(batch)  # makes the weights, and moves nothing
             for tower in towers[:1] if self.extractor.is_shared else towers:
                 freeze_first_layers(tower, self.num_fixed_layers)
         self._is_frozen = True
@@ -275,15 +288,3 @@ class FineTuningModel(FromConfig, Model):
             "num_fixed_layers": self.num_fixed_layers,
             "name": self.name,
         }
-
-
-def _no_searches(query: object) -> dict:
-    """A batch of no searches."""
-    columns = {"items": tf.int64, "objects": tf.int32, "places": tf.int32}
-    columns |= {"clicked": tf.bool, "ranks": tf.float32}
-    return {"query": query} | {
-        name: tf.RaggedTensor.from_row_splits(
-            tf.zeros([0], kind), tf.zeros([1], tf.int64)
-        )
-        for name, kind in columns.items()
-    }

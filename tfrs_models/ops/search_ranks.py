@@ -54,12 +54,21 @@ def negatives(
 
     Returns:
       `[num_results]` bool.
+
+    Raises:
+      ValueError: neither `places` nor `kept`, where one is needed.
     """
     free = ~tf.gather(owner.has_click, owner.number)
     if "kept" in search:
         return free & search["kept"].values
     if factor == 1:
         return free
+    if "places" not in search:
+        raise ValueError(
+            f"A batch must have a column `places`, or `kept`, where training draws a "
+            f"share of {factor} of the negatives. Got {sorted(search)}. "
+            "`data.clickstream.click_batches` makes `places`."
+        )
     candidates = tf.math.unsorted_segment_sum(
         tf.cast(~owner.has_click, tf.float64), owner.row, search["items"].nrows()
     )
@@ -142,6 +151,27 @@ def old_and_new(
             for values in (tf.cast(old, tf.float32), new)
         )
     )
+
+
+def no_pairs() -> FineTuningFeatures:
+    """What no searches give."""
+    return FineTuningFeatures(*(tf.zeros([0]) for _ in FineTuningFeatures._fields))
+
+
+def no_searches(query: object) -> dict:
+    """A batch of no searches.
+
+    Args:
+      query: What the query tower takes, `[0, ...]`.
+    """
+    columns = {"items": tf.int64, "objects": tf.int32, "places": tf.int32}
+    columns |= {"clicked": tf.bool, "ranks": tf.float32}
+    return {"query": query} | {
+        name: tf.RaggedTensor.from_row_splits(
+            tf.zeros([0], kind), tf.zeros([1], tf.int64)
+        )
+        for name, kind in columns.items()
+    }
 
 
 def _embed(tower: tf.keras.layers.Layer, features: object, training: bool) -> tf.Tensor:

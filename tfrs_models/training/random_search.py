@@ -52,7 +52,8 @@ def random_search(
 
     Raises:
       ImportError: `optuna` is not installed.
-      ValueError: an empty space, or no trial that finished.
+      ValueError: an empty space, no trial that finished, or a storage with trials of
+        another space or direction.
     """
     if not space or not all(len(choices) for choices in space.values()):
         raise ValueError(f"`space` must have a choice for each name. Got {space}.")
@@ -66,14 +67,21 @@ def random_search(
             '`pip install "tfrs-models[tuning]"`.'
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    direction = "maximize" if maximize else "minimize"
     study = optuna.create_study(
         study_name="random_search",
         storage=storage,
         load_if_exists=True,
-        direction="maximize" if maximize else "minimize",
+        direction=direction,
         sampler=optuna.samplers.TPESampler(seed=seed),
     )
+    if study.direction.name.lower() != direction:
+        raise ValueError(
+            f"`maximize={maximize}` must be that of the trials in `storage`, which "
+            f"{study.direction.name.lower()}. Give another storage than {storage!r}."
+        )
     complete, fail = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.FAIL
+    _check_space(space, study.trials, storage)
     known = {_key(t.params): t.value for t in study.trials if t.state == complete}
     size = int(np.prod([len(choices) for choices in space.values()]))
     evals, draws, tried = 0, 0, set(known)
@@ -110,6 +118,24 @@ def random_search(
     best = study.best_trial
     trials = [{"params": t.params, "value": t.value} for t in finished]
     return SearchResult(best.params, best.value, trials, failed)
+
+
+def _check_space(
+    space: Mapping[str, Sequence], trials: Sequence, storage: str | None
+) -> None:
+    for trial in trials:
+        drawn = {n: tuple(d.choices) for n, d in trial.distributions.items()}
+        # A trial that was interrupted may have drawn only some of its choices.
+        is_whole = trial.state.name == "COMPLETE"
+        names = drawn.keys() | (space.keys() if is_whole else set())
+        for name in sorted(names):
+            own = tuple(space.get(name, ()))
+            if own != drawn.get(name):
+                raise ValueError(
+                    f"`space` must be that of the trials in `storage`. Got {own} for "
+                    f"{name!r}, and trials that chose from {drawn.get(name, ())}. Give "
+                    f"another storage than {storage!r}."
+                )
 
 
 def _key(params: Mapping[str, Any]) -> tuple:
