@@ -8,7 +8,7 @@ import tensorflow as tf
 import tfrs_models as tm
 from pipelines.user_towers import READ_ACTIVITY, UserTower, build_user_tower
 
-QueryTower = Literal["history", "gru", "sasrec", "id"]
+QueryTower = Literal["history", "gru", "sasrec", "autocorrelation", "id"]
 Negatives = Literal["batch", "corpus"]
 _HISTORY = {
     "temperature": 0.1,
@@ -25,7 +25,13 @@ _ID = {
     "epochs": 30,
 }
 _SLOWER = _HISTORY | {"learning_rate": 0.002, "epochs": 10}
-DEFAULTS = {"history": _HISTORY, "gru": _HISTORY, "sasrec": _SLOWER, "id": _ID}
+DEFAULTS = {
+    "history": _HISTORY,
+    "gru": _HISTORY,
+    "sasrec": _SLOWER,
+    "autocorrelation": _SLOWER,
+    "id": _ID,
+}
 _USER = _ID | {"temperature": 0.1, "id_dropout": 0.1}
 _FASTER = _USER | {"learning_rate": 0.003}
 USER_DEFAULTS = {
@@ -84,6 +90,10 @@ def build_model(
         query = tm.towers.RecencyPooling(items, embedding_dim, timestamp=timestamp)
     elif query_tower == "gru":
         query = tm.towers.GRU4Rec(items, embedding_dim)
+    elif query_tower == "autocorrelation":
+        query = tm.towers.AutoCorrelationTower(
+            items, embedding_dim, max_length=history_length
+        )
     else:
         query = tm.towers.SASRec(items, embedding_dim, max_length=history_length)
     corpus_size = data.num_train_items if negatives == "corpus" else None

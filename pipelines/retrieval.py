@@ -70,12 +70,12 @@ class Config:
     """Windows of a batch with histories (16), rows with ids (1,024); the positives of a
     batch are each other's negatives."""
     learning_rate: float | None = None
-    """Of Adam; with histories 0.005 (sasrec 0.002) at its highest, warmed up and
-    brought to 0 along a cosine, with ids 0.001, with the user towers deep-hash, cohort
-    and mixture 0.003."""
+    """Of Adam; with histories 0.005 (sasrec and autocorrelation 0.002) at its highest,
+    warmed up and brought to 0 along a cosine, with ids 0.001, with the user towers
+    deep-hash, cohort and mixture 0.003."""
     epochs: int | None = None
     """At most, validation NDCG@10 stops the training earlier; 5 with histories (sasrec
-    10), 30 with ids."""
+    and autocorrelation 10), 30 with ids."""
     patience: int = 4
     """Epochs without a better validation NDCG@10 before training stops."""
     seed: int = 42

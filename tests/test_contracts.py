@@ -153,7 +153,23 @@ class Row:
     comparable: bool = True  # False where the order of the outputs is free
 
 
+SERIES = QUERIES.reshape(2, 3, 4)
+
 ROWS = {
+    layers.AutoCorrelation: Row(
+        lambda: layers.AutoCorrelation(factor=2.0, direction=-1),
+        tuple(RNG.normal(size=(3, 2, 7, 2, 3)).astype("float32")),
+    ),
+    layers.AutoCorrelationBlock: Row(
+        lambda: layers.AutoCorrelationBlock(
+            6, num_heads=2, factor=1.5, decomposition=3, dropout=0.5
+        ),
+        (SERIES, np.array([[1, 1, 0], [1, 1, 1]], bool)),
+    ),
+    layers.AutoCorrelationLayer: Row(
+        lambda: layers.AutoCorrelationLayer(4, num_heads=2, key_dim=3, factor=1.5),
+        (SERIES, SERIES[:, :2]),
+    ),
     layers.BruteForce: Row(
         lambda: layers.BruteForce(k=3).index(CANDIDATES, IDS), (QUERIES,)
     ),
@@ -219,6 +235,7 @@ ROWS = {
         (QUERIES,),
         no_config="its partitions are trained",
     ),
+    layers.SeriesDecomposition: Row(lambda: layers.SeriesDecomposition(3), (SERIES,)),
     layers.Streaming: Row(
         lambda: layers.Streaming(k=3).index_from_dataset(corpus()),
         (QUERIES,),
@@ -336,6 +353,10 @@ ROWS = {
             num_hard_negatives=4,
         ),
         (QUERIES, CANDIDATES[:9]),
+    ),
+    towers.AutoCorrelationTower: Row(
+        lambda: towers.AutoCorrelationTower(item_tower(), 4, max_length=6),
+        (FEATURES,),
     ),
     towers.Cohort: Row(lambda: towers.Cohort(5, 3, dropout=0.2, top_k=2), (FEATURES,)),
     towers.DeepHash: Row(

@@ -114,6 +114,9 @@ MODELS = {
     "recency pooling, no times, ids only": Setting(times=False, features="id"),
     "GRU": Setting("gru", times=False),
     "SASRec": Setting("sasrec", times=False, learning_rate=0.002, epochs=10),
+    "auto-correlation": Setting(
+        "autocorrelation", times=False, learning_rate=0.002, epochs=10
+    ),
 }
 _TINY = {"embedding_dim": 4, "history_length": 6, "epochs": 1, "features": "id"}
 

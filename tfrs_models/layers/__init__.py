@@ -8,7 +8,13 @@ from tfrs_models.layers import (
     interaction,
     negatives,
 )
-from tfrs_models.layers.attention import TransformerBlock
+from tfrs_models.layers.attention import (
+    AutoCorrelation,
+    AutoCorrelationBlock,
+    AutoCorrelationLayer,
+    SeriesDecomposition,
+    TransformerBlock,
+)
 from tfrs_models.layers.embedding import DeepHashCode, HashedEmbedding
 from tfrs_models.layers.experts import (
     Expert,
@@ -40,6 +46,9 @@ from tfrs_models.layers.negatives import (
 )
 
 __all__ = [
+    "AutoCorrelation",
+    "AutoCorrelationBlock",
+    "AutoCorrelationLayer",
     "BruteForce",
     "CandidateQueue",
     "DeepHashCode",
@@ -59,6 +68,7 @@ __all__ = [
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
     "ScaNN",
+    "SeriesDecomposition",
     "Streaming",
     "TransformerBlock",
     "attention",

@@ -9,11 +9,17 @@ from tfrs_models.towers.freezing import freeze_first_layers
 from tfrs_models.towers.hashed_text import HashedText
 from tfrs_models.towers.mixture import MixtureOfRepresentations
 from tfrs_models.towers.position_bias import PositionBias
-from tfrs_models.towers.sequence import GRU4Rec, RecencyPooling, SASRec
+from tfrs_models.towers.sequence import (
+    AutoCorrelationTower,
+    GRU4Rec,
+    RecencyPooling,
+    SASRec,
+)
 from tfrs_models.towers.unit_norm import UnitNorm
 from tfrs_models.towers.user_id import UserId
 
 __all__ = [
+    "AutoCorrelationTower",
     "Cohort",
     "DeepHash",
     "FeatureLookup",

@@ -15,6 +15,9 @@ MAKE = {
         items, DIM, timestamp="history_timestamp"
     ),
     "gru": lambda items: towers.GRU4Rec(items, DIM, hidden_units=5),
+    "auto-correlation": lambda items: towers.AutoCorrelationTower(
+        items, DIM, max_length=12, num_heads=2
+    ),
     "sasrec": lambda items: towers.SASRec(items, DIM, max_length=12, num_heads=2),
 }
 every = pytest.mark.parametrize("kind", MAKE)
@@ -132,8 +135,9 @@ def test_lengths_unknown_to_the_graph_are_welcome(kind):
         )
 
 
-def test_too_long_a_history_counts_by_its_newest_items():
-    tower = make("sasrec")
+@pytest.mark.parametrize("kind", ["auto-correlation", "sasrec"])
+def test_too_long_a_history_counts_by_its_newest_items(kind):
+    tower = make(kind)
     long = list(range(1, 20))
     np.testing.assert_allclose(
         embed(tower, long, [*long[-12:], *[0] * 7], [*[0] * 7, *long[-12:]]),
@@ -177,6 +181,8 @@ def test_a_wrong_history_is_named(kind, features, message):
         (towers.RecencyPooling, {"half_lives": [np.nan]}, "none negative"),
         (towers.RecencyPooling, {"dropout": 1.0}, r"`dropout` must be in \[0, 1\)"),
         (towers.GRU4Rec, {"dropout": -0.1}, r"`dropout` must be in \[0, 1\)"),
+        (towers.AutoCorrelationTower, {"max_length": 0}, "`max_length` must be at le"),
+        (towers.AutoCorrelationTower, {"num_blocks": 0}, "`num_blocks` must be at le"),
         (towers.SASRec, {"max_length": 0}, "`max_length` must be at least 1. Got 0"),
         (towers.SASRec, {"num_blocks": 0}, "`num_blocks` must be at least 1. Got 0"),
         (towers.SASRec, {"num_heads": 3}, "`num_heads` must be at least 1 and divide"),

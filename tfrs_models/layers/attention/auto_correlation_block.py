@@ -1,0 +1,143 @@
+"""An encoder block whose attention is auto-correlation."""
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.layers.attention.auto_correlation_layer import AutoCorrelationLayer
+from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
+
+
+@register
+class AutoCorrelationBlock(tf.keras.layers.Layer):
+    """Auto-correlation and a feed-forward layer, each added on and normalised.
+
+    `h = norm(x + correlate(x))`, `y = norm(h + dense(relu(dense(h))))`. Inputs of
+    another width go through a dense layer first. With a `decomposition` the trend is
+    taken off after each sum, as Autoformer does. Padding has no influence and is 0 in
+    the output.
+
+    Reference:
+      Wu et al., Autoformer: decomposition transformers with auto-correlation for
+      long-term series forecasting, NeurIPS 2021.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        *,
+        num_heads: int = 1,
+        key_dim: int | None = None,
+        value_dim: int | None = None,
+        hidden_units: int | None = None,
+        factor: float = 1.0,
+        min_lags: int = 1,
+        shared_lags: bool | None = None,
+        direction: int = 1,
+        decomposition: int | None = None,
+        dropout: float = 0.0,
+        **kwargs,
+    ) -> None:
+        """Initializes the block.
+
+        Args:
+          embedding_dim: Width of the output.
+          num_heads: See `AutoCorrelationLayer`.
+          key_dim: See `AutoCorrelationLayer`.
+          value_dim: See `AutoCorrelationLayer`.
+          hidden_units: Width inside of the feed-forward layer; `embedding_dim` where
+            None.
+          factor: See `AutoCorrelation`.
+          min_lags: See `AutoCorrelation`.
+          shared_lags: See `AutoCorrelation`.
+          direction: See `AutoCorrelation`.
+          decomposition: Window of the moving average that is taken off; None for none.
+          dropout: Share of what both parts would add that training drops.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
+        self.embedding_dim = embedding_dim
+        self.hidden_units = hidden_units or embedding_dim
+        self.decomposition = decomposition
+        self.dropout = dropout
+        self._correlate = AutoCorrelationLayer(
+            embedding_dim,
+            num_heads=num_heads,
+            key_dim=key_dim,
+            value_dim=value_dim,
+            factor=factor,
+            min_lags=min_lags,
+            shared_lags=shared_lags,
+            direction=direction,
+        )
+        self._widen = tf.keras.layers.Dense(embedding_dim)
+        self._norms = [
+            tf.keras.layers.LayerNormalization(epsilon=1e-5) for _ in range(2)
+        ]
+        self._inner = tf.keras.layers.Dense(self.hidden_units, "relu")
+        self._outer = tf.keras.layers.Dense(embedding_dim)
+        self._drop = tf.keras.layers.Dropout(dropout)
+        if decomposition is not None:
+            self._decompose = SeriesDecomposition(decomposition)
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Updates all steps.
+
+        Args:
+          inputs: `[batch, seq_len, width]`.
+          mask: `[batch, seq_len]` bool, False for padding.
+          training: Whether to drop, and see `AutoCorrelation`.
+
+        Returns:
+          `[batch, seq_len, embedding_dim]`.
+        """
+        inputs = self._embed(inputs)
+        found = self._correlate(inputs, query_mask=mask, training=training)
+        hidden = self._add(inputs, found, 0, mask, training)
+        added = self._outer(self._inner(hidden))
+        output = self._add(hidden, added, 1, mask, training)
+        return output if mask is None else tf.where(mask[:, :, None], output, 0)
+
+    def lags(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tuple:
+        """The lags that the block adds up, see `AutoCorrelation.lags`.
+
+        Args:
+          inputs: As in `call`.
+          mask: As in `call`.
+        """
+        return self._correlate.lags(self._embed(inputs), query_mask=mask)
+
+    def _embed(self, inputs: tf.Tensor) -> tf.Tensor:
+        if inputs.shape[-1] == self.embedding_dim:
+            return inputs
+        return self._widen(inputs)
+
+    def _add(
+        self,
+        inputs: tf.Tensor,
+        added: tf.Tensor,
+        place: int,
+        mask: tf.Tensor | None,
+        training: bool,
+    ) -> tf.Tensor:
+        total = inputs + self._drop(added, training=training)
+        if self.decomposition is not None:
+            total, _ = self._decompose(total, mask)
+        return self._norms[place](total)
+
+    def get_config(self) -> dict:
+        own = self._correlate.get_config()
+        kept = ("num_heads", "key_dim", "value_dim", "factor", "min_lags")
+        return super().get_config() | {
+            **{name: own[name] for name in (*kept, "shared_lags", "direction")},
+            "embedding_dim": self.embedding_dim,
+            "hidden_units": self.hidden_units,
+            "decomposition": self.decomposition,
+            "dropout": self.dropout,
+        }
