@@ -11,7 +11,6 @@ import tensorflow as tf
 import tfrs_models as tm
 from pipelines import query_towers, ranking, retrieval
 from pipelines.artifacts import load_checkpoint, read_config
-from pipelines.data import load_data
 from pipelines.indexes import index_items
 from pipelines.ranking_data import held_out_users, load_ranking_data
 
@@ -62,7 +61,7 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
         retriever=model,
         ranking=ranker_flags,
         ranker=load_ranker(ranking_folder, ranker_flags),
-        activity=tm.data.with_activity(load_data(flags.data, seed=flags.seed)),
+        activity=tm.data.with_activity(data),
     )
 
 

@@ -32,6 +32,7 @@ from pipelines.artifacts import (
 )
 from pipelines.click_data import ClickData, load_clicks
 from pipelines.data import DataConfig
+from pipelines.indexes import index_items
 from pipelines.reporting.clickstream import (
     Comparison,
     compare,
@@ -279,9 +280,9 @@ def _write(
     """Checkpoint, export, metrics and report."""
     data, two_tower = clicks.data, clicks.two_tower
     tf.train.Checkpoint(model=model).write(str(config.output / "checkpoint" / "best"))
-    candidates = two_tower.embed_candidates(data.candidate_batches())
-    exact = tm.layers.BruteForce(k=min(100, data.num_items))
-    exact.index_from_dataset(candidates)
+    exact = index_items(
+        tm.layers.BruteForce(k=min(100, data.num_items)), two_tower, data
+    )
     exported = retrieval.export_recommender(
         towers_of, data, two_tower, exact, config.output / "export"
     )

@@ -11,6 +11,26 @@ _NOT_FILTERED_BY = ("item_id", "title")
 Index = TypeVar("Index", tm.layers.BruteForce, tm.layers.IVF, tm.layers.ScaNN)
 
 
+def build_indexes(
+    model: tm.models.TwoTower, data: tm.data.Interactions
+) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
+    """An exact index, and an approximate one where ScaNN is installed."""
+    k = min(100, data.num_items)
+    exact = index_items(tm.layers.BruteForce(k=k), model, data)
+    num_leaves = max(1, round(data.num_items**0.5))
+    try:
+        approximate = tm.layers.ScaNN(
+            k=k,
+            num_leaves=num_leaves,
+            num_leaves_to_search=max(1, num_leaves // 4),
+            num_reordering_candidates=400,
+        )
+    except ImportError as error:
+        print(f"No ScaNN index: {error}")
+        return exact, None
+    return exact, index_items(approximate, model, data)
+
+
 def index_items(
     index: Index, model: tm.models.TwoTower, data: tm.data.Interactions
 ) -> Index:

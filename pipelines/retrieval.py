@@ -22,7 +22,7 @@ from pipelines.artifacts import (
     write_json,
 )
 from pipelines.data import DataConfig, load_data
-from pipelines.indexes import index_items
+from pipelines.indexes import build_indexes
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
     evaluate,
@@ -307,26 +307,6 @@ def user_features(
         history_length=config.history_length,
         user_tower=config.user_tower,
     )
-
-
-def build_indexes(
-    model: tm.models.TwoTower, data: tm.data.Interactions
-) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
-    """An exact index, and an approximate one where ScaNN is installed."""
-    k = min(100, data.num_items)
-    exact = index_items(tm.layers.BruteForce(k=k), model, data)
-    num_leaves = max(1, round(data.num_items**0.5))
-    try:
-        approximate = tm.layers.ScaNN(
-            k=k,
-            num_leaves=num_leaves,
-            num_leaves_to_search=max(1, num_leaves // 4),
-            num_reordering_candidates=400,
-        )
-    except ImportError as error:
-        print(f"No ScaNN index: {error}")
-        return exact, None
-    return exact, index_items(approximate, model, data)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import tensorflow as tf
 import tfrs_models
 from tfrs_models import layers, losses, metrics, models, tasks, towers
 from tfrs_models.data import Feature
+from tfrs_models.ops.scored_ranks import ranks_of_columns
 
 RNG = np.random.default_rng(0)
 CANDIDATES = RNG.normal(size=(40, 4)).astype("float32")
@@ -316,6 +317,13 @@ ROWS = {
         metrics.GateEntropy,
         (np.array([[0.5, 0.25, 0.25], [1, 0, 0]], "float32"),),
         call=update,
+    ),
+    metrics.RankMetrics: Row(
+        lambda: metrics.RankMetrics(["hit_rate_at_2", "mrr"], ties="pessimistic"),
+        (LOGITS,),
+        call=lambda metric, scores: update(
+            metric, ranks_of_columns(scores, tf.range(len(LOGITS)))
+        ),
     ),
     models.DCN: Row(
         lambda: models.DCN(FIELDS, 3, label="like", projection_dim=4, dropout=0.2),

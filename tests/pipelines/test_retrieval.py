@@ -12,6 +12,7 @@ import tyro
 
 from pipelines import query_towers, recommend, retrieval
 from pipelines.data import DataConfig, load_data
+from pipelines.indexes import build_indexes
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
@@ -336,7 +337,7 @@ def test_without_scann_there_is_an_exact_index_only(monkeypatch, capsys):
     monkeypatch.setattr(tfrs.layers.factorized_top_k, "_HAVE_SCANN", False)
     data = load_data(DataConfig(), seed=0)
     model = retrieval.build_model(retrieval.resolved(retrieval.SMOKE), data)
-    exact, approximate = retrieval.build_indexes(model, data)
+    exact, approximate = build_indexes(model, data)
     assert approximate is None
     assert exact(tf.zeros([1, 4]), k=2)[1].shape == (1, 2)
     assert "pip install scann" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from tfrs_models.metrics.distance_shift import DistanceShift, distance_shift
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.metrics.gate_entropy import GateEntropy
 from tfrs_models.metrics.grouped_auc import grouped_auc
+from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.metrics.rank_table import RankTable, rank_table
 from tfrs_models.metrics.ranking import (
     average_precision,
@@ -39,6 +40,7 @@ __all__ = [
     "MeanReciprocalRank",
     "NDCG",
     "PrecisionAtK",
+    "RankMetrics",
     "RankTable",
     "RecallAtK",
     "average_precision",

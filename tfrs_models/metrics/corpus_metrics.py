@@ -73,14 +73,21 @@ class EvaluationMean(tf.keras.metrics.Mean):
 class RankMean(EvaluationMean):
     """Mean over the queries of a metric of their ranks."""
 
-    def __init__(self, corpus: Corpus, metric: str, *, ties: str, name: str) -> None:
+    def __init__(
+        self, corpus: Corpus | None, metric: str, *, ties: str, name: str
+    ) -> None:
         super().__init__(corpus, name)
         self._kind, self._k = parse_metric(metric)
         self._ties = ties
 
     def update(self, ranked: Ranked) -> tf.Operation:
         """Adds a batch."""
-        ranks, weight = ranked.ranks, ranked.weight
+        return self.update_ranks(ranked.ranks, ranked.weight)
+
+    def update_ranks(
+        self, ranks: CorpusRanks, weight: tf.Tensor | None
+    ) -> tf.Operation:
+        """Adds a batch that needs no corpus."""
         if self._kind == "auc":  # a query without a rival has none
             counts = tf.cast(ranks.num_candidates > 0, tf.float32)
             weight = counts if weight is None else tf.cast(weight, tf.float32) * counts

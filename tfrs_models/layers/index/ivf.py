@@ -178,11 +178,9 @@ class IVF(UpdatableIndex):
         blocks = np.unique(slots // self._block_size)
         for start in range(0, len(blocks), _BLOCKS):
             some = blocks[start : start + _BLOCKS]
-            told[some] = self._promises_of(tf.constant(some)).numpy()
+            in_use = tf.constant(in_slot[some])
+            told[some] = promises(self._rows(tf.constant(some)), in_use).numpy()
         self._promises.assign(told)
-
-    def _promises_of(self, blocks: tf.Tensor) -> tf.Tensor:
-        return promises(self._rows(blocks), tf.gather(self._in_slot, blocks))
 
     def _rows(self, blocks: tf.Tensor) -> tf.Tensor:
         """Embeddings `[n, block_size, embedding_dim]` of blocks."""
@@ -210,11 +208,11 @@ class IVF(UpdatableIndex):
             probes = max(probes, -(-k // self._block_size))
         probes = min(probes, self.num_blocks)
         scores, slots, found = self._probe(queries, k, restrictions, probes)
-        enough = tf.minimum(
-            tf.maximum(k, probes * self._block_size // 2), self._table.num_candidates
-        )
-        if restrictions.excluded is None and not restrictions.wanted:
-            enough = tf.minimum(k, self._table.num_candidates)
+        enough = k
+        if restrictions.excluded is not None or restrictions.wanted:
+            # Half as many as a plain search looks at, or a filter would cost recall.
+            enough = tf.maximum(k, probes * self._block_size // 2)
+        enough = tf.minimum(enough, self._table.num_candidates)
 
         def search_on(
             probes: tf.Tensor, open_rows: tf.Tensor, scores: tf.Tensor, slots: tf.Tensor

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.unit_rows import unit_rows
+
 _SAMPLE = 100_000  # candidates that the directions are learned from
 _ITERATIONS = 10
 _ROWS = 8_192  # whose products with all centroids are held at a time
@@ -91,7 +93,7 @@ def spherical_k_means(
       Dhillon and Modha, Concept decompositions for large sparse text data using
       clustering, Machine Learning 2001.
     """
-    rows = tf.math.l2_normalize(rows, axis=1).numpy()
+    rows = unit_rows(tf.convert_to_tensor(rows)).numpy()
     centroids = rows[rng.choice(len(rows), num_centroids, replace=False)]
     for _ in range(_ITERATIONS):
         chunks = range(0, len(rows), _ROWS)
@@ -100,7 +102,7 @@ def spherical_k_means(
         sums = tf.math.unsorted_segment_sum(rows, labels, num_centroids).numpy()
         empty = ~sums.any(axis=1)
         sums[empty] = rows[rng.choice(len(rows), empty.sum())]
-        centroids = tf.math.l2_normalize(sums, axis=1).numpy()
+        centroids = unit_rows(tf.convert_to_tensor(sums)).numpy()
     return centroids
 
 

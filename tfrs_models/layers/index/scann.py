@@ -15,7 +15,6 @@ from tfrs_models.layers.index.checks import (
     check_sizes,
     finite_queries,
 )
-from tfrs_models.layers.index.exclusion_queries import ExclusionQueries
 from tfrs_models.layers.index.exclusions import blank_missing, is_missing
 from tfrs_models.layers.index.over_fetch import fetch_enough
 from tfrs_models.layers.index.restrictions import (
@@ -24,11 +23,12 @@ from tfrs_models.layers.index.restrictions import (
 )
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import spool
+from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.types import Features, Tensor
 
 
 @register
-class ScaNN(ExclusionQueries, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
+class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
     """An approximate index: far faster than brute force on a large corpus.
 
     `tfrs.layers.factorized_top_k.ScaNN` with checked candidates, exact exclusions and a
@@ -84,9 +84,7 @@ class ScaNN(ExclusionQueries, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             "parallelize_batch_searches": parallelize_batch_searches,
         }
         super().__init__(query_model=query_model, name=name, **self._settings)
-        self.generation = 0  # of graphs: those of an earlier one are out of date
         self._table = self._width = None
-        self._num_candidates = None
 
     @property
     def num_leaves_to_search(self) -> int:
@@ -143,14 +141,14 @@ class ScaNN(ExclusionQueries, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             )
         attributes = dict(attributes or {})
         super().index(candidates)
-        self._num_candidates, self._width = candidates.shape
+        size, self._width = candidates.shape
         self._table = SlotTable(
-            num_slots=self._num_candidates,
+            num_slots=size,
             id_dtype=identifiers.dtype.name,
-            attributes=attribute_kinds(attributes, self._num_candidates),
+            attributes=attribute_kinds(attributes, size),
         )
-        keys = self._table.keys_of(attributes, self._num_candidates)
-        self._table.fill(np.arange(self._num_candidates), identifiers, keys)
+        keys = self._table.keys_of(attributes, size)
+        self._table.fill(np.arange(size), identifiers, keys)
         return self
 
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "ScaNN":
@@ -192,7 +190,7 @@ class ScaNN(ExclusionQueries, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         """
         if self._table is None:
             raise ValueError(EMPTY)
-        k = check_k(self._k if k is None else k, self._num_candidates)
+        k = check_k(self._k if k is None else k, self.num_candidates)
         if self.query_model is not None:
             queries = self.query_model(queries)
         queries = check_queries(tf.cast(queries, tf.float32), self._width)
@@ -216,33 +214,9 @@ class ScaNN(ExclusionQueries, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         return (scores[0], names[0]) if is_single else (scores, names)
 
     @property
-    def num_candidates(self) -> int | None:
-        """How many candidates are indexed; None before `index`."""
-        return self._num_candidates
-
-    @property
     def embedding_dim(self) -> int | None:
         """Width of the candidates; None before `index`."""
         return self._width
-
-    @property
-    def id_dtype(self) -> tf.DType | None:
-        """Of the identifiers; None before `index`."""
-        return None if self._table is None else self._table.id_dtype
-
-    @property
-    def attributes(self) -> dict[str, str]:
-        """The attributes that `filters` can ask for, and their types."""
-        kinds = {} if self._table is None else self._table.attributes
-        return {name: dtype for name, (dtype, _) in kinds.items()}
-
-    def count(self) -> tf.Tensor:
-        """How many candidates there are, scalar int32."""
-        return self._table.num_candidates.read_value()
-
-    def _reset_tf_function_cache(self) -> None:
-        super()._reset_tf_function_cache()
-        self.generation += 1
 
     def get_config(self) -> dict:
         query_model = self.query_model
@@ -251,7 +225,7 @@ class ScaNN(ExclusionQueries, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         return dict(self._settings) | {
             "query_model": query_model,
             "name": self.name,
-            "indexed": self._num_candidates is not None,
+            "indexed": self._table is not None,
         }
 
     @classmethod

@@ -12,7 +12,6 @@ from tfrs_models.layers.index.checks import (
     finite_queries,
 )
 from tfrs_models.layers.index.exact_search import best_of, search_among
-from tfrs_models.layers.index.exclusion_queries import ExclusionQueries
 from tfrs_models.layers.index.exclusions import blank_missing
 from tfrs_models.layers.index.restrictions import (
     Restrictions,
@@ -25,7 +24,7 @@ from tfrs_models.ops.unit_rows import unit_rows
 from tfrs_models.types import Features, Tensor
 
 
-class SearchableIndex(ExclusionQueries, SlotIndex):
+class SearchableIndex(SlotIndex):
     """Answers queries, with what they may not be answered with.
 
     A subclass says which slots a query looks into.

@@ -19,6 +19,7 @@ from tfrs_models.layers.index.checks import (
 from tfrs_models.layers.index.memory import MemoryEstimate
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import CHUNK, ComputedRows, spool
+from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.ops.unit_rows import unit_rows
 from tfrs_models.types import Tensor
 
@@ -51,7 +52,7 @@ class Shapes:
     weights: dict[str, list]
 
 
-class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
+class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
     """Holds candidates in slots, of which some may be free: built, saved and restored.
 
     A subclass says which slot a candidate gets.
@@ -78,35 +79,11 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         self._capacity = capacity
         self._table = self._embeddings = self._shapes = None
         self._num_changes = 0
-        self.generation = 0  # of graphs: those of an earlier one are out of date
-
-    @property
-    def num_candidates(self) -> int | None:
-        """How many candidates there are; None before `index`."""
-        if self._table is None:
-            return None
-        with tf.init_scope():  # the number now, where a graph is traced too
-            return int(self._table.num_candidates)
-
-    def count(self) -> tf.Tensor:
-        """How many candidates there are when a graph runs, scalar int32."""
-        return self._table.num_candidates.read_value()
 
     @property
     def embedding_dim(self) -> int | None:
         """Width of the candidates; None before `index`."""
         return None if self._shapes is None else self._shapes.embedding_dim
-
-    @property
-    def id_dtype(self) -> tf.DType | None:
-        """Of the identifiers; None before `index`."""
-        return None if self._shapes is None else tf.as_dtype(self._shapes.id_dtype)
-
-    @property
-    def attributes(self) -> dict[str, str]:
-        """The attributes that `filters` can ask for, and their types."""
-        kinds = {} if self._shapes is None else self._shapes.attributes
-        return {name: dtype for name, (dtype, _) in kinds.items()}
 
     def index(
         self,
@@ -133,7 +110,6 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
         if identifiers is None:
             identifiers = tf.range(candidates.shape[0])
         identifiers = tf.convert_to_tensor(identifiers)
-        check_candidates(candidates, identifiers)
         self._index(candidates.numpy(), identifiers, dict(attributes or {}))
         return self
 
@@ -278,10 +254,6 @@ class SlotIndex(FromConfig, tfrs.layers.factorized_top_k.TopK):
             id_dtype=shapes.id_dtype,
             attributes=shapes.attributes,
         )
-
-    def _reset_tf_function_cache(self) -> None:
-        super()._reset_tf_function_cache()
-        self.generation += 1
 
     def _find(self, identifiers: tf.Tensor) -> tf.Tensor:
         if self._table is None:

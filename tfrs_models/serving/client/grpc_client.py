@@ -14,6 +14,7 @@ from tfrs_models.serving.client.errors import (
     Unavailable,
 )
 from tfrs_models.serving.client.model_address import ModelAddress, VersionStatus
+from tfrs_models.serving.client.model_client import ModelClient
 from tfrs_models.serving.client.patience import Patience
 
 _ERRORS = {
@@ -33,7 +34,7 @@ _OPTIONS = [
 ]
 
 
-class GrpcClient:
+class GrpcClient(ModelClient):
     """Asks a model over gRPC; arrays in, arrays out.
 
     Close it, or use it in a `with`. Threads may share it.
@@ -82,7 +83,6 @@ class GrpcClient:
         self._address = address
         self._model = ModelAddress(model=model, version=version, label=label)
         self._patience = Patience(timeout=timeout, retries=retries, backoff=backoff)
-        self._signatures = None
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         else:
@@ -158,18 +158,6 @@ class GrpcClient:
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
-
-    def __enter__(self) -> "GrpcClient":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _known_signatures(self) -> dict[str, dict]:
-        known = self._signatures
-        if known is None:
-            known = self._signatures = self.metadata()
-        return known
 
     def _ask(self, method: Callable, request: object) -> object:
         def attempt(left: float) -> object:

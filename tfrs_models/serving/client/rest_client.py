@@ -17,6 +17,7 @@ from tfrs_models.serving.client.errors import (
     Unavailable,
 )
 from tfrs_models.serving.client.model_address import ModelAddress, VersionStatus
+from tfrs_models.serving.client.model_client import ModelClient
 from tfrs_models.serving.client.patience import Patience
 
 _ERRORS = {
@@ -28,7 +29,7 @@ _ERRORS = {
 }
 
 
-class RestClient:
+class RestClient(ModelClient):
     """Asks a model over HTTP and JSON; arrays in, arrays out.
 
     Close it, or use it in a `with`. Threads may share it. For many rows `GrpcClient` is
@@ -78,7 +79,6 @@ class RestClient:
         self._model = ModelAddress(model=model, version=version, label=label)
         self._url = address.rstrip("/") + self._model.path()
         self._patience = Patience(timeout=timeout, retries=retries, backoff=backoff)
-        self._signatures = None
         self._own = threading.local()  # sessions are not made for two threads
         self._sessions = []
 
@@ -145,18 +145,6 @@ class RestClient:
         """Closes the connections of all threads."""
         while self._sessions:
             self._sessions.pop().close()
-
-    def __enter__(self) -> "RestClient":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _known_signatures(self) -> dict[str, dict]:
-        known = self._signatures
-        if known is None:
-            known = self._signatures = self.metadata()
-        return known
 
     def _read_anew(self, outputs: object, signature: str) -> dict[str, np.ndarray]:
         self._signatures = None  # the answer may be of a new version

@@ -1,0 +1,54 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models.metrics import RankMetrics
+from tfrs_models.ops.scored_ranks import ranks_of_columns
+
+SCORES = [[0.3, 0.1, 0.7, 0.2], [5.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]]
+METRICS = ["hit_rate_at_1", "hit_rate_at_2", "ndcg_at_2", "mrr", "auc", "tie_rate"]
+
+
+def ranks(scores, positives):
+    return ranks_of_columns(tf.constant(scores), tf.constant(positives))
+
+
+def test_metrics_are_means_over_the_batches_with_ties_by_their_expectation():
+    ranked = RankMetrics(METRICS, name="search")
+    ranked.update_state(ranks(SCORES[:2], [0, 0]))
+    ranked.update_state(ranks(SCORES[2:], [0]))
+    second = 1 / math.log2(3)  # of place 2
+    expected = {
+        "search/hit_rate_at_1": (0 + 1 + 1 / 4) / 3,
+        "search/hit_rate_at_2": (1 + 1 + 2 / 4) / 3,
+        "search/ndcg_at_2": (second + 1 + (1 + second) / 4) / 3,
+        "search/mrr": (1 / 2 + 1 + (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4) / 3,
+        "search/auc": (2 / 3 + 1 + 1 / 2) / 3,
+        "search/tie_rate": 1 / 3,
+    }
+    found = {name: float(value) for name, value in ranked.result().items()}
+    assert found == pytest.approx(expected)
+    assert [metric.name for metric in ranked.metrics] == list(expected)
+
+
+def test_weights_count_and_a_reset_forgets():
+    ranked = RankMetrics(["hit_rate_at_1"], ties="pessimistic")
+    ranked.update_state(ranks(SCORES, [0, 0, 0]))
+    ranked.reset_state()
+    weight = tf.constant([1.0, 3.0, 0.0])
+    ranked.update_state(ranks(SCORES, [0, 0, 0]), weight)
+    np.testing.assert_allclose(ranked.result()["ranks/hit_rate_at_1"], 3 / 4)
+
+
+def test_a_positive_that_is_no_candidate_is_a_miss():
+    ranked = RankMetrics(["hit_rate_at_10", "miss_rate"])
+    ranked.update_state(ranks(SCORES[:2], [-1, 0]))
+    np.testing.assert_allclose(list(ranked.result().values()), [0.5, 0.5])
+
+
+@pytest.mark.parametrize("metric", ["coverage_at_10", "novelty_at_3", "hits"])
+def test_metrics_that_do_not_follow_from_ranks_are_refused(metric):
+    with pytest.raises(ValueError, match="`metrics` must"):
+        RankMetrics([metric])

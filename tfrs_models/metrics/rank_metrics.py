@@ -1,0 +1,85 @@
+"""Means of what the ranks of single positives are worth."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfrs_models._keras import register
+from tfrs_models.metrics.corpus_metrics import RankMean, parse_metric
+from tfrs_models.ops.corpus_ranks import CorpusRanks
+from tfrs_models.ops.rank_metrics import check_ties
+
+_OF_RANKS = ("hit_rate", "ndcg", "mrr", "auc", "tie_rate", "miss_rate")
+
+
+@register
+class RankMetrics(tf.keras.layers.Layer):
+    """Several metrics of one evaluation, out of the ranks of its positives.
+
+    For models whose score is no dot product: rank with `ops.scored_ranks` (a list of
+    candidates, or the whole catalogue in blocks) and pass the ranks. A model that holds
+    the layer reports its metrics. Where queries and candidates are embeddings,
+    `FactorizedTopK` does both.
+
+    Example:
+      >>> ranked = RankMetrics(["hit_rate_at_1", "mrr"], name="search")
+      >>> scores = tf.constant([[0.3, 0.1, 0.7]])
+      >>> _ = ranked.update_state(ranks_of_columns(scores, tf.constant([0])))
+      >>> {name: float(value) for name, value in ranked.result().items()}
+      {'search/hit_rate_at_1': 0.0, 'search/mrr': 0.5}
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str] = ("hit_rate_at_10", "ndcg_at_10", "mrr"),
+        *,
+        ties: str = "expected",
+        name: str = "ranks",
+    ) -> None:
+        """Initializes the metrics.
+
+        Args:
+          metrics: `"hit_rate_at_10"`, `"ndcg_at_10"` (any k), `"mrr"`, `"auc"`,
+            `"tie_rate"` (share of positives that tie with a candidate) or
+            `"miss_rate"` (share of positives that are no candidate).
+          ties: `"expected"` value over a random order of equal scores,
+            `"pessimistic"` (the positive comes last) or `"optimistic"`.
+          name: Prefix of the metrics' names.
+        """
+        super().__init__(name=name)
+        self._names, self._ties = list(metrics), check_ties(ties)
+        for metric in self._names:
+            if parse_metric(metric)[0] not in _OF_RANKS:
+                raise ValueError(
+                    "`metrics` must follow from the rank of the positive. Got "
+                    f"{metric!r}; `FactorizedTopK` has it."
+                )
+        self._means = [
+            RankMean(None, metric, ties=ties, name=f"{name}/{metric}")
+            for metric in self._names
+        ]
+
+    def update_state(
+        self, ranks: CorpusRanks, sample_weight: tf.Tensor | None = None
+    ) -> tf.Operation:
+        """Adds a batch.
+
+        Args:
+          ranks: Of `[batch]` positives.
+          sample_weight: `[batch]`.
+        """
+        return tf.group(
+            [mean.update_ranks(ranks, sample_weight) for mean in self._means]
+        )
+
+    def result(self) -> dict[str, tf.Tensor]:
+        """Means so far, by the metrics' names."""
+        return {mean.name: mean.result() for mean in self._means}
+
+    def reset_state(self) -> None:
+        """Forgets all batches."""
+        for mean in self._means:
+            mean.reset_state()
+
+    def get_config(self) -> dict:
+        return {"metrics": self._names, "ties": self._ties, "name": self.name}
