@@ -128,6 +128,17 @@ def joint_ranker():
     )
 
 
+def auto_mtn():
+    return models.AutoMTN(
+        *(3, 5, 2, 4),
+        closeness=layers.PlaceCloseness(coordinates=PLACES, scale=50.0),
+        seq_len=4,
+        num_heads=2,
+        factor=1.5,
+        top_k=3,
+    )
+
+
 def frequency_estimator():
     layer = layers.FrequencyEstimator(50, 2, 0.3)
     layer(np.array([4, 4, 1, 2]), training=True)
@@ -154,9 +165,26 @@ class Row:
     comparable: bool = True  # False where the order of the outputs is free
 
 
+PLACES = np.array([[40.0, -74], [40.1, -74], [40.2, -74.1], [41, -73], [39, -75.0]])
+TRACES = {
+    "user_id": np.array([1, 3]),
+    "poi_id": np.array([[3, 4, 3, 5, 1], [0, 0, 1, 2, 1]]),
+    "category_id": np.array([[1, 1, 1, 2, 2], [0, 0, 2, 1, 2]]),
+    "hour": np.array([[8, 12, 9, 23, 0], [0, 0, 5, 6, 7]]),
+    "weekday": np.array([[0, 1, 2, 6, 6], [0, 0, 3, 3, 4]]),
+}
 SERIES = QUERIES.reshape(2, 3, 4)
 
 ROWS = {
+    layers.AttentionPredictor: Row(
+        lambda: layers.AttentionPredictor(3, distance_mode="add", softmax="time"),
+        (
+            QUERIES,
+            SERIES,
+            RNG.random((2, 3, 6)).astype("float32"),
+            np.array([[0, 1, 1], [1, 1, 1]], bool),
+        ),
+    ),
     layers.AutoCorrelation: Row(
         lambda: layers.AutoCorrelation(factor=2.0, direction=-1),
         tuple(RNG.normal(size=(3, 2, 7, 2, 3)).astype("float32")),
@@ -165,7 +193,7 @@ ROWS = {
         lambda: layers.AutoCorrelationBlock(
             6, num_heads=2, factor=1.5, decomposition=3, dropout=0.5
         ),
-        (SERIES, np.array([[1, 1, 0], [1, 1, 1]], bool)),
+        (SERIES, SERIES[:, :2], np.array([[1, 1, 0], [1, 1, 1]], bool)),
     ),
     layers.AutoCorrelationLayer: Row(
         lambda: layers.AutoCorrelationLayer(4, num_heads=2, key_dim=3, factor=1.5),
@@ -182,6 +210,12 @@ ROWS = {
         lambda: layers.CandidateQueue(3, 4, warmup=1),
         (),
         call=lambda layer: layer(None),
+    ),
+    layers.CrossModalStack: Row(
+        lambda: layers.CrossModalStack(
+            4, num_layers=2, num_heads=2, use_residual=True, dropout=0.2
+        ),
+        (SERIES, SERIES[::-1], np.array([[0, 1, 1], [1, 1, 1]], bool)),
     ),
     layers.DeepHashCode: Row(
         lambda: layers.DeepHashCode(6, num_buckets=99, encoding="normal", seed=2),
@@ -216,6 +250,10 @@ ROWS = {
     layers.MultiGateExperts: Row(
         lambda: layers.MultiGateExperts(2, num_experts=3, units=[4]), (QUERIES,)
     ),
+    layers.PlaceCloseness: Row(
+        lambda: layers.PlaceCloseness(coordinates=PLACES, scale=50.0),
+        (np.array([[0, 2, 1]]), np.array([3, 0])),
+    ),
     layers.ProgressiveLayered: Row(
         lambda: layers.ProgressiveLayered(
             2, num_shared=1, num_specific=2, units=[4], num_levels=2, tower_units=[3]
@@ -242,6 +280,15 @@ ROWS = {
         (QUERIES,),
         no_config="the dataset is not part of it",
         no_export="a dataset cannot be saved",
+    ),
+    layers.TraceEmbedding: Row(
+        lambda: layers.TraceEmbedding(5, 9, 4),
+        (
+            np.array([1, 0]),
+            np.array([[3, 0, 9], [1, 2, 2]]),
+            np.array([[0, 23, 5], [8, 9, 10]]),
+            np.array([[0, 6, 1], [2, 2, 3]]),
+        ),
     ),
     layers.TransformerBlock: Row(
         lambda: layers.TransformerBlock(4, num_heads=2, dropout=0.5),
@@ -325,6 +372,7 @@ ROWS = {
             metric, ranks_of_columns(scores, tf.range(len(LOGITS)))
         ),
     ),
+    models.AutoMTN: Row(auto_mtn, (TRACES,)),
     models.DCN: Row(
         lambda: models.DCN(FIELDS, 3, label="like", projection_dim=4, dropout=0.2),
         (FEATURES,),

@@ -9,9 +9,12 @@ from tfrs_models.layers import (
     negatives,
 )
 from tfrs_models.layers.attention import (
+    AttentionPredictor,
     AutoCorrelation,
     AutoCorrelationBlock,
     AutoCorrelationLayer,
+    CrossModalStack,
+    PlaceCloseness,
     SeriesDecomposition,
     TransformerBlock,
 )
@@ -44,13 +47,16 @@ from tfrs_models.layers.negatives import (
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
 )
+from tfrs_models.layers.trace_embedding import TraceEmbedding
 
 __all__ = [
+    "AttentionPredictor",
     "AutoCorrelation",
     "AutoCorrelationBlock",
     "AutoCorrelationLayer",
     "BruteForce",
     "CandidateQueue",
+    "CrossModalStack",
     "DeepHashCode",
     "Expert",
     "FactorizationMachine",
@@ -64,12 +70,14 @@ __all__ = [
     "MLP",
     "MinedNegatives",
     "MultiGateExperts",
+    "PlaceCloseness",
     "ProgressiveLayered",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
     "ScaNN",
     "SeriesDecomposition",
     "Streaming",
+    "TraceEmbedding",
     "TransformerBlock",
     "attention",
     "calculate_ranks",

@@ -1,5 +1,6 @@
 """Whole models."""
 
+from tfrs_models.models.automtn import AutoMTN
 from tfrs_models.models.cascade import Cascade
 from tfrs_models.models.dcn import DCN
 from tfrs_models.models.deep_fm import DeepFM
@@ -11,6 +12,7 @@ from tfrs_models.models.next_item import NextItem
 from tfrs_models.models.two_tower import TwoTower
 
 __all__ = [
+    "AutoMTN",
     "Cascade",
     "DCN",
     "DeepFM",

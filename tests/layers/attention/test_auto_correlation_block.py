@@ -49,9 +49,9 @@ def test_padding_has_no_influence_and_is_zero(decomposition):
     block = AutoCorrelationBlock(
         6, num_heads=2, factor=1.5, decomposition=decomposition
     )
-    out = block(INPUTS, MASK).numpy()
+    out = block(INPUTS, query_mask=MASK).numpy()
     changed = np.where(MASK[:, :, None], INPUTS, 50).astype("float32")
-    np.testing.assert_allclose(block(changed, MASK), out, atol=1e-5)
+    np.testing.assert_allclose(block(changed, query_mask=MASK), out, atol=1e-5)
     assert out.shape == (3, 9, 6)
     assert not out[~MASK].any()
     assert out[MASK].all()

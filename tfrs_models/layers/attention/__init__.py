@@ -1,16 +1,22 @@
 """Layers that let positions look at each other."""
 
+from tfrs_models.layers.attention.attention_predictor import AttentionPredictor
 from tfrs_models.layers.attention.auto_correlation import AutoCorrelation, Lags
 from tfrs_models.layers.attention.auto_correlation_block import AutoCorrelationBlock
 from tfrs_models.layers.attention.auto_correlation_layer import AutoCorrelationLayer
+from tfrs_models.layers.attention.cross_modal_stack import CrossModalStack
+from tfrs_models.layers.attention.place_closeness import PlaceCloseness
 from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
 from tfrs_models.layers.attention.transformer import TransformerBlock
 
 __all__ = [
+    "AttentionPredictor",
     "AutoCorrelation",
     "AutoCorrelationBlock",
     "AutoCorrelationLayer",
+    "CrossModalStack",
     "Lags",
+    "PlaceCloseness",
     "SeriesDecomposition",
     "TransformerBlock",
 ]

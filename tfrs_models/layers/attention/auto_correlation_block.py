@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.layers.attention.auto_correlation_layer import AutoCorrelationLayer
 from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
 
@@ -84,34 +85,49 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
     def call(
         self,
         inputs: tf.Tensor,
-        mask: tf.Tensor | None = None,
+        key: tf.Tensor | None = None,
+        query_mask: tf.Tensor | None = None,
+        key_mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor:
         """Updates all steps.
 
         Args:
           inputs: `[batch, seq_len, width]`.
-          mask: `[batch, seq_len]` bool, False for padding.
+          key: `[batch, key_len, key_width]`, another series to correlate with; the
+            inputs where None.
+          query_mask: `[batch, seq_len]` bool, False for padding.
+          key_mask: `[batch, key_len]` bool, of another series.
           training: Whether to drop, and see `AutoCorrelation`.
 
         Returns:
           `[batch, seq_len, embedding_dim]`.
         """
         inputs = self._embed(inputs)
-        found = self._correlate(inputs, query_mask=mask, training=training)
-        hidden = self._add(inputs, found, 0, mask, training)
+        found = self._correlate(inputs, key, query_mask, key_mask, training=training)
+        hidden = self._add(inputs, found, 0, query_mask, training)
         added = self._outer(self._inner(hidden))
-        output = self._add(hidden, added, 1, mask, training)
-        return output if mask is None else tf.where(mask[:, :, None], output, 0)
+        output = self._add(hidden, added, 1, query_mask, training)
+        if query_mask is None:
+            return output
+        return tf.where(query_mask[:, :, None], output, 0)
 
-    def lags(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tuple:
-        """The lags that the block adds up, see `AutoCorrelation.lags`.
+    def lags(
+        self,
+        inputs: tf.Tensor,
+        key: tf.Tensor | None = None,
+        query_mask: tf.Tensor | None = None,
+        key_mask: tf.Tensor | None = None,
+    ) -> Lags:
+        """The lags at which the block adds up.
 
         Args:
           inputs: As in `call`.
-          mask: As in `call`.
+          key: As in `call`.
+          query_mask: As in `call`.
+          key_mask: As in `call`.
         """
-        return self._correlate.lags(self._embed(inputs), query_mask=mask)
+        return self._correlate.lags(self._embed(inputs), key, query_mask, key_mask)
 
     def _embed(self, inputs: tf.Tensor) -> tf.Tensor:
         if inputs.shape[-1] == self.embedding_dim:

@@ -108,7 +108,7 @@ class AutoCorrelationTower(HistoryTower):
         hidden = hidden * scale + tf.cast(self._positions, hidden.dtype)
         hidden = self._drop(hidden, training=training)
         for block in self._blocks:
-            hidden = block(hidden, mask, training=training)
+            hidden = block(hidden, query_mask=mask, training=training)
         return hidden[:, -1]
 
     def get_config(self) -> dict:

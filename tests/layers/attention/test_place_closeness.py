@@ -1,0 +1,80 @@
+import math
+
+import numpy as np
+import pytest
+
+from tfrs_models.layers import PlaceCloseness
+
+PARIS, LONDON, SYDNEY = (48.8566, 2.3522), (51.5074, -0.1278), (-33.8688, 151.2093)
+COORDINATES = np.array([PARIS, LONDON, SYDNEY])
+
+
+def kilometres(left, right):
+    """The law of cosines on a sphere, which shares no formula with the layer."""
+    (lat, lon), (other_lat, other_lon) = np.radians(left), np.radians(right)
+    cosine = math.sin(lat) * math.sin(other_lat)
+    cosine += math.cos(lat) * math.cos(other_lat) * math.cos(lon - other_lon)
+    return 6371.0088 * math.acos(min(cosine, 1.0))
+
+
+def matrix():
+    return np.array([[kilometres(a, b) for b in COORDINATES] for a in COORDINATES])
+
+
+def test_the_distance_of_two_cities_is_known():
+    assert kilometres(PARIS, LONDON) == pytest.approx(343.6, abs=0.5)
+
+
+def test_closeness_falls_with_the_distance_whichever_way_it_is_given():
+    visited = np.array([[0, 2], [1, 1]])
+    expected = np.exp(-matrix()[visited] / 5000)
+    for given in ({"coordinates": COORDINATES}, {"distances": matrix()}):
+        layer = PlaceCloseness(**given, scale=5000)
+        np.testing.assert_allclose(layer(visited), expected, rtol=1e-4, atol=1e-5)
+        some = layer(visited, np.array([2, 0]))
+        np.testing.assert_allclose(some, expected[:, :, [2, 0]], rtol=1e-4, atol=1e-5)
+
+
+def test_metres_are_told_apart():
+    near = PlaceCloseness(
+        coordinates=[(40.7484, -73.9857), (40.7493, -73.9857)], scale=1.0
+    )
+    metres = -1000 * np.log(near(np.array([[0]]))[0, 0, 1])
+    assert metres == pytest.approx(100, abs=1)
+
+
+def test_the_scale_is_the_largest_distance():
+    assert PlaceCloseness(distances=matrix()).scale == pytest.approx(matrix().max())
+    # The corners of the box that holds all places.
+    expected = kilometres((-33.8688, -0.1278), (51.5074, 151.2093))
+    layer = PlaceCloseness(coordinates=COORDINATES)
+    assert layer.scale == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("distance", [0.0, 4.0])
+def test_places_that_are_all_equally_far_are_equally_close(distance):
+    layer = PlaceCloseness(distances=np.full((3, 3), distance))
+    found = layer(np.array([[0, 1, 2]])).numpy()
+    np.testing.assert_allclose(found, math.exp(-1) if distance else 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "Exactly one of `coordinates` and `distances`.*Got neither"),
+        ({"coordinates": COORDINATES, "distances": matrix()}, "Got both"),
+        (
+            {"coordinates": [(1, np.nan)]},
+            r"`coordinates` must be latitudes in \[-90, 90\].*Got \[ 1. nan\] of 0",
+        ),
+        ({"coordinates": [(1, 2), (91, 2)]}, r"Got \[91.  2.\] of 1"),
+        ({"coordinates": np.ones((3, 3))}, r"must be \[num_places, 2\].*\(3, 3\)"),
+        ({"distances": np.ones((3, 4))}, r"must be \[num_places, num_places\].*\(3, 4"),
+        ({"distances": -np.ones((2, 2))}, "finite kilometres, none negative"),
+        ({"distances": np.ones((2, 2)), "scale": -1.0}, "`scale` must be finite, not"),
+        ({"distances": {"shape": [2, 2]}}, "`scale` must be given where only a shape"),
+    ],
+)
+def test_what_is_no_place_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        PlaceCloseness(**options)

@@ -1,0 +1,48 @@
+"""The next-place model on two replicas."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models.layers import PlaceCloseness
+from tfrs_models.models import AutoMTN
+
+ROWS, STEPS = 10, 6
+RNG = np.random.default_rng(0)
+DATA = {
+    "user_id": RNG.integers(4, size=ROWS),
+    "poi_id": RNG.integers(8, size=(ROWS, STEPS)),
+    "category_id": RNG.integers(3, size=(ROWS, STEPS)),
+    "hour": RNG.integers(24, size=(ROWS, STEPS)),
+    "weekday": RNG.integers(7, size=(ROWS, STEPS)),
+    "next_poi_id": RNG.integers(8, size=ROWS),
+    "next_category_id": RNG.integers(3, size=ROWS),
+}
+PLACES = RNG.uniform(40, 41, size=(7, 2))
+
+
+def test_two_replicas_train_and_report_as_one(strategy):
+    """Lags of training are those of the batch of all replicas."""
+    part = {name: values[:7] for name, values in DATA.items()}  # an uneven last share
+    dataset = tf.data.Dataset.from_tensor_slices(part).batch(4)
+    found = []
+    for scope in (contextlib.nullcontext(), strategy.scope()):
+        tf.keras.utils.set_random_seed(0)
+        with scope:
+            closeness = PlaceCloseness(coordinates=PLACES)
+            model = AutoMTN(
+                *(3, 7, 2, 4), closeness=closeness, seq_len=STEPS, num_heads=2
+            )
+            model({name: values[:1] for name, values in part.items()})
+            model.compile(tf.keras.optimizers.SGD(0.05))
+        model.fit(dataset, epochs=1, verbose=0)
+        figures = model.evaluate(dataset, verbose=0, return_dict=True)
+        found.append((model.trainable_weights, figures))
+    one, two = found
+    for left, right in zip(one[0], two[0], strict=True):
+        np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-5)
+    for name, value in one[1].items():
+        if name not in ("loss", "total_loss"):  # means over steps of sums over rows
+            assert two[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
