@@ -107,8 +107,8 @@ class AutoMTN(TorchPort, FromConfig, Model):
             raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
         if min(category_weight, top_k - 1) < 0:
             raise ValueError(
-                "`category_weight` must be at least 0 and `top_k` at least 1. Got "
-                f"{category_weight} and {top_k}."
+                "`category_weight` must be at least 0 and `top_k` at least 1. "
+                f"Got {category_weight} and {top_k}."
             )
         self.num_users = num_users
         self.num_pois = num_pois
@@ -196,8 +196,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
           features: See the class.
         """
         trace = newest_trace(features, self.seq_len)
-        series = self._embed(self.places, trace)
-        return self.stack.lags(series, trace["mask"])
+        return self.stack.lags(self._embed(self.places, trace), trace["mask"])
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
         """The sum over the rows of both cross-entropies, among all places.
@@ -216,9 +215,8 @@ class AutoMTN(TorchPort, FromConfig, Model):
             tf.cast(required(features, name), tf.int32) - 1
             for name in ("next_poi_id", "next_category_id")
         )
-        weight = tf.ones_like(place, tf.float32)
-        if "sample_weight" in features:
-            weight = tf.cast(features["sample_weight"], tf.float32)
+        weight = features.get("sample_weight", tf.ones_like(place))
+        weight = tf.cast(weight, tf.float32)
         loss = self._scores.cross_entropy(traces, place, weight, training=training)
         logits = self._category_scores(of_categories, traces.mask)
         of_category = tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -251,8 +249,10 @@ class AutoMTN(TorchPort, FromConfig, Model):
 
     def _encode(self, trace: Trace, training: bool) -> tuple[Traces, tf.Tensor]:
         """Both series after the stack, that of the places ready to be scored."""
-        series = [self._embed(layer, trace) for layer in (self.places, self.categories)]
-        series = [self._drop(part, training=training) for part in series]
+        series = [
+            self._drop(self._embed(layer, trace), training=training)
+            for layer in (self.places, self.categories)
+        ]
         memory, of_categories = self.stack(*series, trace["mask"], training=training)
         visited = tf.maximum(trace["poi_id"] - 1, 0)
         return Traces(memory, visited, trace["mask"]), of_categories
