@@ -154,8 +154,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
 
         Returns:
           Logits, `[batch, num_pois]` of the places from 1 on, and `[batch,
-          num_categories]`, float32. Places are scored in blocks: `[batch, seq_len,
-          num_pois]` is never held.
+          num_categories]`, float32.
 
         Raises:
           ValueError: a feature is missing or has the wrong dtype or shape.

@@ -1,5 +1,6 @@
 """Made-up data whose truth is known: for tests and demonstrations, never for claims."""
 
+from tfrs_models.data.synthetic.check_ins import PlantedCheckIns, make_check_ins
 from tfrs_models.data.synthetic.click_sessions import make_click_sessions
 from tfrs_models.data.synthetic.position_biased_clicks import (
     PositionBiasedClicks,
@@ -8,8 +9,10 @@ from tfrs_models.data.synthetic.position_biased_clicks import (
 )
 
 __all__ = [
+    "PlantedCheckIns",
     "PositionBiasedClicks",
     "examination",
+    "make_check_ins",
     "make_click_sessions",
     "make_position_biased_clicks",
 ]

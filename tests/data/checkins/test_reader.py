@@ -1,0 +1,101 @@
+"""The files of Foursquare and Gowalla, and what is wrong with them."""
+
+import datetime
+import zoneinfo
+
+import numpy as np
+import pytest
+
+from tfrs_models.data.checkins import CheckIns, read_foursquare, read_gowalla
+
+FOURSQUARE = [
+    "470\t49bb\t4bf1\tArts & Crafts\t40.7\t-74\t-240\tTue Apr 03 18:00:09 +0000 2012",
+    "979\t4a43\t4bf2\tCafé\t40.6068\t-74.0442\t-240\tTue Apr 03 02:00:25 +0000 2012",
+    "69\t4c5c\t4bf2\tCafé\t35.7051\t139.6196\t540\tSun Apr 08 23:30:00 +0000 2012",
+]
+GOWALLA = [
+    "0\t2010-10-19T23:55:27Z\t30.2359\t-97.7951\t22847",
+    "0\t2010-10-18T22:17:43Z\t30.2691\t-97.7494\t420315",
+    "5\t2010-10-12T00:21:28Z\t-33.8688\t151.2093\t316637",
+]
+
+
+def write(tmp_path, lines, encoding="latin-1"):
+    path = tmp_path / "check_ins.txt"
+    path.write_bytes("\n".join([*lines, ""]).encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_foursquare_is_read_with_its_local_hours(tmp_path, encoding):
+    found = read_foursquare(write(tmp_path, FOURSQUARE, encoding))
+    assert found.user.tolist() == ["470", "979", "69"]
+    assert found.poi.tolist() == ["49bb", "4a43", "4c5c"]
+    assert found.category.tolist() == ["Arts & Crafts", "Café", "Café"]
+    np.testing.assert_array_equal(found.coordinates[2], [35.7051, 139.6196])
+    for row, (zone, year_to_second) in enumerate(
+        [
+            ("America/New_York", (2012, 4, 3, 18, 0, 9)),
+            ("America/New_York", (2012, 4, 3, 2, 0, 25)),
+            ("Asia/Tokyo", (2012, 4, 8, 23, 30, 0)),
+        ]
+    ):
+        utc = datetime.datetime(*year_to_second, tzinfo=datetime.UTC)
+        local = utc.astimezone(zoneinfo.ZoneInfo(zone))
+        assert found.timestamp[row] == utc.timestamp()
+        assert (found.hour[row], found.weekday[row]) == (local.hour, local.weekday())
+    assert found.num_skipped == 0
+
+
+def test_gowalla_has_the_time_of_the_sun_where_no_zone_is_given(tmp_path):
+    path = write(tmp_path, GOWALLA)
+    found = read_gowalla(path)
+    assert found.poi.tolist() == ["22847", "420315", "316637"]
+    assert set(found.category.tolist()) == {"place"}
+    assert found.offset.tolist() == [-420, -420, 600]  # -97.8 and 151.2 degrees / 15
+    assert found.hour.tolist() == [16, 15, 10]
+    assert found.weekday.tolist() == [1, 0, 1]
+    given = read_gowalla(path, offset=-300)
+    assert given.hour.tolist() == [18, 17, 19]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        (4, "nan", "latitude or longitude is no place"),
+        (5, "181.5", "latitude or longitude is no place"),
+        (7, "yesterday", "the time cannot be read"),
+        (6, "", "the time zone is no number of minutes"),
+        (3, "", "a user, place or category is missing"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_counted_or_an_error(
+    tmp_path, column, value, reason
+):
+    parts = FOURSQUARE[1].split("\t")
+    parts[column] = value
+    path = write(tmp_path, [FOURSQUARE[0], "\t".join(parts), FOURSQUARE[2]])
+    found = read_foursquare(path)
+    assert found.user.tolist() == ["470", "69"]
+    assert found.num_skipped == 1
+    assert found.problems == (f"{path}, line 2: {reason}",)
+    with pytest.raises(ValueError, match=f"line 2: {reason}"):
+        read_foursquare(path, strict=True)
+
+
+def test_a_short_line_is_skipped_and_a_file_of_them_refused(tmp_path):
+    found = read_gowalla(write(tmp_path, [GOWALLA[0], "0\t2010-10-18T22:17:43Z"]))
+    assert (len(found), found.num_skipped) == (1, 1)
+    with pytest.raises(ValueError, match="line 1: "):
+        read_gowalla(write(tmp_path, FOURSQUARE))
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        read_foursquare(tmp_path / "none.txt")
+
+
+def test_coordinates_that_are_no_place_are_refused():
+    columns = {name: np.array(["a", "b"]) for name in ("user", "poi", "category")}
+    times = {name: np.zeros(2, np.int64) for name in ("timestamp", "offset")}
+    with pytest.raises(ValueError, match=r"`coordinates` must be.*in row 1"):
+        CheckIns("bad", coordinates=np.array([[1, 2], [np.nan, 3]]), **columns, **times)
+    with pytest.raises(ValueError, match="as many rows"):
+        CheckIns("bad", coordinates=np.zeros((3, 2)), **columns, **times)

@@ -1,0 +1,212 @@
+"""Traces against a loop over users, and what a split must not let in."""
+
+import numpy as np
+import pytest
+
+from tests.layers.attention.test_place_closeness import kilometres
+from tfrs_models.data import synthetic
+from tfrs_models.data.checkins import CheckIns, distance_matrix, make_traces
+
+HOUR = 3600
+
+
+def made(seed=0, rows=120):
+    """Check-ins in no order, of five users at nine places."""
+    rng = np.random.default_rng(seed)
+    poi = rng.integers(9, size=rows)
+    return CheckIns(
+        "made",
+        user=np.char.add("u", rng.integers(5, size=rows).astype(str)),
+        poi=np.char.add("p", poi.astype(str)),
+        category=np.char.add("c", (poi % 3).astype(str)),
+        coordinates=np.stack([40 + poi / 10, -70 - poi / 10], axis=1),
+        timestamp=rng.permutation(rows) * 2 * HOUR + 1_333_324_800,
+        offset=np.full(rows, -240),
+    )
+
+
+def loops(data, *, length, min_length, gap, stride):
+    """Rows of (user, names of the steps, name of the target, its time)."""
+    rows = []
+    for user in sorted(set(data.user.tolist())):
+        own = sorted(np.flatnonzero(data.user == user), key=lambda i: data.timestamp[i])
+        sessions = [[]]
+        for before, row in zip([None, *own], own, strict=False):
+            since = (
+                0 if before is None else data.timestamp[row] - data.timestamp[before]
+            )
+            if gap is not None and since > gap * HOUR:
+                sessions.append([])
+            sessions[-1].append(row)
+        for session in sessions:
+            for place in range(min_length, len(session), stride):
+                steps = session[max(0, place - length) : place]
+                rows.append((user, [str(data.poi[i]) for i in steps], session[place]))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("options", "gap", "min_length"),
+    [
+        ({"length": 4}, None, 4),
+        ({"length": 4, "min_length": 1, "stride": 3}, None, 1),
+        ({"length": 3, "session_gap": 8.0}, 8.0, 1),
+    ],
+)
+def test_a_trace_is_what_came_before_its_target(options, gap, min_length):
+    data = made()
+    traces = make_traces(data, **options)
+    expected = loops(
+        data,
+        length=options["length"],
+        min_length=min_length,
+        gap=gap,
+        stride=options.get("stride", 1),
+    )
+    found = traces.features(np.arange(len(traces.target)))
+    names = {key: ["?", *map(str, v)] for key, v in traces.vocabularies.items()}
+    assert len(expected) == len(traces.target)
+    for row, (user, steps, target) in enumerate(expected):
+        padding = traces.length - len(steps)
+        assert found["poi_id"][row, :padding].tolist() == [0] * padding
+        places = [names["poi_id"][i] for i in found["poi_id"][row, padding:]]
+        assert places == steps
+        assert names["user_id"][found["user_id"][row]] == user
+        assert names["poi_id"][found["next_poi_id"][row]] == data.poi[target]
+        kind = names["category_id"][found["next_category_id"][row]]
+        assert kind == data.category[target]
+        assert traces.columns["timestamp"][traces.target[row]] == data.timestamp[target]
+        clock = (data.timestamp[target] - 4 * HOUR) // HOUR % 24
+        assert traces.columns["hour"][traces.target[row]] == clock
+
+
+def test_no_future_is_in_training_and_each_trace_in_one_split():
+    traces = make_traces(made(rows=300), length=5, min_length=2)
+    time = traces.columns["timestamp"]
+    train, validation, test = (
+        traces.rows(name) for name in ("train", "validation", "test")
+    )
+    assert len(train) + len(validation) + len(test) == len(traces.target)
+    newest = time[traces.target[train]].max()
+    assert newest < time[traces.target[validation]].min()
+    assert time[traces.target[validation]].max() < time[traces.target[test]].min()
+    assert (time[traces.first] < time[traces.target]).all()
+
+
+def test_what_training_does_not_show_has_no_id():
+    data = made(rows=200)
+    late = data.timestamp > np.quantile(data.timestamp, 0.95)
+    poi = np.where(late, "brand new", data.poi)
+    user = np.where(late & (data.user == "u3"), "stranger", data.user)
+    data = CheckIns(
+        "made",
+        user,
+        poi,
+        *(getattr(data, n) for n in ("category", "coordinates", "timestamp", "offset")),
+    )
+    traces = make_traces(data, length=3, min_length=1)
+    assert "brand new" not in traces.vocabularies["poi_id"]
+    assert "stranger" not in traces.vocabularies["user_id"]
+    found = traces.features(traces.rows("test"))
+    assert (found["next_poi_id"] == 0).any()
+    assert (found["next_category_id"] > 0).all()
+    assert "misses" in str(traces)
+
+
+def test_places_have_their_coordinates():
+    traces = make_traces(made(), length=3)
+    for name, (latitude, _) in zip(
+        traces.vocabularies["poi_id"], traces.coordinates, strict=True
+    ):
+        assert latitude == pytest.approx(40 + int(name[1:]) / 10)
+
+
+def test_batches_hold_all_traces_of_a_split():
+    traces = make_traces(made(), length=3)
+    rows = traces.features(traces.rows("train"))
+    batches = list(traces.batches("train", 16, shuffle=True, seed=1))
+    for name, values in rows.items():
+        found = np.concatenate([batch[name] for batch in batches])
+        assert not np.array_equal(found, values)
+        np.testing.assert_array_equal(np.sort(found, axis=0), np.sort(values, axis=0))
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 512])
+def test_the_distances_of_all_places(block_size):
+    coordinates = np.array([(48.8566, 2.3522), (51.5, -0.12), (-33.9, 151.2)])
+    found = distance_matrix(coordinates, block_size=block_size)
+    expected = [[kilometres(a, b) for b in coordinates] for a in coordinates]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": 3, "min_length": 4}, "`min_length` must be from 1 to `length`"),
+        ({"length": 0}, "`min_length` must be from 1 to `length`. Got 0 and 0"),
+        ({"stride": 0}, "`stride` must be at least 1. Got 0"),
+        ({"session_gap": 0.0}, "`session_gap` must be positive hours. Got 0.0"),
+        ({"session_gap": 0.5}, "A trace takes 1 check-ins of a session and the next"),
+        ({"length": 99}, "Got sessions of .* at most: lower `min_length`"),
+    ],
+)
+def test_wrong_arguments_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_traces(made(), **options)
+    with pytest.raises(ValueError, match="`split` must be one of"):
+        make_traces(made(), length=2).rows("dev")
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return synthetic.make_check_ins(
+        3, num_users=9, trips_per_user=5, periods=(4, 6), num_hubs=7
+    )
+
+
+def test_the_planted_rounds_return_to_the_sight_of_their_period(planted):
+    data = planted.check_ins
+    pois = data.poi.reshape(-1, planted.trip_length)
+    kinds = data.category.reshape(pois.shape)
+    assert planted.trip_length == 13
+    for trip, period in enumerate(planted.period):
+        for step in range(planted.trip_length - 2):
+            other = step % period
+            if "sight" not in (kinds[trip, step], kinds[trip, other]):
+                assert pois[trip, step] == pois[trip, other]
+        assert (pois[trip, -1] == pois[trip, period]) == planted.returns[trip] or (
+            not planted.returns[trip]
+        )
+    names, place = np.unique(data.poi, return_inverse=True)
+    number = np.char.replace(names, "place ", "").astype(int)
+    near = planted.neighbourhood[number[place]].reshape(pois.shape)
+    stays = ~planted.returns
+    np.testing.assert_array_equal(near[stays, -1], near[stays, -2])
+    assert (kinds[:, -1] == "sight").all()
+    assert planted.returns.mean() == pytest.approx(0.6, abs=0.2)
+
+
+def test_planted_trips_follow_each_other_and_one_seed_is_one_truth(planted):
+    data = planted.check_ins
+    times = data.timestamp.reshape(9, -1)
+    assert (np.diff(times, axis=1) >= 0).all()
+    again = synthetic.make_check_ins(
+        3, num_users=9, trips_per_user=5, periods=(4, 6), num_hubs=7
+    )
+    np.testing.assert_array_equal(again.check_ins.poi, data.poi)
+    np.testing.assert_array_equal(again.check_ins.timestamp, data.timestamp)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loyalty": 1.5}, r"`loyalty` must be in \[0, 1\]"),
+        ({"periods": (4, 8)}, "none a multiple of another"),
+        ({"periods": (1,)}, "`periods` must be 2 or more"),
+        ({"num_hubs": 5}, "`num_hubs` must be from the longest period"),
+    ],
+)
+def test_worlds_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        synthetic.make_check_ins(0, **options)

@@ -1,0 +1,149 @@
+"""Check-ins of Foursquare and of Gowalla, as their files are published."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfrs_models.data.checkins.check_ins import PLACE, CheckIns, are_places
+
+_FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset", "time")
+_GOWALLA = ("user", "time", "lat", "lon", "poi")
+_MAX_PROBLEMS = 100
+
+
+def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIns:
+    """Reads `dataset_TSMC2014_NYC.txt`, `..._TKY.txt`, or a file like them.
+
+    Tab-separated, without a header: user, venue, category id, category name, latitude,
+    longitude, minutes of the local time zone, UTC time ("Tue Apr 03 18:00:09 +0000
+    2012"). The originals are in Latin-1; a file that is valid UTF-8 is read as that.
+
+    Args:
+      path: The file.
+      strict: Whether a line that cannot be used is an error; else it is counted.
+
+    Returns:
+      The check-ins; their categories are the category ids' names.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: no line can be used, or one cannot and the reader is strict.
+
+    Reference:
+      Yang et al., Modeling user activity preference by leveraging user spatial temporal
+      characteristics in LBSNs, IEEE TSMC 2015 (the data).
+    """
+    frame = _read(path, _FOURSQUARE)
+    seconds = _seconds(frame["time"], "%a %b %d %H:%M:%S %z %Y")
+    offset = pd.to_numeric(frame["offset"], errors="coerce").to_numpy(np.float64)
+    return _check_ins(path, frame, seconds, offset, strict=strict)
+
+
+def read_gowalla(
+    path: str | os.PathLike, *, offset: int | None = None, strict: bool = False
+) -> CheckIns:
+    """Reads `Gowalla_totalCheckins.txt`, or a file like it.
+
+    Tab-separated, without a header: user, UTC time ("2010-10-19T23:55:27Z"), latitude,
+    longitude, location. There are no categories: all are "place". Nor is there a time
+    zone: without `offset` the local time is that of the sun, a whole hour for every 15
+    degrees of longitude, which borders and daylight saving put off by an hour or two.
+
+    Args:
+      path: The file.
+      offset: Minutes of the local time zone, for data of one city.
+      strict: Whether a line that cannot be used is an error; else it is counted.
+
+    Returns:
+      The check-ins.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: no line can be used, or one cannot and the reader is strict.
+
+    Reference:
+      Cho et al., Friendship and mobility: user movement in location-based social
+      networks, KDD 2011 (the data).
+    """
+    frame = _read(path, _GOWALLA).assign(category=PLACE)
+    seconds = _seconds(frame["time"], "%Y-%m-%dT%H:%M:%S%z")
+    if offset is None:
+        longitude = pd.to_numeric(frame["lon"], errors="coerce").to_numpy(np.float64)
+        minutes = 60 * np.round(longitude / 15)
+    else:
+        minutes = np.full(len(frame), float(offset))
+    return _check_ins(path, frame, seconds, minutes, strict=strict)
+
+
+def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
+    """All columns as text; None where a line is too short."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3}
+    options |= {"names": list(names), "index_col": False, "keep_default_na": False}
+    options |= {"na_values": [""], "skip_blank_lines": False}
+    with warnings.catch_warnings():  # columns too many are left out
+        warnings.simplefilter("ignore", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, encoding="utf-8", **options)
+        except UnicodeDecodeError:
+            return pd.read_csv(path, encoding="latin-1", **options)
+
+
+def _seconds(times: pd.Series, form: str) -> np.ndarray:
+    """Seconds since 1970, NaN for what is no time."""
+    parsed = pd.to_datetime(times, format=form, errors="coerce", utc=True)
+    seconds = (parsed - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
+    return seconds.to_numpy(np.float64, na_value=np.nan)
+
+
+def _check_ins(
+    path: str | os.PathLike,
+    frame: pd.DataFrame,
+    seconds: np.ndarray,
+    offset: np.ndarray,
+    *,
+    strict: bool,
+) -> CheckIns:
+    coordinates = np.stack(
+        [
+            pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64)
+            for name in ("lat", "lon")
+        ],
+        axis=1,
+    )
+    text = ("user", "poi", "category")
+    wrong = {
+        "a user, place or category is missing": frame[list(text)]
+        .isna()
+        .any(axis=1)
+        .to_numpy(),
+        "the time cannot be read": np.isnan(seconds),
+        "latitude or longitude is no place": ~are_places(coordinates),
+        "the time zone is no number of minutes": ~np.isfinite(offset),
+    }
+    problems = sorted(
+        (int(row) + 1, reason)
+        for reason, rows in wrong.items()
+        for row in np.flatnonzero(rows)[:_MAX_PROBLEMS]
+    )
+    lines = tuple(f"{path}, line {line}: {reason}" for line, reason in problems)
+    skipped = np.any(list(wrong.values()), axis=0)
+    if (strict and lines) or skipped.all():
+        raise ValueError(
+            lines[0] if lines else f"{path} must hold check-ins. Got none."
+        )
+    kept = ~skipped
+    return CheckIns(
+        name=Path(path).stem,
+        **{name: frame[name].to_numpy(object)[kept].astype(str) for name in text},
+        coordinates=coordinates[kept],
+        timestamp=seconds[kept].astype(np.int64),
+        offset=offset[kept].astype(np.int64),
+        problems=lines[:_MAX_PROBLEMS],
+        num_skipped=int(skipped.sum()),
+    )
