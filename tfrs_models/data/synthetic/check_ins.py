@@ -41,7 +41,7 @@ def make_check_ins(
     num_hubs: int = 20,
     num_neighbourhoods: int = 25,
     pois_per_neighbourhood: int = 6,
-    loyalty: float = 0.6,
+    loyalty: float = 0.7,
 ) -> PlantedCheckIns:
     """Makes SYNTHETIC check-ins of travellers on rounds.
 
@@ -104,12 +104,11 @@ def make_check_ins(
         back = poi[trip, stops]
         poi[trip, -1] = back if returns[trip] else rng.choice(near)
     trip = np.arange(num_trips)[:, None]
-    day, hour = (
-        step // period[:, None],
-        24 * (step % period[:, None]) // period[:, None],
-    )
-    seconds = 86_400 * (30 * (trip % trips_per_user) + day) + 3600 * hour
-    seconds += rng.integers(0, 3600, seconds.shape)
+    stops, day = period[:, None], 30 * (trip % trips_per_user)
+    # Trips begin at any hour: the hour of a step alone does not tell the period.
+    hour = rng.integers(24, size=(num_trips, 1)) + 24 * (step // stops)
+    hour += 24 * (step % stops) // stops
+    seconds = 86_400 * day + 3600 * hour + rng.integers(0, 3600, hour.shape)
     seconds.sort(axis=1)  # of 15 steps a day two may be in one hour
     users = np.repeat(np.arange(num_users), trips_per_user * (steps + 1))
     poi = poi.ravel()
