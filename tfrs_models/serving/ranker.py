@@ -23,6 +23,7 @@ class Ranker(tf.Module):
         *,
         vocabularies: Mapping[str, Sequence[str]] | None = None,
         unknown_id: int | Mapping[str, int] = 0,
+        decoded: Mapping[str, str] | None = None,
     ) -> None:
         """Initializes the module.
 
@@ -36,6 +37,8 @@ class Ranker(tf.Module):
           unknown_id: What a string beyond the vocabulary is to the model, for all ids
             or by name: 0, which no string has, or -1 for a `towers.UserId` that drops
             ids.
+          decoded: Name of an output of ids -> the vocabulary whose strings it is to be:
+            id `i + 1` is string `i`, 0 the empty string.
 
         Raises:
           ValueError: a vocabulary of a feature that is not there, or no features.
@@ -59,6 +62,10 @@ class Ranker(tf.Module):
                 f"`unknown_id` must name each of {sorted(vocabularies)}. Got "
                 f"{sorted(self._unknown)}."
             )
+        self._strings = {
+            output: tf.constant(["", *map(str, vocabularies[name])])
+            for output, name in (decoded or {}).items()
+        }
         self._lines = {
             name: line_numbers(vocabulary, name=name)
             for name, vocabulary in vocabularies.items()
@@ -100,7 +107,9 @@ class Ranker(tf.Module):
             line = lines.lookup(features[name])
             unknown = tf.cast(self._unknown[name], tf.int64)
             ids[name] = tf.where(line < 0, unknown, line + 1)
-        return self.model.rank(finite_features({**features, **ids}))
+        answer = self.model.rank(finite_features({**features, **ids}))
+        decoded = {n: tf.gather(s, answer[n]) for n, s in self._strings.items()}
+        return {**answer, **decoded}
 
 
 def _row_spec(

@@ -7,6 +7,10 @@ from tfrs_models.data.synthetic.position_biased_clicks import (
     examination,
     make_position_biased_clicks,
 )
+from tfrs_models.data.synthetic.search_and_recommendation import (
+    make_search_and_recommendation,
+    write_search_and_recommendation_log,
+)
 
 __all__ = [
     "PlantedCheckIns",
@@ -15,4 +19,6 @@ __all__ = [
     "make_check_ins",
     "make_click_sessions",
     "make_position_biased_clicks",
+    "make_search_and_recommendation",
+    "write_search_and_recommendation_log",
 ]
