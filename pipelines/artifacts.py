@@ -33,9 +33,12 @@ def export_ranker(
     directory: Path,
     *,
     vocabularies: Mapping[str, Sequence[str]],
+    decoded: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a model with `rank` as a SavedModel; ids of the vocabularies are text."""
-    ranker = tm.serving.Ranker(model, features, vocabularies=vocabularies)
+    ranker = tm.serving.Ranker(
+        model, features, vocabularies=vocabularies, decoded=decoded
+    )
     return tm.serving.export(ranker, directory)
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = {"model": "#1d4ed8", "popularity": "#c2410c", "chance": "#6b7280"}
-_STYLE = {
+STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#9ca3af",
@@ -31,7 +31,7 @@ def learning_curves(history: Mapping[str, Sequence[float]], *, monitor: str) -> 
       history: Keras's history: name -> one value an epoch.
       monitor: Name of the metric.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         epochs = np.arange(1, len(next(iter(history.values()))) + 1)
@@ -59,7 +59,7 @@ def hit_rate_curves(ks: Sequence[int], rates: Mapping[str, Sequence[float]]) -> 
       ks: Places, ascending.
       rates: Name of a model -> hit rate at each of `ks`.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         axes = figure.subplots()
         for name, values in rates.items():
@@ -85,7 +85,7 @@ def task_curves(
       history: Keras's history: name -> one value an epoch.
       task_names: One column of plots each.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 4.6), layout="constrained")
         axes = figure.subplots(2, len(task_names), sharex=True, squeeze=False)
         for column, task in enumerate(task_names):
@@ -118,7 +118,7 @@ def reliability(
     """
     columns = min(4, len(curves))
     lines = -(-len(curves) // columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 0.4 + 2.9 * lines), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes[len(curves) :]:
@@ -156,7 +156,7 @@ def by_activity(
     edges = np.unique(np.quantile(activity, np.linspace(0, 1, bins + 1)))
     part = np.clip(np.searchsorted(edges, activity, "right") - 1, 0, len(edges) - 2)
     part = np.maximum(part, 0)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.3), layout="constrained")
         axes = figure.subplots()
         present = np.unique(part)
@@ -186,7 +186,7 @@ def cohort_usage(usage: Mapping[str, np.ndarray]) -> Figure:
     Args:
       usage: Name of a model -> `[num_cohorts]` shares.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 2.8), layout="constrained")
         axes = figure.subplots(1, len(usage), squeeze=False, sharey=True)[0]
         for axis, (name, shares) in zip(axes, usage.items(), strict=True):
@@ -204,7 +204,7 @@ def side_by_side(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     Args:
       values: Name of a figure -> name of a model -> one value a training.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         models = list(next(iter(values.values())))
         size = (9, 1.2 + 0.35 * len(models))
         figure = Figure(figsize=size, layout="constrained")
@@ -227,7 +227,7 @@ def losses(history: Mapping[str, Sequence[float]]) -> Figure:
     Args:
       history: Keras's history: name -> one value an epoch.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6, 3), layout="constrained")
         _draw_losses(figure.subplots(), history)
         return figure
@@ -257,7 +257,7 @@ def click_curves(history: Mapping[str, Sequence[float]]) -> Figure:
         "pair_accuracy": "Pairs in the right order",
         "not_irrelevant_dist_shift": "Shift of what was clicked",
     }
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3), layout="constrained")
         for axis, (name, title) in zip(
             figure.subplots(1, len(panels)), panels.items(), strict=True
@@ -281,7 +281,7 @@ def gap_histogram(gaps: Mapping[str, np.ndarray]) -> Figure:
     Args:
       gaps: Name -> `[num_pairs]`; above 0 the pair is in the right order.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3), layout="constrained")
         axes = figure.subplots()
         values = np.concatenate(list(gaps.values()))

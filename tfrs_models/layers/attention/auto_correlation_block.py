@@ -72,7 +72,7 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
             shared_lags=shared_lags,
             direction=direction,
         )
-        self._widen = tf.keras.layers.Dense(embedding_dim)
+        self._widen = None
         self._norms = [
             tf.keras.layers.LayerNormalization(epsilon=1e-5) for _ in range(2)
         ]
@@ -81,6 +81,11 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         self._drop = tf.keras.layers.Dropout(dropout)
         if decomposition is not None:
             self._decompose = SeriesDecomposition(decomposition)
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        if tf.TensorShape(input_shape)[-1] != self.embedding_dim:
+            self._widen = tf.keras.layers.Dense(self.embedding_dim)
+        super().build(input_shape)
 
     def call(
         self,
@@ -130,9 +135,7 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         return self._correlate.lags(self._embed(inputs), key, query_mask, key_mask)
 
     def _embed(self, inputs: tf.Tensor) -> tf.Tensor:
-        if inputs.shape[-1] == self.embedding_dim:
-            return inputs
-        return self._widen(inputs)
+        return inputs if self._widen is None else self._widen(inputs)
 
     def _add(
         self,

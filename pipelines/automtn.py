@@ -1,0 +1,206 @@
+"""Predicts the next place of a trace: python -m pipelines.automtn.
+
+Without `--data` the check-ins are SYNTHETIC (`data.synthetic.make_check_ins`): half of
+what comes next takes the period of a round to know, the rest the distance from the last
+place. Your own, of Foursquare's New York or Tokyo or in their format, or Gowalla's:
+
+    python -m pipelines.automtn --data dataset_TSMC2014_NYC.txt
+    python -m pipelines.automtn --data Gowalla_totalCheckins.txt --format gowalla
+
+Beside AutoMTN stand the most popular places, the user's most frequent ones, a
+first-order Markov chain, the nearest places, and AutoMTN without its lags and without
+distances. Writes report.html, metrics.json and export/1 to `artifacts/automtn`.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import tensorflow as tf
+import tyro
+
+import tfrs_models as tm
+from pipelines.artifacts import (
+    check_at_least,
+    export_ranker,
+    prepare_folder,
+    print_places,
+    write_json,
+)
+from pipelines.check_in_data import (
+    CheckInConfig,
+    closeness,
+    load_check_ins,
+)
+from pipelines.place_baselines import BASELINES, rank_test
+from pipelines.reporting.automtn import MODEL, print_tables, write_report
+from tfrs_models.data.checkins import Traces
+
+MONITOR = "val_poi/mrr"
+VARIANTS = {
+    MODEL: {},
+    "AutoMTN without lags": {"num_layers": 0},
+    "AutoMTN without distances": {"closeness": None},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the next-place pipeline."""
+
+    data: tyro.conf.OmitArgPrefixes[CheckInConfig] = dataclasses.field(
+        default_factory=CheckInConfig
+    )
+    embedding_dim: int = 32
+    """Width."""
+    num_layers: int = 1
+    """Of the stack of correlations."""
+    num_heads: int = 1
+    """Of each correlation."""
+    factor: float = 3.0
+    """Lags per natural logarithm of the trace's length."""
+    use_residual: bool = True
+    """Blocks as the paper draws, not the bare layers of its code."""
+    distance_mode: Literal["multiply", "add"] = "multiply"
+    """Whether closeness multiplies a step's score or is added."""
+    softmax: Literal["time", "candidates"] | None = None
+    """Over what a step's scores are normalised."""
+    distance_scale: float = 1.0
+    """Kilometres at which closeness falls to 1 / e."""
+    category_weight: float = 1.0
+    """Of the category's loss."""
+    dropout: float = 0.1
+    """Of embeddings and blocks."""
+    batch_size: int = 64
+    """Traces of a batch."""
+    learning_rate: float = 0.01
+    """Of Adam at its highest, brought to 0 along a cosine."""
+    epochs: int = 20
+    """The weights of the best one are kept, by the MRR of validation."""
+    ablations: bool = True
+    """Whether to train without lags and without distances too."""
+    seed: int = 42
+    """Of the planted check-ins, the weights and the order."""
+    output: Path = Path("artifacts/automtn")
+    """Folder of the report, the metrics and the export."""
+
+
+SMOKE = Config(
+    data=CheckInConfig(users=6), embedding_dim=4, epochs=1, factor=1.0, ablations=False
+)
+
+
+def main(config: Config) -> dict:
+    """Runs the pipeline and returns what it writes to metrics.json."""
+    _check_flags(config)
+    output = prepare_folder(config.output)
+    data = load_check_ins(config.data, seed=config.seed)
+    traces = data.traces
+    print(f"{traces}\n")
+    tables = {name: rank_test(traces, make(traces)) for name, make in BASELINES.items()}
+    models = {}
+    for name, changes in VARIANTS.items():
+        if name == MODEL or config.ablations:
+            print(f"Training {name}", flush=True)
+            models[name], history = train(config, traces, **changes)
+            tables[name] = rank_test(
+                traces, lambda features, model=models[name]: model(features)[0]
+            )
+            if name == MODEL:
+                curves = history
+    model = models[MODEL]
+    figures = print_tables(tables, data)
+    exported = export(model, traces, output / "export")
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "history": curves,
+        "test": figures,
+    }
+    write_json(output / "metrics.json", metrics)
+    write_report(
+        output / "report.html",
+        config=config,
+        data=data,
+        model=model,
+        tables=tables,
+        history=curves,
+    )
+    print_places(output, exported)
+    return metrics
+
+
+def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.AutoMTN:
+    """The model of the flags, or an ablation of it."""
+    options = {
+        "closeness": closeness(traces, config.distance_scale),
+        "num_layers": config.num_layers,
+    }
+    return tm.models.AutoMTN(
+        traces.num_users,
+        traces.num_pois,
+        traces.num_categories,
+        config.embedding_dim,
+        seq_len=traces.length,
+        num_heads=config.num_heads,
+        factor=config.factor,
+        use_residual=config.use_residual,
+        distance_mode=config.distance_mode,
+        softmax=config.softmax,
+        category_weight=config.category_weight,
+        dropout=config.dropout,
+        **(options | changes),
+    )
+
+
+def train(
+    config: Config, traces: Traces, **changes: object
+) -> tuple[tm.models.AutoMTN, dict[str, list[float]]]:
+    """Fits the model; the best epoch's weights are kept."""
+    tf.keras.utils.set_random_seed(config.seed)
+    model = build_model(config, traces, **changes)
+    batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
+    steps = config.epochs * len(batches)
+    rate = tf.keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+    model.compile(tf.keras.optimizers.Adam(rate))
+    stop = tf.keras.callbacks.EarlyStopping(
+        MONITOR, mode="max", patience=config.epochs, restore_best_weights=True
+    )
+    fitted = model.fit(
+        batches,
+        validation_data=traces.batches("validation", 256),
+        epochs=config.epochs,
+        callbacks=[stop],
+        verbose=0,
+    )
+    return model, fitted.history
+
+
+def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
+    """The next places of traces, in and out as people know them."""
+    features = traces.features(traces.rows("test")[:4])
+    sent = {n: v for n, v in features.items() if not n.startswith("next_")}
+    return export_ranker(
+        model,
+        sent,
+        directory,
+        vocabularies=traces.vocabularies,
+        decoded={"next_poi_id": "poi_id", "next_category_id": "category_id"},
+    )
+
+
+def _check_flags(config: Config) -> None:
+    """Ends the program for flags that no run could use."""
+    check_at_least(
+        1,
+        embedding_dim=config.embedding_dim,
+        num_layers=config.num_layers,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        users=config.data.users,
+        length=config.data.length,
+        stride=config.data.stride,
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,109 @@
+"""Traces of check-ins, planted or from a file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+import tfrs_models as tm
+from tfrs_models.data.checkins import (
+    Traces,
+    make_traces,
+    read_foursquare,
+    read_gowalla,
+)
+from tfrs_models.data.synthetic import PlantedCheckIns, make_check_ins
+
+SYNTHETIC = "synthetic"
+_TRIP_GAP = 240.0  # hours: planted trips are a month apart
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckInConfig:
+    """Flags of the data."""
+
+    data: str = SYNTHETIC
+    """`synthetic`, or a file of check-ins."""
+    format: Literal["foursquare", "gowalla"] = "foursquare"
+    """Of the file."""
+    length: int = 25
+    """Check-ins of a trace of a file; planted trips have their own."""
+    min_length: int | None = None
+    """Fewest check-ins of a trace; `length` where None, 1 with a session gap."""
+    session_gap: float | None = None
+    """Hours without a check-in after which another session begins; None for none."""
+    stride: int = 1
+    """Check-ins from one target to the next."""
+    users: int = 200
+    """Synthetic users, of twelve trips each."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CheckInData:
+    """What is trained on and tested with.
+
+    Args:
+      traces: With their splits.
+      planted: The truth, where the check-ins are synthetic.
+    """
+
+    traces: Traces
+    planted: PlantedCheckIns | None
+
+    @property
+    def test_periods(self) -> np.ndarray | None:
+        """`[num_test]` planted periods of the test traces."""
+        return None if self.planted is None else self.planted.period[self._test_trips]
+
+    @property
+    def test_returns(self) -> np.ndarray | None:
+        """`[num_test]` bool, whether the planted target takes the period."""
+        return None if self.planted is None else self.planted.returns[self._test_trips]
+
+    @property
+    def _test_trips(self) -> np.ndarray:
+        """Trips of the test traces: users are sorted by name, trips by time."""
+        planted = self.planted
+        users = planted.check_ins.user[:: planted.trip_length]
+        order = np.argsort(users, kind="stable")
+        return order[self.traces.rows("test")]
+
+
+def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
+    """Makes or reads check-ins and cuts them into traces.
+
+    Raises:
+      SystemExit: the flags or the file do not make traces.
+    """
+    try:
+        if config.data == SYNTHETIC:
+            planted = make_check_ins(seed, num_users=config.users)
+            length = planted.trip_length - 1
+            traces = make_traces(
+                planted.check_ins,
+                length=length,
+                min_length=length,
+                session_gap=_TRIP_GAP,
+            )
+            return CheckInData(traces, planted)
+        read = read_gowalla if config.format == "gowalla" else read_foursquare
+        check_ins = read(Path(config.data))
+        for problem in check_ins.problems[:5]:
+            print(problem)
+        print(f"{len(check_ins):,} check-ins, {check_ins.num_skipped:,} lines skipped")
+        traces = make_traces(
+            check_ins,
+            length=config.length,
+            min_length=config.min_length,
+            session_gap=config.session_gap,
+            stride=config.stride,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"`--data` cannot be used: {error}") from error
+    return CheckInData(traces, None)
+
+
+def closeness(traces: Traces, scale: float) -> tm.layers.PlaceCloseness:
+    """Of all places, from their coordinates."""
+    return tm.layers.PlaceCloseness(coordinates=traces.coordinates, scale=scale)

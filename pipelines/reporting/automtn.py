@@ -1,0 +1,115 @@
+"""What the next-place pipeline measures and shows."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+import tfrs_models as tm
+from pipelines.check_in_data import CheckInData
+from pipelines.reporting import place_plots, plots
+from pipelines.reporting.page import render
+from pipelines.reporting.tables import print_table
+from tfrs_models.metrics import RankTable, bootstrap_interval
+
+MODEL = "AutoMTN"
+METRICS = {
+    "Acc@1": "hit_rate_at_1",
+    "Acc@5": "hit_rate_at_5",
+    "Acc@10": "hit_rate_at_10",
+    "MRR": "mrr",
+    "NDCG@10": "ndcg_at_10",
+}
+_ROWS = 512  # test traces whose lags are drawn
+
+
+def print_tables(tables: Mapping[str, RankTable], data: CheckInData) -> dict:
+    """Prints the figures of all models and returns them with their intervals."""
+    users = _users(data)
+    print_table(*_table(tables))
+    if data.planted is not None:
+        print("\nBy what is planted:")
+        print_table(*_planted_table(tables, data))
+    return {
+        name: {
+            metric: bootstrap_interval(table.values(metric), users)._asdict()
+            for metric in METRICS.values()
+        }
+        for name, table in tables.items()
+    }
+
+
+def write_report(
+    target: Path,
+    *,
+    config: object,
+    data: CheckInData,
+    model: tm.models.AutoMTN,
+    tables: Mapping[str, RankTable],
+    history: Mapping[str, list[float]],
+) -> Path:
+    """Writes the page of a run."""
+    traces = data.traces
+    rows = traces.rows("test")[:_ROWS]
+    lags = model.lags(traces.features(rows))
+    header, table = _table(tables)
+    values = tables[MODEL].values("hit_rate_at_5")
+    example = traces.features(traces.rows("test")[[int(np.argmax(values))]])
+    periods = data.test_periods
+    return render(
+        "automtn.html",
+        target,
+        config=dataclasses.asdict(config),
+        data=traces,
+        summary=str(traces),
+        is_synthetic=data.planted is not None,
+        header=header,
+        rows=table,
+        planted=None if periods is None else _planted_table(tables, data),
+        curves=plots.learning_curves(history, monitor="val_poi/ndcg_at_10"),
+        map=place_plots.trace_map(
+            traces.coordinates,
+            example["poi_id"][0],
+            example["next_poi_id"][0],
+            model.rank(example)["next_poi_id"].numpy()[0],
+        ),
+        lags=place_plots.lag_curves(
+            lags.correlation.numpy(), None if periods is None else periods[: len(rows)]
+        ),
+        found=None if periods is None else _found(lags, periods[: len(rows)]),
+    )
+
+
+def _table(tables: Mapping[str, RankTable]) -> tuple[list[str], list[list[str]]]:
+    rows = [
+        [name, *(f"{table.values(metric).mean():.4f}" for metric in METRICS.values())]
+        for name, table in tables.items()
+    ]
+    return ["", *METRICS], rows
+
+
+def _planted_table(
+    tables: Mapping[str, RankTable], data: CheckInData
+) -> tuple[list[str], list[list[str]]]:
+    returns = data.test_returns
+    header = ["", "Acc@1 of returns", "Acc@10 of returns", "Acc@10 of places near"]
+    rows = []
+    for name, table in tables.items():
+        first, ten = table.values("hit_rate_at_1"), table.values("hit_rate_at_10")
+        cells = first[returns].mean(), ten[returns].mean(), ten[~returns].mean()
+        rows.append([name, *(f"{value:.4f}" for value in cells)])
+    return header, rows
+
+
+def _found(lags: tm.layers.attention.Lags, periods: np.ndarray) -> str:
+    """How often the strongest lag but 0 is a multiple of the planted period."""
+    correlation = lags.correlation.numpy().copy()
+    correlation[:, 0] = -np.inf
+    return f"{np.mean(correlation.argmax(axis=1) % periods == 0):.1%}"
+
+
+def _users(data: CheckInData) -> np.ndarray:
+    traces = data.traces
+    users = traces.columns["user_id"][traces.target[traces.rows("test")]]
+    return np.where(users > 0, users, -np.arange(len(users)))

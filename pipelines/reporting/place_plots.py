@@ -1,0 +1,99 @@
+"""Maps of traces, and the lags at which they repeat."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipelines.reporting.plots import STYLE
+
+_COLOURS = ("#1d4ed8", "#c2410c", "#047857", "#7c3aed", "#6b7280")
+
+
+def trace_map(
+    coordinates: np.ndarray, trace: np.ndarray, target: int, predicted: np.ndarray
+) -> Figure:
+    """Where a trace went, what came next, and what was expected.
+
+    Args:
+      coordinates: `[num_pois, 2]` degrees of the places 1, 2, ...
+      trace: `[seq_len]` places, 0 for padding.
+      target: The next place, 0 where it is unknown.
+      predicted: `[k]` places, the most likely first.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 5.5), layout="constrained")
+        axes = figure.subplots()
+        latitude, longitude = coordinates.T
+        axes.plot(longitude, latitude, ".", color="#d1d5db", ms=4, label="places")
+        visited = trace[trace > 0] - 1
+        axes.plot(
+            longitude[visited],
+            latitude[visited],
+            "o-",
+            color=_COLOURS[0],
+            alpha=0.5,
+            ms=5,
+            lw=1,
+            label="the trace",
+        )
+        last = visited[-1]
+        axes.plot(
+            longitude[last], latitude[last], "o", color=_COLOURS[0], ms=10, label="now"
+        )
+        places = predicted - 1
+        axes.plot(
+            longitude[places],
+            latitude[places],
+            "s",
+            mfc="none",
+            color=_COLOURS[1],
+            ms=9,
+            ls="none",
+            label=f"the {len(places)} most likely",
+        )
+        axes.annotate(
+            "1",
+            (longitude[places[0]], latitude[places[0]]),
+            xytext=(6, 6),
+            textcoords="offset points",
+            color=_COLOURS[1],
+        )
+        if target > 0:
+            axes.plot(
+                longitude[target - 1],
+                latitude[target - 1],
+                "*",
+                color=_COLOURS[2],
+                ms=14,
+                ls="none",
+                label="next",
+            )
+        axes.set(xlabel="longitude", ylabel="latitude")
+        axes.set_aspect(1 / np.cos(np.radians(latitude.mean())))
+        axes.legend(loc="best", fontsize=8)
+        return figure
+
+
+def lag_curves(correlation: np.ndarray, periods: np.ndarray | None) -> Figure:
+    """Mean correlation of traces at every lag, of each planted period by itself.
+
+    Args:
+      correlation: `[num_traces, seq_len]`.
+      periods: `[num_traces]`, whose multiples are marked; None where none are known.
+    """
+    with mpl.rc_context(STYLE):
+        groups = [None] if periods is None else np.unique(periods).tolist()
+        figure = Figure(figsize=(9, 2.2 * len(groups)), layout="constrained")
+        panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True)[:, 0]
+        for axes, period, colour in zip(panels, groups, _COLOURS, strict=False):
+            rows = slice(None) if period is None else periods == period
+            curve = correlation[rows].mean(axis=0)
+            lags = np.arange(1, len(curve))  # 0 is the energy of the series
+            axes.plot(lags, curve[1:], "o-", ms=3, color=colour)
+            if period is not None:
+                for lag in range(period, len(curve), period):
+                    axes.axvline(lag, color="#9ca3af", ls=":", lw=1)
+                axes.set_title(f"Planted period {period}: multiples are dotted")
+            axes.set_ylabel("correlation")
+        panels[-1].set_xlabel("lag in check-ins")
+        return figure

@@ -1,0 +1,147 @@
+"""The next-place pipeline from flags to files, and what is planted in its data."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import automtn
+from pipelines.check_in_data import CheckInConfig, load_check_ins
+from pipelines.place_baselines import BASELINES, rank_test
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One small run of the whole pipeline."""
+    output = tmp_path_factory.mktemp("automtn")
+    config = dataclasses.replace(automtn.SMOKE, output=output)
+    return config, automtn.main(config)
+
+
+def test_the_run_leaves_its_files_with_all_baselines(run):
+    config, metrics = run
+    stored = json.loads((config.output / "metrics.json").read_text())
+    assert stored["test"].keys() == {*BASELINES, "AutoMTN"}
+    for figures in metrics["test"].values():
+        for interval in figures.values():
+            assert 0 <= interval["low"] <= interval["mean"] <= interval["high"] <= 1
+    page = (config.output / "report.html").read_text()
+    assert 'src="http' not in page
+    for word in ("synthetic", "first-order Markov", "multiple of the planted period"):
+        assert word in page
+
+
+def test_the_export_answers_with_places_as_people_know_them(run):
+    config, _ = run
+    exported = tf.saved_model.load(str(config.output / "export" / "1"))
+    signature = exported.signatures["serving_default"]
+    data = load_check_ins(config.data, seed=config.seed).traces
+    steps = tf.constant([["", *["place 00007"] * 28, "nowhere"]])
+    answer = signature(
+        user_id=tf.constant(["user 1"]),
+        poi_id=steps,
+        category_id=tf.fill([1, 30], "hub"),
+        hour=tf.zeros([1, 30], tf.int64),
+        weekday=tf.zeros([1, 30], tf.int64),
+    )
+    names = answer["next_poi_id"].numpy().astype(str)
+    assert names.shape == (1, 10)
+    assert set(names[0]) <= set(data.vocabularies["poi_id"])
+    assert answer["next_category_id"].numpy()[0] in (b"hub", b"sight")
+    assert (np.diff(answer["score"][0]) <= 0).all()
+
+
+def test_baselines_say_what_their_names_promise():
+    data = load_check_ins(CheckInConfig(users=5), seed=0).traces
+    train, test = (data.features(data.rows(name)) for name in ("train", "test"))
+    scores = {name: make(data)(test) for name, make in BASELINES.items()}
+    counts = np.bincount(train["next_poi_id"], minlength=data.num_pois + 1)[1:]
+    np.testing.assert_array_equal(scores["most popular"][0], counts)
+    follows = np.zeros(data.num_pois + 1)
+    last = test["poi_id"][0, -1]
+    for row in range(len(train["user_id"])):
+        trace = [*train["poi_id"][row], train["next_poi_id"][row]]
+        for before, after in zip(trace, trace[1:], strict=False):
+            follows[after] += before == last > 0
+    found = scores["first-order Markov"][0]
+    np.testing.assert_allclose(np.floor(found), follows[1:])
+    user = test["user_id"][0]
+    own = np.bincount(
+        train["next_poi_id"][train["user_id"] == user], minlength=data.num_pois + 1
+    )
+    np.testing.assert_allclose(np.floor(scores["user's most frequent"][0]), own[1:])
+    row = np.flatnonzero(test["poi_id"][:, -1])[0]
+    here = test["poi_id"][row, -1] - 1
+    away = np.abs(data.coordinates - data.coordinates[here]) * [1, np.cos(0.7112)]
+    away = np.hypot(*away.T)
+    away[here] = np.inf
+    assert np.argmax(scores["nearest"][row]) == np.argmin(away)
+
+
+def test_what_is_planted_goes_with_its_trace():
+    data = load_check_ins(CheckInConfig(users=8), seed=1)
+    rows = data.traces.features(data.traces.rows("test"))
+    for row, (period, returns) in enumerate(
+        zip(data.test_periods, data.test_returns, strict=True)
+    ):
+        trace, following = rows["poi_id"][row], rows["next_poi_id"][row]
+        if returns and following:
+            assert following == trace[period]
+        hubs = rows["category_id"][row] == rows["category_id"][row, 0]
+        again = hubs[period:] & hubs[:-period]
+        np.testing.assert_array_equal(trace[period:][again], trace[:-period][again])
+
+
+def test_a_file_of_check_ins_runs(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "gowalla.txt"
+    path.write_text(
+        "".join(
+            f"{row % 4}\t2010-10-{1 + row // 24:02d}T{row % 24:02d}:00:00Z\t"
+            f"{30 + place / 50}\t-97.5\t{place}\n"
+            for row, place in enumerate(rng.integers(8, size=160))
+        )
+    )
+    config = CheckInConfig(
+        data=str(path), format="gowalla", length=5, min_length=1, session_gap=30.0
+    )
+    data = load_check_ins(config, seed=0)
+    assert data.planted is None
+    assert data.traces.num_categories == 1
+    table = rank_test(data.traces, BASELINES["most popular"](data.traces))
+    assert len(table) == len(data.traces.rows("test"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "`--epochs` must be at least 1. Got 0"),
+        ({"data": CheckInConfig(data="nowhere.txt")}, "`--data` cannot be used: There"),
+    ],
+)
+def test_flags_that_no_run_could_use_end_the_program(changes, message, tmp_path):
+    config = dataclasses.replace(automtn.SMOKE, output=tmp_path, **changes)
+    with pytest.raises(SystemExit, match=message):
+        automtn.main(config)
+
+
+@pytest.mark.slow
+def test_returns_take_the_lags_and_places_near_take_the_distances(tmp_path):
+    """One chance in three without the lags, few of the places without distances."""
+    config = dataclasses.replace(
+        automtn.Config(), data=CheckInConfig(users=150), epochs=15, output=tmp_path
+    )
+    data = load_check_ins(config.data, seed=config.seed)
+    found = {}
+    for name, changes in automtn.VARIANTS.items():
+        model, _ = automtn.train(config, data.traces, **changes)
+        table = rank_test(data.traces, lambda rows, model=model: model(rows)[0])
+        first, ten = table.values("hit_rate_at_1"), table.values("hit_rate_at_10")
+        returns = data.test_returns
+        found[name] = first[returns].mean(), ten[~returns].mean()
+    full, no_lags, no_distances = found.values()
+    assert full[0] > no_lags[0] + 0.15
+    assert no_lags[0] < 0.45
+    assert full[1] > no_distances[1] + 0.3
