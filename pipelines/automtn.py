@@ -73,7 +73,7 @@ class Config:
     """Of embeddings and blocks."""
     batch_size: int = 64
     """Traces of a batch."""
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     """Of Adam at its highest, brought to 0 along a cosine."""
     epochs: int = 20
     """The weights of the best one are kept, by the MRR of validation."""

@@ -16,6 +16,7 @@ NAMES = (
     "rating",
     "pairwise",
     "interactions",
+    "auto_correlation",
     "approximate_search",
     "serving_load",
     "clickstream",

@@ -251,6 +251,8 @@ def test_evaluation_ranks_the_next_place_among_all(batch):
         own.append(categories[row].argmax() == batch["next_category_id"][row] - 1)
     assert found["poi/hit_rate_at_3"] == pytest.approx(np.mean(np.array(ranks) <= 3))
     assert found["poi/mrr"] == pytest.approx(np.mean(1 / np.array(ranks)), rel=1e-5)
+    loss = float(model.compute_loss(batch)) / 3
+    assert found["loss_per_example"] == pytest.approx(loss, rel=1e-5)
     assert found["category/hit_rate_at_1"] == pytest.approx(np.mean(own))
 
 

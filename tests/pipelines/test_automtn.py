@@ -1,6 +1,7 @@
 """The next-place pipeline from flags to files, and what is planted in its data."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_baselines_say_what_their_names_promise():
     last = test["poi_id"][0, -1]
     for row in range(len(train["user_id"])):
         trace = [*train["poi_id"][row], train["next_poi_id"][row]]
-        for before, after in zip(trace, trace[1:], strict=False):
+        for before, after in itertools.pairwise(trace):
             follows[after] += before == last > 0
     found = scores["first-order Markov"][0]
     np.testing.assert_allclose(np.floor(found), follows[1:])

@@ -10,7 +10,7 @@ from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.layers.attention.cross_modal_stack import CrossModalStack
 from tfrs_models.layers.trace_embedding import TraceEmbedding
 from tfrs_models.metrics.rank_metrics import RankMetrics
-from tfrs_models.model import Model
+from tfrs_models.model import Model, add_total
 from tfrs_models.models.place_scores import PlaceScores, Traces
 from tfrs_models.models.traces import newest_trace
 from tfrs_models.ops.attention_scores import DistanceMode, SoftmaxAxis
@@ -79,15 +79,11 @@ class AutoMTN(TorchPort, FromConfig, Model):
           closeness: `layers.PlaceCloseness` of the places 1 to `num_pois`; None leaves
             distances out.
           seq_len: Check-ins of a trace, the steps of the circle.
-          num_layers: See `layers.CrossModalStack`.
-          num_heads: See `layers.CrossModalStack`.
-          factor: See `layers.AutoCorrelation`.
-          shared_lags: See `layers.AutoCorrelation`.
-          use_residual: See `layers.CrossModalStack`.
+          num_layers, num_heads, use_residual: See `layers.CrossModalStack`.
+          factor, shared_lags: See `layers.AutoCorrelation`.
           dropout: Share of the embeddings' components that training drops, and of what
             a block adds where there are residual connections.
-          distance_mode: See `layers.AttentionPredictor`.
-          softmax: See `layers.AttentionPredictor`.
+          distance_mode, softmax: See `layers.AttentionPredictor`.
           share_value: Whether places and categories share the weights of the steps.
           category_weight: Of the category's loss, beside 1 of the place's.
           top_k: Places that `rank` answers.
@@ -140,6 +136,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
         )
         self._drop = tf.keras.layers.Dropout(dropout)
         self._metric_names = list(metrics)
+        self._mean = tf.keras.metrics.Mean("loss_per_example")
         self._ranked = RankMetrics(self._metric_names, name="poi")
         self._ranked_categories = RankMetrics(["hit_rate_at_1"], name="category")
 
@@ -223,6 +220,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
         )
         counted = tf.where(category >= 0, weight, 0.0)
         loss += self.category_weight * tf.reduce_sum(counted * of_category)
+        add_total(self._mean, loss, tf.size(place))
         if not training:
             ranks = ranks_of_columns(self._scores.all(traces), place)
             self._ranked.update_state(ranks, weight)

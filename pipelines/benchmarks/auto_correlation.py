@@ -1,0 +1,252 @@
+"""Auto-correlation beside attention: python -m pipelines.benchmarks.auto_correlation.
+
+Self-attention of one layer with its four projections, forward and with the gradients of
+all weights: `layers.AutoCorrelationLayer` and `tf.keras.layers.MultiHeadAttention` of
+the same width and heads.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tyro
+from matplotlib.figure import Figure
+
+import tfrs_models as tm
+from pipelines.benchmarks import results
+from pipelines.benchmarks.memory import peak_memory
+from pipelines.benchmarks.timing import interleave, ratio, spread
+
+OURS, ATTENTION = "auto-correlation", "softmax attention"
+_SCORES = 3  # tensors of attention's scores that are held at once, with gradients
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the benchmark."""
+
+    seq_len: int = 1810
+    """Steps of the case that is measured closely."""
+    batch: int = 32
+    """Series of that case."""
+    embedding_dim: int = 64
+    """Width."""
+    num_heads: int = 8
+    """Of both layers."""
+    factor: float = 1.0
+    """Of auto-correlation."""
+    many_lags: float = 3.0
+    """A larger factor, measured beside it."""
+    compared: int = 2048
+    """Steps at which the two are compared once more."""
+    lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)
+    """Steps of the series of the growth."""
+    tokens: int = 16_384
+    """Steps of all series of a batch of the growth."""
+    memory_limit: float = 8.0
+    """Gigabytes: attention stops where its scores need more."""
+    repeats: int = 5
+    """Turns."""
+    memory: bool = True
+    """Whether to measure peaks of memory, each in a process of its own."""
+    write: bool = True
+    """Whether to write the section of RESULTS.md."""
+
+
+SMOKE = Config(
+    seq_len=9,
+    batch=2,
+    embedding_dim=4,
+    num_heads=2,
+    compared=8,
+    lengths=(4, 8),
+    tokens=16,
+    repeats=1,
+    memory=False,
+    write=False,
+)
+CASES = {
+    f"{OURS}, forward": "run_ours_forward",
+    f"{ATTENTION}, forward": "run_attention_forward",
+    f"{OURS}, with gradients": "run_ours",
+    f"{ATTENTION}, with gradients": "run_attention",
+}
+
+
+def main(config: Config) -> dict[str, float]:
+    """Times all cases in turns and writes the section `auto_correlation`."""
+    close = interleave(
+        {name: globals()[maker](config) for name, maker in CASES.items()}
+        | {
+            f"{OURS}, factor {config.many_lags:g}, with gradients": run_ours(
+                dataclasses.replace(config, factor=config.many_lags)
+            )
+        },
+        repeats=config.repeats,
+    )
+    compared = dataclasses.replace(config, seq_len=config.compared)
+    again = interleave(
+        {name: globals()[maker](compared) for name, maker in CASES.items()},
+        repeats=config.repeats,
+    )
+    growth = {length: _grown(config, length) for length in config.lengths}
+    peaks = {}
+    if config.memory:
+        flags = dataclasses.asdict(config)
+        module = "pipelines.benchmarks.auto_correlation"
+        peaks = {
+            name: peak_memory(f"{module}:{maker}", flags)
+            for name, maker in CASES.items()
+        }
+    if config.write:
+        report = _report(config, close, again, growth, peaks)
+        results.write_section("auto_correlation", report)
+    figures = {
+        f"{length}: {kind}": ratio(
+            seconds[f"{ATTENTION}, {kind}"], seconds[f"{OURS}, {kind}"]
+        ).median
+        for length, seconds in ((config.seq_len, close), (config.compared, again))
+        for kind in ("forward", "with gradients")
+    }
+    return figures | {f"{name}: MB": peak for name, peak in peaks.items()}
+
+
+def run_ours(config: Config) -> Callable[[], None]:
+    """Auto-correlation and its gradients."""
+    return _with_gradients(_ours(config), config)
+
+
+def run_ours_forward(config: Config) -> Callable[[], None]:
+    """Auto-correlation, each series with its own lags."""
+    return _forward(_ours(config), config)
+
+
+def run_attention(config: Config) -> Callable[[], None]:
+    """Attention and its gradients."""
+    return _with_gradients(_attention(config), config)
+
+
+def run_attention_forward(config: Config) -> Callable[[], None]:
+    """Attention."""
+    return _forward(_attention(config), config)
+
+
+def _ours(config: Config) -> tm.layers.AutoCorrelationLayer:
+    return tm.layers.AutoCorrelationLayer(
+        config.embedding_dim, num_heads=config.num_heads, factor=config.factor
+    )
+
+
+def _attention(config: Config) -> tf.keras.layers.Layer:
+    attention = tf.keras.layers.MultiHeadAttention(
+        config.num_heads, config.embedding_dim // config.num_heads
+    )
+    attention(*[tf.zeros([1, 1, config.embedding_dim])] * 2)
+    return attention
+
+
+def _forward(layer: tf.keras.layers.Layer, config: Config) -> Callable[[], None]:
+    series = _series(config)
+    run = tf.function(lambda: tf.reduce_sum(layer(series, series)))
+    return lambda: run().numpy()
+
+
+def _with_gradients(layer: tf.keras.layers.Layer, config: Config) -> Callable[[], None]:
+    series = _series(config)
+
+    @tf.function
+    def step() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(series)
+            loss = tf.reduce_sum(layer(series, series, training=True) ** 2)
+        return tape.gradient(loss, [series, *layer.trainable_weights])
+
+    layer(series[:1, :2], series[:1, :2])
+    return lambda: [gradient.numpy() for gradient in step()]
+
+
+def _series(config: Config) -> tf.Tensor:
+    rng = np.random.default_rng(0)
+    shape = (config.batch, config.seq_len, config.embedding_dim)
+    return tf.constant(rng.standard_normal(shape, dtype="float32"))
+
+
+def _grown(config: Config, length: int) -> dict[str, list[float]]:
+    """Both at a length, attention where its scores fit."""
+    batch = max(1, config.tokens // length)
+    sized = dataclasses.replace(config, seq_len=length, batch=batch)
+    cases = {OURS: run_ours(sized)}
+    if _gigabytes(sized) <= config.memory_limit:
+        cases[ATTENTION] = run_attention(sized)
+    return interleave(cases, repeats=max(1, config.repeats // 2))
+
+
+def _gigabytes(config: Config) -> float:
+    scores = config.batch * config.num_heads * config.seq_len**2
+    return 4e-9 * _SCORES * scores
+
+
+def _report(
+    config: Config,
+    close: dict[str, list[float]],
+    again: dict[str, list[float]],
+    growth: dict[int, dict[str, list[float]]],
+    peaks: dict[str, float],
+) -> str:
+    rows = []
+    for length, seconds in ((config.seq_len, close), (config.compared, again)):
+        for name, values in seconds.items():
+            kind = name.rpartition(", ")[2]
+            against = seconds[f"{ATTENTION}, {kind}"]
+            rows.append(
+                [
+                    f"{length:,}",
+                    name,
+                    f"{spread([1000 * s for s in values]):,.0f}",
+                    f"{ratio(against, values):.1f}",
+                    f"{peaks[name]:,.0f}"
+                    if length == config.seq_len and name in peaks
+                    else "",
+                ]
+            )
+    header = ["steps", "case", "ms", "attention's time over it", "peak MB"]
+    memory = ""
+    if peaks:
+        names = [f"{ATTENTION}, with gradients", f"{OURS}, with gradients"]
+        share = peaks[names[0]] / peaks[names[1]]
+        memory = f"Attention's peak of memory is {share:.1f} times as high."
+    return f"""\
+{config.batch} series of width {config.embedding_dim}, {config.num_heads} heads, four
+projections; {config.repeats} turns, traced before. *With gradients*: of the series and
+all weights. A peak is of a process of its own, above its imports, after two runs.
+
+{results.table(header, rows)}
+
+{memory} The growth is at {config.tokens:,} steps in all: longer series are fewer.
+Attention ends where its scores with their gradients need more than
+{config.memory_limit:g} GB.
+
+{results.save_plot(_growth_plot(growth), "auto_correlation")}
+
+Command: `python -m pipelines.benchmarks.auto_correlation`
+"""
+
+
+def _growth_plot(growth: dict[int, dict[str, list[float]]]) -> Figure:
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, colour in ((OURS, "#1d4ed8"), (ATTENTION, "#c2410c")):
+        lengths = [length for length, seconds in growth.items() if name in seconds]
+        medians = [spread(growth[length][name]).median for length in lengths]
+        axes.loglog(lengths, medians, "o-", color=colour, label=name)
+    axes.set_xlabel("steps of a series, all series together alike")
+    axes.set_ylabel("seconds")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("Forward and gradients", fontsize=11)
+    return figure
+
+
+if __name__ == "__main__":
+    print(main(tyro.cli(Config)))
