@@ -79,11 +79,14 @@ class AutoMTN(TorchPort, FromConfig, Model):
           closeness: `layers.PlaceCloseness` of the places 1 to `num_pois`; None leaves
             distances out.
           seq_len: Check-ins of a trace, the steps of the circle.
-          num_layers, num_heads, use_residual: See `layers.CrossModalStack`.
-          factor, shared_lags: See `layers.AutoCorrelation`.
-          dropout: Share of the embeddings' components that training drops, and of what
-            a block adds where there are residual connections.
-          distance_mode, softmax: See `layers.AttentionPredictor`.
+          num_layers: See `layers.CrossModalStack`.
+          num_heads: See `layers.CrossModalStack`.
+          factor: See `layers.AutoCorrelation`.
+          shared_lags: See `layers.AutoCorrelation`.
+          use_residual: See `layers.CrossModalStack`.
+          dropout: Share that training drops of the embeddings and of what blocks add.
+          distance_mode: See `layers.AttentionPredictor`.
+          softmax: See `layers.AttentionPredictor`.
           share_value: Whether places and categories share the weights of the steps.
           category_weight: Of the category's loss, beside 1 of the place's.
           top_k: Places that `rank` answers.
@@ -170,8 +173,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
           features: See the class.
 
         Returns:
-          `next_poi_id` and their `score`, `[batch, top_k]`, best first, and the most
-          likely `next_category_id` `[batch]`.
+          `next_poi_id` and `score` `[batch, top_k]`, `next_category_id` `[batch]`.
         """
         scores, categories = self(features)
         best = tf.math.top_k(scores, min(self.top_k, self.num_pois))
