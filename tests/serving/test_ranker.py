@@ -73,3 +73,30 @@ def test_without_vocabularies_ids_are_what_the_model_takes(model):
 def test_a_vocabulary_without_its_feature_is_named(model, features):
     with pytest.raises(ValueError, match=r"`features` must name.*\['user_id'\]"):
         Ranker(model, features, vocabularies={"user_id": ["a"]})
+
+
+class NextItem(tf.Module):
+    """Answers with the item after the one that it is asked about."""
+
+    def rank(self, features):
+        return {"next": features["item_id"] + 1, "score": features["item_id"]}
+
+
+def test_ids_in_the_answer_come_as_strings():
+    vocabularies = {"item_id": ["x", "y"]}
+    ranker = Ranker(
+        NextItem(),
+        {"item_id": np.array([[1, 2]])},
+        vocabularies=vocabularies,
+        decoded={"next": "item_id"},
+    )
+    answer = ranker.rank({"item_id": tf.constant([["x", "nobody"]])})
+    assert answer["next"].numpy().tolist() == [[b"y", b"x"]]
+    assert answer["score"].numpy().tolist() == [[1, 0]]
+    with pytest.raises(ValueError, match=r"`decoded` must name.*Got \['user_id'\]"):
+        Ranker(
+            NextItem(),
+            {"item_id": np.array([1])},
+            vocabularies=vocabularies,
+            decoded={"next": "user_id"},
+        )

@@ -62,9 +62,15 @@ class Ranker(tf.Module):
                 f"`unknown_id` must name each of {sorted(vocabularies)}. Got "
                 f"{sorted(self._unknown)}."
             )
+        decoded = dict(decoded or {})
+        if set(decoded.values()) - vocabularies.keys():
+            raise ValueError(
+                f"`decoded` must name vocabularies of {sorted(vocabularies)}. Got "
+                f"{sorted(decoded.values())}."
+            )
         self._strings = {
             output: tf.constant(["", *map(str, vocabularies[name])])
-            for output, name in (decoded or {}).items()
+            for output, name in decoded.items()
         }
         self._lines = {
             name: line_numbers(vocabulary, name=name)
