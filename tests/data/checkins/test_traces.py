@@ -175,9 +175,11 @@ def test_the_planted_rounds_return_to_the_sight_of_their_period(planted):
             other = step % period
             if "sight" not in (kinds[trip, step], kinds[trip, other]):
                 assert pois[trip, step] == pois[trip, other]
-        assert (pois[trip, -1] == pois[trip, period]) == planted.returns[trip] or (
-            not planted.returns[trip]
-        )
+            assert (kinds[trip, step] == "home") == (
+                other == 0 and kinds[trip, step] != "sight"
+            )
+        if planted.returns[trip]:
+            assert pois[trip, -1] == pois[trip, period]
     names, place = np.unique(data.poi, return_inverse=True)
     number = np.char.replace(names, "place ", "").astype(int)
     near = planted.neighbourhood[number[place]].reshape(pois.shape)

@@ -46,15 +46,16 @@ def make_check_ins(
     """Makes SYNTHETIC check-ins of travellers on rounds.
 
     A user makes trips, one a month. A trip has one of the `periods` and as many hubs
-    (stations, hotels), through which it goes round and round at regular hours, for as
-    many steps as all periods divide. There are interruptions: after 6 steps, after 10
-    and after 15 the traveller sees a sight, and the last step is at some place too.
-    Then, with the chance `loyalty`, they return to the one sight that they saw after a
-    whole round of theirs; else they go to a place in the neighbourhood of the last one.
+    (stations, hotels), the first of which is home. It goes through them round and round
+    at regular hours, for as many steps as all periods divide. There are interruptions:
+    after 6 steps, after 10 and after 15 the traveller sees a sight, and the last step
+    is at some place too. Then, with the chance `loyalty`, they return to the one sight
+    that they saw when a whole round was over and home would have been next; else they
+    go to a place in the neighbourhood of the last one.
 
-    Sights, users and steps do not tell which sight that is, only the period of the hubs
-    does: who does not see it has one chance in three. And which places are near the
-    last one only distances tell, unless there are data enough to learn all places.
+    No step by itself tells which sight that is, only the period of the steps does: who
+    does not see it has one chance in three. And which places are near the last one only
+    distances tell, unless there are data enough to learn all places.
 
     Args:
       seed: The same seed makes the same check-ins.
@@ -98,7 +99,8 @@ def make_check_ins(
     step = np.arange(steps + 1)
     for trip, stops in enumerate(period):
         sights = rng.choice(others, len(periods) + 1, replace=False)
-        poi[trip] = rng.permutation(hubs)[:stops][step % stops]
+        round_trip = [hubs[0], *rng.permutation(hubs[1:])[: stops - 1]]
+        poi[trip] = np.array(round_trip)[step % stops]
         poi[trip, [*periods, steps - 1]] = sights
         near = others[neighbourhood[others] == neighbourhood[sights[-1]]]
         back = poi[trip, stops]
@@ -116,7 +118,9 @@ def make_check_ins(
         name="synthetic",
         user=np.char.add("user ", users.astype(str)),
         poi=np.char.add("place ", np.char.zfill(poi.astype(str), 5)),
-        category=np.where(np.isin(poi, hubs), "hub", "sight"),
+        category=np.select(
+            [poi == hubs[0], np.isin(poi, hubs)], ["home", "hub"], "sight"
+        ),
         coordinates=coordinates[poi],
         timestamp=_START + seconds.ravel(),
         offset=np.zeros(len(poi), np.int64),
