@@ -27,11 +27,7 @@ from pipelines.artifacts import (
     print_places,
     write_json,
 )
-from pipelines.check_in_data import (
-    CheckInConfig,
-    closeness,
-    load_check_ins,
-)
+from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.place_baselines import BASELINES, rank_test
 from pipelines.reporting.automtn import MODEL, print_tables, write_report
 from tfrs_models.data.checkins import Traces
@@ -61,19 +57,23 @@ class Config:
     """Lags per natural logarithm of the trace's length."""
     use_residual: bool = True
     """Blocks as the paper draws, not the bare layers of its code."""
-    distance_mode: Literal["multiply", "add"] = "multiply"
-    """Whether closeness multiplies a step's score or is added."""
+    shared_lags: bool | None = False
+    """Whether traces of a batch share their lags; None for training only, as the code."""
+    distance_mode: Literal["multiply", "add"] = "add"
+    """Whether closeness multiplies a step's score, as the code, or is added."""
     softmax: Literal["time", "candidates"] | None = None
     """Over what a step's scores are normalised."""
     distance_scale: float = 1.0
-    """Kilometres at which closeness falls to 1 / e."""
+    """Kilometres at which closeness falls by a factor of e."""
+    distance_weight: float = 4.0
+    """Closeness of a place to itself."""
     category_weight: float = 1.0
     """Of the category's loss."""
     dropout: float = 0.1
     """Of embeddings and blocks."""
     batch_size: int = 64
     """Traces of a batch."""
-    learning_rate: float = 0.02
+    learning_rate: float = 0.01
     """Of Adam at its highest, brought to 0 along a cosine."""
     epochs: int = 20
     """The weights of the best one are kept, by the MRR of validation."""
@@ -132,7 +132,11 @@ def main(config: Config) -> dict:
 def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.AutoMTN:
     """The model of the flags, or an ablation of it."""
     options = {
-        "closeness": closeness(traces, config.distance_scale),
+        "closeness": tm.layers.PlaceCloseness(
+            coordinates=traces.coordinates,
+            scale=config.distance_scale,
+            weight=config.distance_weight,
+        ),
         "num_layers": config.num_layers,
     }
     return tm.models.AutoMTN(
@@ -144,6 +148,7 @@ def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.
         num_heads=config.num_heads,
         factor=config.factor,
         use_residual=config.use_residual,
+        shared_lags=config.shared_lags,
         distance_mode=config.distance_mode,
         softmax=config.softmax,
         category_weight=config.category_weight,

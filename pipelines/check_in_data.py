@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 
-import tfrs_models as tm
 from tfrs_models.data.checkins import (
     Traces,
     make_traces,
@@ -102,8 +101,3 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"`--data` cannot be used: {error}") from error
     return CheckInData(traces, None)
-
-
-def closeness(traces: Traces, scale: float) -> tm.layers.PlaceCloseness:
-    """Of all places, from their coordinates."""
-    return tm.layers.PlaceCloseness(coordinates=traces.coordinates, scale=scale)

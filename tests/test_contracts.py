@@ -251,7 +251,7 @@ ROWS = {
         lambda: layers.MultiGateExperts(2, num_experts=3, units=[4]), (QUERIES,)
     ),
     layers.PlaceCloseness: Row(
-        lambda: layers.PlaceCloseness(coordinates=PLACES, scale=50.0),
+        lambda: layers.PlaceCloseness(coordinates=PLACES, scale=50.0, weight=2.0),
         (np.array([[0, 2, 1]]), np.array([3, 0])),
     ),
     layers.ProgressiveLayered: Row(

@@ -186,7 +186,7 @@ def test_the_planted_rounds_return_to_the_sight_of_their_period(planted):
     stays = ~planted.returns
     np.testing.assert_array_equal(near[stays, -1], near[stays, -2])
     assert (kinds[:, -1] == "sight").all()
-    assert planted.returns.mean() == pytest.approx(0.7, abs=0.2)
+    assert planted.returns.mean() == pytest.approx(0.6, abs=0.2)
 
 
 def test_planted_trips_follow_each_other_and_one_seed_is_one_truth(planted):

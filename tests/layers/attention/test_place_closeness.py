@@ -35,6 +35,15 @@ def test_closeness_falls_with_the_distance_whichever_way_it_is_given():
         np.testing.assert_allclose(some, expected[:, :, [2, 0]], rtol=1e-4, atol=1e-5)
 
 
+def test_closeness_is_worth_its_weight():
+    plain, weighted = (
+        PlaceCloseness(distances=matrix(), **options)
+        for options in ({}, {"weight": 4.0})
+    )
+    visited = np.array([[2, 0]])
+    np.testing.assert_allclose(weighted(visited), 4 * plain(visited), rtol=1e-6)
+
+
 def test_metres_are_told_apart():
     near = PlaceCloseness(
         coordinates=[(40.7484, -73.9857), (40.7493, -73.9857)], scale=1.0

@@ -41,7 +41,7 @@ def make_check_ins(
     num_hubs: int = 20,
     num_neighbourhoods: int = 25,
     pois_per_neighbourhood: int = 6,
-    loyalty: float = 0.7,
+    loyalty: float = 0.6,
 ) -> PlantedCheckIns:
     """Makes SYNTHETIC check-ins of travellers on rounds.
 

@@ -11,7 +11,7 @@ from tfrs_models.ops.geography import haversine
 
 @register
 class PlaceCloseness(tf.keras.layers.Layer):
-    """`exp(-distance / scale)` between places, from a matrix or from coordinates.
+    """`weight exp(-distance / scale)` between places, from a matrix or from coordinates.
 
     The scale is one number for all batches: a score that is normalised by the batch
     would depend on who else is in it, and be 0 / 0 where all are equally far. Places
@@ -24,6 +24,7 @@ class PlaceCloseness(tf.keras.layers.Layer):
         coordinates: np.ndarray | Mapping | None = None,
         distances: np.ndarray | Mapping | None = None,
         scale: float | None = None,
+        weight: float = 1.0,
         **kwargs,
     ) -> None:
         """Initializes the layer.
@@ -34,9 +35,11 @@ class PlaceCloseness(tf.keras.layers.Layer):
             does not fit. Or their `{"shape": ...}`, where a checkpoint will fill them.
           distances: `[num_places, num_places]` kilometres, or their `{"shape": ...}`;
             exactly one of the two.
-          scale: Kilometres at which closeness falls to `1 / e`; the largest of the
+          scale: Kilometres at which closeness falls by a factor of `e`; the largest of the
             distances, or the diagonal of the coordinates' bounding box, where None. 0
             makes all places alike.
+          weight: Closeness of a place to itself. Where closeness is added to scores, what
+            being near is worth in logits to begin with: 1 takes long to be learned.
           **kwargs: Of `tf.keras.layers.Layer`.
 
         Raises:
@@ -60,6 +63,7 @@ class PlaceCloseness(tf.keras.layers.Layer):
         if not (np.isfinite(scale) and scale >= 0):
             raise ValueError(f"`scale` must be finite, not negative. Got {scale}.")
         self.scale = float(scale)
+        self.weight = float(weight)
         self.num_places = values.shape[0]
         self._kind = name
         self._table = self.add_weight(
@@ -79,7 +83,7 @@ class PlaceCloseness(tf.keras.layers.Layer):
           places: `[num_candidates]` numbers of places; all where None.
 
         Returns:
-          `[batch, seq_len, num_candidates]` float32 in (0, 1].
+          `[batch, seq_len, num_candidates]` float32.
         """
         if self._kind == "distances":
             rows = tf.gather(self._table, visited)
@@ -87,7 +91,7 @@ class PlaceCloseness(tf.keras.layers.Layer):
         else:
             others = self._table if places is None else tf.gather(self._table, places)
             found = haversine(tf.gather(self._table, visited)[:, :, None], others)
-        return tf.exp(-tf.math.divide_no_nan(found, self.scale))
+        return self.weight * tf.exp(-tf.math.divide_no_nan(found, self.scale))
 
     def get_config(self) -> dict:
         layout = {"shape": list(self._table.shape)}
@@ -95,6 +99,7 @@ class PlaceCloseness(tf.keras.layers.Layer):
             "coordinates": layout if self._kind == "coordinates" else None,
             "distances": layout if self._kind == "distances" else None,
             "scale": self.scale,
+            "weight": self.weight,
         }
 
 
