@@ -58,7 +58,7 @@ class Config:
     use_residual: bool = True
     """Blocks as the paper draws, not the bare layers of its code."""
     shared_lags: bool | None = False
-    """Whether traces of a batch share their lags; None for training only, as the code."""
+    """Whether traces of a batch share their lags; None for training, as the code."""
     distance_mode: Literal["multiply", "add"] = "add"
     """Whether closeness multiplies a step's score, as the code, or is added."""
     softmax: Literal["time", "candidates"] | None = None

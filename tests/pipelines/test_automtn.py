@@ -132,9 +132,7 @@ def test_flags_that_no_run_could_use_end_the_program(changes, message, tmp_path)
 @pytest.mark.slow
 def test_returns_take_the_lags_and_places_near_take_the_distances(tmp_path):
     """One chance in three without the lags, few of the places without distances."""
-    config = dataclasses.replace(
-        automtn.Config(), data=CheckInConfig(users=150), epochs=15, output=tmp_path
-    )
+    config = dataclasses.replace(automtn.Config(), epochs=15, output=tmp_path)
     data = load_check_ins(config.data, seed=config.seed)
     found = {}
     for name, changes in automtn.VARIANTS.items():
@@ -144,6 +142,6 @@ def test_returns_take_the_lags_and_places_near_take_the_distances(tmp_path):
         returns = data.test_returns
         found[name] = first[returns].mean(), ten[~returns].mean()
     full, no_lags, no_distances = found.values()
-    assert full[0] > no_lags[0] + 0.15
-    assert no_lags[0] < 0.45
-    assert full[1] > no_distances[1] + 0.3
+    assert full[0] > no_lags[0] + 0.2
+    assert no_lags[0] < 0.4
+    assert full[1] > no_distances[1] + 0.25

@@ -11,7 +11,7 @@ from tfrs_models.ops.geography import haversine
 
 @register
 class PlaceCloseness(tf.keras.layers.Layer):
-    """`weight exp(-distance / scale)` between places, from a matrix or from coordinates.
+    """`weight exp(-distance / scale)` of places, from a matrix or from coordinates.
 
     The scale is one number for all batches: a score that is normalised by the batch
     would depend on who else is in it, and be 0 / 0 where all are equally far. Places
@@ -35,11 +35,11 @@ class PlaceCloseness(tf.keras.layers.Layer):
             does not fit. Or their `{"shape": ...}`, where a checkpoint will fill them.
           distances: `[num_places, num_places]` kilometres, or their `{"shape": ...}`;
             exactly one of the two.
-          scale: Kilometres at which closeness falls by a factor of `e`; the largest of the
-            distances, or the diagonal of the coordinates' bounding box, where None. 0
-            makes all places alike.
-          weight: Closeness of a place to itself. Where closeness is added to scores, what
-            being near is worth in logits to begin with: 1 takes long to be learned.
+          scale: Kilometres at which closeness falls by a factor of `e`; the largest of
+            the distances, or the diagonal of the coordinates' bounding box, where None.
+            0 makes all places alike.
+          weight: Closeness of a place to itself. Where closeness is added to scores, it
+            is what being near is worth to begin with: 1 takes long to be learned.
           **kwargs: Of `tf.keras.layers.Layer`.
 
         Raises:
