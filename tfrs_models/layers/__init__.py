@@ -2,14 +2,29 @@
 
 from tfrs_models.layers import (
     attention,
+    contrast,
     embedding,
     experts,
     index,
     interaction,
     negatives,
 )
-from tfrs_models.layers.attention import TransformerBlock
-from tfrs_models.layers.embedding import DeepHashCode, HashedEmbedding
+from tfrs_models.layers.attention import (
+    BilinearTargetAttention,
+    CrossFusion,
+    MultiHeadAttention,
+    ServiceTransitions,
+    TransformerBlock,
+    Transitions,
+    TypedTransition,
+)
+from tfrs_models.layers.contrast import PairInfoNCE, TransitionContrast
+from tfrs_models.layers.embedding import (
+    DeepHashCode,
+    EntityEncoder,
+    HashedEmbedding,
+    QueryEncoder,
+)
 from tfrs_models.layers.experts import (
     Expert,
     MultiGateExperts,
@@ -40,9 +55,12 @@ from tfrs_models.layers.negatives import (
 )
 
 __all__ = [
+    "BilinearTargetAttention",
     "BruteForce",
     "CandidateQueue",
+    "CrossFusion",
     "DeepHashCode",
+    "EntityEncoder",
     "Expert",
     "FactorizationMachine",
     "FeaturesExtractor",
@@ -55,14 +73,22 @@ __all__ = [
     "MLP",
     "MinedNegatives",
     "MultiGateExperts",
+    "MultiHeadAttention",
+    "PairInfoNCE",
     "ProgressiveLayered",
+    "QueryEncoder",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
     "ScaNN",
+    "ServiceTransitions",
     "Streaming",
     "TransformerBlock",
+    "TransitionContrast",
+    "Transitions",
+    "TypedTransition",
     "attention",
     "calculate_ranks",
+    "contrast",
     "embedding",
     "experts",
     "extract_batch_features",

@@ -1,0 +1,183 @@
+"""What UniSAR computes: from histories and candidates to logits."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfrs_models.layers.attention.bilinear_target_attention import (
+    BilinearTargetAttention,
+)
+from tfrs_models.layers.attention.service_transitions import (
+    ServiceTransitions,
+    Transitions,
+)
+from tfrs_models.layers.embedding.entity_encoder import EntityEncoder
+from tfrs_models.layers.embedding.query_encoder import QueryEncoder
+from tfrs_models.layers.experts import Expert, ProgressiveLayered
+from tfrs_models.models.unisar_example import Example
+from tfrs_models.ops.masked import masked_mean
+
+RECOMMENDATION, SEARCH = TASKS = ("recommendation", "search")
+
+
+class UserState(NamedTuple):
+    """What the model makes of a row before it sees candidates.
+
+    Attributes:
+      user: `[batch, width]`.
+      query: `[batch, width]` of a search; `[1, width]` of the recommendation.
+      transitions: Of both histories.
+      session_query: `[batch, num_sessions, width]`.
+      session_items: `[batch, num_sessions, num_clicks, width]`.
+      is_click: `[batch, num_sessions, num_clicks]` bool.
+    """
+
+    user: tf.Tensor
+    query: tf.Tensor
+    transitions: Transitions
+    session_query: tf.Tensor
+    session_items: tf.Tensor
+    is_click: tf.Tensor
+
+
+class UniSARNetwork(tf.keras.layers.Layer):
+    """The layers of `models.UniSAR`."""
+
+    def __init__(self, sizes: Mapping, **kwargs) -> None:
+        """Initializes the layers.
+
+        Args:
+          sizes: The arguments of `models.UniSAR`, by name.
+          **kwargs: Of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        width, length = sizes["width"], sizes["caption_length"]
+        widths = {"embedding_dim": sizes["embedding_dim"], "output_dim": width}
+        self.query_encoder = QueryEncoder(
+            sizes["num_words"], name="query_encoder", **widths
+        )
+        self.item_encoder = EntityEncoder(
+            sizes["num_items"],
+            categories=sizes["item_categories"],
+            text=self.query_encoder if length else None,
+            text_length=length,
+            padding=True,
+            name="item_encoder",
+            **widths,
+        )
+        self.user_encoder = EntityEncoder(
+            sizes["num_users"],
+            categories=sizes["user_categories"],
+            name="user_encoder",
+            **widths,
+        )
+        self.transitions = ServiceTransitions(
+            width,
+            num_items=sizes["history_length"],
+            num_sessions=sizes["num_sessions"],
+            num_heads=sizes["num_heads"],
+            num_layers=sizes["num_layers"],
+            dropout=sizes["dropout"],
+            encoders=sizes["encoders"],
+            name="transitions",
+        )
+        self.pooling = {
+            task: BilinearTargetAttention(name=f"{task}_pooling") for task in TASKS
+        }
+        self.no_query = self.add_weight(
+            "no_query", (1, width), initializer="glorot_normal"
+        )
+        self.experts = ProgressiveLayered(
+            len(TASKS),
+            num_shared=sizes["num_shared"],
+            num_specific=sizes["num_specific"],
+            units=sizes["expert_units"],
+            tower_units=sizes["tower_units"],
+            dropout=sizes["dropout"],
+            name="experts",
+        )
+        self.heads = {
+            task: Expert(
+                sizes["head_units"], dropout=sizes["dropout"], name=f"{task}_head"
+            )
+            for task in TASKS
+        }
+        self.logits = {
+            task: tf.keras.layers.Dense(1, name=f"{task}_logit") for task in TASKS
+        }
+
+    def encode(self, example: Example, training: bool = False) -> UserState:
+        """Encodes users, queries and histories.
+
+        Args:
+          example: Of a service; of the recommendation it has no query.
+          training: Whether to drop.
+        """
+        clicks = example.session_items
+        length, shape = tf.shape(example.item_history)[1], tf.shape(clicks)
+        flat = tf.reshape(clicks, [shape[0], shape[1] * shape[2]])
+        ids = tf.concat([example.item_history, flat], axis=1)
+        items = self.item_encoder(ids)  # both at once: many occur in both
+        width = items.shape[-1]
+        clicked = tf.reshape(items[:, length:], [*tf.unstack(shape), width])
+        queries = self.query_encoder(example.session_query)
+        sessions = queries + masked_mean(clicked, clicks > 0)
+        real = (example.session_time > 0)[:, :, None]
+        return UserState(
+            self.user_encoder(example.user_id),
+            self._query_of(example),
+            self.transitions(
+                items[:, :length],
+                tf.where(real, sessions, 0),
+                (example.item_time, example.session_time),
+                training=training,
+            ),
+            queries,
+            clicked,
+            clicks > 0,
+        )
+
+    def score(
+        self,
+        state: UserState,
+        candidates: tf.Tensor,
+        task: str,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Logits of candidates.
+
+        Args:
+          state: Of the rows.
+          candidates: `[batch, num_candidates, width]`, or `[1, num_candidates, width]`
+            where all rows have the same.
+          task: Of the two.
+          training: Whether to drop.
+
+        Returns:
+          `[batch, num_candidates]` float32.
+        """
+        transitions = state.transitions
+        interests = [
+            self.pooling[RECOMMENDATION](
+                transitions.recommendation, candidates, transitions.valid_items
+            ),
+            self.pooling[SEARCH](
+                transitions.search, candidates, transitions.valid_sessions
+            ),
+        ]
+        shape = tf.shape(interests[0])
+        parts = [*interests, candidates, state.user[:, None], state.query[:, None]]
+        parts = [
+            tf.broadcast_to(tf.cast(part, interests[0].dtype), shape) for part in parts
+        ]
+        inputs = tf.concat(parts, axis=-1)
+        inputs = tf.reshape(inputs, [-1, inputs.shape[-1]])
+        expert = self.experts(inputs, training=training)[TASKS.index(task)]
+        logits = self.logits[task](self.heads[task](expert, training=training))
+        return tf.cast(tf.reshape(logits, shape[:2]), tf.float32)
+
+    def _query_of(self, example: Example) -> tf.Tensor:
+        if example.query is None:
+            return tf.convert_to_tensor(self.no_query)
+        return self.query_encoder(example.query)
