@@ -1,6 +1,6 @@
 """Interactions for two towers: splits, features, audit. Imports no Keras object."""
 
-from tfrs_models.data import clickstream, synthetic
+from tfrs_models.data import clickstream, kuaisar, synthetic
 from tfrs_models.data.activity import activity_table, with_activity
 from tfrs_models.data.activity_layout import ActivityLayout, activity_layout
 from tfrs_models.data.audit import Audit, audit
@@ -51,6 +51,7 @@ __all__ = [
     "from_table",
     "histories",
     "history_table",
+    "kuaisar",
     "latest_small",
     "list_batches",
     "load",

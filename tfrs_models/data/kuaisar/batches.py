@@ -1,0 +1,105 @@
+"""Samples joined with their histories, a batch at a time."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.data.kuaisar.histories import Histories
+
+
+def joined_batches(
+    rows: tf.data.Dataset,
+    columns: Mapping[str, np.ndarray],
+    sessions: Mapping[str, np.ndarray],
+    histories: Mapping[str, tuple[Histories, int]],
+) -> tf.data.Dataset:
+    """Batches of samples for batches of their numbers.
+
+    Args:
+      rows: Of `[batch]` numbers.
+      columns: Of the samples.
+      sessions: The table of the search sessions.
+      histories: "item" and "session" -> the histories and how many events to keep.
+    """
+    columns = {name: tf.constant(column) for name, column in columns.items()}
+    tables = {
+        "session_query": tf.constant(sessions["keyword"]),
+        "session_items": tf.constant(sessions["pos_items"]),
+    }
+    parts = {}
+    for name, (history, length) in histories.items():
+        if length < 1:
+            raise ValueError(
+                f"`{name}_history_length` must be at least 1. Got {length}."
+            )
+        parts[name] = Histories(*map(tf.constant, history)), length
+
+    def join(row: tf.Tensor) -> dict[str, tf.Tensor]:
+        sample = {name: tf.gather(column, row) for name, column in columns.items()}
+        latest = {
+            name: _latest(part, sample["user_id"], sample[f"num_{name}s"], length)
+            for name, (part, length) in parts.items()
+        }
+        items = [sample["item_id"][:, None], sample["negatives"]]
+        batch = {
+            "user_id": sample["user_id"],
+            "item_id": tf.concat([tf.cast(part, tf.int64) for part in items], axis=1),
+            "item_history": latest["item"][0],
+            "item_history_time": latest["item"][1],
+            "session_time": latest["session"][1],
+            **{
+                name: tf.gather(table, latest["session"][0])
+                for name, table in tables.items()
+            },
+        }
+        if "query" in sample:
+            batch["query"] = sample["query"]
+        return {name: tf.cast(value, tf.int64) for name, value in batch.items()}
+
+    return rows.map(join, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def random_batches(
+    num_items: int, queries: np.ndarray, num_random: int, *, seed: int | None
+) -> tf.data.Dataset:
+    """Endless batches of uniformly drawn items and queries.
+
+    Args:
+      num_items: Items are 1 to this.
+      queries: `[num_queries, num_words]`.
+      num_random: Of each in a batch.
+      seed: Of the draws.
+    """
+    if num_random < 1:
+        raise ValueError(f"`num_random` must be at least 1. Got {num_random}.")
+    table = tf.constant(queries)
+
+    def draw(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        def numbers(stop: int, stream: int) -> tf.Tensor:
+            return tf.random.stateless_uniform(
+                [num_random], [seed, stream], 0, stop, tf.int64
+            )
+
+        query = tf.gather(table, numbers(len(queries), 1))
+        return {"item_id": 1 + numbers(num_items, 0), "query": tf.cast(query, tf.int64)}
+
+    return tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).map(draw)
+
+
+def _latest(
+    histories: Histories, user: tf.Tensor, count: tf.Tensor, length: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ids and times `[batch, length]` of the last of each user's first `count`."""
+    count = tf.cast(count, tf.int64)
+    kept = tf.minimum(count, length)
+    first = tf.gather(tf.cast(histories.row_splits, tf.int64), user) + count - kept
+    steps = tf.range(length, dtype=tf.int64)
+    is_event = steps < kept[:, None]
+
+    def read(values: tf.Tensor) -> tf.Tensor:
+        padded = tf.concat([values, tf.zeros([1], values.dtype)], axis=0)
+        place = tf.where(is_event, first[:, None] + steps, tf.size(values, tf.int64))
+        return tf.gather(padded, place)
+
+    return read(histories.ids), read(histories.times)

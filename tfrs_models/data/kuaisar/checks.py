@@ -1,0 +1,95 @@
+"""What must hold of tables, histories and samples, said by name."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfrs_models.data.kuaisar.histories import Histories
+
+
+def check_table(
+    name: str, table: Mapping[str, np.ndarray], required: tuple[str, ...]
+) -> None:
+    """Raises a `ValueError` unless row 0 is padding and the columns are as required."""
+    for column in required:
+        if column not in table:
+            raise ValueError(f"`{name}` must have {column!r}. Got {sorted(table)}.")
+    check_lengths(name, table)
+    for column, values in table.items():
+        check_range(f"{name}[{column!r}]", values, 0, None)
+        if not len(values) or np.any(values[0]):
+            raise ValueError(
+                f"Row 0 of `{name}[{column!r}]` is padding and must be zeros."
+            )
+
+
+def check_histories(name: str, histories: Histories, num_ids: int) -> None:
+    """Raises a `ValueError` where ids are in no table or times go back."""
+    splits, num_events = histories.row_splits, len(histories.ids)
+    ascend = len(splits) and splits[0] == 0 and np.all(np.diff(splits) >= 0)
+    if not ascend or splits[-1] != num_events or len(histories.times) != num_events:
+        raise ValueError(
+            f"`{name}.row_splits` must ascend from 0 to the number of ids and of "
+            f"times. Got {splits}, {num_events} ids, {len(histories.times)} times."
+        )
+    check_range(f"{name}.ids", histories.ids, 1, num_ids)
+    check_range(f"{name}.times", histories.times, 1, None)
+    back = np.flatnonzero(np.diff(histories.times) < 0) + 1
+    back = np.setdiff1d(back, splits)  # another user's events may begin earlier
+    if len(back):
+        user = np.searchsorted(splits, back[0], side="right") - 1
+        raise ValueError(
+            f"`{name}` must be in the order of time. User {user}'s go back at event "
+            f"{back[0] - splits[user]}: sort them, and count anew what came before "
+            "each sample."
+        )
+
+
+def check_samples(
+    name: str,
+    columns: Mapping[str, np.ndarray],
+    num_items: int,
+    histories: Mapping[str, Histories],
+) -> None:
+    """Raises a `ValueError` where a sample knows nobody, nothing or too much."""
+    check_lengths(name, columns)
+    user = columns["user_id"]
+    num_users = len(histories["num_items"].row_splits) - 1
+    check_range(f"{name}['user_id']", user, 0, num_users - 1)
+    for column in ("item_id", "negatives"):
+        check_range(f"{name}[{column!r}]", columns[column], 1, num_items)
+    for column, history in histories.items():
+        counts, lengths = columns[column], np.diff(history.row_splits)[user]
+        wrong = (counts < 0) | (counts > lengths)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(
+                f"`{name}[{column!r}]` must be from 0 to the length of the user's "
+                f"history. Got {counts[row]} in row {row}, where user {user[row]} has "
+                f"{lengths[row]}."
+            )
+
+
+def check_lengths(name: str, columns: Mapping[str, np.ndarray]) -> None:
+    """Raises a `ValueError` unless all columns have one length."""
+    lengths = {column: len(values) for column, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"`{name}` must have columns of one length. Got {lengths}.")
+
+
+def check_range(name: str, ids: np.ndarray, first: int, last: int | None) -> None:
+    """Raises a `ValueError` unless all are integers from `first` to `last`."""
+    ids = np.asarray(ids)
+    if ids.dtype.kind not in "iu":
+        raise ValueError(f"`{name}` must hold integers. Got {ids.dtype}.")
+    if not ids.size:
+        return
+    least, most = ids.min(), ids.max()
+    if least < first or (last is not None and most > last):
+        found = least if least < first else most
+        limit = f"at least {first}" if last is None else f"from {first} to {last}"
+        row = int(np.argwhere(ids == found)[0, 0])
+        raise ValueError(
+            f"`{name}` must be {limit}. Got {found} in row {row}: it is not in the "
+            "vocabulary."
+        )

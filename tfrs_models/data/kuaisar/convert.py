@@ -1,0 +1,209 @@
+"""From the raw log to samples with histories."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.k_core import k_core
+from tfrs_models.data.kuaisar.options import Options
+from tfrs_models.data.kuaisar.raw_log import (
+    CATEGORIES,
+    RawLog,
+    keyword_words,
+    read_items,
+    read_log,
+    read_users,
+)
+from tfrs_models.data.kuaisar.samples import make_samples
+from tfrs_models.data.kuaisar.search_and_recommendation import SearchAndRecommendation
+from tfrs_models.data.kuaisar.words import pad_words
+
+
+def convert(
+    directory: str | Path,
+    options: Options | None = None,
+    *,
+    chunk_rows: int = 250_000,
+) -> SearchAndRecommendation:
+    """Makes samples of the raw KuaiSAR files, of either release.
+
+    Needs `rec_inter.csv`, `src_inter.csv`, `user_features.csv` and
+    `item_features.csv`. Users, items, words, sessions and categories get new numbers in
+    the order of their ids. Sessions without a click stay in the histories. The log is
+    sorted by time; rows that were not are counted in the manifest.
+
+    Args:
+      directory: Of the csv files.
+      options: How; the defaults where None.
+      chunk_rows: Rows of a file in memory at a time.
+
+    Returns:
+      The data; its `manifest` has the options and counts.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: a column or a value is missing, or nothing is left after filtering.
+    """
+    options = options or Options()
+    log = read_log(directory, chunk_rows=chunk_rows)
+    counts = {"rows": log.num_rows, "out_of_order": _out_of_order(log)}
+    log, users, items = _renumbered(_filtered(log, options))
+    attributes = read_users(directory, users)
+    captions, categories = read_items(directory, items, chunk_rows=chunk_rows)
+    keywords = keyword_words(log.searches)
+    captions, keywords = _renumbered_words(captions, keywords)
+    clicked = log.search_clicks.groupby("session", sort=True)["item"]
+    lists = clicked.agg(lambda values: list(dict.fromkeys(values.tolist())))
+    pos_items = [[] for _ in range(len(log.searches))]
+    for session, found in zip(lists.index, lists, strict=True):
+        pos_items[session - 1] = found
+    queries = list(dict.fromkeys(tuple(words) for words in keywords if words))
+    item_histories = _histories(log.clicks, "item", len(users))
+    session_histories = _histories(log.searches, "session", len(users))
+    samples, sample_counts = make_samples(
+        log, item_histories, session_histories, _padded(keywords, options), options
+    )
+    kept = {
+        "users": len(users),
+        "items": len(items),
+        "sessions": len(log.searches),
+        "sessions_without_clicks": sum(not found for found in pos_items),
+        "clicks": len(log.clicks),
+        "search_clicks": len(log.search_clicks),
+        "queries": len(queries),
+        "items_without_caption": sum(not caption for caption in captions),
+    }
+    return SearchAndRecommendation(
+        users=attributes,
+        items={
+            "caption": _with_padding(pad_words(captions, options.max_words)),
+            **{name: _categories(categories[name]) for name in CATEGORIES},
+        },
+        sessions={
+            "keyword": _with_padding(_padded(keywords, options)),
+            "pos_items": _with_padding(pad_words(pos_items, options.max_clicks)),
+        },
+        queries=pad_words(queries, options.max_words),
+        item_histories=item_histories,
+        session_histories=session_histories,
+        samples=samples,
+        manifest={
+            "options": dataclasses.asdict(options),
+            **counts,
+            "kept": kept,
+            **sample_counts,
+        },
+    )
+
+
+def _out_of_order(log: RawLog) -> dict[str, int]:
+    """Events that stand behind a later one of the same user."""
+    return {
+        name: int((frame["time"] < frame.groupby("user")["time"].cummax()).sum())
+        for name, frame in [("clicks", log.clicks), ("searches", log.searches)]
+    }
+
+
+def _filtered(log: RawLog, options: Options) -> RawLog:
+    clicks, searches, search_clicks = log.clicks, log.searches, log.search_clicks
+    owner = searches.set_index("session")["user"]
+    search_clicks = search_clicks.assign(
+        user=owner.loc[search_clicks["session"]].to_numpy()
+    )
+    if options.both_services:
+        both = np.intersect1d(clicks["user"], searches["user"])
+        clicks = clicks[clicks["user"].isin(both)]
+        search_clicks = search_clicks[search_clicks["user"].isin(both)]
+        searches = searches[searches["user"].isin(both)]
+    from_clicks = np.arange(len(clicks) + len(search_clicks)) < len(clicks)
+    columns = [
+        pd.factorize(np.concatenate([clicks[name], search_clicks[name]]))[0]
+        for name in ("user", "item")
+    ]
+    required = from_clicks if options.both_services else None
+    keep = k_core(*columns, options.k_core, required)
+    clicks = clicks[keep[from_clicks]]
+    search_clicks = search_clicks[keep[~from_clicks]]
+    left = np.union1d(clicks["user"], search_clicks["user"])
+    if options.k_core > 1 or options.both_services:
+        searches = searches[searches["user"].isin(left)]
+    if not len(clicks) or not len(searches):
+        raise ValueError(
+            f"Nothing is left of the log after `k_core={options.k_core}` and "
+            f"`both_services={options.both_services}`: lower the first, or keep users "
+            "of one service."
+        )
+    return RawLog(clicks, searches, search_clicks, log.num_rows)
+
+
+def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
+    """The log in the order of time with new numbers, and the old ids of both kinds."""
+    users = np.union1d(log.clicks["user"], log.searches["user"])
+    items = np.union1d(log.clicks["item"], log.search_clicks["item"])
+    searches = log.searches.sort_values("session")
+    sessions = searches["session"].to_numpy()
+    searches = searches.assign(
+        user=np.searchsorted(users, searches["user"]),
+        session=np.arange(1, len(sessions) + 1),
+    )
+    clicks = log.clicks.assign(
+        user=np.searchsorted(users, log.clicks["user"]),
+        item=np.searchsorted(items, log.clicks["item"]) + 1,
+    )
+    session = np.searchsorted(sessions, log.search_clicks["session"]) + 1
+    search_clicks = log.search_clicks.assign(
+        session=session,
+        user=np.searchsorted(users, log.search_clicks["user"]),
+        item=np.searchsorted(items, log.search_clicks["item"]) + 1,
+        time=searches["time"].to_numpy()[session - 1],
+    )
+    frames = (
+        frame.sort_values(["user", "time"], kind="stable", ignore_index=True)
+        for frame in (clicks, search_clicks)
+    )
+    clicks, search_clicks = frames
+    searches = searches.reset_index(drop=True)
+    return RawLog(clicks, searches, search_clicks, log.num_rows), users, items
+
+
+def _renumbered_words(*parts: list[list[int]]) -> list[list[list[int]]]:
+    """Words numbered from 1, in the order of their ids, one vocabulary for all."""
+    flat = [
+        np.fromiter((w for words in lists for w in words), np.int64) for lists in parts
+    ]
+    known = np.unique(np.concatenate(flat))
+    found = []
+    for lists, words in zip(parts, flat, strict=True):
+        numbers = (np.searchsorted(known, words) + 1).tolist()
+        ends = np.cumsum([len(words) for words in lists], dtype=np.int64).tolist()
+        starts = [0, *ends[:-1]]
+        found.append([numbers[a:b] for a, b in zip(starts, ends, strict=False)])
+    return found
+
+
+def _histories(frame: pd.DataFrame, name: str, num_users: int) -> Histories:
+    frame = frame.sort_values(["user", "time"], kind="stable")
+    counts = np.bincount(frame["user"], minlength=num_users)
+    return Histories(
+        frame[name].to_numpy(np.int64),
+        frame["time"].to_numpy(np.int64),
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    )
+
+
+def _categories(raw: np.ndarray) -> np.ndarray:
+    """Categories numbered from 1 behind a row of padding; 0 for what is not known."""
+    known = np.unique(raw[raw > 0])
+    numbers = np.where(raw > 0, np.searchsorted(known, raw) + 1, 0)
+    return _with_padding(numbers.astype(np.int32))
+
+
+def _padded(words: list[list[int]], options: Options) -> np.ndarray:
+    return pad_words(words, options.max_words)
+
+
+def _with_padding(table: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros_like(table, shape=(1, *table.shape[1:])), table])

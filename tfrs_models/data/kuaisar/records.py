@@ -1,0 +1,198 @@
+"""Sharded TFRecords that `tfds.builder_from_directory` loads."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.search_and_recommendation import (
+    TASKS,
+    SearchAndRecommendation,
+)
+
+_VERSION = "1.0.0"
+_MANIFEST = "manifest.json"
+_TABLES = ("users", "items", "sessions", "queries")
+_HISTORIES = {"item_history": "item_histories", "session_history": "session_histories"}
+
+
+def write_records(
+    data: SearchAndRecommendation, directory: str | Path, *, shard_rows: int = 100_000
+) -> None:
+    """Writes every table and both tasks as TFDS data sets of sharded TFRecords.
+
+    `directory/users/1.0.0` holds the users with their histories; `items`, `sessions`
+    and `queries` the other tables, in the order of their ids; `recommendation` and
+    `search` the samples. `manifest.json` has the data's manifest.
+
+    Args:
+      data: To write.
+      directory: New or empty.
+      shard_rows: Rows of a file.
+
+    Raises:
+      ValueError: the directory has something in it, or a size below 1.
+    """
+    directory = Path(directory)
+    if shard_rows < 1:
+        raise ValueError(f"`shard_rows` must be at least 1. Got {shard_rows}.")
+    if directory.exists() and any(directory.iterdir()):
+        raise ValueError(f"`directory` must be empty. Got {directory}.")
+    histories = {
+        name: getattr(data, attribute) for name, attribute in _HISTORIES.items()
+    }
+    tables = {
+        "users": data.users,
+        "items": data.items,
+        "sessions": data.sessions,
+        "queries": {"query": data.queries},
+    }
+    for name, table in tables.items():
+        ragged = histories if name == "users" else {}
+        rows = data.num_users if name == "users" else None
+        _write(directory, name, {"train": table}, shard_rows, ragged, rows)
+    for task in TASKS:
+        _write(directory, task, data.samples[task], shard_rows, {}, None)
+    (directory / _MANIFEST).write_text(json.dumps(dict(data.manifest), indent=2))
+
+
+def read_records(directory: str | Path) -> SearchAndRecommendation:
+    """Reads what `write_records` wrote.
+
+    Raises:
+      FileNotFoundError: a data set or the manifest is missing.
+    """
+    directory = Path(directory)
+    for name in (*_TABLES, *TASKS, _MANIFEST):
+        if not (directory / name).exists():
+            raise FileNotFoundError(f"{directory} must have {name}.")
+    tables = {name: _read(directory, name)["train"] for name in _TABLES}
+    users, histories = tables["users"], {}
+    for name, attribute in _HISTORIES.items():
+        del users[f"{name}_time_row_splits"]
+        parts = [users.pop(f"{name}{end}") for end in ("", "_time", "_row_splits")]
+        histories[attribute] = Histories(*parts)
+    return SearchAndRecommendation(
+        users=_int32(users),
+        items=_int32(tables["items"]),
+        sessions=_int32(tables["sessions"]),
+        queries=tables["queries"]["query"].astype(np.int32),
+        **histories,
+        samples={task: _read(directory, task) for task in TASKS},
+        manifest=json.loads((directory / _MANIFEST).read_text()),
+    )
+
+
+def _write(
+    directory: Path,
+    name: str,
+    splits: Mapping[str, Mapping[str, np.ndarray]],
+    shard_rows: int,
+    ragged: Mapping[str, Histories],
+    num_rows: int | None,
+) -> None:
+    import tensorflow_datasets as tfds
+
+    folder = directory / name / _VERSION
+    folder.mkdir(parents=True)
+    template = tfds.core.ShardedFileTemplate(
+        dataset_name=name, data_dir=folder, filetype_suffix="tfrecord"
+    )
+    infos = []
+    for split, columns in splits.items():
+        rows = num_rows or len(next(iter(columns.values())))
+        starts = range(0, max(rows, 1), shard_rows)
+        lengths = [min(shard_rows, rows - start) for start in starts]
+        size = 0
+        for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            path = folder / (
+                f"{name}-{split}.tfrecord-{number:05d}-of-{len(lengths):05d}"
+            )
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for record in _records(columns, ragged, start, start + length):
+                    writer.write(record)
+                    size += len(record)
+        infos.append(
+            tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=lengths,
+                num_bytes=size,
+                filename_template=template.replace(split=split),
+            )
+        )
+    columns = next(iter(splits.values()))
+    features = {
+        column: tfds.features.Tensor(shape=values.shape[1:], dtype=np.int64)
+        for column, values in columns.items()
+    }
+    for column in ragged:
+        features[column] = tfds.features.Sequence(np.int64)
+        features[f"{column}_time"] = tfds.features.Sequence(np.int64)
+    if name in TASKS:  # splits have different numbers of negatives
+        features["negatives"] = tfds.features.Sequence(np.int64)
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=tfds.features.FeaturesDict(features),
+        split_infos=infos,
+        filename_template=template,
+    )
+
+
+def _records(
+    columns: Mapping[str, np.ndarray],
+    ragged: Mapping[str, Histories],
+    start: int,
+    stop: int,
+) -> Iterator[bytes]:
+    """Serialised rows of a table."""
+    for row in range(start, stop):
+        values = {name: np.ravel(column[row]) for name, column in columns.items()}
+        for name, history in ragged.items():
+            own = slice(*history.row_splits[row : row + 2])
+            values[name] = history.ids[own]
+            values[f"{name}_time"] = history.times[own]
+        features = {
+            name: tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+            for name, value in values.items()
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        yield example.SerializeToString()
+
+
+def _read(directory: Path, name: str) -> dict[str, dict[str, np.ndarray]]:
+    """Split -> columns; of histories also their row splits."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(directory / name / _VERSION)
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    found = {}
+    for split in builder.info.splits:
+        rows = builder.as_dataset(split=split, read_config=in_order)
+        parts = [*rows.ragged_batch(8192)]
+        columns = {}
+        for column, feature in builder.info.features.items():
+            tensors = [part[column] for part in parts]
+            if isinstance(feature, tfds.features.Sequence):
+                lengths = [t.row_lengths().numpy() for t in tensors]
+                lengths = np.concatenate([np.zeros(0, np.int64), *lengths])
+                columns[f"{column}_row_splits"] = np.append(0, np.cumsum(lengths))
+                tensors, shape = [t.values for t in tensors], ()
+            else:
+                shape = feature.shape
+            none = np.zeros([0, *shape], np.int64)
+            columns[column] = np.concatenate([none, *(t.numpy() for t in tensors)])
+        if name in TASKS:
+            rows = len(columns["user_id"])
+            columns["negatives"] = columns["negatives"].reshape(rows, -1 if rows else 0)
+            del columns["negatives_row_splits"]
+            if "query" in columns:
+                columns["query"] = columns["query"].astype(np.int32)
+        found[split] = columns
+    return found
+
+
+def _int32(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column.astype(np.int32) for name, column in table.items()}

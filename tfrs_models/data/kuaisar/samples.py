@@ -1,0 +1,166 @@
+"""Samples of both tasks: what was clicked, and how much came before it."""
+
+import numpy as np
+
+from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.negatives import sample_negatives
+from tfrs_models.data.kuaisar.options import Options
+from tfrs_models.data.kuaisar.raw_log import RawLog
+from tfrs_models.data.splits import (
+    SPLIT_NAMES,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    split_leave_last_out,
+)
+
+_DAY = 24 * 60 * 60 * 1000
+_BEIJING = 8 * 60 * 60 * 1000  # ahead of UTC
+
+
+def make_samples(
+    log: RawLog,
+    item_histories: Histories,
+    session_histories: Histories,
+    keywords: np.ndarray,
+    options: Options,
+) -> tuple[dict, dict]:
+    """One sample for each click in either service.
+
+    Args:
+      log: Renumbered and filtered, in the order of time.
+      item_histories: Of the recommender's clicks.
+      session_histories: Of the searches.
+      keywords: `[num_sessions, num_words]` queries of sessions 1, 2, ...
+      options: How.
+
+    Returns:
+      The samples as `SearchAndRecommendation` has them, and counts for the manifest.
+    """
+    clicks, found = log.clicks, log.search_clicks
+    strictly = options.ties == "strictly_earlier"
+    recommended = {
+        "user_id": clicks["user"].to_numpy(np.int64),
+        "item_id": clicks["item"].to_numpy(np.int64),
+        "timestamp": clicks["time"].to_numpy(np.int64),
+    }
+    user, time = recommended["user_id"], recommended["timestamp"]
+    recommended["num_items"] = (
+        count_before(item_histories, user, time)
+        if strictly
+        else np.arange(len(user)) - item_histories.row_splits[user]
+    )
+    recommended["num_sessions"] = count_before(session_histories, user, time)
+    searched = {
+        "user_id": found["user"].to_numpy(np.int64),
+        "item_id": found["item"].to_numpy(np.int64),
+        "timestamp": found["time"].to_numpy(np.int64),
+        "search_session_id": found["session"].to_numpy(np.int64),
+    }
+    user, time = searched["user_id"], searched["timestamp"]
+    session = searched["search_session_id"]
+    searched["num_items"] = count_before(
+        item_histories, user, time, or_at_once=not strictly
+    )
+    if strictly:
+        searched["num_sessions"] = count_before(session_histories, user, time)
+    else:
+        place = np.empty(len(session_histories.ids) + 1, np.int64)
+        place[session_histories.ids] = np.arange(len(session_histories.ids))
+        before = place[session] - session_histories.row_splits[user]
+        searched["num_sessions"] = before
+        searched["num_items"] -= _made_of_last_click(searched, item_histories)
+    searched["query"] = keywords[session - 1]
+    met = tuple(
+        np.concatenate([recommended[name], searched[name]])
+        for name in ("user_id", "item_id", "timestamp")
+    )
+    rng = np.random.default_rng(options.seed)
+    samples, counts = {}, {"dropped": {}, "samples": {}}
+    for task, columns in [("recommendation", recommended), ("search", searched)]:
+        columns, counts["dropped"][task] = _kept(columns, options)
+        part = _split(columns, options)
+        samples[task] = {}
+        for number, name in enumerate(SPLIT_NAMES):
+            rows = {key: values[part == number] for key, values in columns.items()}
+            rows["negatives"] = _negatives(rows, met, name, options, rng)
+            samples[task][name] = rows
+        counts["samples"][task] = {
+            name: len(rows["user_id"]) for name, rows in samples[task].items()
+        }
+    return samples, counts
+
+
+def count_before(
+    histories: Histories,
+    user: np.ndarray,
+    time: np.ndarray,
+    *,
+    or_at_once: bool = False,
+) -> np.ndarray:
+    """How many of each user's events are earlier than a time.
+
+    Args:
+      histories: Of all users.
+      user: `[num_samples]`.
+      time: `[num_samples]`.
+      or_at_once: Whether events of that very time count.
+    """
+    moments = np.unique(np.concatenate([histories.times, time]))
+    width = len(moments) + 1
+    owner = np.repeat(
+        np.arange(len(histories.row_splits) - 1), np.diff(histories.row_splits)
+    )
+    events = owner * width + np.searchsorted(moments, histories.times)
+    wanted = user * width + np.searchsorted(moments, time)
+    side = "right" if or_at_once else "left"
+    return np.searchsorted(events, wanted, side) - histories.row_splits[user]
+
+
+def _made_of_last_click(searched: dict, item_histories: Histories) -> np.ndarray:
+    """1 where a search's first click is what the user clicked just before it."""
+    sessions, first = np.unique(searched["search_session_id"], return_index=True)
+    first_item = searched["item_id"][first]
+    place = np.searchsorted(sessions, searched["search_session_id"])
+    before, user = searched["num_items"], searched["user_id"]
+    last = np.maximum(item_histories.row_splits[user] + before - 1, 0)
+    same = item_histories.ids[last] == first_item[place]
+    return ((before > 0) & same).astype(np.int64)
+
+
+def _kept(columns: dict, options: Options) -> tuple[dict, dict]:
+    """The samples that stay, and how many were dropped why."""
+    dropped = {}
+    if not options.keep_empty_histories:
+        full = (columns["num_items"] > 0) & (columns["num_sessions"] > 0)
+        dropped["empty_history"] = int((~full).sum())
+        columns = {name: values[full] for name, values in columns.items()}
+    enough = np.bincount(columns["user_id"]) >= options.min_samples
+    stay = enough[columns["user_id"]]
+    dropped["too_few_samples"] = int((~stay).sum())
+    return {name: values[stay] for name, values in columns.items()}, dropped
+
+
+def _split(columns: dict, options: Options) -> np.ndarray:
+    time = columns["timestamp"]
+    if options.split == "leave_last_out":
+        return split_leave_last_out(columns["user_id"], time)
+    day = (time + _BEIJING) // _DAY
+    last = day.max(initial=0)
+    part = np.where(day == last, TEST, TRAIN)
+    return np.where(day == last - 1, VALIDATION, part)
+
+
+def _negatives(
+    rows: dict, met: tuple, split: str, options: Options, rng: np.random.Generator
+) -> np.ndarray:
+    number = (
+        options.num_train_negatives if split == "train" else options.num_eval_negatives
+    )
+    pool = met[1] if options.negatives == "popularity" else np.unique(met[1])
+    time = rows["timestamp"]
+    if options.avoid == "all":
+        time = np.full_like(time, np.iinfo(np.int64).max)
+    return sample_negatives(
+        rows["user_id"], rows["item_id"], time, number, pool=pool, met=met, rng=rng
+    )
