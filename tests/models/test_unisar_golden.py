@@ -33,7 +33,7 @@ def merged(items, sessions, example):
 def test_every_stage_is_the_originals(model):
     middle, network = GOLDEN["mid"], model.network
     example = FEATURES["search"]
-    state = network.encode(model._example(example, "search"))
+    state = network.encode(example, "search")
     candidates = network.item_encoder(example["item_id"])
     close(candidates, middle["items_emb"])
     close(state.user, middle["user_emb"])
@@ -80,7 +80,7 @@ def test_every_stage_is_the_originals(model):
 
 def test_what_the_contrast_of_pairs_reads_is_the_originals(model):
     middle = GOLDEN["mid"]
-    state = model.network.encode(model._example(FEATURES["search"], "search"))
+    state = model.network.encode(FEATURES["search"], "search")
     # The original has a slot for each event of the merged history.
     mask = middle["align_click_mask"]
     found = tf.where(state.is_click)

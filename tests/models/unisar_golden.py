@@ -66,8 +66,8 @@ def make(golden, **options):
     """The shrunk original with the attributes of the golden entities."""
     sizes = {
         "num_users": 6,
-        "num_items": 13,
-        "num_words": 17,
+        "num_items": 12,
+        "num_words": 16,
         "item_categories": {
             "first_level_category_id": 4,
             "second_level_category_id": 5,

@@ -7,34 +7,23 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.attention.service_transitions import ENCODERS
-from tfrs_models.metrics.rank_metrics import RankMetrics
-from tfrs_models.model import Model
-from tfrs_models.models.unisar_example import Example, read_example
 from tfrs_models.models.unisar_network import (
     RECOMMENDATION,
     SEARCH,
-    TASKS,
     UniSARNetwork,
-    UserState,
 )
-from tfrs_models.models.unisar_objective import TERMS, UniSARObjective
 from tfrs_models.models.unisar_torch import unisar_arrays
+from tfrs_models.models.unisar_training import UniSARTraining
 from tfrs_models.ops.corpus_ranks import CorpusRanks
-from tfrs_models.ops.known_ids import known_ids
-from tfrs_models.ops.scored_ranks import ranks_by_scorer, ranks_of_columns
-from tfrs_models.ops.weight_decay import add_l2
+from tfrs_models.ops.scored_ranks import ranks_by_scorer
 from tfrs_models.torch_weights import Arrays, Targets, TorchPort
 from tfrs_models.types import Features
 
 CAPTION = "caption"
-METRICS = tuple(f"{m}_at_{k}" for m in ("hit_rate", "ndcg") for k in (1, 5, 10, 20, 50))
-MONITOR = "ndcg_at_5"
-_SPARED = ("bias", "beta")  # of the decay, in the original too
-_SPARED_BY_US = (*_SPARED, "gamma", "temperature")
 
 
 @register
-class UniSAR(FromConfig, TorchPort, Model):
+class UniSAR(FromConfig, TorchPort, UniSARTraining):
     """Scores candidates for a recommendation and for a search, from both histories.
 
     A user's past items and searches are encoded within each service and across both,
@@ -102,8 +91,8 @@ class UniSAR(FromConfig, TorchPort, Model):
 
         Args:
           num_users: Ids are 0 to `num_users - 1`.
-          num_items: Rows of the table of items, that of padding (0) among them.
-          num_words: Rows of the table of words, that of padding (0) among them.
+          num_items: Ids are 1 to `num_items`.
+          num_words: Words are 1 to `num_words`.
           item_categories: Attribute of the items -> its values, 0 (none) among them.
           user_categories: Attribute of the users -> its values.
           caption_length: Words of an item's attribute `caption`; 0 where it has none.
@@ -169,14 +158,7 @@ class UniSAR(FromConfig, TorchPort, Model):
                     f"`{name}` must be at least 0. Got {self._options[name]}."
                 )
         self.network = UniSARNetwork(self._options, name="network")
-        self.objective = UniSARObjective(self._options, name="objective")
-        self.ranked = {task: RankMetrics(METRICS, name=task) for task in TASKS}
-        self._means = {
-            name: tf.keras.metrics.Mean(name)
-            for task in TASKS
-            for name in (f"{task}_{term}_loss" for term in TERMS)
-        }
-        self._build_layers()
+        self._prepare_training()
 
     @classmethod
     def from_attributes(
@@ -264,8 +246,8 @@ class UniSAR(FromConfig, TorchPort, Model):
           excluded: `[batch, None]` items that are no candidates of a row.
           block_size: Items that are scored at once.
         """
-        state = self.network.encode(self._example(features, task))
-        positives = self._known(features, "item_id", rank=2)[:, 0]
+        state = self.network.encode(features, task)
+        items, _ = self.network.candidates(features)
         padding = tf.zeros([tf.shape(state.user)[0], 1], tf.int64)
         padding = tf.RaggedTensor.from_tensor(padding)
         if excluded is not None:
@@ -277,81 +259,11 @@ class UniSAR(FromConfig, TorchPort, Model):
 
         return ranks_by_scorer(
             score,
-            self._options["num_items"],
-            positives,
+            self._options["num_items"] + 1,
+            items[:, 0],
             excluded=padding,
             block_size=block_size,
         )
-
-    def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The loss of both services; of one alone in evaluation where one is missing.
-
-        Args:
-          features: See the class. Without `"random"`, as in evaluation, the contrast of
-            queries and items is left out.
-          training: Whether to drop.
-
-        Returns:
-          Scalar loss, without the decay.
-        """
-        for name in (*TASKS, "random") if training else ():
-            if name not in features:
-                raise ValueError(
-                    f"Feature `{name}` is missing. Got {sorted(features)}."
-                )
-        negatives, total = None, tf.zeros([])
-        if "random" in features:
-            negatives = self._negatives(features["random"])
-        for task in self._tasks(features):
-            state, items, logits = self._score(features[task], task, training)
-            terms = self.objective(
-                state, logits, items > 0, negatives, training=training
-            )
-            rows = tf.cast(tf.shape(logits)[0], tf.float32)
-            for term, loss in terms.items():
-                mean = self._means[f"{task}_{term}_loss"]
-                mean.update_state(loss, sample_weight=rows)
-            weight = self._options["search_weight"] if task == SEARCH else 1.0
-            total += weight * self.objective.weighed(terms)
-            if not training:
-                scores = tf.where(items > 0, logits, logits.dtype.min)
-                first = tf.zeros_like(items[:, 0])
-                self.ranked[task].update_state(ranks_of_columns(scores, first))
-        return total
-
-    def apply_gradients(
-        self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
-    ) -> None:
-        """Moves the variables; the decay is part of their gradients.
-
-        On several replicas each adds its share of it, which for the rows of a table is
-        a share for each replica that has the row.
-        """
-        l2, unused_rows = self._options["l2"], self._options["decay_unused_rows"]
-        context = tf.distribute.get_replica_context()
-        l2 /= 1 if context is None else context.num_replicas_in_sync
-        spared = _SPARED if unused_rows else _SPARED_BY_US
-        gradients = [
-            gradient
-            if gradient is None or variable.name.split("/")[-1].startswith(spared)
-            else add_l2(gradient, variable, l2=l2, unused_rows=unused_rows)
-            for gradient, variable in zip(gradients, variables, strict=True)
-        ]
-        super().apply_gradients(gradients, variables)
-
-    def test_step(self, features: Features) -> dict[str, tf.Tensor]:
-        """Evaluates one batch; reports `ndcg_at_5`, the mean over both services, too.
-
-        Args:
-          features: See the class; one service may be missing, or have no rows.
-        """
-        results = super().test_step(features)
-        found = [results[f"{task}/{MONITOR}"] for task in self._tasks(features)]
-        return results | {MONITOR: tf.add_n(found) / len(found)}
-
-    def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
-        ranked = {f"{task}/{metric}" for task in TASKS for metric in METRICS}
-        return [m for m in self.metrics if not training or m.name not in ranked]
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
         """All arrays of the original.
@@ -366,24 +278,6 @@ class UniSAR(FromConfig, TorchPort, Model):
     def get_config(self) -> dict:
         return {**self._options, "name": self.name}
 
-    def _tasks(self, features: Features) -> list[str]:
-        """Services that have an example."""
-        if tasks := [task for task in TASKS if task in features]:
-            return tasks
-        raise ValueError(
-            f"Features must hold an example for one of {list(TASKS)} or for both. Got "
-            f"{sorted(features)}."
-        )
-
-    def _score(
-        self, features: Features, task: str, training: bool
-    ) -> tuple[UserState, tf.Tensor, tf.Tensor]:
-        """The rows' state, their candidates, and the logits of those."""
-        state = self.network.encode(self._example(features, task), training)
-        items = self._known(features, "item_id", rank=2)
-        candidates = self.network.item_encoder(items)
-        return state, items, self.network.score(state, candidates, task, training)
-
     def _rank(self, features: Features, task: str) -> dict[str, tf.Tensor]:
         _, items, logits = self._score(features, task, training=False)
         scores = tf.where(items > 0, logits, logits.dtype.min)
@@ -393,36 +287,3 @@ class UniSAR(FromConfig, TorchPort, Model):
             "score": scores,
             "probability": tf.sigmoid(scores),
         }
-
-    def _negatives(self, random: Features) -> tuple[tf.Tensor, tf.Tensor]:
-        words = known_ids(random, "query", self._options["num_words"], rank=2)
-        items = self._known(random, "item_id", rank=1)
-        network = self.network
-        return network.query_encoder(words), network.item_encoder(items)
-
-    def _known(self, features: Features, name: str, *, rank: int) -> tf.Tensor:
-        return known_ids(features, name, self._options["num_items"], rank=rank)
-
-    def _example(self, features: Features, task: str) -> Example:
-        names = ("num_users", "num_items", "num_words", "history_length")
-        sizes = {name: self._options[name] for name in (*names, "num_sessions")}
-        return read_example(features, is_search=task == SEARCH, **sizes)
-
-    def _build_layers(self) -> None:
-        """Makes all variables: their sizes are known, and files want them all."""
-        history = tf.zeros([0, 1], tf.int64)
-        words = tf.zeros([0, 1, 1], tf.int64)
-        example = {
-            "user_id": history[:, 0],
-            "item_history": history,
-            "item_history_time": history,
-            "session_query": words,
-            "session_items": words,
-            "session_time": history,
-            "item_id": history,
-            "query": history,
-        }
-        random = {"item_id": history[:, 0], "query": history}
-        self.compute_loss({**dict.fromkeys(TASKS, example), "random": random})
-        for metric in self.metrics:
-            metric.reset_state()

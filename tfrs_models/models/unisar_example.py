@@ -45,8 +45,8 @@ def read_example(
     Args:
       features: See `models.UniSAR`.
       num_users: Users there are.
-      num_items: Rows of the table of items.
-      num_words: Rows of the table of words.
+      num_items: Items there are, from 1 on.
+      num_words: Words there are, from 1 on.
       history_length: Items of a history, at most.
       num_sessions: Searches of a history, at most.
       is_search: Whether there is a query.
@@ -55,7 +55,7 @@ def read_example(
       ValueError: a feature is missing, of another kind, or too long.
       InvalidArgumentError: an id is beyond its table, or a time below 0.
     """
-    user_id = known_ids(features, "user_id", num_users, rank=1)
+    user_id = known_ids(features, "user_id", num_users - 1, rank=1)
     history = known_ids(features, "item_history", num_items, rank=2)
     item_time = _times(features, "item_history_time", history)
     words = known_ids(features, "session_query", num_words, rank=3)

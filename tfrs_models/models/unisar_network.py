@@ -15,8 +15,10 @@ from tfrs_models.layers.attention.service_transitions import (
 from tfrs_models.layers.embedding.entity_encoder import EntityEncoder
 from tfrs_models.layers.embedding.query_encoder import QueryEncoder
 from tfrs_models.layers.experts import Expert, ProgressiveLayered
-from tfrs_models.models.unisar_example import Example
+from tfrs_models.models.unisar_example import Example, read_example
+from tfrs_models.ops.known_ids import known_ids
 from tfrs_models.ops.masked import masked_mean
+from tfrs_models.types import Features
 
 RECOMMENDATION, SEARCH = TASKS = ("recommendation", "search")
 
@@ -54,11 +56,18 @@ class UniSARNetwork(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         width, length = sizes["width"], sizes["caption_length"]
         widths = {"embedding_dim": sizes["embedding_dim"], "output_dim": width}
+        self._limits = {
+            "num_users": sizes["num_users"],
+            "num_items": sizes["num_items"],
+            "num_words": sizes["num_words"],
+            "history_length": sizes["history_length"],
+            "num_sessions": sizes["num_sessions"],
+        }
         self.query_encoder = QueryEncoder(
             sizes["num_words"], name="query_encoder", **widths
         )
         self.item_encoder = EntityEncoder(
-            sizes["num_items"],
+            sizes["num_items"] + 1,
             categories=sizes["item_categories"],
             text=self.query_encoder if length else None,
             text_length=length,
@@ -107,13 +116,18 @@ class UniSARNetwork(tf.keras.layers.Layer):
             task: tf.keras.layers.Dense(1, name=f"{task}_logit") for task in TASKS
         }
 
-    def encode(self, example: Example, training: bool = False) -> UserState:
+    def encode(
+        self, features: Features, task: str, training: bool = False
+    ) -> UserState:
         """Encodes users, queries and histories.
 
         Args:
-          example: Of a service; of the recommendation it has no query.
+          features: An example of the service.
+          task: Its name.
           training: Whether to drop.
         """
+        is_search = task == SEARCH
+        example = read_example(features, is_search=is_search, **self._limits)
         clicks = example.session_items
         length, shape = tf.shape(example.item_history)[1], tf.shape(clicks)
         flat = tf.reshape(clicks, [shape[0], shape[1] * shape[2]])
@@ -177,7 +191,36 @@ class UniSARNetwork(tf.keras.layers.Layer):
         logits = self.logits[task](self.heads[task](expert, training=training))
         return tf.cast(tf.reshape(logits, shape[:2]), tf.float32)
 
+    def candidates(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ids and vectors of an example's candidates."""
+        size = self._limits["num_items"]
+        items = known_ids(features, "item_id", size, rank=2)
+        return items, self.item_encoder(items)
+
+    def drawn(self, random: Features) -> tuple[tf.Tensor, tf.Tensor]:
+        """Vectors of random queries and of random items, `[n, width]` each."""
+        words = known_ids(random, "query", self._limits["num_words"], rank=2)
+        items = known_ids(random, "item_id", self._limits["num_items"], rank=1)
+        return self.query_encoder(words), self.item_encoder(items)
+
     def _query_of(self, example: Example) -> tf.Tensor:
         if example.query is None:
             return tf.convert_to_tensor(self.no_query)
         return self.query_encoder(example.query)
+
+
+def no_rows() -> dict[str, dict[str, tf.Tensor]]:
+    """A batch of both services without a row."""
+    row = tf.zeros([0, 1], tf.int64)
+    example = {
+        "user_id": row[:, 0],
+        "item_history": row,
+        "item_history_time": row,
+        "session_query": row[..., None],
+        "session_items": row[..., None],
+        "session_time": row,
+        "item_id": row,
+        "query": row,
+    }
+    random = {"item_id": row[:, 0], "query": row}
+    return {**dict.fromkeys(TASKS, example), "random": random}

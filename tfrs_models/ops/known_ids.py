@@ -7,13 +7,13 @@ from tfrs_models.ops.read_features import required
 from tfrs_models.types import Features
 
 
-def known_ids(features: Features, name: str, size: int, *, rank: int) -> tf.Tensor:
-    """Integers from 0 to `size - 1`.
+def known_ids(features: Features, name: str, largest: int, *, rank: int) -> tf.Tensor:
+    """Integers from 0 to `largest`.
 
     Args:
       features: Of the batch.
       name: Of the feature.
-      size: Rows of the table.
+      largest: Last row of the table.
       rank: Axes, the batch's among them.
 
     Returns:
@@ -25,10 +25,10 @@ def known_ids(features: Features, name: str, size: int, *, rank: int) -> tf.Tens
     """
     ids = integers(features, name, rank=rank)
     message = (
-        f"Feature `{name}` must hold ids from 0 to {size - 1}, which the model is made "
+        f"Feature `{name}` must hold ids from 0 to {largest}, which the model is made "
         "for: leave others out or make a larger model"
     )
-    return require(ids, (ids >= 0) & (ids < size), message)
+    return require(ids, (ids >= 0) & (ids <= largest), message)
 
 
 def integers(features: Features, name: str, *, rank: int) -> tf.Tensor:

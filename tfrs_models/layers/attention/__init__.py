@@ -17,7 +17,7 @@ __all__ = [
     "CrossFusion",
     "MultiHeadAttention",
     "ServiceTransitions",
-    "Transitions",
     "TransformerBlock",
+    "Transitions",
     "TypedTransition",
 ]

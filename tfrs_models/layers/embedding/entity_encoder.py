@@ -39,7 +39,8 @@ class EntityEncoder(FromConfig, TorchPort, tf.keras.layers.Layer):
           embedding_dim: Width of an id and of a category.
           output_dim: Width of an entity.
           categories: Name -> how many values it has, 0 among them.
-          text: From words `[num_entities, text_length]` to vectors (`QueryEncoder`).
+          text: From words `[num_entities, text_length]` to vectors, with its
+            `num_words` (`QueryEncoder`).
           text_name: Of the attribute that has the words.
           text_length: Words of an entity, at most; with `text` only.
           padding: Whether id 0 is no entity, and 0 no category: vectors of 0, without
@@ -90,9 +91,9 @@ class EntityEncoder(FromConfig, TorchPort, tf.keras.layers.Layer):
                 f"`columns` must be those of {self.name}, {sorted(self._attributes)}. "
                 f"Got {sorted(columns)}."
             )
-        sizes = dict(self.categories)
+        largest = {name: size - 1 for name, size in self.categories.items()}
         if self.text is not None:
-            sizes[self.text_name] = getattr(self.text, "num_words", None)
+            largest[self.text_name] = self.text.num_words
         tables = {}
         for name, values in columns.items():
             values, variable = np.asarray(values), self._attributes[name]
@@ -103,13 +104,11 @@ class EntityEncoder(FromConfig, TorchPort, tf.keras.layers.Layer):
                     f"The attribute `{name}` must have the shape {variable.shape}, or "
                     f"fewer rows. Got {values.shape}."
                 )
-            size = sizes[name]
-            if values.size and not (
-                values.min() >= 0 and (size is None or values.max() < size)
-            ):
+            low, high = values.min(initial=0), values.max(initial=0)
+            if low < 0 or high > largest[name]:
                 raise ValueError(
-                    f"The attribute `{name}` must be from 0 to {size - 1}, as the "
-                    f"layer was made. Got {values.min()} to {values.max()}."
+                    f"The attribute `{name}` must be from 0 to {largest[name]}, as the "
+                    f"layer was made. Got {low} to {high}."
                 )
             tables[name] = np.zeros(variable.shape, "int32")
             tables[name][: len(values)] = values

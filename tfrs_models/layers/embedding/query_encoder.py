@@ -20,7 +20,7 @@ class QueryEncoder(TorchPort, tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          num_words: Rows of the table, that of padding (0) among them.
+          num_words: Words are 1 to `num_words`.
           embedding_dim: Width of a word.
           output_dim: Width of a text.
           **kwargs: Of `tf.keras.layers.Layer`.
@@ -30,7 +30,7 @@ class QueryEncoder(TorchPort, tf.keras.layers.Layer):
         self.embedding_dim = embedding_dim
         self.output_dim = output_dim
         self.table = self.add_weight(
-            "words", (num_words, embedding_dim), initializer="glorot_normal"
+            "words", (num_words + 1, embedding_dim), initializer="glorot_normal"
         )
         self._project = tf.keras.layers.Dense(
             output_dim, "tanh", kernel_initializer="glorot_normal"
@@ -40,7 +40,7 @@ class QueryEncoder(TorchPort, tf.keras.layers.Layer):
         """Embeds texts.
 
         Args:
-          words: `[..., num_words]` integers, 0 for padding, wherever it stands.
+          words: `[..., length]` integers, 0 for padding, wherever it stands.
 
         Returns:
           `[..., output_dim]`.
