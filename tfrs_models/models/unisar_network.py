@@ -209,10 +209,10 @@ class UniSARNetwork(tf.keras.layers.Layer):
         return self.query_encoder(example.query)
 
 
-def no_rows() -> dict[str, dict[str, tf.Tensor]]:
-    """A batch of both services without a row."""
+def no_rows() -> Features:
+    """An example of either service without a row."""
     row = tf.zeros([0, 1], tf.int64)
-    example = {
+    return {
         "user_id": row[:, 0],
         "item_history": row,
         "item_history_time": row,
@@ -222,5 +222,3 @@ def no_rows() -> dict[str, dict[str, tf.Tensor]]:
         "item_id": row,
         "query": row,
     }
-    random = {"item_id": row[:, 0], "query": row}
-    return {**dict.fromkeys(TASKS, example), "random": random}

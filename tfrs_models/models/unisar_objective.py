@@ -27,7 +27,7 @@ class UniSARObjective(tf.keras.layers.Layer):
         encoders = options["encoders"]
         self.pair_weight = options["pair_weight"]
         self.transition_weight = options["transition_weight"]
-        self.layers_by_name = {}
+        self.layers_by_name: dict[str, tf.keras.layers.Layer] = {}
         if self.pair_weight:
             self.layers_by_name[PAIRS] = PairInfoNCE(
                 options["pair_temperature"], name=PAIRS, **is_log
@@ -37,6 +37,10 @@ class UniSARObjective(tf.keras.layers.Layer):
                 self.layers_by_name[service] = TransitionContrast(
                     options["transition_temperature"], name=service, **is_log
                 )
+
+        for layer in self.layers_by_name.values():
+            with tf.name_scope(layer.name):  # HDF5 files want distinct names
+                layer.build((None, options["width"]))
 
     def call(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model
 from tfrs_models.models.unisar_network import (
@@ -14,6 +15,7 @@ from tfrs_models.models.unisar_network import (
     no_rows,
 )
 from tfrs_models.models.unisar_objective import TERMS, UniSARObjective
+from tfrs_models.ops.rank_metrics import ndcg
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 from tfrs_models.ops.weight_decay import add_l2
 from tfrs_models.types import Features
@@ -27,6 +29,9 @@ _SPARED_BY_US = (*_SPARED, "gamma", "temperature")
 class UniSARTraining(Model):
     """Both services' losses, metrics and decay.
 
+    Evaluation reports hit rates and NDCG of each service, ties by their expectation,
+    and `ndcg_at_5`, the mean over both, by which to choose a model.
+
     Attributes:
       network: What is trained.
     """
@@ -35,7 +40,7 @@ class UniSARTraining(Model):
     _options: Mapping[str, object]
 
     def _prepare_training(self) -> None:
-        """Makes losses, metrics and all variables, whose sizes are known."""
+        """Makes losses, metrics and all variables: their sizes are known."""
         self.objective = UniSARObjective(self._options, name="objective")
         self.ranked = {task: RankMetrics(METRICS, name=task) for task in TASKS}
         self._means = {
@@ -43,16 +48,17 @@ class UniSARTraining(Model):
             for task in TASKS
             for name in (f"{task}_{term}_loss" for term in TERMS)
         }
-        self.compute_loss(no_rows())  # makes all variables: their sizes are known
-        for metric in self.metrics:
-            metric.reset_state()
+        self._monitor = MacroMean(len(TASKS), name=MONITOR)
+        for task in TASKS:
+            self._score(no_rows(), task, training=False)
+        self.built = True
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
         """The loss of both services; of one alone in evaluation where one is missing.
 
         Args:
           features: See the class. Without `"random"`, as in evaluation, the contrast of
-            queries and items is left out.
+            queries and items is left out; a service may have no rows.
           training: Whether to drop.
 
         Returns:
@@ -79,8 +85,10 @@ class UniSARTraining(Model):
             total += weight * self.objective.weighed(terms)
             if not training:
                 scores = tf.where(items > 0, logits, logits.dtype.min)
-                first = tf.zeros_like(items[:, 0])
-                self.ranked[task].update_state(ranks_of_columns(scores, first))
+                ranks = ranks_of_columns(scores, tf.zeros_like(items[:, 0]))
+                self.ranked[task].update_state(ranks)
+                gains = ndcg(ranks.above, ranks.tied, k=5)
+                self._monitor.update_state(gains, TASKS.index(task))
         return total
 
     def apply_gradients(
@@ -103,18 +111,9 @@ class UniSARTraining(Model):
         ]
         super().apply_gradients(gradients, variables)
 
-    def test_step(self, features: Features) -> dict[str, tf.Tensor]:
-        """Evaluates one batch; reports `ndcg_at_5`, the mean over both services, too.
-
-        Args:
-          features: See the class; one service may be missing, or have no rows.
-        """
-        results = super().test_step(features)
-        found = [results[f"{task}/{MONITOR}"] for task in self._tasks(features)]
-        return results | {MONITOR: tf.add_n(found) / len(found)}
-
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
         ranked = {f"{task}/{metric}" for task in TASKS for metric in METRICS}
+        ranked.add(MONITOR)
         return [m for m in self.metrics if not training or m.name not in ranked]
 
     def _tasks(self, features: Features) -> list[str]:

@@ -34,8 +34,8 @@ def transition_contrast(
       recommendation, SIGIR 2024.
     """
     batch = tf.shape(include)[0]
-    views = tf.cast(tf.concat([cross, own], axis=0), tf.float32)
-    weight = tf.cast(weight, tf.float32)
+    cross, own, weight = (tf.cast(t, tf.float32) for t in (cross, own, weight))
+    views = tf.concat([cross, own], axis=0)
     logits = tf.matmul(tf.matmul(views, weight), views, transpose_b=True)
     logits = tf.tanh(logits) / tf.cast(temperature, tf.float32)
     seen = tf.tile(include, [2])[None, :] & ~tf.eye(2 * batch, dtype=tf.bool)

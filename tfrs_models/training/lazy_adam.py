@@ -9,9 +9,9 @@ from tfrs_models._keras import register
 class LazyAdam(tf.keras.optimizers.Adam):
     """Adam whose step over a table costs what its rows in the batch cost.
 
-    Keras's Adam goes over whole tables at every step, and moves each row by what is left
-    of its older gradients. Here rows without a gradient keep their value and both of
-    their moments; all others, and weights that are no tables, move as Adam moves them.
+    Keras's Adam goes over whole tables at every step, and moves each row by what is
+    left of its older gradients. Here rows without a gradient keep their value and both
+    of their moments; all others, and weights that are no tables, move as with Adam.
 
     Reference:
       Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.

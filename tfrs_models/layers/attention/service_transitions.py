@@ -113,15 +113,16 @@ class ServiceTransitions(TorchPort, tf.keras.layers.Layer):
             layer for layers in self._fusions.values() for layer in layers
         ]
         lengths = (num_items + num_sessions, num_items, num_sessions)
-        self._positions = {
-            name: self.add_weight(
-                f"positions_{name}",
-                (length, embedding_dim),
-                initializer="glorot_normal",
-            )
-            for name, length in zip(ENCODERS, lengths, strict=True)
-            if name in self.encoders
-        }
+        with tf.name_scope(self.name):  # HDF5 files want distinct names
+            self._positions = {
+                name: self.add_weight(
+                    f"positions_{name}",
+                    (length, embedding_dim),
+                    initializer="glorot_normal",
+                )
+                for name, length in zip(ENCODERS, lengths, strict=True)
+                if name in self.encoders
+            }
 
     def call(
         self,
@@ -136,13 +137,14 @@ class ServiceTransitions(TorchPort, tf.keras.layers.Layer):
           items: `[batch, num_items, embedding_dim]`, oldest first, padding last.
           sessions: `[batch, num_sessions, embedding_dim]`, likewise.
           times: Of the items and of the sessions, `[batch, num_items]` and `[batch,
-            num_sessions]` int64; 0 is padding.
+            num_sessions]` integers; 0 is padding.
           training: Whether to drop.
 
         Returns:
           See `Transitions`. What it has of padding has no meaning and no influence.
         """
-        valid = tf.concat(times, axis=1) > 0
+        sessions = tf.cast(sessions, items.dtype)
+        valid = _joined(times) > 0
         length = tf.shape(items)[1]
         across = self._encode_across(items, sessions, times, training)
         within, fused = [], []
@@ -181,9 +183,8 @@ class ServiceTransitions(TorchPort, tf.keras.layers.Layer):
           For each block `[batch, num_heads, n, n]`, `n` items and sessions in this
           order.
         """
-        return self._encoders["across"].weights_of(
-            *self._typed_events(items, sessions, times)
-        )
+        events = self._typed_events(items, tf.cast(sessions, items.dtype), times)
+        return self._encoders["across"].weights_of(*events)
 
     def _encode_across(
         self,
@@ -208,7 +209,7 @@ class ServiceTransitions(TorchPort, tf.keras.layers.Layer):
         Attention knows no order: the events stay one service after the other, and only
         their positions say how they alternate.
         """
-        times = tf.concat(times, axis=1)
+        times = _joined(times)
         events = tf.concat([items, sessions], axis=1)
         positions = tf.cast(self._positions["across"], events.dtype)
         events += tf.gather(positions, places_by_time(times))
@@ -261,3 +262,7 @@ class ServiceTransitions(TorchPort, tf.keras.layers.Layer):
             "dropout": self.dropout,
             "encoders": self.encoders,
         }
+
+
+def _joined(times: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    return tf.concat([tf.cast(part, tf.int64) for part in times], axis=1)

@@ -29,14 +29,15 @@ class BilinearContrast(TorchPort, tf.keras.layers.Layer):
             raise ValueError(f"`temperature` must be above 0. Got {temperature}.")
         self.initial_temperature = float(temperature)
         self.log_temperature = log_temperature
-        self.temperature_weight = self.add_weight(
-            "temperature",
-            (),
-            dtype=tf.float32,
-            initializer=tf.keras.initializers.Constant(
-                np.log(temperature) if log_temperature else temperature
-            ),
-        )
+        start = np.log(temperature) if log_temperature else temperature
+        with tf.name_scope(self.name):  # HDF5 files want distinct names
+            self.temperature_weight = self.add_weight(
+                "temperature",
+                (),
+                dtype=tf.float32,
+                initializer=tf.keras.initializers.Constant(start),
+                experimental_autocast=False,
+            )
 
     @property
     def temperature(self) -> tf.Tensor:
@@ -47,7 +48,11 @@ class BilinearContrast(TorchPort, tf.keras.layers.Layer):
     def build(self, input_shape: tf.TensorShape | Sequence[int]) -> None:
         width = input_shape[-1]
         self.kernel = self.add_weight(
-            "kernel", (width, width), dtype=tf.float32, initializer="glorot_normal"
+            "kernel",
+            (width, width),
+            dtype=tf.float32,
+            initializer="glorot_normal",
+            experimental_autocast=False,
         )
         super().build(input_shape)
 

@@ -61,15 +61,26 @@ class EntityEncoder(FromConfig, TorchPort, tf.keras.layers.Layer):
         self.text_name = text_name
         self.text_length = text_length
         self.padding = padding
-        self._tables = {
-            name: self.add_weight(
-                f"{name}_table", (size, embedding_dim), initializer="glorot_normal"
-            )
-            for name, size in {"id": num_rows, **self.categories}.items()
-        }
-        self._attributes = {name: self._integers(name, []) for name in self.categories}
-        if text is not None:
-            self._attributes[text_name] = self._integers(text_name, [text_length])
+        with tf.name_scope(self.name):  # HDF5 files want distinct names
+            self._tables = {
+                name: self.add_weight(
+                    f"{name}_table", (size, embedding_dim), initializer="glorot_normal"
+                )
+                for name, size in {"id": num_rows, **self.categories}.items()
+            }
+            shapes = {name: [] for name in self.categories}
+            if text is not None:
+                shapes[text_name] = [text_length]
+            self._attributes = {
+                name: self.add_weight(
+                    name,
+                    (num_rows, *shape),
+                    dtype=tf.int32,
+                    initializer="zeros",
+                    trainable=False,
+                )
+                for name, shape in shapes.items()
+            }
         self._project = tf.keras.layers.Dense(
             output_dim, "tanh", kernel_initializer="glorot_normal"
         )
@@ -141,15 +152,6 @@ class EntityEncoder(FromConfig, TorchPort, tf.keras.layers.Layer):
     def _rows(self, name: str, values: tf.Tensor) -> tf.Tensor:
         rows = tf.gather(self._tables[name], values)
         return tf.where(values[:, None] != 0, rows, 0) if self.padding else rows
-
-    def _integers(self, name: str, shape: list[int]) -> tf.Variable:
-        return self.add_weight(
-            name,
-            (self.num_rows, *shape),
-            dtype=tf.int32,
-            initializer="zeros",
-            trainable=False,
-        )
 
     def torch_arrays(self, arrays: Arrays, *, entity: str) -> Targets:
         """The original's tables and layer; those of the text are not among them.

@@ -29,9 +29,10 @@ class QueryEncoder(TorchPort, tf.keras.layers.Layer):
         self.num_words = num_words
         self.embedding_dim = embedding_dim
         self.output_dim = output_dim
-        self.table = self.add_weight(
-            "words", (num_words + 1, embedding_dim), initializer="glorot_normal"
-        )
+        with tf.name_scope(self.name):  # HDF5 files want distinct names
+            self.table = self.add_weight(
+                "words", (num_words + 1, embedding_dim), initializer="glorot_normal"
+            )
         self._project = tf.keras.layers.Dense(
             output_dim, "tanh", kernel_initializer="glorot_normal"
         )
