@@ -19,6 +19,7 @@ NAMES = (
     "approximate_search",
     "serving_load",
     "clickstream",
+    "conversion",
     "unisar",
 )
 

@@ -10,7 +10,9 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 
 
-def peak_memory(target: str, flags: Mapping[str, object], *, runs: int = 2) -> float:
+def peak_memory(
+    target: str, flags: Mapping[str, object], *, runs: int = 2, imports: bool = False
+) -> float:
     """Megabytes by which a case raises the peak of a fresh process.
 
     Args:
@@ -18,23 +20,25 @@ def peak_memory(target: str, flags: Mapping[str, object], *, runs: int = 2) -> f
         what to run.
       flags: Of that `Config`; JSON can hold them.
       runs: How often it is run.
+      imports: Whether what the imports take counts, too.
 
     Returns:
-      Peak resident memory after the runs, data included, less that after the imports;
-      NaN where the system does not report peaks.
+      Peak resident memory after the runs, data included, less that after the imports
+      unless they count; NaN where the system does not report peaks.
     """
     flags = json.dumps(dict(flags))
     command = [sys.executable, "-m", __name__, target, flags, str(runs)]
+    command += ["imports"] if imports else []
     done = subprocess.run(
         command, cwd=_ROOT, capture_output=True, text=True, check=True
     )
     return float(done.stdout.split()[-1])
 
 
-def _measure(target: str, flags: str, runs: str) -> float:
+def _measure(target: str, flags: str, runs: str, imports: str = "") -> float:
     module_name, function = target.split(":")
     module = importlib.import_module(module_name)
-    before = _peak()
+    before = 0.0 if imports else _peak()
     run = getattr(module, function)(module.Config(**json.loads(flags)))
     for _ in range(int(runs)):
         run()

@@ -55,6 +55,8 @@ class Config:
     """Rows of a batch of the evaluation."""
     candidates: int = 100
     """Candidates of a row of the evaluation."""
+    peers: bool = True
+    """Whether to measure the other layout and the other optimizer too."""
     repeats: int = 5
     """Turns."""
     memory: bool = True
@@ -75,6 +77,7 @@ SMOKE = Config(
     random=5,
     eval_batch=4,
     candidates=7,
+    peers=False,
     repeats=1,
     memory=False,
     write=False,
@@ -83,8 +86,10 @@ SMOKE = Config(
 
 def main(config: Config) -> dict[str, float]:
     """Times all cases in turns and writes the section `unisar`."""
-    trained = {OURS: run_step, REPEATED: run_repeated_step, DENSE: run_dense_step}
-    evaluated = {OURS: run_evaluation, REPEATED: run_repeated_evaluation}
+    trained, evaluated = {OURS: run_step}, {OURS: run_evaluation}
+    if config.peers:
+        trained |= {REPEATED: run_repeated_step, DENSE: run_dense_step}
+        evaluated |= {REPEATED: run_repeated_evaluation}
     step, evaluation = (
         interleave(
             {name: make(config) for name, make in cases.items()},

@@ -20,17 +20,15 @@ _SPLITS = {"train": "train", "validation": "val", "test": "test"}
 _COLUMNS = ("user_id", "item_id", "timestamp", "rec_his", "src_session_his")
 
 
-def read_pickles(
-    directory: str | Path, *, max_words: int = 50
-) -> SearchAndRecommendation:
+def read_pickles(directory: str | Path) -> SearchAndRecommendation:
     """Reads UniSAR's layout, as it was published or as `write_pickles` wrote it.
 
     Nothing in the files is executed: only NumPy arrays, pandas frames and plain
-    containers are admitted, and text that holds lists is parsed.
+    containers are admitted, and text that holds lists is parsed. Queries are cut to the
+    width of the sessions' `keyword`.
 
     Args:
       directory: With `vocab` (five files) and `dataset` (six).
-      max_words: Words of a query that are kept.
 
     Raises:
       FileNotFoundError: a file is missing.
@@ -41,7 +39,8 @@ def read_pickles(
     users = _load(directory, "vocab/user_vocab.pkl", dict)
     attributes = _tables(directory, "vocab/user_vocab_np.pkl")
     items = _tables(directory, "vocab/item_vocab_np.pkl")
-    sessions = _tables(directory, "vocab/src_session_vocab_np.pkl")
+    file = "vocab/src_session_vocab_np.pkl"
+    sessions = _tables(directory, file, "keyword", "pos_items")
     queries = _load(directory, "vocab/query_vocab.pkl", list)
     queries = [words for words in map(parse_words, queries[1:]) if words]
     num_users = len(next(iter(attributes.values())))
@@ -51,10 +50,10 @@ def read_pickles(
             f"user_vocab.pkl must have users from 0 to {num_users - 1}. Got "
             f"{unknown[0]!r}."
         )
+    width = sessions["keyword"].shape[1]
     samples = {
         task: {
-            split: _samples(directory, task, split, users, max_words)
-            for split in _SPLITS
+            split: _samples(directory, task, split, users, width) for split in _SPLITS
         }
         for task in TASKS
     }
@@ -66,7 +65,7 @@ def read_pickles(
         users=attributes,
         items=items,
         sessions=sessions,
-        queries=pad_words(queries, max_words),
+        queries=pad_words(queries, width),
         item_histories=_histories(users, num_users, "rec_his"),
         session_histories=_histories(users, num_users, "src_session_his"),
         samples=samples,
@@ -108,10 +107,11 @@ def _load(directory: Path, file: str, kind: type) -> object:
     return value
 
 
-def _tables(directory: Path, file: str) -> dict[str, np.ndarray]:
+def _tables(directory: Path, file: str, *required: str) -> dict[str, np.ndarray]:
     found = _load(directory, file, dict)
-    if not found:
-        raise ValueError(f"{file} must have a column at least. Got none.")
+    missing = [name for name in required if name not in found]
+    if missing or not found:
+        raise ValueError(f"{file} must have {missing or 'a column'}. Got {[*found]}.")
     tables = {name: np.asarray(table) for name, table in found.items()}
     return {
         name: table.astype(np.int32) if table.dtype.kind in "iu" else table
@@ -120,7 +120,7 @@ def _tables(directory: Path, file: str) -> dict[str, np.ndarray]:
 
 
 def _samples(
-    directory: Path, task: str, split: str, users: dict, max_words: int
+    directory: Path, task: str, split: str, users: dict, width: int
 ) -> dict[str, np.ndarray]:
     file = f"dataset/{_SHORT[task]}_{_SPLITS[split]}.pkl"
     frame = _load(directory, file, pd.DataFrame)
@@ -134,7 +134,7 @@ def _samples(
     if stranger.any():
         raise ValueError(
             f"`user_id` of {file} must be in user_vocab.pkl. Got "
-            f"{frame['user_id'][stranger].iloc[0]!r} in row {int(np.argmax(stranger))}."
+            f"{frame['user_id'][stranger].iloc[0]} in row {int(np.argmax(stranger))}."
         )
     negatives = [parse_words(value) for value in frame["neg_items"].tolist()]
     lengths = sorted({len(row) for row in negatives})
@@ -153,7 +153,7 @@ def _samples(
     columns["negatives"] = np.array(negatives, np.int64).reshape(shape)
     if task == "search":
         words = [parse_words(value) for value in frame["keyword"].tolist()]
-        columns["query"] = pad_words(words, max_words)
+        columns["query"] = pad_words(words, width)
         if "search_session_id" in frame.columns:
             session = frame["search_session_id"].to_numpy().astype(np.int64)
             columns["search_session_id"] = session

@@ -73,7 +73,7 @@ def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
         chunk = chunk.rename(columns={**columns, "item_id": "item"})
         clicked = chunk.loc[chunk["click_cnt"] > 0, ["session", "item"]]
         search_clicks.append(_integers(clicked, "src_inter.csv"))
-        first = chunk[[*columns.values()]].drop_duplicates("session")
+        first = chunk[[*columns.values()]].drop_duplicates(["session", "user"])
         keywords = first.pop("keyword")
         searches.append(_integers(first, "src_inter.csv").assign(keyword=keywords))
     searched = _joined(searches, [*columns.values()])
@@ -110,7 +110,7 @@ def read_users(directory: str | Path, users: np.ndarray) -> dict[str, np.ndarray
             f"such as user {unknown[0]}."
         )
     frame = frame.loc[users]
-    return {name: frame[name].to_numpy() for name in USER_ATTRIBUTES}
+    return {name: frame[name].to_numpy(np.int32) for name in USER_ATTRIBUTES}
 
 
 def read_items(

@@ -37,7 +37,8 @@ def make_search_and_recommendation(
     one met last first. So the topics of the clicks alone, and of the searches alone, do
     not tell what comes: only the order of a click and a search of the same topic does.
     Interests drift: each day's topics are drawn around a centre that moves on. And a
-    click in search prefers items of the subtopic last clicked in the recommender.
+    click in search prefers, in eight of ten cases, items of the subtopic that was
+    clicked last in the recommender.
 
     A few more users are edge cases: very long and very short histories, one service
     only, events at the same time, searches without clicks and with many, an item
@@ -118,7 +119,7 @@ class _Log:
     def live(self, user: int, num_episodes: int) -> None:
         """The days of an ordinary user."""
         rng = self._rng
-        center, subtopic = rng.integers(_TOPICS), rng.integers(2)
+        center, last = rng.integers(_TOPICS), int(rng.integers(self._num_items))
         for day in range(num_episodes):
             time = _START + day * _DAY + int(rng.integers(12 * 60)) * _MINUTE
             distance = np.abs(np.arange(_TOPICS) - center)
@@ -130,26 +131,32 @@ class _Log:
             is_open = rng.permutation(np.arange(_BLOCKS) < _BLOCKS // 2)
             for topic, stays_open in zip(topics, is_open, strict=True):
                 if not stays_open:
-                    self.search(user, time, topic, [self.item(topic, subtopic)])
+                    self.search(user, time, topic, [self.item_like(last, topic)])
                     time += _MINUTE
-                subtopic = rng.integers(2)
-                self.click(user, time, self.item(topic, subtopic))
+                last = self.item(topic, int(rng.integers(2)))
+                self.click(user, time, last)
                 time += _MINUTE
                 if stays_open:
-                    self.search(user, time, topic, [self.item(topic, subtopic)])
+                    self.search(user, time, topic, [self.item_like(last, topic)])
                     time += _MINUTE
             for topic in topics[is_open][::-1]:
-                self.click(user, time, self.item(topic, rng.integers(2)))
+                last = self.item(topic, int(rng.integers(2)))
+                self.click(user, time, last)
                 time += _MINUTE
             center = (center + rng.integers(-1, 2)) % _TOPICS
 
     def item(self, topic: int, subtopic: int) -> int:
-        """A random item of the topic, of the subtopic in eight of ten cases."""
-        if self._rng.uniform() > 0.8:
-            subtopic = 1 - subtopic
+        """A random item of the topic and the subtopic."""
         per_kind = self._num_items // (2 * _TOPICS)
         kind = 2 * topic + subtopic
         return int(kind * per_kind + self._rng.integers(per_kind))
+
+    def item_like(self, last: int, topic: int) -> int:
+        """A random item of the topic, in eight of ten cases of the last's subtopic."""
+        subtopic = last * 2 * _TOPICS // self._num_items % 2
+        if self._rng.uniform() > 0.8:
+            subtopic = 1 - subtopic
+        return self.item(topic, subtopic)
 
     def click(self, user: int, time: int, item: int) -> None:
         """A click in the recommender, and an item of the same list that got none."""
@@ -189,7 +196,7 @@ class _Log:
             self.search(user + 3, time + step * _MINUTE, step, [step + 9])
         for step in range(4):  # both services at once, and a list clicked at once
             moment = time + step * _MINUTE
-            self.search(user + 4, moment, step, [step, step])
+            self.search(user + 4, moment, step, [step, step + 40])
             self.click(user + 4, moment, step + 20)
             self.click(user + 4, moment, step + 30)
         moment = time + 10 * _MINUTE
