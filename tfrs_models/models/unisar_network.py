@@ -126,8 +126,37 @@ class UniSARNetwork(tf.keras.layers.Layer):
           task: Its name.
           training: Whether to drop.
         """
-        is_search = task == SEARCH
-        example = read_example(features, is_search=is_search, **self._limits)
+        example = self._read(features, task)
+        items, sessions, queries, clicked = self._events(example)
+        return UserState(
+            self.user_encoder(example.user_id),
+            self._query_of(example),
+            self.transitions(items, sessions, _times(example), training=training),
+            queries,
+            clicked,
+            example.session_items > 0,
+        )
+
+    def weights_across(self, features: Features, task: str) -> list[tf.Tensor]:
+        """How much every event looks at every event of the other service.
+
+        Args:
+          features: An example of the service.
+          task: Its name.
+
+        Returns:
+          For each block `[batch, num_heads, n, n]`, `n` items and searches in this
+          order.
+        """
+        example = self._read(features, task)
+        items, sessions, _, _ = self._events(example)
+        return self.transitions.weights_across(items, sessions, _times(example))
+
+    def _read(self, features: Features, task: str) -> Example:
+        return read_example(features, is_search=task == SEARCH, **self._limits)
+
+    def _events(self, example: Example) -> tuple[tf.Tensor, ...]:
+        """Vectors of items and searches, and of queries and clicks of the latter."""
         clicks = example.session_items
         length, shape = tf.shape(example.item_history)[1], tf.shape(clicks)
         flat = tf.reshape(clicks, [shape[0], shape[1] * shape[2]])
@@ -138,19 +167,7 @@ class UniSARNetwork(tf.keras.layers.Layer):
         queries = self.query_encoder(example.session_query)
         sessions = queries + masked_mean(clicked, clicks > 0)
         real = (example.session_time > 0)[:, :, None]
-        return UserState(
-            self.user_encoder(example.user_id),
-            self._query_of(example),
-            self.transitions(
-                items[:, :length],
-                tf.where(real, sessions, 0),
-                (example.item_time, example.session_time),
-                training=training,
-            ),
-            queries,
-            clicked,
-            clicks > 0,
-        )
+        return items[:, :length], tf.where(real, sessions, 0), queries, clicked
 
     def score(
         self,
@@ -222,3 +239,7 @@ def no_rows() -> Features:
         "item_id": row,
         "query": row,
     }
+
+
+def _times(example: Example) -> tuple[tf.Tensor, tf.Tensor]:
+    return example.item_time, example.session_time
