@@ -198,13 +198,9 @@ class UniSARNetwork(tf.keras.layers.Layer):
             ),
         ]
         shape = tf.shape(interests[0])
+        candidates = tf.broadcast_to(candidates, shape)
         parts = [*interests, candidates, state.user[:, None], state.query[:, None]]
-        parts = [
-            tf.broadcast_to(tf.cast(part, interests[0].dtype), shape) for part in parts
-        ]
-        inputs = tf.concat(parts, axis=-1)
-        inputs = tf.reshape(inputs, [-1, inputs.shape[-1]])
-        expert = self.experts(inputs, training=training)[TASKS.index(task)]
+        expert = self.experts.call_in_parts(parts, TASKS.index(task), training)
         logits = self.logits[task](self.heads[task](expert, training=training))
         return tf.cast(tf.reshape(logits, shape[:2]), tf.float32)
 
