@@ -10,8 +10,8 @@ from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, li
 class QueryEncoder(TorchPort, tf.keras.layers.Layer):
     """`tanh(W mean + b)` of the mean of the words' vectors; no word has the mean 0.
 
-    Only words that occur are read and get a gradient, each once, and the vectors of a
-    text's words are never held side by side.
+    Only words that occur get a gradient, each once, and the vectors of a text's words
+    are never held side by side.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class QueryEncoder(TorchPort, tf.keras.layers.Layer):
         shape = tf.shape(words)
         texts = tf.reshape(words, [-1, shape[-1]])
         real = tf.where(texts > 0)  # [num_real, 2], text by text
-        used, places = tf.unique(tf.gather_nd(texts, real))
         means = tf.sparse.segment_mean(
-            tf.gather(self.table, used),
-            places,
+            tf.convert_to_tensor(self.table),
+            tf.gather_nd(texts, real),
             real[:, 0],
             num_segments=tf.shape(texts)[0],
+            sparse_gradient=True,
         )
         means = tf.reshape(means, tf.concat([shape[:-1], [self.embedding_dim]], 0))
         return self._project(
