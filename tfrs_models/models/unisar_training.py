@@ -49,9 +49,7 @@ class UniSARTraining(Model):
             for name in (f"{task}_{term}_loss" for term in TERMS)
         }
         self._monitor = MacroMean(len(TASKS), name=MONITOR)
-        for task in TASKS:
-            self._score(no_rows(), task, training=False)
-        self.built = True
+        self({task: no_rows() for task in TASKS})
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
         """The loss of both services; of one alone in evaluation where one is missing.

@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from tfrs_models.layers import QueryEncoder
 from tfrs_models.models import UniSAR
 from tfrs_models.models.unisar_network import TASKS, UniSARNetwork, UserState
 
@@ -17,6 +18,21 @@ def repeat_users(model: UniSAR) -> UniSAR:
     """
     model.network.score = functools.partial(_score, model.network)
     return model
+
+
+def original_layout(model: UniSAR) -> UniSAR:
+    """`repeat_users`, and every text's word vectors side by side before their mean."""
+    encoder = model.network.query_encoder
+    encoder.call = functools.partial(_mean_of_words, encoder)
+    return repeat_users(model)
+
+
+def _mean_of_words(encoder: QueryEncoder, words: tf.Tensor) -> tf.Tensor:
+    is_word = (words > 0)[..., None]
+    vectors = tf.where(is_word, tf.gather(encoder.table, words), 0.0)
+    count = tf.math.count_nonzero(is_word, axis=-2, dtype=vectors.dtype)
+    means = tf.math.divide_no_nan(tf.reduce_sum(vectors, axis=-2), count)
+    return encoder._project(means)
 
 
 def _score(
