@@ -258,6 +258,26 @@ def test_samples_without_a_history_go_and_users_with_too_few_too(log):
         assert dropped > 0
 
 
+def test_the_first_days_may_be_history_only(log):
+    options = {"k_core": 1, "num_eval_negatives": 9, "min_samples": 1}
+    everything, later = (
+        convert(log[0], Options(history_days=days, **options)) for days in (0, 1)
+    )
+    for task, splits in later.samples.items():
+        first = everything.samples[task]["train"]["timestamp"].min() + 8 * HOUR
+        times = splits["train"]["timestamp"] + 8 * HOUR
+        assert times.min() // (24 * HOUR) >= first // (24 * HOUR) + 1
+        assert later.manifest["dropped"][task]["history_day"] > 0
+        total = sum(later.manifest["dropped"][task].values())
+        total += sum(later.manifest["samples"][task].values())
+        assert total == sum(everything.manifest["dropped"][task].values()) + sum(
+            everything.manifest["samples"][task].values()
+        )
+    np.testing.assert_array_equal(
+        later.item_histories.ids, everything.item_histories.ids
+    )
+
+
 def test_the_manifest_counts_rows_and_what_stands_out_of_order(log):
     directory, clicks, searches = log
     manifest = convert(directory, Options(k_core=1, num_eval_negatives=9)).manifest
@@ -340,6 +360,7 @@ def test_wrong_values_are_named(tmp_path, change, message):
         {"ties": "any"},
         {"negatives": "hard"},
         {"avoid": "none"},
+        {"history_days": -1},
         *({name: 0} for name in ("k_core", "max_words", "num_train_negatives")),
     ],
 )

@@ -172,7 +172,7 @@ def test_a_frame_pickled_by_an_old_pandas_is_read(pickles):
         (
             "dataset/src_train.pkl",
             lambda frame: frame.assign(item_id=999),
-            r"samples\['search'\]\['train'\]\['item_id'\]` must be from 1 to 3... "
+            r"samples\['search'\]\['train'\]\['item_id'\]` must be from 1 to 5... "
             "Got 999 in row 0",
         ),
         (
@@ -203,7 +203,7 @@ def test_a_frame_pickled_by_an_old_pandas_is_read(pickles):
         (
             "vocab/src_session_vocab_np.pkl",
             lambda tables: tables["pos_items"].__setitem__((3, 1), 999),
-            r"`sessions\['pos_items'\]` must be from 0 to 3... Got 999 in row 3",
+            r"`sessions\['pos_items'\]` must be from 0 to 5... Got 999 in row 3",
         ),
         (
             "vocab/item_vocab_np.pkl",

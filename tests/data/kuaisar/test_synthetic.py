@@ -4,85 +4,69 @@ import pytest
 from tfrs_models.data import kuaisar, synthetic
 
 
-def events_before(data, user, time):
-    """(time, is a search, topic) of what the user did before, in order."""
+def first_day(data, user):
+    """Topics and times of a user's clicks, and searches, of the first day."""
     topic = data.items["first_level_category_id"]
     found = []
-    for is_search, histories in enumerate(
-        [data.item_histories, data.session_histories]
-    ):
-        own = slice(*histories.row_splits[user : user + 2])
-        for number, moment in zip(
-            histories.ids[own], histories.times[own], strict=True
-        ):
-            item = data.sessions["pos_items"][number, 0] if is_search else number
-            if moment < time:
-                found.append((moment, is_search, topic[item]))
-    return sorted(found)
+    for histories, table in [
+        (data.item_histories, np.arange(data.num_items + 1)),
+        (data.session_histories, data.sessions["pos_items"][:, 0]),
+    ]:
+        own = slice(histories.row_splits[user], histories.row_splits[user] + 12)
+        found.append((topic[table[histories.ids[own]]], histories.times[own]))
+    return found
 
 
-def test_the_last_click_is_on_the_topic_that_the_order_of_the_services_left_open(data):
-    """The last episode: four topics in pairs, then both open ones, the last first."""
-    columns = data.samples["recommendation"]["test"]
+def test_samples_are_on_what_the_order_of_click_and_search_left_open(data):
     topic = data.items["first_level_category_id"]
-    ordinary = columns["user_id"] < 40
-    for user, item, time in zip(
-        *(columns[name][ordinary] for name in ("user_id", "item_id", "timestamp")),
-        strict=True,
-    ):
-        events = events_before(data, user, time)[-9:]
-        pairs = [events[2 * n : 2 * n + 2] for n in range(4)]
-        assert all(a[2] == b[2] and a[1] != b[1] for a, b in pairs)
-        still_open = [a[2] for a, b in pairs if not a[1]]
-        assert len(still_open) == 2
-        assert events[-1][1:] == (0, still_open[1])
-        assert topic[item] == still_open[0]
-    assert ordinary.sum() == 40
+    for user in range(40):
+        (clicked, click_times), (searched, search_times) = first_day(data, user)
+        np.testing.assert_array_equal(clicked, searched)
+        assert len(set(clicked)) == 12
+        is_open = click_times < search_times
+        shown = [
+            topic[item]
+            for columns in data.samples["recommendation"].values()
+            for item in columns["item_id"][columns["user_id"] == user]
+        ]
+        assert sorted(shown) == sorted(clicked[is_open])
+        assert len(shown) == 6
 
 
 def test_neither_service_alone_tells_which_topic_is_open():
-    """Over the places 1 to 4 of a topic among the clicks, open ones are as frequent."""
-    data = synthetic.make_search_and_recommendation(0, num_users=800, num_episodes=1)
-    opened = np.zeros([2, 4])
-    topic = data.items["first_level_category_id"]
-    for user in range(800):
-        clicked, searched = (
-            [
-                topic[table[number]]
-                for number in histories.ids[
-                    slice(*histories.row_splits[user : user + 2])
-                ]
-            ]
-            for histories, table in [
-                (data.item_histories, np.arange(data.num_items + 1)),
-                (data.session_histories, data.sessions["pos_items"][:, 0]),
-            ]
-        )
-        for service, topics in enumerate([clicked[:4], searched]):
-            opened[service] += [t in clicked[4:] for t in topics]
-    np.testing.assert_allclose(opened / 800, 0.5, atol=0.06)
+    """A topic's place among the clicks, or among the searches, is no hint."""
+    data = synthetic.make_search_and_recommendation(0, num_users=600)
+    days = [first_day(data, user) for user in range(600)]
+    is_open = [clicks[1] < searches[1] for clicks, searches in days]
+    np.testing.assert_allclose(np.mean(is_open, axis=0), 0.5, atol=0.07)
 
 
-def test_a_search_prefers_the_subtopic_last_clicked_in_the_recommender(data):
-    kind = data.items["second_level_category_id"]
-    same = []
+def test_interests_drift_from_a_topic_to_the_next_ones(data):
+    steps = []
     for user in range(40):
-        items, sessions = (
-            [*zip(h.times[own], h.ids[own], strict=True)]
-            for h in (data.item_histories, data.session_histories)
-            for own in [slice(*h.row_splits[user : user + 2])]
-        )
-        for time, session in sessions:
-            before = [item for moment, item in items if moment < time]
-            if before:
-                clicked = data.sessions["pos_items"][session, 0]
-                same.append(kind[before[-1]] % 2 == kind[clicked] % 2)
-    np.testing.assert_allclose(np.mean(same), 0.8, atol=0.05)
+        (clicked, _), _ = first_day(data, user)
+        step = np.abs(np.diff(clicked.astype(int)))[:4]
+        steps += np.minimum(step, 16 - step).tolist()
+    assert np.mean(steps) < 2.5  # of any two topics it is more than 4
+
+
+def test_clicks_of_a_search_are_to_the_taste_that_the_recommender_knows(data):
+    kind = data.items["second_level_category_id"] % 2
+    agree = []
+    for user in range(40):
+        own = slice(*data.item_histories.row_splits[user : user + 2])
+        taste = round(kind[data.item_histories.ids[own]].mean())
+        agree += [
+            kind[item] == taste
+            for columns in data.samples["search"].values()
+            for item in columns["item_id"][columns["user_id"] == user]
+        ]
+    np.testing.assert_allclose(np.mean(agree), 0.9, atol=0.06)
 
 
 def test_the_edge_cases_are_all_there(raw_directory):
     options = kuaisar.Options(
-        k_core=1, both_services=False, keep_empty_histories=True, max_words=50
+        k_core=1, both_services=False, keep_empty_histories=True, history_days=0
     )
     full = kuaisar.convert(raw_directory, options)
     num_items, num_sessions = (
@@ -114,7 +98,7 @@ def test_a_seed_makes_the_same_data_and_another_one_other_data(data):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"num_items": 100}, {"num_items": 161}, {"num_users": 0}]
+    "arguments", [{"num_items": 100}, {"num_items": 321}, {"num_users": 0}]
 )
 def test_numbers_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be"):

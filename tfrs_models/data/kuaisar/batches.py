@@ -33,7 +33,10 @@ def joined_batches(
             raise ValueError(
                 f"`{name}_history_length` must be at least 1. Got {length}."
             )
-        parts[name] = Histories(*map(tf.constant, history)), length
+        padded = Histories(
+            np.append(history.ids, 0), np.append(history.times, 0), history.row_splits
+        )
+        parts[name] = Histories(*map(tf.constant, padded)), length
 
     def join(row: tf.Tensor) -> dict[str, tf.Tensor]:
         sample = {name: tf.gather(column, row) for name, column in columns.items()}
@@ -113,16 +116,14 @@ def side_by_side(
 def _latest(
     histories: Histories, user: tf.Tensor, count: tf.Tensor, length: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Ids and times `[batch, length]` of the last of each user's first `count`."""
+    """Ids and times `[batch, length]` of the last of each user's first `count`.
+
+    The last of all ids and times is padding.
+    """
     count = tf.cast(count, tf.int64)
     kept = tf.minimum(count, length)
-    first = tf.gather(tf.cast(histories.row_splits, tf.int64), user) + count - kept
+    first = tf.gather(histories.row_splits, user) + count - kept
     steps = tf.range(length, dtype=tf.int64)
-    is_event = steps < kept[:, None]
-
-    def read(values: tf.Tensor) -> tf.Tensor:
-        padded = tf.concat([values, tf.zeros([1], values.dtype)], axis=0)
-        place = tf.where(is_event, first[:, None] + steps, tf.size(values, tf.int64))
-        return tf.gather(padded, place)
-
-    return read(histories.ids), read(histories.times)
+    padding = tf.size(histories.ids, tf.int64) - 1
+    places = tf.where(steps < kept[:, None], first[:, None] + steps, padding)
+    return tf.gather(histories.ids, places), tf.gather(histories.times, places)

@@ -26,6 +26,8 @@ class Options:
       both_services: Whether users need a click in the recommender and a search.
       keep_empty_histories: Whether samples without an earlier click, or without an
         earlier search, stay.
+      history_days: First days of the log (of Beijing) that are history only: what was
+        clicked then makes no samples.
       min_samples: Samples of a task that a user needs, or loses all of that task.
       ties: What is history of a sample: events `"strictly_earlier"` in time, or those
         before it `"in_order"`, where a click of the recommender comes before a search
@@ -51,6 +53,7 @@ class Options:
     k_core: int = 5
     both_services: bool = True
     keep_empty_histories: bool = False
+    history_days: int = 0
     min_samples: int = 3
     ties: str = "strictly_earlier"
     negatives: str = "popularity"
@@ -67,13 +70,19 @@ class Options:
                 raise ValueError(
                     f"`{name}` must be one of {choices}. Got {getattr(self, name)!r}."
                 )
-        for name in ("k_core", "max_words", "max_clicks", "min_samples"):
+        for name in (
+            "k_core",
+            "max_words",
+            "max_clicks",
+            "min_samples",
+            "num_train_negatives",
+            "num_eval_negatives",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"`{name}` must be at least 1. Got {getattr(self, name)}."
                 )
-        for name in ("num_train_negatives", "num_eval_negatives"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1. Got {getattr(self, name)}."
-                )
+        if self.history_days < 0:
+            raise ValueError(
+                f"`history_days` must be at least 0. Got {self.history_days}."
+            )

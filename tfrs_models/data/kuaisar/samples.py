@@ -77,8 +77,9 @@ def make_samples(
     )
     rng = np.random.default_rng(options.seed)
     samples, counts = {}, {"dropped": {}, "samples": {}}
+    first_day = _day(met[2].min(initial=np.iinfo(np.int64).max))
     for task, columns in [("recommendation", recommended), ("search", searched)]:
-        columns, counts["dropped"][task] = _kept(columns, options)
+        columns, counts["dropped"][task] = _kept(columns, first_day, options)
         part = _split(columns, options)
         samples[task] = {}
         for number, name in enumerate(SPLIT_NAMES):
@@ -128,9 +129,16 @@ def _made_of_last_click(searched: dict, item_histories: Histories) -> np.ndarray
     return ((before > 0) & same).astype(np.int64)
 
 
-def _kept(columns: dict, options: Options) -> tuple[dict, dict]:
+def _day(time: np.ndarray) -> np.ndarray:
+    """Days of Beijing."""
+    return (time + _BEIJING) // _DAY
+
+
+def _kept(columns: dict, first_day: int, options: Options) -> tuple[dict, dict]:
     """The samples that stay, and how many were dropped why."""
-    dropped = {}
+    late = _day(columns["timestamp"]) >= first_day + options.history_days
+    dropped = {"history_day": int((~late).sum())}
+    columns = {name: values[late] for name, values in columns.items()}
     if not options.keep_empty_histories:
         full = (columns["num_items"] > 0) & (columns["num_sessions"] > 0)
         dropped["empty_history"] = int((~full).sum())
@@ -145,7 +153,7 @@ def _split(columns: dict, options: Options) -> np.ndarray:
     time = columns["timestamp"]
     if options.split == "leave_last_out":
         return split_leave_last_out(columns["user_id"], time)
-    day = (time + _BEIJING) // _DAY
+    day = _day(time)
     last = day.max(initial=0)
     part = np.where(day == last, TEST, TRAIN)
     return np.where(day == last - 1, VALIDATION, part)

@@ -8,9 +8,9 @@ import pandas as pd
 
 from tfrs_models.data.kuaisar import Options, SearchAndRecommendation, convert
 
-_TOPICS = 8
+_TOPICS = 16
 _WORDS = 3  # of a topic
-_BLOCKS = 4  # of an episode, each of another topic
+_PAIRS = 12  # topics of a user's first day
 _DAY = 24 * 60 * 60 * 1000
 _MINUTE = 60 * 1000
 _START = 1_684_713_600_000  # 22 May 2023 in Beijing
@@ -20,25 +20,23 @@ _LONG_QUERY = 60
 def make_search_and_recommendation(
     seed: int,
     *,
-    num_users: int = 1000,
-    num_items: int = 320,
-    num_episodes: int = 3,
+    num_users: int = 6000,
+    num_items: int = 640,
     options: Options | None = None,
 ) -> SearchAndRecommendation:
     """Makes SYNTHETIC data in the layout of KuaiSAR, with a planted structure.
 
-    A user lives through episodes, one a day. In an episode they turn to four topics in
-    a random order, and to each of them in both services:
+    On the first day a user turns to twelve topics, one after the other, and to each of
+    them in both services. Six stay *open*: a click on a recommended item, then a
+    search. Six are *closed*: the search, then the click. On each of six more days the
+    recommender brings one topic that is open, each once, in a random order. So neither
+    the clicks alone nor the searches alone tell what comes: all twelve topics are in
+    both, in the same order. Only which of the two came first tells.
 
-    - two topics stay *open*: first a click on a recommended item, then a search;
-    - two are *closed*: first the search, then the click.
-
-    Then the recommender brings what is open: one more click on each of both topics, the
-    one met last first. So the topics of the clicks alone, and of the searches alone, do
-    not tell what comes: only the order of a click and a search of the same topic does.
-    Interests drift: each day's topics are drawn around a centre that moves on. And a
-    click in search prefers, in eight of ten cases, items of the subtopic that was
-    clicked last in the recommender.
+    Interests drift: the topics of the first day are drawn around a centre that moves.
+    And every user has a taste, one of two subtopics, which their clicks in the
+    recommender show. A search of the later days is on a topic that was not there
+    before; what they click there is to their taste in nine of ten cases.
 
     A few more users are edge cases: very long and very short histories, one service
     only, events at the same time, searches without clicks and with many, an item
@@ -47,39 +45,35 @@ def make_search_and_recommendation(
     Args:
       seed: The same seed makes the same data.
       num_users: Besides the edge cases.
-      num_items: At least 160, the same number of each of eight topics.
-      num_episodes: Of each user.
-      options: Of the conversion. None: each user's last click of a task is test, and
-        nobody is filtered out.
+      num_items: A multiple of 32 from 320, equally many of each of the 16 topics and
+        their two subtopics.
+      options: Of the conversion. None: samples are of the later days, a user's last one
+        of each task is test, and nobody is filtered out.
 
     Returns:
-      Data whose last click of the recommender, a user's test sample, is on an open
-      topic; the topic is `first_level_category_id`.
+      The data. `first_level_category_id` of an item is its topic, and
+      `second_level_category_id` its subtopic.
 
     Raises:
       ValueError: numbers out of range.
     """
     options = options or Options(
-        split="leave_last_out", k_core=1, both_services=False, max_words=10, seed=seed
+        split="leave_last_out",
+        k_core=1,
+        both_services=False,
+        history_days=1,
+        max_words=10,
+        seed=seed,
     )
     with tempfile.TemporaryDirectory() as directory:
         write_search_and_recommendation_log(
-            directory,
-            seed,
-            num_users=num_users,
-            num_items=num_items,
-            num_episodes=num_episodes,
+            directory, seed, num_users=num_users, num_items=num_items
         )
         return convert(directory, options)
 
 
 def write_search_and_recommendation_log(
-    directory: str | Path,
-    seed: int,
-    *,
-    num_users: int = 1000,
-    num_items: int = 320,
-    num_episodes: int = 3,
+    directory: str | Path, seed: int, *, num_users: int = 6000, num_items: int = 640
 ) -> None:
     """Writes the five raw files of `make_search_and_recommendation`.
 
@@ -87,23 +81,21 @@ def write_search_and_recommendation_log(
       directory: Where to.
       seed: The same seed writes the same files.
       num_users: Besides the edge cases.
-      num_items: At least 160, the same number of each of eight topics.
-      num_episodes: Of each user.
+      num_items: A multiple of 32 from 320.
 
     Raises:
       ValueError: numbers out of range.
     """
-    if num_items < 160 or num_items % (2 * _TOPICS):
+    if num_items < 320 or num_items % (2 * _TOPICS):
         raise ValueError(
-            f"`num_items` must be a multiple of {2 * _TOPICS} from 160. Got "
+            f"`num_items` must be a multiple of {2 * _TOPICS} from 320. Got "
             f"{num_items}."
         )
-    for name, number in [("num_users", num_users), ("num_episodes", num_episodes)]:
-        if number < 1:
-            raise ValueError(f"`{name}` must be at least 1. Got {number}.")
+    if num_users < 1:
+        raise ValueError(f"`num_users` must be at least 1. Got {num_users}.")
     log = _Log(np.random.default_rng(seed), num_items)
     for user in range(num_users):
-        log.live(user, num_episodes)
+        log.live(user)
     log.add_edge_cases(num_users)
     for name, frame in log.frames().items():
         frame.to_csv(Path(directory) / f"{name}.csv", index=False)
@@ -116,47 +108,48 @@ class _Log:
         self._rng, self._num_items = rng, num_items
         self._clicks, self._searches, self._num_sessions = [], [], 0
 
-    def live(self, user: int, num_episodes: int) -> None:
+    def live(self, user: int) -> None:
         """The days of an ordinary user."""
-        rng = self._rng
-        center, last = rng.integers(_TOPICS), int(rng.integers(self._num_items))
-        for day in range(num_episodes):
-            time = _START + day * _DAY + int(rng.integers(12 * 60)) * _MINUTE
-            distance = np.abs(np.arange(_TOPICS) - center)
-            distance = np.minimum(distance, _TOPICS - distance)
-            weight = np.exp(-distance / 2)
-            topics = rng.choice(
-                _TOPICS, _BLOCKS, replace=False, p=weight / weight.sum()
-            )
-            is_open = rng.permutation(np.arange(_BLOCKS) < _BLOCKS // 2)
-            for topic, stays_open in zip(topics, is_open, strict=True):
-                if not stays_open:
-                    self.search(user, time, topic, [self.item_like(last, topic)])
-                    time += _MINUTE
-                last = self.item(topic, int(rng.integers(2)))
-                self.click(user, time, last)
-                time += _MINUTE
-                if stays_open:
-                    self.search(user, time, topic, [self.item_like(last, topic)])
-                    time += _MINUTE
-            for topic in topics[is_open][::-1]:
-                last = self.item(topic, int(rng.integers(2)))
-                self.click(user, time, last)
-                time += _MINUTE
-            center = (center + rng.integers(-1, 2)) % _TOPICS
+        rng, taste = self._rng, int(self._rng.integers(2))
+        time = _START + int(rng.integers(12 * 60)) * _MINUTE
+        topics = self._drifting_topics()
+        is_open = rng.permutation(np.arange(_PAIRS) < _PAIRS // 2)
+        for topic, stays_open in zip(topics, is_open, strict=True):
+            found = self.item(topic, int(rng.integers(2)))
+            if not stays_open:
+                self.search(user, time, topic, [found])
+            self.click(user, time + _MINUTE, self.item(topic, self._near(taste)))
+            if stays_open:
+                self.search(user, time + 2 * _MINUTE, topic, [found])
+            time += 3 * _MINUTE
+        others = np.setdiff1d(np.arange(_TOPICS), topics)
+        for topic in rng.permutation(topics[is_open]):
+            time += _DAY
+            other = int(rng.choice(others))
+            found = self.item(other, self._near(taste))
+            self.search(user, time, other, [found])
+            self.click(user, time + _MINUTE, self.item(topic, self._near(taste)))
+
+    def _drifting_topics(self) -> np.ndarray:
+        """Distinct topics, each near the one before it."""
+        center, left = int(self._rng.integers(_TOPICS)), np.arange(_TOPICS)
+        topics = []
+        for _ in range(_PAIRS):
+            distance = np.abs(left - center)
+            weight = np.exp(-np.minimum(distance, _TOPICS - distance))
+            center = int(self._rng.choice(left, p=weight / weight.sum()))
+            topics.append(center)
+            left = left[left != center]
+        return np.array(topics)
+
+    def _near(self, taste: int) -> int:
+        return taste if self._rng.uniform() < 0.9 else 1 - taste
 
     def item(self, topic: int, subtopic: int) -> int:
         """A random item of the topic and the subtopic."""
         per_kind = self._num_items // (2 * _TOPICS)
         kind = 2 * topic + subtopic
         return int(kind * per_kind + self._rng.integers(per_kind))
-
-    def item_like(self, last: int, topic: int) -> int:
-        """A random item of the topic, in eight of ten cases of the last's subtopic."""
-        subtopic = last * 2 * _TOPICS // self._num_items % 2
-        if self._rng.uniform() > 0.8:
-            subtopic = 1 - subtopic
-        return self.item(topic, subtopic)
 
     def click(self, user: int, time: int, item: int) -> None:
         """A click in the recommender, and an item of the same list that got none."""
