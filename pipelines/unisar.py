@@ -46,7 +46,7 @@ class Config:
 
     data: str = SYNTHETIC
     """`synthetic`, or a folder of KuaiSAR's files, UniSAR's pickles or records."""
-    users: int = 1000
+    users: int = 6000
     """Of synthetic data, besides the edge cases."""
     length: int = 20
     """Items and searches of a history, at most."""
@@ -54,8 +54,8 @@ class Config:
     """Width of ids, words and categories; 32 in the paper."""
     width: int = 32
     """Of everything else; 64 in the paper."""
-    dropout: float = 0.1
-    """Share that training drops."""
+    dropout: float = 0.0
+    """Share that training drops; 0.1 in the paper."""
     search_weight: float = 0.5
     """Of the search's loss; 0.1 in the paper, where there are twelve recommendations
     for a search."""
@@ -71,7 +71,7 @@ class Config:
     """Random items and queries of a step; 1,024 in the paper."""
     learning_rate: float = 0.003
     """Of Adam; 0.001 in the paper."""
-    epochs: int = 30
+    epochs: int = 10
     """At most: the validation stops the training earlier."""
     patience: int = 5
     """Epochs without a better validation before training stops."""
@@ -95,7 +95,7 @@ SMOKE = Config(
     num_random=8,
     epochs=1,
     ablation=False,
-    corpus_rows=16,
+    corpus_rows=0,
 )
 
 

@@ -223,7 +223,7 @@ def write_report(
             }
         ),
         learning=plots.learning_curves(
-            best.history,
+            best.history | {"loss_per_example": best.history["loss"]},
             monitor="val_ndcg_at_5",
             title="Validation NDCG@5, mean of both services",
         ),
