@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 import tfrs_models
+from tests.models import unisar_batches
 from tfrs_models import layers, losses, metrics, models, tasks, towers
 from tfrs_models.data import Feature
 from tfrs_models.ops.scored_ranks import ranks_of_columns
@@ -57,6 +58,8 @@ LIST_FEATURES = (
 ITEM = [Feature("item_id", "id", 4), Feature("genres", "bag", 2)]
 
 
+SEQUENCES = QUERIES.reshape(2, 3, 4)
+VALID = np.array([[True, True, True], [True, False, False]])
 # Searches of three results each; the last one has two, as -1 says.
 SEARCHES = {
     "query": {"user_id": np.array([1, 3]), "year": np.array([0.5, -1], "float32")},
@@ -88,6 +91,21 @@ def extractor(**options):
         towers.FeatureTower([Feature("item_id", "id", 4)], 3),
         **options,
     )
+
+
+def entity_encoder():
+    text = layers.QueryEncoder(5, 3, output_dim=2)
+    layer = layers.EntityEncoder(
+        3,
+        2,
+        output_dim=4,
+        categories={"genre": 4},
+        text=text,
+        text_length=2,
+        padding=True,
+    )
+    layer.set_attributes({"genre": [0, 3, 1], "caption": [[0, 0], [4, 1], [2, 0]]})
+    return layer
 
 
 def corpus():
@@ -199,6 +217,10 @@ ROWS = {
         lambda: layers.AutoCorrelationLayer(4, num_heads=2, key_dim=3, factor=1.5),
         (SERIES, SERIES[:, :2]),
     ),
+    layers.BilinearTargetAttention: Row(
+        layers.BilinearTargetAttention,
+        (SEQUENCES, CANDIDATES[:6].reshape(2, 3, 4), VALID),
+    ),
     layers.BruteForce: Row(
         lambda: layers.BruteForce(k=3).index(CANDIDATES, IDS), (QUERIES,)
     ),
@@ -217,10 +239,15 @@ ROWS = {
         ),
         (SERIES, SERIES[::-1], np.array([[0, 1, 1], [1, 1, 1]], bool)),
     ),
+    layers.CrossFusion: Row(
+        lambda: layers.CrossFusion(4, dropout=0.5),
+        (SEQUENCES, SEQUENCES[::-1].copy(), VALID),
+    ),
     layers.DeepHashCode: Row(
         lambda: layers.DeepHashCode(6, num_buckets=99, encoding="normal", seed=2),
         (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
     ),
+    layers.EntityEncoder: Row(entity_encoder, (np.array([[1, 0], [2, 2]]),)),
     layers.Expert: Row(lambda: layers.Expert([5, 2], dropout=0.3), (QUERIES,)),
     layers.FactorizationMachine: Row(
         lambda: layers.FactorizationMachine(FIELDS, 3), (OF_FIELDS,)
@@ -247,6 +274,10 @@ ROWS = {
     layers.MinedNegatives: Row(
         lambda: layers.MinedNegatives(4, 2), (np.array([0, 3, -1, 4]),)
     ),
+    layers.MultiHeadAttention: Row(
+        lambda: layers.MultiHeadAttention(4, num_heads=2, dropout=0.5),
+        (SEQUENCES, VALID[:, None, :]),
+    ),
     layers.MultiGateExperts: Row(
         lambda: layers.MultiGateExperts(2, num_experts=3, units=[4]), (QUERIES,)
     ),
@@ -254,11 +285,18 @@ ROWS = {
         lambda: layers.PlaceCloseness(coordinates=PLACES, scale=50.0, weight=2.0),
         (np.array([[0, 2, 1]]), np.array([3, 0])),
     ),
+    layers.PairInfoNCE: Row(
+        lambda: layers.PairInfoNCE(0.3, log_temperature=False),
+        (QUERIES[:2], QUERIES[2:4], QUERIES[3:], CANDIDATES[:5]),
+    ),
     layers.ProgressiveLayered: Row(
         lambda: layers.ProgressiveLayered(
             2, num_shared=1, num_specific=2, units=[4], num_levels=2, tower_units=[3]
         ),
         (QUERIES,),
+    ),
+    layers.QueryEncoder: Row(
+        lambda: layers.QueryEncoder(5, 3, output_dim=2), (FEATURES["genres"],)
     ),
     layers.RemoveAccidentalHits: Row(
         layers.RemoveAccidentalHits, (LABELS, LOGITS, np.arange(9) % 4)
@@ -275,6 +313,16 @@ ROWS = {
         no_config="its partitions are trained",
     ),
     layers.SeriesDecomposition: Row(lambda: layers.SeriesDecomposition(3), (SERIES,)),
+    layers.ServiceTransitions: Row(
+        lambda: layers.ServiceTransitions(
+            4, num_items=3, num_sessions=5, dropout=0.1, encoders=["across", "search"]
+        ),
+        (
+            SEQUENCES,
+            SEQUENCES,
+            (np.array([[2, 7, 9], [4, 0, 0]]), np.eye(2, 3, 1, int)),
+        ),
+    ),
     layers.Streaming: Row(
         lambda: layers.Streaming(k=3).index_from_dataset(corpus()),
         (QUERIES,),
@@ -293,6 +341,14 @@ ROWS = {
     layers.TransformerBlock: Row(
         lambda: layers.TransformerBlock(4, num_heads=2, dropout=0.5),
         (QUERIES.reshape(2, 3, 4), np.tril(np.ones((2, 3, 3), bool))),
+    ),
+    layers.TransitionContrast: Row(
+        lambda: layers.TransitionContrast(0.3),
+        (SEQUENCES, SEQUENCES[::-1].copy(), VALID),
+    ),
+    layers.TypedTransition: Row(
+        lambda: layers.TypedTransition(4, across=False, num_layers=2, dropout=0.1),
+        (SEQUENCES, np.array([[0, 1, 0]]), VALID),
     ),
     losses.ApproxNDCGLoss: Row(lambda: losses.ApproxNDCGLoss(temperature=0.5), LISTS),
     losses.ListMLELoss: Row(losses.ListMLELoss, LISTS),
@@ -373,6 +429,11 @@ ROWS = {
         ),
     ),
     models.AutoMTN: Row(auto_mtn, (TRACES,)),
+    metrics.MacroMean: Row(
+        lambda: metrics.MacroMean(3),
+        (np.array([0.5, 1.0], "float32"),),
+        call=lambda metric, values: update(metric, values, 1),
+    ),
     models.DCN: Row(
         lambda: models.DCN(FIELDS, 3, label="like", projection_dim=4, dropout=0.2),
         (FEATURES,),
@@ -394,6 +455,13 @@ ROWS = {
         lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)
     ),
     models.TwoTower: Row(two_tower, (FEATURES,)),
+    models.UniSAR: Row(
+        lambda: models.UniSAR(
+            **unisar_batches.SIZES | {"dropout": 0.1},
+            item_categories={"genre": 3},
+        ),
+        ({"search": unisar_batches.example(3, search=True)},),
+    ),
     tasks.MultiTask: Row(
         lambda: tasks.MultiTask(["a", "b"], task_weights="uncertainty"),
         (np.array([[0, 1], [-1, 1], [1, 0]]), LOGITS[:3, :2]),

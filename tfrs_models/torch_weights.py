@@ -43,6 +43,30 @@ def linear(prefix: str, dense: tf.keras.layers.Dense, arrays: Arrays) -> Targets
     }
 
 
+def normalization(
+    prefix: str, norm: tf.keras.layers.LayerNormalization, width: int
+) -> Targets:
+    """The two arrays of a `torch.nn.LayerNorm` over `width` values."""
+    if not norm.built:
+        with tf.name_scope(norm.name):
+            norm.build((None, width))
+    return {
+        f"{prefix}.weight": TorchArray(norm.gamma),
+        f"{prefix}.bias": TorchArray(norm.beta),
+    }
+
+
+def under(prefix: str, port: "TorchPort", arrays: Arrays) -> Targets:
+    """The arrays of a part of the original, whose names begin with its own."""
+    inner = {
+        name.removeprefix(f"{prefix}."): value
+        for name, value in arrays.items()
+        if name.startswith(f"{prefix}.")
+    }
+    targets = port.torch_arrays(inner)
+    return {f"{prefix}.{name}": target for name, target in targets.items()}
+
+
 class TorchPort:
     """A layer or model that is the port of a PyTorch module.
 

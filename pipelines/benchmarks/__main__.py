@@ -21,6 +21,7 @@ NAMES = (
     "serving_load",
     "clickstream",
     "conversion",
+    "unisar",
 )
 
 

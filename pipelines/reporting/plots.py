@@ -24,12 +24,18 @@ STYLE = {
 }
 
 
-def learning_curves(history: Mapping[str, Sequence[float]], *, monitor: str) -> Figure:
+def learning_curves(
+    history: Mapping[str, Sequence[float]],
+    *,
+    monitor: str,
+    title: str = "Validation NDCG@10",
+) -> Figure:
     """Loss of training and validation, and the metric that stops the training.
 
     Args:
       history: Keras's history: name -> one value an epoch.
       monitor: Name of the metric.
+      title: Of its panel.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.2), layout="constrained")
@@ -47,7 +53,7 @@ def learning_curves(history: Mapping[str, Sequence[float]], *, monitor: str) -> 
                 textcoords="offset points",
                 ha="center",
             )
-        right.set(title="Validation NDCG@10", xlabel="epoch")
+        right.set(title=title, xlabel="epoch")
         right.xaxis.get_major_locator().set_params(integer=True)
         return figure
 
@@ -301,4 +307,30 @@ def gap_histogram(gaps: Mapping[str, np.ndarray]) -> Figure:
         axes.axvline(0, color=COLOURS["chance"], ls=":", lw=1)
         axes.set(xlabel="gap", ylabel="pairs")
         axes.legend()
+        return figure
+
+
+def attention_map(
+    weights: np.ndarray, labels: Sequence[str], *, is_search: Sequence[bool]
+) -> Figure:
+    """How much each event of a history looks at each other, oldest first.
+
+    Args:
+      weights: `[num_events, num_events]`, a row for each event that looks.
+      labels: Of the events.
+      is_search: Whether an event is a search.
+    """
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+        axis = figure.subplots()
+        image = axis.imshow(weights, cmap="Blues", vmin=0)
+        figure.colorbar(image, ax=axis, shrink=0.7, label="attention")
+        places = range(len(labels))
+        axis.set(xticks=places, yticks=places, ylabel="looks ...", xlabel="... at")
+        axis.set_xticklabels(labels, rotation=90, fontsize=7)
+        axis.set_yticklabels(labels, fontsize=7)
+        for place, search in enumerate(is_search):
+            colour = COLOURS["popularity" if search else "model"]
+            axis.get_xticklabels()[place].set_color(colour)
+            axis.get_yticklabels()[place].set_color(colour)
         return figure

@@ -34,6 +34,8 @@ from tfrs_models.losses.sampled_pairwise import (
 from tfrs_models.losses.sampled_softmax import SampledSoftmax, sampled_softmax
 from tfrs_models.losses.smooth_ap import SmoothAPLoss, smooth_ap_loss
 from tfrs_models.losses.triplet import triplet_loss
+from tfrs_models.ops.pair_info_nce import pair_info_nce
+from tfrs_models.ops.transition_contrast import transition_contrast
 
 __all__ = [
     "ApproxNDCGLoss",
@@ -54,6 +56,7 @@ __all__ = [
     "listwise_softmax_loss",
     "margin_ranking_loss",
     "n_pair_loss",
+    "pair_info_nce",
     "pairwise_distillation_loss",
     "pairwise_hinge_loss",
     "pairwise_logistic_loss",
@@ -62,5 +65,6 @@ __all__ = [
     "sampled_pairwise_loss",
     "sampled_softmax",
     "smooth_ap_loss",
+    "transition_contrast",
     "triplet_loss",
 ]

@@ -9,6 +9,7 @@ from tfrs_models.metrics.distance_shift import DistanceShift, distance_shift
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.metrics.gate_entropy import GateEntropy
 from tfrs_models.metrics.grouped_auc import grouped_auc
+from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.metrics.rank_table import RankTable, rank_table
 from tfrs_models.metrics.ranking import (
@@ -36,6 +37,7 @@ __all__ = [
     "FactorizedTopK",
     "GateEntropy",
     "Interval",
+    "MacroMean",
     "MeanAveragePrecision",
     "MeanReciprocalRank",
     "NDCG",

@@ -10,6 +10,7 @@ from tfrs_models.models.joint_ranking_ctr import JointRankingCTR
 from tfrs_models.models.multi_task_ranker import MultiTaskRanker
 from tfrs_models.models.next_item import NextItem
 from tfrs_models.models.two_tower import TwoTower
+from tfrs_models.models.unisar import UniSAR
 
 __all__ = [
     "AutoMTN",
@@ -21,5 +22,6 @@ __all__ = [
     "MultiTaskRanker",
     "NextItem",
     "TwoTower",
+    "UniSAR",
     "fine_tuning_train_step",
 ]

@@ -2,6 +2,7 @@
 
 from tfrs_models.serving import client, contract, gate, tuning
 from tfrs_models.serving.batching import Batching
+from tfrs_models.serving.candidate_ranker import CandidateRanker
 from tfrs_models.serving.contract import ContractError
 from tfrs_models.serving.export import export
 from tfrs_models.serving.preflight import CustomOpsError
@@ -15,6 +16,7 @@ from tfrs_models.serving.versions import list_versions
 
 __all__ = [
     "Batching",
+    "CandidateRanker",
     "ContractError",
     "CustomOpsError",
     "Ranker",

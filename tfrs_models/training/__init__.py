@@ -2,6 +2,7 @@
 
 from tfrs_models.training.accumulate_metrics import AccumulateMetrics
 from tfrs_models.training.index_negatives import IndexNegatives
+from tfrs_models.training.lazy_adam import LazyAdam
 from tfrs_models.training.learning_alarms import LearningAlarms, LearningWarning
 from tfrs_models.training.random_search import SearchResult, random_search
 from tfrs_models.training.step_decay import step_decay_schedule
@@ -9,6 +10,7 @@ from tfrs_models.training.step_decay import step_decay_schedule
 __all__ = [
     "AccumulateMetrics",
     "IndexNegatives",
+    "LazyAdam",
     "LearningAlarms",
     "LearningWarning",
     "SearchResult",

@@ -123,3 +123,29 @@ def test_every_expert_learns():
 def test_wrong_sizes_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("units", [[4], [4, 3]])
+@pytest.mark.parametrize("task", [0, 1])
+def test_parts_that_candidates_share_need_not_be_repeated(units, task):
+    layer = ProgressiveLayered(
+        2, num_shared=2, num_specific=1, units=units, tower_units=[3]
+    )
+    wide = [RNG.normal(size=(3, 5, width)).astype("float32") for width in (2, 4)]
+    shared = [RNG.normal(size=(rows, 1, 3)).astype("float32") for rows in (3, 1)]
+    parts = [wide[0], shared[0], wide[1], shared[1]]
+    found = layer.call_in_parts([tf.constant(part) for part in parts], task)
+    for gate in layer.task_gates[0]:
+        gate.bias.assign(RNG.normal(size=3))
+    for expert in layer.shared_experts[0]:
+        expert.stack[0].bias.assign(RNG.normal(size=4))
+    found = layer.call_in_parts([tf.constant(part) for part in parts], task)
+    repeated = [np.broadcast_to(part, (3, 5, part.shape[-1])) for part in parts]
+    inputs = np.concatenate(repeated, axis=-1).reshape(15, 12)
+    np.testing.assert_allclose(found, layer(inputs)[task], rtol=1e-4, atol=1e-5)
+
+
+def test_inputs_in_parts_are_for_one_level():
+    layer = ProgressiveLayered(2, num_shared=1, num_specific=1, units=[3], num_levels=2)
+    with pytest.raises(ValueError, match="`num_levels` must be 1.*Got 2"):
+        layer.call_in_parts([tf.ones([2, 1, 3])], 0)

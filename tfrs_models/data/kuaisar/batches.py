@@ -90,6 +90,29 @@ def random_batches(
     return tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).map(draw)
 
 
+def side_by_side(
+    streams: Mapping[str, tf.data.Dataset],
+) -> tf.data.Dataset:
+    """Batches of several streams, each of which is seen once from end to end.
+
+    Args:
+      streams: Name -> batches, their number known.
+
+    Returns:
+      Dicts of batches; a stream that has ended has no rows until the others have.
+    """
+
+    def without_rows(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {name: values[:0] for name, values in batch.items()}
+
+    num_batches = max(len(stream) for stream in streams.values())
+    lasting = {
+        name: stream.concatenate(stream.take(1).map(without_rows).repeat())
+        for name, stream in streams.items()
+    }
+    return tf.data.Dataset.zip(lasting).take(num_batches)
+
+
 def _latest(
     histories: Histories, user: tf.Tensor, count: tf.Tensor, length: int
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,7 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.data.batching import row_batches
-from tfrs_models.data.kuaisar.batches import joined_batches, random_batches
+from tfrs_models.data.kuaisar.batches import (
+    joined_batches,
+    random_batches,
+    side_by_side,
+)
 from tfrs_models.data.kuaisar.checks import (
     check_histories,
     check_lengths,
@@ -187,6 +191,24 @@ class SearchAndRecommendation:
             columns = self._columns(task, "train")
             streams[task] = joined_batches(rows, columns, self.sessions, histories)
         return tf.data.Dataset.zip(streams).take(num_batches).prefetch(2)
+
+    def evaluation_batches(
+        self, split: str, batch_size: int, **lengths: int
+    ) -> tf.data.Dataset:
+        """All samples of a split, of both tasks side by side.
+
+        Args:
+          split: "train", "validation" or "test".
+          batch_size: samples of a batch, of each task.
+          **lengths: of the histories, as for `batches`.
+
+        Returns:
+          A dataset of `{"recommendation": ..., "search": ...}`; the task that ends
+          first has no rows in the batches that are left.
+        """
+        return side_by_side(
+            {task: self.batches(task, split, batch_size, **lengths) for task in TASKS}
+        )
 
     def _histories(self, num_items: int, num_sessions: int) -> dict:
         return {

@@ -3,17 +3,27 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.attention.multi_head_attention import MultiHeadAttention
+from tfrs_models.torch_weights import (
+    Arrays,
+    Targets,
+    TorchPort,
+    linear,
+    normalization,
+    under,
+)
 
 
 @register
-class TransformerBlock(tf.keras.layers.Layer):
-    """Self-attention and a feed-forward layer, each normalised first and added on.
+class TransformerBlock(TorchPort, tf.keras.layers.Layer):
+    """Self-attention and a feed-forward layer, each normalised and added on.
 
-    `h = x + attention(norm(x))`, `y = h + dense(relu(dense(norm(h))))`.
+    `h = x + attention(norm(x))`, `y = h + dense(relu(dense(norm(h))))`; or, with the
+    norm last, `h = norm(x + attention(x))`, `y = norm(h + dense(relu(dense(h))))`.
 
     Reference:
-      Vaswani et al., Attention is all you need, NeurIPS 2017; Xiong et al., On layer
-      normalization in the transformer architecture, ICML 2020 (norm first).
+      Vaswani et al., Attention is all you need, NeurIPS 2017 (norm last); Xiong et al.,
+      On layer normalization in the transformer architecture, ICML 2020 (norm first).
     """
 
     def __init__(
@@ -23,6 +33,9 @@ class TransformerBlock(tf.keras.layers.Layer):
         num_heads: int = 1,
         hidden_units: int | None = None,
         dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
+        norm_first: bool = True,
+        epsilon: float = 1e-3,
         **kwargs,
     ) -> None:
         """Initializes the block.
@@ -34,26 +47,29 @@ class TransformerBlock(tf.keras.layers.Layer):
             None.
           dropout: Share of what both parts would add that training drops, and of the
             attention weights.
+          hidden_dropout: Share inside of the feed-forward layer that training drops.
+          norm_first: Whether the parts read what is normalised, or their sums are.
+          epsilon: Of the norms.
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        if num_heads < 1 or embedding_dim % num_heads:
-            raise ValueError(
-                "`num_heads` must be at least 1 and divide `embedding_dim`. Got "
-                f"{num_heads} heads for a width of {embedding_dim}."
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
         self.embedding_dim = embedding_dim
         self.num_heads = num_heads
         self.hidden_units = hidden_units or embedding_dim
         self.dropout = dropout
-        self._norms = [tf.keras.layers.LayerNormalization() for _ in range(2)]
-        self._project = tf.keras.layers.Dense(3 * embedding_dim)
-        self._merge = tf.keras.layers.Dense(embedding_dim)
+        self.hidden_dropout = hidden_dropout
+        self.norm_first = norm_first
+        self.epsilon = epsilon
+        self._norms = [
+            tf.keras.layers.LayerNormalization(epsilon=epsilon) for _ in range(2)
+        ]
+        self._attention = MultiHeadAttention(
+            embedding_dim, num_heads=num_heads, dropout=dropout
+        )
         self._inner = tf.keras.layers.Dense(self.hidden_units, "relu")
         self._outer = tf.keras.layers.Dense(embedding_dim)
         self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop_inside = tf.keras.layers.Dropout(hidden_dropout)
 
     def call(
         self, inputs: tf.Tensor, mask: tf.Tensor, training: bool = False
@@ -63,32 +79,54 @@ class TransformerBlock(tf.keras.layers.Layer):
         Args:
           inputs: `[batch, seq_len, embedding_dim]`.
           mask: `[batch, seq_len, seq_len]` bool, True where the position of the row may
-            look at the position of the column.
+            look at the position of the column; a position that may look at none gets
+            nothing from the attention.
           training: Whether to drop.
 
         Returns:
           `[batch, seq_len, embedding_dim]`.
         """
-        seen = self._attend(self._norms[0](inputs), mask, training)
-        hidden = inputs + self._drop(seen, training=training)
-        added = self._outer(self._inner(self._norms[1](hidden)))
-        return hidden + self._drop(added, training=training)
 
-    def _attend(self, inputs: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
-        """Scaled dot-product attention of all heads, `[batch, seq_len, width]`."""
-        batch, seq_len = tf.unstack(tf.shape(inputs)[:2])
-        width = self.embedding_dim // self.num_heads
-        parts = tf.reshape(
-            self._project(inputs), [batch, seq_len, 3, self.num_heads, width]
-        )
-        query, key, value = tf.unstack(parts, axis=2)
-        scores = tf.einsum("bihd,bjhd->bhij", query, key) / width**0.5
-        # Softmax in float32; a row that sees nothing is spread evenly.
-        scores = tf.where(mask[:, None], tf.cast(scores, tf.float32), tf.float32.min)
-        weights = tf.cast(tf.nn.softmax(scores), value.dtype)
-        weights = self._drop(weights, training=training)
-        seen = tf.einsum("bhij,bjhd->bihd", weights, value)
-        return self._merge(tf.reshape(seen, [batch, seq_len, self.embedding_dim]))
+        def attended(values: tf.Tensor) -> tf.Tensor:
+            seen = self._attention(values, mask, training=training)
+            return self._drop(seen, training=training)
+
+        def fed_forward(values: tf.Tensor) -> tf.Tensor:
+            hidden = self._drop_inside(self._inner(values), training=training)
+            return self._drop(self._outer(hidden), training=training)
+
+        first, second = self._norms
+        if self.norm_first:
+            hidden = inputs + attended(first(inputs))
+            return hidden + fed_forward(second(hidden))
+        hidden = first(inputs + attended(inputs))
+        return second(hidden + fed_forward(hidden))
+
+    def weights_of(self, inputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """How much every position looks at every other.
+
+        Args:
+          inputs: As for `call`.
+          mask: As for `call`.
+
+        Returns:
+          `[batch, num_heads, seq_len, seq_len]`.
+        """
+        inputs = self._norms[0](inputs) if self.norm_first else inputs
+        return self._attention.weights_of(inputs, mask)
+
+    def torch_arrays(self, arrays: Arrays) -> Targets:
+        """Those of a `torch.nn.TransformerEncoderLayer`.
+
+        Args:
+          arrays: The original's state dict.
+        """
+        targets = under("self_attn", self._attention, arrays)
+        for place, layer in enumerate((self._inner, self._outer), start=1):
+            targets |= linear(f"linear{place}", layer, arrays)
+        for place, norm in enumerate(self._norms, start=1):
+            targets |= normalization(f"norm{place}", norm, self.embedding_dim)
+        return targets
 
     def get_config(self) -> dict:
         return super().get_config() | {
@@ -96,4 +134,7 @@ class TransformerBlock(tf.keras.layers.Layer):
             "num_heads": self.num_heads,
             "hidden_units": self.hidden_units,
             "dropout": self.dropout,
+            "hidden_dropout": self.hidden_dropout,
+            "norm_first": self.norm_first,
+            "epsilon": self.epsilon,
         }

@@ -43,6 +43,18 @@ class Expert(tf.keras.layers.Layer):
             inputs = self._drop(layer(inputs), training=training)
         return inputs
 
+    def after_first(self, values: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """What `call` makes of the first layer's product, its bias included.
+
+        Args:
+          values: `[batch, units[0]]`, before the ReLU.
+          training: Whether outputs are dropped.
+        """
+        hidden = self._drop(tf.nn.relu(values), training=training)
+        for layer in self.stack[1:]:
+            hidden = self._drop(layer(hidden), training=training)
+        return hidden
+
     def get_config(self) -> dict:
         return super().get_config() | {
             "units": list(self.units),

@@ -115,6 +115,60 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
             for tower, stream in zip(self.towers, streams, strict=True)
         ]
 
+    def call_in_parts(
+        self, parts: Sequence[tf.Tensor], task: int, training: bool = False
+    ) -> tf.Tensor:
+        """One task's output for inputs that rows share in part.
+
+        As `call` of the parts side by side, but a part that is the same for all
+        candidates of a row meets the first layers once, and is not repeated. For one
+        level.
+
+        Args:
+          parts: `[batch, num_candidates, width]` each, or `[batch, 1, width]`.
+          task: Of the outputs.
+          training: Whether experts and towers drop outputs.
+
+        Returns:
+          `[batch * num_candidates, width]` of the last layer.
+
+        Raises:
+          ValueError: there are more levels, or experts without a layer.
+        """
+        if self.num_levels > 1 or not self.units:
+            raise ValueError(
+                "`num_levels` must be 1, and `units` not empty, for inputs in parts. "
+                f"Got {self.num_levels} and {list(self.units)}."
+            )
+        if not self.built:  # makes the kernels
+            self(tf.concat([part[:0, 0] for part in parts], axis=-1))
+        experts = [*self.task_experts[0][task], *self.shared_experts[0]]
+        layers = [*(expert.stack[0] for expert in experts), self.task_gates[0][task]]
+        dtype = parts[0].dtype
+        kernel = tf.concat([tf.cast(layer.kernel, dtype) for layer in layers], axis=1)
+        total = tf.concat([tf.cast(layer.bias, dtype) for layer in layers], axis=0)
+        rows = tf.split(kernel, [part.shape[-1] for part in parts])
+        products = [
+            (tf.cast(part, dtype), part_rows)
+            for part, part_rows in zip(parts, rows, strict=True)
+        ]
+        for values, part_rows in products:
+            if values.shape[1] == 1:  # first: small until they meet the others
+                total += tf.matmul(values, part_rows)
+        if wide := [pair for pair in products if pair[0].shape[1] != 1]:
+            values, part_rows = zip(*wide, strict=True)
+            total += tf.matmul(tf.concat(values, -1), tf.concat(part_rows, 0))
+        total = tf.reshape(total, [-1, kernel.shape[1]])
+        first, gate = tf.split(total, [len(experts) * self.units[0], -1], axis=1)
+        outputs = [
+            expert.after_first(values, training=training)
+            for expert, values in zip(
+                experts, tf.split(first, len(experts), axis=1), strict=True
+            )
+        ]
+        weights = tf.nn.softmax(tf.cast(gate, tf.float32))
+        return self.towers[task](weighed(weights, outputs), training=training)
+
     def gates(self, inputs: tf.Tensor) -> list[tf.Tensor]:
         """What each task's gate of the last level gives each expert.
 

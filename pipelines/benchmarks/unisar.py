@@ -1,0 +1,316 @@
+"""UniSAR in the size of KuaiSAR: python -m pipelines.benchmarks.unisar.
+
+Random ids in tables of the real sizes (35.5 million parameters): the train step, and
+the evaluation of 100 candidates a row, beside the same model with the memory layout of
+its original, which repeats what it knows of a user for every candidate.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tyro
+
+from pipelines.benchmarks import results
+from pipelines.benchmarks.baselines.repeated_users import (
+    original_layout,
+    repeat_users,
+)
+from pipelines.benchmarks.memory import peak_memory
+from pipelines.benchmarks.timing import interleave, ratio, spread
+from tfrs_models.models import UniSAR
+from tfrs_models.training import LazyAdam
+
+OURS, REPEATED, DENSE = "ours", "users repeated", "ours, Keras's Adam"
+ORIGINAL = "users repeated, word vectors side by side"
+_CATEGORIES = {"first_level_category_id": 38, "second_level_category_id": 297}
+_USERS = {
+    "onehot_feat1": 8,
+    "onehot_feat2": 3,
+    "search_active_level": 7,
+    "rec_active_level": 4,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the benchmark."""
+
+    users: int = 22_700
+    """Rows of the table of users."""
+    items: int = 673_415
+    """Items; the table has one row more."""
+    words: int = 394_911
+    """Words; the table has one row more."""
+    length: int = 30
+    """Events of each history; none is padding."""
+    text: int = 50
+    """Words of a caption or query, at most."""
+    clicks: int = 5
+    """Clicks of a search, at most."""
+    batch: int = 1024
+    """Recommendations of a train step."""
+    searches: int = 88
+    """Searches of a train step."""
+    random: int = 1024
+    """Random items and queries of a train step."""
+    eval_batch: int = 512
+    """Rows of a batch of the evaluation."""
+    candidates: int = 100
+    """Candidates of a row of the evaluation."""
+    peers: bool = True
+    """Whether to measure the other layout and the other optimizer too."""
+    repeats: int = 5
+    """Turns."""
+    memory: bool = True
+    """Whether to measure peaks of memory, each in a process of its own."""
+    write: bool = True
+    """Whether to write the section of RESULTS.md."""
+
+
+SMOKE = Config(
+    users=9,
+    items=50,
+    words=40,
+    length=3,
+    text=4,
+    clicks=2,
+    batch=6,
+    searches=2,
+    random=5,
+    eval_batch=4,
+    candidates=7,
+    peers=False,
+    repeats=1,
+    memory=False,
+    write=False,
+)
+
+
+def main(config: Config) -> dict[str, float]:
+    """Times all cases in turns and writes the section `unisar`."""
+    trained, evaluated = {OURS: run_step}, {OURS: run_evaluation}
+    if config.peers:
+        trained |= {
+            REPEATED: run_repeated_step,
+            ORIGINAL: run_original_step,
+            DENSE: run_dense_step,
+        }
+        evaluated |= {
+            REPEATED: run_repeated_evaluation,
+            ORIGINAL: run_original_evaluation,
+        }
+    step, evaluation = (
+        interleave(
+            {name: make(config) for name, make in cases.items()},
+            repeats=config.repeats,
+        )
+        for cases in (trained, evaluated)
+    )
+    peaks = {}
+    if config.memory:
+        module, flags = "pipelines.benchmarks.unisar", dataclasses.asdict(config)
+        full = flags | {"text": -config.text}
+        peaks = {
+            "train step": peak_memory(f"{module}:run_step", flags),
+            "train step, every text and search full": peak_memory(
+                f"{module}:run_step", full
+            ),
+            f"train step, {ORIGINAL}": peak_memory(
+                f"{module}:run_original_step", flags
+            ),
+            "evaluation": peak_memory(f"{module}:run_evaluation", flags),
+            f"evaluation, {REPEATED}": peak_memory(
+                f"{module}:run_repeated_evaluation", flags
+            ),
+            f"evaluation, {ORIGINAL}": peak_memory(
+                f"{module}:run_original_evaluation", flags
+            ),
+        }
+    if config.write:
+        results.write_section("unisar", _report(config, step, evaluation, peaks))
+    examples = config.batch + config.searches
+    return {
+        **{f"train, {n}": examples / spread(s).median for n, s in step.items()},
+        **{
+            f"evaluation, {n}": config.eval_batch / spread(s).median
+            for n, s in evaluation.items()
+        },
+        **{f"{name}: MB": peak for name, peak in peaks.items()},
+    }
+
+
+def run_step(config: Config) -> Callable[[], None]:
+    """A train step of our model."""
+    return _step(config, make_model(config), LazyAdam(1e-3))
+
+
+def run_repeated_step(config: Config) -> Callable[[], None]:
+    """A train step that repeats users."""
+    return _step(config, repeat_users(make_model(config)), LazyAdam(1e-3))
+
+
+def run_original_step(config: Config) -> Callable[[], None]:
+    """A train step in the original's layout of users and texts."""
+    return _step(config, original_layout(make_model(config)), LazyAdam(1e-3))
+
+
+def run_original_evaluation(config: Config) -> Callable[[], None]:
+    """A batch of the evaluation in the original's layout of users and texts."""
+    return _evaluation(config, original_layout(make_model(config)))
+
+
+def run_dense_step(config: Config) -> Callable[[], None]:
+    """A train step of our model with an optimizer that goes over whole tables."""
+    return _step(config, make_model(config), tf.keras.optimizers.Adam(1e-3))
+
+
+def run_evaluation(config: Config) -> Callable[[], None]:
+    """A batch of the evaluation by our model."""
+    return _evaluation(config, make_model(config))
+
+
+def run_repeated_evaluation(config: Config) -> Callable[[], None]:
+    """A batch of the evaluation that repeats users."""
+    return _evaluation(config, repeat_users(make_model(config)))
+
+
+def make_model(config: Config) -> UniSAR:
+    """A model of the config's sizes; captions and categories are random."""
+    tf.keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    items = {"caption": _words(config, rng, config.items + 1).astype("int32")}
+    for name, size in _CATEGORIES.items():
+        items[name] = rng.integers(size, size=config.items + 1)
+        items[name][-1] = size - 1
+    users = {}
+    for name, size in _USERS.items():
+        users[name] = np.arange(config.users) % size
+    return UniSAR.from_attributes(
+        items=items,
+        users=users,
+        num_users=config.users,
+        num_items=config.items,
+        num_words=config.words,
+        history_length=config.length,
+        num_sessions=config.length,
+    )
+
+
+def _step(
+    config: Config, model: UniSAR, optimizer: tf.keras.optimizers.Optimizer
+) -> Callable[[], None]:
+    rng = np.random.default_rng(1)
+    features = {
+        "recommendation": _example(config, rng, config.batch, 5),
+        "search": _example(config, rng, config.searches, 5, is_search=True),
+        "random": {
+            "item_id": rng.integers(1, config.items + 1, size=config.random),
+            "query": _words(config, rng, config.random, most=10),
+        },
+    }
+    features = tf.nest.map_structure(tf.constant, features)
+    model.compile(optimizer)
+    step = tf.function(model.train_step)
+    return lambda: step(features)["loss"].numpy()
+
+
+def _evaluation(config: Config, model: UniSAR) -> Callable[[], None]:
+    rng = np.random.default_rng(2)
+    example = _example(config, rng, config.eval_batch, config.candidates)
+    features = {"recommendation": tf.nest.map_structure(tf.constant, example)}
+    model.compile()
+    step = tf.function(model.test_step)
+    return lambda: step(features)["loss"].numpy()
+
+
+def _example(
+    config: Config,
+    rng: np.random.Generator,
+    rows: int,
+    candidates: int,
+    *,
+    is_search: bool = False,
+) -> dict[str, np.ndarray]:
+    slots = (rows, config.length)
+    time = np.sort(rng.integers(1, 10**12, size=slots), axis=1)
+
+    def items(*shape: int) -> np.ndarray:
+        return rng.integers(1, config.items + 1, size=shape)
+
+    count = rng.integers(config.clicks + 1, size=(*slots, 1))
+    if config.text < 0:
+        count[:] = config.clicks
+    features = {
+        "user_id": rng.integers(config.users, size=rows),
+        "item_history": items(*slots),
+        "item_history_time": time,
+        "session_query": _words(config, rng, *slots, most=10),
+        "session_items": items(*slots, config.clicks)
+        * (np.arange(config.clicks) < count),
+        "session_time": time + 1,
+        "item_id": items(rows, candidates),
+    }
+    if is_search:
+        features["query"] = _words(config, rng, rows, most=10)
+    return features
+
+
+def _words(
+    config: Config, rng: np.random.Generator, *shape: int, most: int | None = None
+) -> np.ndarray:
+    """Texts of random lengths; all full where `config.text` is below 0."""
+    width = abs(config.text)
+    words = rng.integers(1, config.words + 1, size=(*shape, width), dtype="int32")
+    count = rng.integers(1, min(most or width, width) + 1, size=(*shape, 1))
+    is_word = (np.arange(width) < count) | (config.text < 0)
+    return (words * is_word).astype("int64")
+
+
+def _report(
+    config: Config,
+    step: dict[str, list[float]],
+    evaluation: dict[str, list[float]],
+    peaks: dict[str, float],
+) -> str:
+    def rows(seconds: dict[str, list[float]], number: int) -> list[list[str]]:
+        return [
+            [
+                name,
+                f"{spread([number / value for value in values]):,.0f}",
+                f"{ratio(values, seconds[OURS]):.2f}",
+            ]
+            for name, values in seconds.items()
+        ]
+
+    header = ["case", "examples/s", "ours is faster by"]
+    memory = results.table(
+        ["peak above the imports", "MB"],
+        [[name, f"{peak:,.0f}"] for name, peak in peaks.items()],
+    )
+    return f"""\
+{config.users:,} users, {config.items:,} items, {config.words:,} words, the model of the
+paper (35,478,021 parameters). Ids are random, histories full ({config.length} items and
+{config.length} searches of 0 to {config.clicks} clicks), captions have 1 to
+{config.text} words, queries 1 to 10. {config.repeats} turns, traced before. *Users
+repeated*: what is known of a row is copied for each of its candidates. The original has
+this layout, and word vectors side by side before their mean.
+
+A train step of {config.batch:,} recommendations and {config.searches} searches of 5
+candidates, with {config.random:,} random items and queries:
+
+{results.table(header, rows(step, config.batch + config.searches))}
+
+A batch of the evaluation, {config.eval_batch} rows of {config.candidates} candidates:
+
+{results.table(header, rows(evaluation, config.eval_batch))}
+
+{memory if peaks else ""}
+
+Command: `python -m pipelines.benchmarks.unisar`
+"""
+
+
+if __name__ == "__main__":
+    print(main(tyro.cli(Config)))

@@ -1,0 +1,233 @@
+"""What the pipeline of UniSAR measures and shows."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.reporting import plots
+from pipelines.reporting.page import render
+from pipelines.reporting.tables import by, over_seeds, print_table
+from tfrs_models.ops.scored_ranks import ranks_of_columns
+
+TASKS = ("recommendation", "search")
+SHOWN = ("hit_rate_at_1", "ndcg_at_5", "ndcg_at_10")
+_CORPUS = ("hit_rate_at_10", "ndcg_at_10", "mrr")
+_ROWS = 64  # that are ranked among all items at once
+_EVENTS = 24  # of an attention map
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One trained variant and what it does on the test split.
+
+    Args:
+      variant: Its name.
+      seed: Of the training.
+      epochs: That it trained.
+      validation: The best mean NDCG@5 of both services in validation.
+      test: `service/metric` -> value.
+      model: The model.
+      history: Of the training, as Keras has it.
+    """
+
+    variant: str
+    seed: int
+    epochs: int
+    validation: float
+    test: dict[str, float]
+    model: tm.models.UniSAR
+    history: dict[str, list[float]]
+
+    def figures(self) -> dict:
+        """What metrics.json says of it."""
+        return {
+            "variant": self.variant,
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "validation_ndcg_at_5": self.validation,
+            "test": self.test,
+        }
+
+
+class AttentionMap(NamedTuple):
+    """How the events of a user look at those of the other service, oldest first.
+
+    Attributes:
+      weights: `[num_events, num_events]`, the mean over the heads.
+      labels: Of the events.
+      is_search: Of the events.
+    """
+
+    weights: np.ndarray
+    labels: list[str]
+    is_search: np.ndarray
+
+
+def evaluate(
+    model: tm.models.UniSAR,
+    test: tf.data.Dataset,
+    variant: str,
+    *,
+    seed: int,
+    fitted: tf.keras.callbacks.History,
+    monitor: str,
+) -> Run:
+    """Ranks the candidates of the test split."""
+    found = model.evaluate(test, verbose=0, return_dict=True)
+    return Run(
+        variant=variant,
+        seed=seed,
+        epochs=len(fitted.epoch),
+        validation=max(fitted.history[monitor]),
+        test={name: float(v) for name, v in found.items() if "/" in name},
+        model=model,
+        history={k: [float(v) for v in vs] for k, vs in fitted.history.items()},
+    )
+
+
+def popularity(data: tm.data.kuaisar.SearchAndRecommendation) -> dict[str, float]:
+    """What the number of clicks in the training of each service reaches."""
+    found = {}
+    for task in TASKS:
+        train, test = (data.samples[task][split] for split in ("train", "test"))
+        clicks = np.bincount(train["item_id"], minlength=data.num_items + 1)
+        items = np.concatenate([test["item_id"][:, None], test["negatives"]], axis=1)
+        ranked = tm.metrics.RankMetrics(SHOWN, name=task)
+        columns = np.zeros(len(items), "int32")
+        ranks = ranks_of_columns(clicks[items].astype("float32"), columns)
+        ranked.update_state(ranks)
+        found |= {name: float(value) for name, value in ranked.result().items()}
+    return found
+
+
+def corpus_figures(
+    model: tm.models.UniSAR,
+    data: tm.data.kuaisar.SearchAndRecommendation,
+    config: object,
+) -> dict[str, float]:
+    """Test rows of both services ranked among all items."""
+    found = {}
+    for task in TASKS if config.corpus_rows else ():
+        ranked = tm.metrics.RankMetrics(_CORPUS, name=task)
+
+        @tf.function(reduce_retracing=True)
+        def rank(batch: Mapping, task: str = task) -> tuple:
+            return model.corpus_ranks(batch, task)
+
+        batches = data.batches(
+            task,
+            "test",
+            _ROWS,
+            item_history_length=config.length,
+            session_history_length=config.length,
+        )
+        for batch in batches.take(-(-config.corpus_rows // _ROWS)):
+            ranked.update_state(rank(batch))
+        found |= {name: float(value) for name, value in ranked.result().items()}
+    return found
+
+
+def attention_map(
+    model: tm.models.UniSAR,
+    data: tm.data.kuaisar.SearchAndRecommendation,
+    *,
+    length: int,
+    row: int | None = None,
+) -> AttentionMap:
+    """The encoder across, on the history of a user of the test split.
+
+    Args:
+      model: Trained.
+      data: That it was trained on.
+      length: Of the histories.
+      row: Of the first 512 test rows of the recommendation; where None, the one with
+        the most events that fit on a map.
+    """
+    lengths = {"item_history_length": length, "session_history_length": length}
+    batch = next(iter(data.batches("recommendation", "test", 512, **lengths)))
+    times = tf.concat([batch["item_history_time"], batch["session_time"]], 1).numpy()
+    count = (times > 0).sum(axis=1)
+    if row is None:
+        row = int(np.argmax(np.where(count <= _EVENTS, count, -1)))
+    one = {name: values[row : row + 1] for name, values in batch.items()}
+    weights = model.network.weights_across(one, "recommendation")[0][0]
+    weights = tf.reduce_mean(weights, axis=0).numpy()
+    order = [i for i in np.argsort(times[row], kind="stable") if times[row, i] > 0]
+    order = order[-_EVENTS:]
+    items = one["item_history"][0].numpy()
+    queries = one["session_query"][0].numpy()
+    labels = [
+        f"item {items[i]}"
+        if i < len(items)
+        else f"search {' '.join(str(w) for w in queries[i - len(items)] if w)}"
+        for i in order
+    ]
+    is_search = np.array(order) >= len(items)
+    return AttentionMap(weights[np.ix_(order, order)], labels, is_search)
+
+
+def table(
+    runs: Sequence[Run], baseline: Mapping[str, float]
+) -> tuple[list[str], list[list[str]]]:
+    """Header and a row for each variant, and one for popularity."""
+    names = [f"{task}/{metric}" for task in TASKS for metric in SHOWN]
+    header = ["", *(f"{name.replace('_at_', '@').replace('_', ' ')}" for name in names)]
+    rows = [
+        [variant, *(over_seeds([run.test[name] for run in same]) for name in names)]
+        for variant, same in by(runs, "variant").items()
+    ]
+    return header, [*rows, ["popularity", *(over_seeds([baseline[n]]) for n in names)]]
+
+
+def print_runs(runs: Sequence[Run], baseline: Mapping[str, float]) -> None:
+    """Prints the variants side by side."""
+    print("\nTest split, among the candidates of each row")
+    print_table(*table(runs, baseline))
+
+
+def write_report(
+    target: Path,
+    *,
+    config: object,
+    data: tm.data.kuaisar.SearchAndRecommendation,
+    runs: Sequence[Run],
+    best: Run,
+    baseline: Mapping[str, float],
+    corpus: Mapping[str, float],
+) -> Path:
+    """Writes the page that shows all of it."""
+    header, rows = table(runs, baseline)
+    seen = attention_map(best.model, data, length=config.length)
+    groups = by(runs, "variant")
+    return render(
+        "unisar.html",
+        target,
+        config=dataclasses.asdict(config),
+        data=data,
+        best=best,
+        header=header,
+        rows=rows,
+        corpus=corpus,
+        side_by_side=plots.side_by_side(
+            {
+                f"{task}, NDCG@5": {
+                    variant: [run.test[f"{task}/ndcg_at_5"] for run in same]
+                    for variant, same in groups.items()
+                }
+                for task in TASKS
+            }
+        ),
+        learning=plots.learning_curves(
+            best.history | {"loss_per_example": best.history["loss"]},
+            monitor="val_ndcg_at_5",
+            title="Validation NDCG@5, mean of both services",
+        ),
+        attention=plots.attention_map(
+            seen.weights, seen.labels, is_search=seen.is_search
+        ),
+    )

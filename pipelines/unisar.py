@@ -1,0 +1,261 @@
+"""Search and recommendation in one model: python -m pipelines.unisar --data synthetic.
+
+Trains UniSAR, and again without each of its losses and encoders, and evaluates both
+services. `--data DIR` takes KuaiSAR's raw files, UniSAR's pickles or records. Writes
+report.html, metrics.json and export/1 to `artifacts/unisar`.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+import tyro
+
+import tfrs_models as tm
+from pipelines.artifacts import (
+    check_at_least,
+    prepare_folder,
+    print_places,
+    write_json,
+)
+from pipelines.reporting.unisar import (
+    Run,
+    corpus_figures,
+    evaluate,
+    popularity,
+    print_runs,
+    write_report,
+)
+
+SYNTHETIC = "synthetic"
+MONITOR = "val_ndcg_at_5"
+FULL = "UniSAR"
+VARIANTS = {
+    FULL: {},
+    "without the contrast of pairs": {"pair_weight": 0.0},
+    "without the contrast of transitions": {"transition_weight": 0.0},
+    "without the encoder across": {"encoders": ("recommendation", "search")},
+    "without the encoder of items": {"encoders": ("across", "search")},
+    "without the encoder of searches": {"encoders": ("across", "recommendation")},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the pipeline; the defaults are for synthetic data."""
+
+    data: str = SYNTHETIC
+    """`synthetic`, or a folder of KuaiSAR's files, UniSAR's pickles or records."""
+    users: int = 6000
+    """Of synthetic data, besides the edge cases."""
+    length: int = 20
+    """Items and searches of a history, at most."""
+    embedding_dim: int = 16
+    """Width of ids, words and categories; 32 in the paper."""
+    width: int = 32
+    """Of everything else; 64 in the paper."""
+    dropout: float = 0.0
+    """Share that training drops; 0.1 in the paper."""
+    search_weight: float = 0.5
+    """Of the search's loss; 0.1 in the paper, where there are twelve recommendations
+    for a search."""
+    pair_weight: float = 0.001
+    """Of the contrast of queries and clicked items."""
+    transition_weight: float = 0.01
+    """Of the contrast of transitions; 0.1 in the paper."""
+    l2: float = 3e-5
+    """Of the weights."""
+    batch_size: int = 256
+    """Recommendations of a step; 1,024 in the paper."""
+    num_random: int = 128
+    """Random items and queries of a step; 1,024 in the paper."""
+    learning_rate: float = 0.003
+    """Of Adam; 0.001 in the paper."""
+    epochs: int = 10
+    """At most: the validation stops the training earlier."""
+    patience: int = 5
+    """Epochs without a better validation before training stops."""
+    ablation: bool = True
+    """Whether to train again without each loss and each encoder."""
+    seeds: int = 1
+    """Trainings of each variant."""
+    seed: int = 42
+    """Of the synthetic data, the weights and the order of the batches."""
+    corpus_rows: int = 512
+    """Test rows of each service that are ranked among all items; 0 for none."""
+    output: Path = Path("artifacts/unisar")
+    """Folder of the report, the metrics and the export."""
+
+
+SMOKE = Config(
+    users=30,
+    length=8,
+    embedding_dim=4,
+    width=8,
+    num_random=8,
+    epochs=1,
+    ablation=False,
+    corpus_rows=0,
+)
+
+
+def main(config: Config) -> dict:
+    """Runs the pipeline and returns what it writes to metrics.json."""
+    _check_flags(config)
+    output = prepare_folder(config.output)
+    data = load(config)
+    print(data, "\n")
+    runs = [
+        run(config, data, variant, seed=config.seed + turn)
+        for variant in (VARIANTS if config.ablation else [FULL])
+        for turn in range(config.seeds)
+    ]
+    baseline = popularity(data)
+    print_runs(runs, baseline)
+    best = max(
+        (run for run in runs if run.variant == FULL), key=lambda run: run.validation
+    )
+    corpus = corpus_figures(best.model, data, config)
+    exported = tm.serving.export(
+        tm.serving.CandidateRanker(best.model, serving_examples(config, data)),
+        output / "export",
+    )
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "manifest": data.manifest,
+        "popularity": baseline,
+        "runs": [run.figures() for run in runs],
+        "corpus": corpus,
+    }
+    write_json(output / "metrics.json", metrics)
+    write_report(
+        output / "report.html",
+        config=config,
+        data=data,
+        runs=runs,
+        best=best,
+        baseline=baseline,
+        corpus=corpus,
+    )
+    print_places(output, exported)
+    return metrics
+
+
+def load(config: Config) -> tm.data.kuaisar.SearchAndRecommendation:
+    """The data that the flags name."""
+    if config.data == SYNTHETIC:
+        return tm.data.synthetic.make_search_and_recommendation(
+            config.seed, num_users=config.users
+        )
+    try:
+        return tm.data.kuaisar.load(config.data)
+    except FileNotFoundError as error:
+        raise SystemExit(
+            f"`--data` must be `{SYNTHETIC}` or a folder. {error}"
+        ) from error
+
+
+def run(
+    config: Config,
+    data: tm.data.kuaisar.SearchAndRecommendation,
+    variant: str,
+    *,
+    seed: int,
+) -> Run:
+    """Trains one variant and evaluates it on the test split."""
+    print(f"Training {variant}, seed {seed}", flush=True)
+    tf.keras.utils.set_random_seed(seed)
+    model = build_model(config, data, variant)
+    model.compile(tm.training.LazyAdam(config.learning_rate))
+    fitted = model.fit(
+        data.training_batches(
+            config.batch_size,
+            num_random=config.num_random,
+            seed=seed,
+            **lengths(config),
+        ),
+        validation_data=evaluation(config, data, "validation"),
+        epochs=config.epochs,
+        callbacks=[
+            tf.keras.callbacks.ReduceLROnPlateau(
+                MONITOR, mode="max", factor=0.1, patience=3, min_lr=1e-6
+            ),
+            tf.keras.callbacks.EarlyStopping(
+                MONITOR,
+                mode="max",
+                patience=config.patience,
+                restore_best_weights=True,
+            ),
+        ],
+        verbose=0,
+    )
+    test = evaluation(config, data, "test")
+    return evaluate(model, test, variant, seed=seed, fitted=fitted, monitor=MONITOR)
+
+
+def build_model(
+    config: Config, data: tm.data.kuaisar.SearchAndRecommendation, variant: str
+) -> tm.models.UniSAR:
+    """A model of the data's items and users."""
+    options = {
+        "history_length": config.length,
+        "num_sessions": config.length,
+        "embedding_dim": config.embedding_dim,
+        "width": config.width,
+        "dropout": config.dropout,
+        "search_weight": config.search_weight,
+        "pair_weight": config.pair_weight,
+        "transition_weight": config.transition_weight,
+        "l2": config.l2,
+    }
+    return tm.models.UniSAR.from_attributes(
+        items=data.items,
+        users=data.users,
+        num_users=data.num_users,
+        num_items=data.num_items,
+        num_words=data.num_words,
+        **options | VARIANTS[variant],
+    )
+
+
+def lengths(config: Config) -> dict[str, int]:
+    """How much of the histories the data keeps."""
+    return {
+        "item_history_length": config.length,
+        "session_history_length": config.length,
+    }
+
+
+def evaluation(
+    config: Config, data: tm.data.kuaisar.SearchAndRecommendation, split: str
+) -> tf.data.Dataset:
+    """Both services' samples of a split."""
+    return data.evaluation_batches(split, 512, **lengths(config)).cache()
+
+
+def serving_examples(
+    config: Config, data: tm.data.kuaisar.SearchAndRecommendation
+) -> dict[str, dict]:
+    """A batch of each service, for the export."""
+    return {
+        name: next(iter(data.batches(task, "test", 4, **lengths(config))))
+        for name, task in (("recommend", "recommendation"), ("search", "search"))
+    }
+
+
+def _check_flags(config: Config) -> None:
+    """Ends the program for flags that no run could use."""
+    check_at_least(
+        1,
+        users=config.users,
+        length=config.length,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        num_random=config.num_random,
+        seeds=config.seeds,
+    )
+    check_at_least(0, corpus_rows=config.corpus_rows)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,57 @@
+"""The pipeline of UniSAR from flags to files."""
+
+import dataclasses
+import json
+
+import pytest
+import tensorflow as tf
+
+from pipelines import unisar
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One small run."""
+    config = dataclasses.replace(unisar.SMOKE, output=tmp_path_factory.mktemp("unisar"))
+    return config, unisar.main(config)
+
+
+def test_both_services_are_in_files_and_on_a_page(run):
+    config, _ = run
+    stored = json.loads((config.output / "metrics.json").read_text())
+    (trained,) = stored["runs"]
+    for task in ("recommendation", "search"):
+        for name in ("hit_rate_at_1", "ndcg_at_5", "ndcg_at_50"):
+            assert 0 <= trained["test"][f"{task}/{name}"] <= 1
+        assert 0 <= stored["popularity"][f"{task}/ndcg_at_5"] <= 1
+    page = (config.output / "report.html").read_text()
+    assert "synthetic" in page
+    assert 'src="http' not in page
+    assert page.count("<img") == 3
+
+
+def test_one_export_answers_for_both_services(run):
+    config, _ = run
+    exported = tf.saved_model.load(str(config.output / "export" / "1"))
+    assert set(exported.signatures) == {"recommend", "search"}
+    data = unisar.load(config)
+    for name, features in unisar.serving_examples(config, data).items():
+        answer = exported.signatures[name](**features)
+        assert answer["item_id"].shape == features["item_id"].shape
+        assert bool(tf.reduce_all(answer["score"][:, :-1] >= answer["score"][:, 1:]))
+
+
+def test_a_folder_without_data_ends_the_program(tmp_path):
+    config = dataclasses.replace(unisar.SMOKE, data=str(tmp_path), output=tmp_path)
+    with pytest.raises(SystemExit, match="`--data` must be `synthetic` or a folder"):
+        unisar.main(config)
+
+
+def test_every_variant_can_be_built():
+    data = unisar.load(unisar.SMOKE)
+    sizes = {
+        variant: len(unisar.build_model(unisar.SMOKE, data, variant).weights)
+        for variant in unisar.VARIANTS
+    }
+    assert max(sizes, key=sizes.get) == unisar.FULL
+    assert len(set(sizes.values())) > 3

@@ -1,0 +1,92 @@
+"""Two services out of one SavedModel."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models import unisar_batches as batches
+from tfrs_models import serving
+
+
+@pytest.fixture(scope="module")
+def model():
+    return batches.make()
+
+
+@pytest.fixture(scope="module")
+def signatures(model, tmp_path_factory):
+    module = serving.CandidateRanker(
+        model,
+        {"recommend": batches.example(), "search": batches.example(search=True)},
+        k=3,
+    )
+    folder = serving.export(module, tmp_path_factory.mktemp("export"))
+    loaded = tf.saved_model.load(str(folder))
+    return {**loaded.signatures, "of": loaded}  # which must live on
+
+
+def ask(signatures, name, features):
+    tensors = {key: tf.constant(value) for key, value in features.items()}
+    return signatures[name](**tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [("recommend", "recommendation"), ("search", "search")]
+)
+@pytest.mark.parametrize(("rows", "candidates"), [(1, 2), (5, 9)])
+def test_each_service_answers_the_best_of_what_it_is_sent(
+    signatures, model, name, task, rows, candidates
+):
+    features = batches.example(rows, candidates, search=task == "search", seed=3)
+    features["item_id"][0, 0] = 0  # padding is no candidate
+    answer = ask(signatures, name, features)
+    scores = batches.scores(model, features, task)
+    scores[features["item_id"] == 0] = -np.inf
+    for row in range(rows):
+        order = np.argsort(-scores[row], kind="stable")[:3]
+        found = answer["score"][row].numpy()
+        wanted = np.maximum(scores[row][order], np.finfo("float32").min)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+        real = np.isfinite(scores[row][order])
+        items = features["item_id"][row][order][real]
+        np.testing.assert_array_equal(answer["item_id"][row][real], items)
+    np.testing.assert_allclose(
+        answer["probability"], tf.sigmoid(answer["score"]), rtol=1e-6
+    )
+
+
+def test_a_user_without_a_past_gets_an_answer(signatures):
+    features = batches.example(2, 4, search=True)
+    for name in features.keys() - {"user_id", "item_id", "query"}:
+        features[name] = np.zeros_like(features[name])
+    answer = ask(signatures, "search", features)
+    assert np.isfinite(answer["score"]).all()
+    short = {
+        name: value[:, :1] if "session" in name or "history" in name else value
+        for name, value in features.items()
+    }
+    again = ask(signatures, "search", short)
+    np.testing.assert_allclose(again["score"], answer["score"], rtol=1e-5, atol=1e-6)
+
+
+def test_an_id_that_the_model_does_not_know_is_named(signatures):
+    features = batches.example(2, 4)
+    features["item_history"][1, 0] = batches.ITEMS + 1
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="`item_history` must hold"
+    ):
+        ask(signatures, "recommend", features)
+
+
+@pytest.mark.parametrize(
+    ("services", "k", "message"),
+    [
+        ({}, None, "`services` must hold features"),
+        ({"search": {}}, None, "`services` must hold features"),
+        ({"buy": {"item_id": np.zeros([1, 1])}}, None, r"UniSAR has no \['buy'\]"),
+        ({"search": {"item_id": np.zeros([1, 1])}}, 0, "`k` must be at least 1"),
+    ],
+)
+def test_wrong_arguments_are_named(model, services, k, message):
+    with pytest.raises(ValueError, match=message):
+        serving.CandidateRanker(model, services, k=k)
