@@ -148,6 +148,19 @@ def test_turning_the_circle_turns_the_output_and_nothing_else(training):
     np.testing.assert_allclose(alone, np.roll(out, 3, axis=1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("seq_len", [9, 10])
+def test_a_series_is_most_like_itself_and_alike_both_ways_round(seq_len):
+    """Lags of one series tie in pairs: which of a pair comes first says nothing."""
+    series = draw(seq_len)[0]
+    lags = AutoCorrelation(factor=1.5).lags(series, series)
+    assert (lags.delays[:, 0] == 0).numpy().all()
+    found = lags.correlation.numpy()
+    np.testing.assert_allclose(found[:, 1:], found[:, :0:-1], rtol=1e-4, atol=1e-4)
+    best = -np.sort(-found, axis=1)[:, : lags.delays.shape[1]]
+    picked = np.take_along_axis(found, lags.delays.numpy(), axis=1)
+    np.testing.assert_allclose(picked, best, rtol=1e-5)
+
+
 def test_a_row_does_not_depend_on_its_neighbours_but_in_training():
     inputs, layer = draw(12, batch=5), AutoCorrelation()
     out = layer(*inputs)
