@@ -40,13 +40,15 @@ class Config:
     """A larger factor, measured beside it."""
     compared: int = 2048
     """Steps at which the two are compared once more."""
+    compared_batch: int = 16
+    """Series of that case."""
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)
     """Steps of the series of the growth."""
     tokens: int = 16_384
     """Steps of all series of a batch of the growth."""
     memory_limit: float = 8.0
     """Gigabytes: attention stops where its scores need more."""
-    repeats: int = 5
+    repeats: int = 3
     """Turns."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
@@ -62,6 +64,7 @@ SMOKE = Config(
     embedding_dim=4,
     num_heads=2,
     compared=8,
+    compared_batch=2,
     lengths=(4, 8),
     tokens=16,
     repeats=1,
@@ -87,7 +90,9 @@ def main(config: Config) -> dict[str, float]:
         },
         repeats=config.repeats,
     )
-    compared = dataclasses.replace(config, seq_len=config.compared)
+    compared = dataclasses.replace(
+        config, seq_len=config.compared, batch=config.compared_batch
+    )
     again = interleave(
         {name: globals()[maker](compared) for name, maker in CASES.items()},
         repeats=config.repeats,
@@ -226,8 +231,8 @@ def _report(
         share = peaks[names[0]] / peaks[names[1]]
         memory = f"Attention's peak of memory is {share:.1f} times as high."
     return f"""\
-{config.batch} series of width {config.embedding_dim}, {config.num_heads} heads, four
-projections; {config.repeats} turns, traced before. *With gradients*: of the series and
+{config.batch} series ({config.compared_batch} of {config.compared:,} steps) of width
+{config.embedding_dim}, {config.num_heads} heads, four projections; {config.repeats} turns, traced before. *With gradients*: of the series and
 all weights. A peak is of a process of its own, above its imports, after two runs of
 {config.memory_batch} series.
 
