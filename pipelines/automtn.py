@@ -75,7 +75,7 @@ class Config:
     """Traces of a batch."""
     learning_rate: float = 0.01
     """Of Adam."""
-    epochs: int = 20
+    epochs: int = 12
     """The weights of the best one are kept, by the MRR of validation."""
     ablations: bool = True
     """Whether to train without lags and without distances too."""
