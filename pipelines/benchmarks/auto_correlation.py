@@ -40,16 +40,20 @@ class Config:
     """A larger factor, measured beside it."""
     compared: int = 2048
     """Steps at which the two are compared once more."""
+    compared_batch: int = 16
+    """Series of that case."""
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)
     """Steps of the series of the growth."""
     tokens: int = 16_384
     """Steps of all series of a batch of the growth."""
     memory_limit: float = 8.0
     """Gigabytes: attention stops where its scores need more."""
-    repeats: int = 5
+    repeats: int = 3
     """Turns."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
+    memory_batch: int = 8
+    """Series of the case whose peaks are measured."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -60,6 +64,7 @@ SMOKE = Config(
     embedding_dim=4,
     num_heads=2,
     compared=8,
+    compared_batch=2,
     lengths=(4, 8),
     tokens=16,
     repeats=1,
@@ -85,7 +90,9 @@ def main(config: Config) -> dict[str, float]:
         },
         repeats=config.repeats,
     )
-    compared = dataclasses.replace(config, seq_len=config.compared)
+    compared = dataclasses.replace(
+        config, seq_len=config.compared, batch=config.compared_batch
+    )
     again = interleave(
         {name: globals()[maker](compared) for name, maker in CASES.items()},
         repeats=config.repeats,
@@ -93,7 +100,8 @@ def main(config: Config) -> dict[str, float]:
     growth = {length: _grown(config, length) for length in config.lengths}
     peaks = {}
     if config.memory:
-        flags = dataclasses.asdict(config)
+        sized = dataclasses.replace(config, batch=config.memory_batch)
+        flags = dataclasses.asdict(sized)
         module = "pipelines.benchmarks.auto_correlation"
         peaks = {
             name: peak_memory(f"{module}:{maker}", flags)
@@ -206,20 +214,27 @@ def _report(
                     f"{spread([1000 * s for s in values]):,.0f}",
                     f"{ratio(against, values):.1f}",
                     f"{peaks[name]:,.0f}"
-                    if length == config.seq_len and name in peaks
+                    if values is close.get(name) and peaks.get(name)
                     else "",
                 ]
             )
-    header = ["steps", "case", "ms", "attention's time over it", "peak MB"]
+    header = [
+        "steps",
+        "case",
+        "ms",
+        "attention's time over it",
+        f"peak MB of {config.memory_batch} series",
+    ]
     memory = ""
     if peaks:
         names = [f"{ATTENTION}, with gradients", f"{OURS}, with gradients"]
         share = peaks[names[0]] / peaks[names[1]]
         memory = f"Attention's peak of memory is {share:.1f} times as high."
     return f"""\
-{config.batch} series of width {config.embedding_dim}, {config.num_heads} heads, four
-projections; {config.repeats} turns, traced before. *With gradients*: of the series and
-all weights. A peak is of a process of its own, above its imports, after two runs.
+{config.batch} series ({config.compared_batch} of {config.compared:,} steps) of width
+{config.embedding_dim}, {config.num_heads} heads, four projections; {config.repeats}
+turns, traced before. *With gradients*: of the series and all weights. A peak is of a process
+of its own, above its imports, after two runs of {config.memory_batch} series.
 
 {results.table(header, rows)}
 

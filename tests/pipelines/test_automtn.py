@@ -132,7 +132,7 @@ def test_flags_that_no_run_could_use_end_the_program(changes, message, tmp_path)
 @pytest.mark.slow
 def test_returns_take_the_lags_and_places_near_take_the_distances(tmp_path):
     """One chance in three without the lags, few of the places without distances."""
-    config = dataclasses.replace(automtn.Config(), epochs=15, output=tmp_path)
+    config = dataclasses.replace(automtn.Config(), output=tmp_path)
     data = load_check_ins(config.data, seed=config.seed)
     found = {}
     for name, changes in automtn.VARIANTS.items():

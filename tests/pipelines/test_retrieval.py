@@ -159,13 +159,7 @@ def orders(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("query_tower", "negatives"),
-    [
-        ("history", "corpus"),
-        ("gru", "batch"),
-        ("sasrec", "batch"),
-        ("autocorrelation", "batch"),
-        ("id", "batch"),
-    ],
+    [("history", "corpus"), ("gru", "batch"), ("sasrec", "batch"), ("id", "batch")],
 )
 def test_an_own_table_of_string_ids_goes_all_the_way(
     tmp_path, orders, query_tower, negatives

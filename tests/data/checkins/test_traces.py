@@ -113,6 +113,14 @@ def test_what_training_does_not_show_has_no_id():
     assert "misses" in str(traces)
 
 
+def test_sessions_too_short_for_a_trace_are_counted():
+    data = made(rows=9)  # everybody has two check-ins or so
+    traces = make_traces(data, length=2, min_length=1)
+    _, sizes = np.unique(data.user, return_counts=True)
+    assert traces.num_short == np.sum(sizes < 2)
+    assert len(traces.target) == np.sum(sizes - 1)
+
+
 def test_places_have_their_coordinates():
     traces = make_traces(made(), length=3)
     for name, (latitude, _) in zip(

@@ -148,6 +148,19 @@ def test_turning_the_circle_turns_the_output_and_nothing_else(training):
     np.testing.assert_allclose(alone, np.roll(out, 3, axis=1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("seq_len", [9, 10])
+def test_a_series_is_most_like_itself_and_alike_both_ways_round(seq_len):
+    """Lags of one series tie in pairs: which of a pair comes first says nothing."""
+    series = draw(seq_len)[0]
+    lags = AutoCorrelation(factor=1.5).lags(series, series)
+    assert (lags.delays[:, 0] == 0).numpy().all()
+    found = lags.correlation.numpy()
+    np.testing.assert_allclose(found[:, 1:], found[:, :0:-1], rtol=1e-4, atol=1e-4)
+    best = -np.sort(-found, axis=1)[:, : lags.delays.shape[1]]
+    picked = np.take_along_axis(found, lags.delays.numpy(), axis=1)
+    np.testing.assert_allclose(picked, best, rtol=1e-5)
+
+
 def test_a_row_does_not_depend_on_its_neighbours_but_in_training():
     inputs, layer = draw(12, batch=5), AutoCorrelation()
     out = layer(*inputs)
@@ -262,6 +275,14 @@ def test_it_is_the_originals_layer_with_the_originals_weights(name, training):
     )
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_new_layer_finds_the_period_of_a_series(seed):
+    tf.keras.utils.set_random_seed(seed)
+    series = np.tile(draw(6)[0].reshape(3, 6, 4), [1, 4, 1])
+    lags = AutoCorrelationLayer(4, num_heads=2, factor=1.3).lags(series)
+    assert np.sort(lags.delays, axis=1).tolist() == [[0, 6, 12, 18]] * 3
+
+
 @pytest.mark.parametrize(("seq_len", "taught"), [(5, False), (12, True)])
 def test_query_and_key_learn_where_lags_compete(seq_len, taught):
     """With one lag its weight is 1, whatever query and key are."""
@@ -285,8 +306,11 @@ def test_query_and_key_learn_where_lags_compete(seq_len, taught):
 def test_padding_neither_correlates_nor_is_added_up():
     layer = AutoCorrelationLayer(4, num_heads=2, factor=1.5)
     inputs = draw(11)[0].reshape(3, 11, 4)
+    layer(inputs)
+    rng = np.random.default_rng(2)
+    layer.set_weights([rng.normal(size=w.shape) * 0.4 for w in layer.get_weights()])
     mask = np.arange(11) < np.array([[11], [7], [4]])
-    changed = np.where(mask[:, :, None], inputs, 1e3).astype("float32")
+    changed = np.where(mask[:, :, None], inputs, -3).astype("float32")
     out = layer(inputs, query_mask=mask)
     np.testing.assert_allclose(layer(changed, query_mask=mask), out, atol=1e-5)
     assert not np.allclose(layer(changed)[1, :7], out[1, :7], atol=1e-2)

@@ -1,5 +1,7 @@
 """Auto-correlation between projections."""
 
+import random
+
 import tensorflow as tf
 
 from tfrs_models._keras import register
@@ -65,8 +67,16 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
             shared_lags=shared_lags,
             direction=direction,
         )
-        self._query = tf.keras.layers.Dense(num_heads * self.key_dim)
-        self._key = tf.keras.layers.Dense(num_heads * self.key_dim)
+        # Alike to begin with, where the widths are: a series is then most like itself
+        # at lag 0 and at its periods. Of two that differ, either may be the opposite.
+        seed = random.randrange(2**31)
+        self._query, self._key = (
+            tf.keras.layers.Dense(
+                num_heads * self.key_dim,
+                kernel_initializer=tf.keras.initializers.GlorotUniform(seed),
+            )
+            for _ in range(2)
+        )
         self._value = tf.keras.layers.Dense(num_heads * self.value_dim)
         self._merge = tf.keras.layers.Dense(embedding_dim)
 
