@@ -56,21 +56,22 @@ class Config:
     """Of everything else; 64 in the paper."""
     dropout: float = 0.0
     """Share that training drops; 0.1 in the paper."""
-    search_weight: float = 0.5
-    """Of the search's loss; 0.1 in the paper, where there are twelve recommendations
-    for a search."""
+    search_weight: float = 0.1
+    """Of the search's loss."""
     pair_weight: float = 0.001
     """Of the contrast of queries and clicked items."""
-    transition_weight: float = 0.01
+    transition_weight: float = 0.001
     """Of the contrast of transitions; 0.1 in the paper."""
-    l2: float = 3e-5
-    """Of the weights."""
+    l2: float = 0.0
+    """Of the weights; 3e-5 in the paper."""
     batch_size: int = 256
     """Recommendations of a step; 1,024 in the paper."""
-    num_random: int = 128
+    num_random: int = 64
     """Random items and queries of a step; 1,024 in the paper."""
     learning_rate: float = 0.003
     """Of Adam; 0.001 in the paper."""
+    lazy: bool = False
+    """Whether Adam leaves rows alone that a batch does not have: for large tables."""
     epochs: int = 10
     """At most: the validation stops the training earlier."""
     patience: int = 5
@@ -166,7 +167,8 @@ def run(
     print(f"Training {variant}, seed {seed}", flush=True)
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, variant)
-    model.compile(tm.training.LazyAdam(config.learning_rate))
+    adam = tm.training.LazyAdam if config.lazy else tf.keras.optimizers.Adam
+    model.compile(adam(config.learning_rate))
     fitted = model.fit(
         data.training_batches(
             config.batch_size,

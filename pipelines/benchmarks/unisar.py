@@ -61,7 +61,7 @@ class Config:
     """Candidates of a row of the evaluation."""
     peers: bool = True
     """Whether to measure the other layout and the other optimizer too."""
-    repeats: int = 5
+    repeats: int = 3
     """Turns."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
@@ -121,9 +121,6 @@ def main(config: Config) -> dict[str, float]:
                 f"{module}:run_original_step", flags
             ),
             "evaluation": peak_memory(f"{module}:run_evaluation", flags),
-            f"evaluation, {REPEATED}": peak_memory(
-                f"{module}:run_repeated_evaluation", flags
-            ),
             f"evaluation, {ORIGINAL}": peak_memory(
                 f"{module}:run_original_evaluation", flags
             ),

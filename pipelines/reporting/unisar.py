@@ -207,7 +207,7 @@ def write_report(
     return render(
         "unisar.html",
         target,
-        config=dataclasses.asdict(config),
+        config=dataclasses.asdict(config) | {"data": {"data": config.data}},
         data=data,
         best=best,
         header=header,

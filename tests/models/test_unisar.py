@@ -381,3 +381,13 @@ def test_an_encoder_that_is_left_out_says_nothing(left_out):
     assert all(g is not None and np.isfinite(g).all() for g in found.values())
     with pytest.raises(ValueError, match="`encoders` must be all of"):
         model.load_torch_state_dict({})
+
+
+def test_gradients_of_a_graph_are_those_of_eager(model):
+    features = tf.nest.map_structure(tf.constant, batches.batch())
+    expected = gradients(model, features)
+    found = tf.function(lambda given: gradients(model, given))(features)
+    for name, gradient in expected.items():
+        np.testing.assert_allclose(
+            found[name], gradient, rtol=1e-3, atol=1e-6, err_msg=name
+        )
