@@ -61,8 +61,7 @@ class Config:
     pair_weight: float = 0.001
     """Of the contrast of queries and clicked items."""
     transition_weight: float = 0.0001
-    """Of the contrast of transitions; 0.1 in the paper, which keeps the rule of the
-    synthetic data from being found."""
+    """Of the contrast of transitions; 0.1 in the paper."""
     l2: float = 0.0
     """Of the weights; 3e-5 in the paper."""
     batch_size: int = 256
