@@ -60,7 +60,7 @@ class Config:
     """Of the search's loss."""
     pair_weight: float = 0.001
     """Of the contrast of queries and clicked items."""
-    transition_weight: float = 0.001
+    transition_weight: float = 0.0001
     """Of the contrast of transitions; 0.1 in the paper."""
     l2: float = 0.0
     """Of the weights; 3e-5 in the paper."""
@@ -72,7 +72,7 @@ class Config:
     """Of Adam; 0.001 in the paper."""
     lazy: bool = False
     """Whether Adam leaves rows alone that a batch does not have: for large tables."""
-    epochs: int = 10
+    epochs: int = 12
     """At most: the validation stops the training earlier."""
     patience: int = 5
     """Epochs without a better validation before training stops."""
