@@ -46,9 +46,9 @@ class Config:
 
     data: str = SYNTHETIC
     """`synthetic`, or a folder of KuaiSAR's files, UniSAR's pickles or records."""
-    users: int = 6000
+    users: int = 12_000
     """Of synthetic data, besides the edge cases."""
-    length: int = 20
+    length: int = 10
     """Items and searches of a history, at most."""
     embedding_dim: int = 16
     """Width of ids, words and categories; 32 in the paper."""

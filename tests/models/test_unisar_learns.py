@@ -29,8 +29,8 @@ def test_a_few_rows_are_learned_by_heart():
 
 @pytest.mark.slow
 def test_the_order_of_both_services_is_learned_by_the_encoder_across_alone():
-    data = make_search_and_recommendation(0, num_users=6000)
-    lengths = {"item_history_length": 20, "session_history_length": 20}
+    data = make_search_and_recommendation(0)
+    lengths = {"item_history_length": 10, "session_history_length": 4}
     found = {}
     for across in (True, False):
         tf.keras.utils.set_random_seed(0)
@@ -40,8 +40,8 @@ def test_the_order_of_both_services_is_learned_by_the_encoder_across_alone():
             num_users=data.num_users,
             num_items=data.num_items,
             num_words=data.num_words,
-            history_length=20,
-            num_sessions=20,
+            history_length=10,
+            num_sessions=4,
             embedding_dim=16,
             width=32,
             dropout=0.0,
@@ -51,10 +51,9 @@ def test_the_order_of_both_services_is_learned_by_the_encoder_across_alone():
         )
         model.compile(tf.keras.optimizers.Adam(3e-3))
         train = data.training_batches(256, num_random=64, seed=0, **lengths)
-        model.fit(train, epochs=7, verbose=0)
+        model.fit(train, epochs=8, verbose=0)
         test = data.evaluation_batches("test", 512, **lengths)
         figures = model.evaluate(test, verbose=0, return_dict=True)
-        found[across] = figures["recommendation/hit_rate_at_10"]
-    assert found[True] > 0.6
-    assert found[False] < 0.3
-    np.testing.assert_array_less(0.3, found[True] - found[False])
+        found[across] = figures["recommendation/ndcg_at_5"]
+    assert found[True] > 0.5
+    assert found[False] < 0.2

@@ -70,7 +70,7 @@ def test_an_epoch_shows_every_recommendation_once_and_searches_go_round(data):
 
 
 def test_random_items_and_queries_are_uniform_over_what_there_is(data):
-    batches = data.training_batches(16, num_random=500, seed=2).as_numpy_iterator()
+    batches = data.training_batches(8, num_random=3000, seed=2).as_numpy_iterator()
     draws = [batch["random"] for batch in batches]
     items = np.concatenate([draw["item_id"] for draw in draws])
     assert set(items) == set(range(1, data.num_items + 1))

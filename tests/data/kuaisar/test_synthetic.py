@@ -4,64 +4,65 @@ import pytest
 from tfrs_models.data import kuaisar, synthetic
 
 
+@pytest.fixture(scope="module")
+def many():
+    return synthetic.make_search_and_recommendation(0, num_users=900)
+
+
 def first_day(data, user):
-    """Topics and times of a user's clicks, and searches, of the first day."""
+    """Topics and times of a user's clicks, and times of the searches, of the day."""
     topic = data.items["first_level_category_id"]
-    found = []
-    for histories, table in [
-        (data.item_histories, np.arange(data.num_items + 1)),
-        (data.session_histories, data.sessions["pos_items"][:, 0]),
-    ]:
-        own = slice(histories.row_splits[user], histories.row_splits[user] + 12)
-        found.append((topic[table[histories.ids[own]]], histories.times[own]))
-    return found
+    items, sessions = data.item_histories, data.session_histories
+    own = slice(items.row_splits[user], items.row_splits[user] + 6)
+    first = sessions.row_splits[user]
+    return topic[items.ids[own]], items.times[own], sessions.times[first : first + 1]
 
 
-def test_samples_are_on_what_the_order_of_click_and_search_left_open(data):
-    topic = data.items["first_level_category_id"]
+def target(data, user):
+    """Topic of a user's only sample of the recommender."""
+    for columns in data.samples["recommendation"].values():
+        for item in columns["item_id"][columns["user_id"] == user]:
+            return data.items["first_level_category_id"][item]
+    raise AssertionError(user)
+
+
+def test_the_sample_is_on_the_topic_that_was_clicked_just_before_the_search(data):
     for user in range(40):
-        (clicked, click_times), (searched, search_times) = first_day(data, user)
-        np.testing.assert_array_equal(clicked, searched)
-        assert len(set(clicked)) == 12
-        is_open = click_times < search_times
-        shown = [
-            topic[item]
-            for columns in data.samples["recommendation"].values()
-            for item in columns["item_id"][columns["user_id"] == user]
-        ]
-        assert sorted(shown) == sorted(clicked[is_open])
-        assert len(shown) == 6
+        topics, times, (searched,) = first_day(data, user)
+        assert len(set(topics)) == 6
+        assert target(data, user) == topics[times < searched][-1]
 
 
-def test_neither_service_alone_tells_which_topic_is_open():
-    """A topic's place among the clicks, or among the searches, is no hint."""
-    data = synthetic.make_search_and_recommendation(0, num_users=600)
-    days = [first_day(data, user) for user in range(600)]
-    is_open = [clicks[1] < searches[1] for clicks, searches in days]
-    np.testing.assert_allclose(np.mean(is_open, axis=0), 0.5, atol=0.07)
+def test_neither_service_alone_tells_which_topic_comes(many):
+    """All six places are alike, and the searches are without a click."""
+    places = []
+    for user in range(900):
+        places.append([*first_day(many, user)[0]].index(target(many, user)))
+        session = many.session_histories.ids[many.session_histories.row_splits[user]]
+        assert not many.sessions["pos_items"][session].any()
+    np.testing.assert_allclose(np.bincount(places) / 900, 1 / 6, atol=0.04)
 
 
 def test_interests_drift_from_a_topic_to_the_next_ones(data):
     steps = []
     for user in range(40):
-        (clicked, _), _ = first_day(data, user)
-        step = np.abs(np.diff(clicked.astype(int)))[:4]
-        steps += np.minimum(step, 16 - step).tolist()
-    assert np.mean(steps) < 2.5  # of any two topics it is more than 4
+        step = np.abs(np.diff(first_day(data, user)[0].astype(int)))
+        steps += np.minimum(step, 32 - step).tolist()
+    assert np.mean(steps) < 3  # of any two topics it is 8
 
 
-def test_clicks_of_a_search_are_to_the_taste_that_the_recommender_knows(data):
-    kind = data.items["second_level_category_id"] % 2
+def test_clicks_of_a_search_are_to_the_taste_that_the_recommender_knows(many):
+    kind = many.items["second_level_category_id"] % 2
     agree = []
-    for user in range(40):
-        own = slice(*data.item_histories.row_splits[user : user + 2])
-        taste = round(kind[data.item_histories.ids[own]].mean())
+    for user in range(900):
+        own = slice(*many.item_histories.row_splits[user : user + 2])
+        clicked = kind[many.item_histories.ids[own]].mean()
         agree += [
-            kind[item] == taste
-            for columns in data.samples["search"].values()
+            kind[item] == (clicked > 0.5)
+            for columns in many.samples["search"].values()
             for item in columns["item_id"][columns["user_id"] == user]
         ]
-    np.testing.assert_allclose(np.mean(agree), 0.9, atol=0.06)
+    np.testing.assert_allclose(np.mean(agree), 0.9, atol=0.04)
 
 
 def test_the_edge_cases_are_all_there(raw_directory):

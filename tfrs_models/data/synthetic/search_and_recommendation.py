@@ -8,9 +8,10 @@ import pandas as pd
 
 from tfrs_models.data.kuaisar import Options, SearchAndRecommendation, convert
 
-_TOPICS = 16
+_TOPICS = 32
 _WORDS = 3  # of a topic
-_PAIRS = 12  # topics of a user's first day
+_CLICKS = 6  # of a user's first day, each on another topic
+_LATER_DAYS = 8
 _DAY = 24 * 60 * 60 * 1000
 _MINUTE = 60 * 1000
 _START = 1_684_713_600_000  # 22 May 2023 in Beijing
@@ -20,23 +21,22 @@ _LONG_QUERY = 60
 def make_search_and_recommendation(
     seed: int,
     *,
-    num_users: int = 6000,
+    num_users: int = 12_000,
     num_items: int = 640,
     options: Options | None = None,
 ) -> SearchAndRecommendation:
     """Makes SYNTHETIC data in the layout of KuaiSAR, with a planted structure.
 
-    On the first day a user turns to twelve topics, one after the other, and to each of
-    them in both services. Six stay *open*: a click on a recommended item, then a
-    search. Six are *closed*: the search, then the click. On each of six more days the
-    recommender brings one topic that is open, each once, in a random order. So neither
-    the clicks alone nor the searches alone tell what comes: all twelve topics are in
-    both, in the same order. Only which of the two came first tells.
+    On the first day a user clicks six items in the recommender, each of another topic,
+    and stops at one of them for a search, in words that name no topic and without a
+    click. On one later day the recommender brings what they had stopped at: an item of
+    the topic that was clicked just before the search. The clicks alone do not say which
+    of the six it is, and the search alone says nothing. Only both in their order do.
 
-    Interests drift: the topics of the first day are drawn around a centre that moves.
-    And every user has a taste, one of two subtopics, which their clicks in the
-    recommender show. A search of the later days is on a topic that was not there
-    before; what they click there is to their taste in nine of ten cases.
+    Interests drift: the topics of a day are drawn around a centre that moves. And every
+    user has a taste, one of two subtopics, which their clicks in the recommender show.
+    On the later day they also search, for any topic by its words; what they click there
+    is to their taste in nine of ten cases.
 
     A few more users are edge cases: very long and very short histories, one service
     only, events at the same time, searches without clicks and with many, an item
@@ -45,10 +45,10 @@ def make_search_and_recommendation(
     Args:
       seed: The same seed makes the same data.
       num_users: Besides the edge cases.
-      num_items: A multiple of 32 from 320, equally many of each of the 16 topics and
+      num_items: A multiple of 64 from 320, equally many of each of the 32 topics and
         their two subtopics.
-      options: Of the conversion. None: samples are of the later days, a user's last one
-        of each task is test, and nobody is filtered out.
+      options: Of the conversion. None: samples are of the later days, those of the last
+        day are test, those of the day before validation, and nobody is filtered out.
 
     Returns:
       The data. `first_level_category_id` of an item is its topic, and
@@ -58,10 +58,10 @@ def make_search_and_recommendation(
       ValueError: numbers out of range.
     """
     options = options or Options(
-        split="leave_last_out",
         k_core=1,
         both_services=False,
         history_days=1,
+        min_samples=1,
         max_words=10,
         seed=seed,
     )
@@ -73,7 +73,7 @@ def make_search_and_recommendation(
 
 
 def write_search_and_recommendation_log(
-    directory: str | Path, seed: int, *, num_users: int = 6000, num_items: int = 640
+    directory: str | Path, seed: int, *, num_users: int = 12_000, num_items: int = 640
 ) -> None:
     """Writes the five raw files of `make_search_and_recommendation`.
 
@@ -81,7 +81,7 @@ def write_search_and_recommendation_log(
       directory: Where to.
       seed: The same seed writes the same files.
       num_users: Besides the edge cases.
-      num_items: A multiple of 32 from 320.
+      num_items: A multiple of 64 from 320.
 
     Raises:
       ValueError: numbers out of range.
@@ -109,32 +109,26 @@ class _Log:
         self._clicks, self._searches, self._num_sessions = [], [], 0
 
     def live(self, user: int) -> None:
-        """The days of an ordinary user."""
+        """Both days of an ordinary user."""
         rng, taste = self._rng, int(self._rng.integers(2))
         time = _START + int(rng.integers(12 * 60)) * _MINUTE
-        topics = self._drifting_topics()
-        is_open = rng.permutation(np.arange(_PAIRS) < _PAIRS // 2)
-        for topic, stays_open in zip(topics, is_open, strict=True):
-            found = self.item(topic, int(rng.integers(2)))
-            if not stays_open:
-                self.search(user, time, topic, [found])
-            self.click(user, time + _MINUTE, self.item(topic, self._near(taste)))
-            if stays_open:
-                self.search(user, time + 2 * _MINUTE, topic, [found])
-            time += 3 * _MINUTE
-        others = np.setdiff1d(np.arange(_TOPICS), topics)
-        for topic in rng.permutation(topics[is_open]):
-            time += _DAY
-            other = int(rng.choice(others))
-            found = self.item(other, self._near(taste))
-            self.search(user, time, other, [found])
-            self.click(user, time + _MINUTE, self.item(topic, self._near(taste)))
+        topics, stop = self._drifting_topics(), int(rng.integers(_CLICKS))
+        for place, topic in enumerate(topics):
+            self.click(user, time, self.item(topic, self._near(taste)))
+            if place == stop:
+                self.search(user, time + _MINUTE, None, [])
+            time += 2 * _MINUTE
+        time += int(rng.integers(1, _LATER_DAYS + 1)) * _DAY
+        self.click(user, time, self.item(topics[stop], self._near(taste)))
+        topic = int(rng.integers(_TOPICS))
+        found = self.item(topic, self._near(taste))
+        self.search(user, time + _MINUTE, topic, [found])
 
     def _drifting_topics(self) -> np.ndarray:
         """Distinct topics, each near the one before it."""
         center, left = int(self._rng.integers(_TOPICS)), np.arange(_TOPICS)
         topics = []
-        for _ in range(_PAIRS):
+        for _ in range(_CLICKS):
             distance = np.abs(left - center)
             weight = np.exp(-np.minimum(distance, _TOPICS - distance))
             center = int(self._rng.choice(left, p=weight / weight.sum()))
@@ -160,13 +154,14 @@ class _Log:
         self,
         user: int,
         time: int,
-        topic: int,
+        topic: int | None,
         clicked: list[int],
         keyword: object = None,
     ) -> None:
         """A search, the items that were clicked and some that were not."""
         if keyword is None:
-            words = _WORDS * topic + self._rng.integers(_WORDS, size=2)
+            first = _WORDS * (_TOPICS if topic is None else topic)
+            words = first + self._rng.integers(_WORDS, size=2)
             keyword = [int(word) + 1 for word in words]
         self._num_sessions += 1
         shown = [(item, 1) for item in clicked]
@@ -259,7 +254,7 @@ class _Log:
     def _items(self) -> pd.DataFrame:
         number = np.arange(self._num_items)
         kind = number * 2 * _TOPICS // self._num_items
-        common = _TOPICS * _WORDS + 1 + number % 9
+        common = (_TOPICS + 1) * _WORDS + 1 + number % 9
         words = [
             [1 + _WORDS * (k // 2) + n % _WORDS, c]
             for n, k, c in zip(
