@@ -233,8 +233,8 @@ def _report(
     return f"""\
 {config.batch} series ({config.compared_batch} of {config.compared:,} steps) of width
 {config.embedding_dim}, {config.num_heads} heads, four projections; {config.repeats}
-turns, traced before. *With gradients*: of the series and all weights. A peak is of a process
-of its own, above its imports, after two runs of {config.memory_batch} series.
+turns, traced before. *With gradients*: of the series and all weights. A peak is of a
+process of its own, above its imports, after two runs of {config.memory_batch} series.
 
 {results.table(header, rows)}
 
