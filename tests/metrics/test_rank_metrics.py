@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import tensorflow as tf
 from tfrs_models.metrics import RankMetrics
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 SCORES = [[0.3, 0.1, 0.7, 0.2], [5.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]]
 METRICS = ["hit_rate_at_1", "hit_rate_at_2", "ndcg_at_2", "mrr", "auc", "tie_rate"]
 
@@ -52,3 +54,32 @@ def test_a_positive_that_is_no_candidate_is_a_miss():
 def test_metrics_that_do_not_follow_from_ranks_are_refused(metric):
     with pytest.raises(ValueError, match="`metrics` must"):
         RankMetrics([metric])
+
+
+def test_one_positive_among_99_negatives_is_ranked_as_the_original_ranks_it():
+    golden = np.load(GOLDEN / "eval_metrics.npz")
+    predictions = golden["predictions"]
+    for row, rank in enumerate(golden["rank"]):
+        place = ranks(predictions[row : row + 1], [0])
+        assert place.above[0] + 1 == rank
+    places = [1, 5, 10, 20, 50]
+    names = [f"{name}_at_{k}" for name in ("hit_rate", "ndcg") for k in places]
+    ranked = RankMetrics(names)
+    ranked.update_state(ranks(predictions, [0] * len(predictions)))
+    expected = [golden[f"{name}_at_{k}"] for name in ("HR", "NDCG") for k in places]
+    np.testing.assert_allclose(list(ranked.result().values()), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rank", "gain"), [(1, 1.0), (2, 0.6309), (5, 0.3869), (10, 0.2891), (11, 0.0)]
+)
+def test_the_gain_of_a_place_is_the_known_one(rank, gain):
+    ranked = RankMetrics(["ndcg_at_10"])
+    ranked.update_state(ranks([np.arange(20.0)], [20 - rank]))
+    np.testing.assert_allclose(ranked.result()["ranks/ndcg_at_10"], gain, atol=1e-4)
+
+
+def test_a_scorer_that_knows_nothing_is_at_chance():
+    ranked = RankMetrics(["hit_rate_at_1", "hit_rate_at_10"])
+    ranked.update_state(ranks(np.zeros([3, 100]), [0, 0, 0]))
+    np.testing.assert_allclose(list(ranked.result().values()), [0.01, 0.1], rtol=1e-6)
