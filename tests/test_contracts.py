@@ -461,6 +461,7 @@ ROWS = {
             item_categories={"genre": 3},
         ),
         ({"search": unisar_batches.example(3, search=True)},),
+        no_export="tests/serving/test_candidate_ranker.py exports both services",
     ),
     tasks.MultiTask: Row(
         lambda: tasks.MultiTask(["a", "b"], task_weights="uncertainty"),
