@@ -176,7 +176,7 @@ def table(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and a row for each variant, and one for popularity."""
     names = [f"{task}/{metric}" for task in TASKS for metric in SHOWN]
-    header = ["", *(f"{name.replace('_at_', '@').replace('_', ' ')}" for name in names)]
+    header = ["", *map(_spoken, names)]
     rows = [
         [variant, *(over_seeds([run.test[name] for run in same]) for name in names)]
         for variant, same in by(runs, "variant").items()
@@ -231,3 +231,8 @@ def write_report(
             seen.weights, seen.labels, is_search=seen.is_search
         ),
     )
+
+
+def _spoken(name: str) -> str:
+    """`search/ndcg_at_5` as a table says it, in words that a narrow column can break."""
+    return name.replace("_at_", "@").replace("_", " ").replace("/", " ")
