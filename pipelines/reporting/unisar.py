@@ -234,5 +234,5 @@ def write_report(
 
 
 def _spoken(name: str) -> str:
-    """`search/ndcg_at_5` as a table says it, in words that a narrow column can break."""
+    """`search/ndcg_at_5` in words, which a narrow column can break."""
     return name.replace("_at_", "@").replace("_", " ").replace("/", " ")

@@ -241,6 +241,36 @@ def test_metrics_are_those_of_sorted_scores(model):
     assert found["ndcg_at_5"] == found["search/ndcg_at_5"]
 
 
+def test_an_evaluation_looks_items_up_and_never_stale_ones():
+    model = batches.make()
+    model.compile(LazyAdam(0.05))
+    features = batches.batch(rows=6, searches=6)
+    examples = {task: features[task] for task in TASKS}
+
+    def both_ways():
+        data = tf.data.Dataset.from_tensors(examples)
+        at_once = model.evaluate(data, verbose=0, return_dict=True)
+        model.reset_metrics()
+        one_by_one = model.test_step(examples)  # encodes what the batch has
+        for name, value in at_once.items():
+            np.testing.assert_allclose(value, one_by_one[name], rtol=1e-5)
+        return at_once
+
+    before = both_ways()
+    for _ in range(3):
+        model.train_step(features)
+    assert before["loss"] != both_ways()["loss"]
+    after = both_ways()["loss"]
+    kept = model.network.kept_items
+    kept.fill()
+    kept._vectors.assign(tf.zeros_like(kept._vectors))
+    found = [model.test_on_batch(examples, return_dict=True)["loss"]]
+    kept.forget()
+    found.append(model.test_on_batch(examples, return_dict=True)["loss"])
+    assert abs(found[0] - after) > 1e-3  # it did look them up
+    np.testing.assert_allclose(found[1], after, rtol=1e-5)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_ranks_among_all_items_are_those_of_all_scores(model, task):
     features = example(3, 1, search=True)

@@ -15,6 +15,7 @@ from tfrs_models.layers.attention.service_transitions import (
 from tfrs_models.layers.embedding.entity_encoder import EntityEncoder
 from tfrs_models.layers.embedding.query_encoder import QueryEncoder
 from tfrs_models.layers.experts import Expert, ProgressiveLayered
+from tfrs_models.models.kept_items import KeptItems
 from tfrs_models.models.unisar_example import Example, read_example
 from tfrs_models.ops.known_ids import known_ids
 from tfrs_models.ops.masked import masked_mean
@@ -75,6 +76,7 @@ class UniSARNetwork(tf.keras.layers.Layer):
             name="item_encoder",
             **widths,
         )
+        self.kept_items = KeptItems(self.item_encoder, sizes["num_items"] + 1)
         self.user_encoder = EntityEncoder(
             sizes["num_users"],
             categories=sizes["user_categories"],
@@ -161,7 +163,7 @@ class UniSARNetwork(tf.keras.layers.Layer):
         length, shape = tf.shape(example.item_history)[1], tf.shape(clicks)
         flat = tf.reshape(clicks, [shape[0], shape[1] * shape[2]])
         ids = tf.concat([example.item_history, flat], axis=1)
-        items = self.item_encoder(ids)  # both at once: many occur in both
+        items = self.items(ids)  # both at once: many occur in both
         width = items.shape[-1]
         clicked = tf.reshape(items[:, length:], [*tf.unstack(shape), width])
         queries = self.query_encoder(example.session_query)
@@ -208,7 +210,11 @@ class UniSARNetwork(tf.keras.layers.Layer):
         """Ids and vectors of an example's candidates."""
         size = self._limits["num_items"]
         items = known_ids(features, "item_id", size, rank=2)
-        return items, self.item_encoder(items)
+        return items, self.items(items)
+
+    def items(self, ids: tf.Tensor) -> tf.Tensor:
+        """Vectors of items, `[..., width]`; those that are kept where they are kept."""
+        return self.kept_items.look_up(ids, self.item_encoder)
 
     def drawn(self, random: Features) -> tuple[tf.Tensor, tf.Tensor]:
         """Vectors of random queries and of random items, `[n, width]` each."""

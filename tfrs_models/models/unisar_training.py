@@ -109,6 +109,25 @@ class UniSARTraining(Model):
         ]
         super().apply_gradients(gradients, variables)
 
+    def evaluate(self, *args, **kwargs) -> object:
+        """As `tf.keras.Model.evaluate`; all items are encoded once, before it.
+
+        That takes `num_items` vectors of memory. On several replicas, each batch
+        encodes its own.
+
+        Args:
+          *args: Of `tf.keras.Model.evaluate`.
+          **kwargs: Of `tf.keras.Model.evaluate`.
+        """
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            return super().evaluate(*args, **kwargs)
+        kept = self.network.kept_items
+        kept.fill()
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            kept.forget()
+
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
         ranked = {f"{task}/{metric}" for task in TASKS for metric in METRICS}
         ranked.add(MONITOR)
