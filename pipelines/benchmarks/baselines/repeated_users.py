@@ -20,6 +20,13 @@ def repeat_users(model: UniSAR) -> UniSAR:
     return model
 
 
+def encode_each(model: UniSAR) -> UniSAR:
+    """Makes the model's evaluation encode items in every batch, as the original."""
+    kept = model.network.kept_items
+    kept.fill = kept.forget = lambda: None
+    return model
+
+
 def original_layout(model: UniSAR) -> UniSAR:
     """`repeat_users`, and every text's word vectors side by side before their mean."""
     encoder = model.network.query_encoder
