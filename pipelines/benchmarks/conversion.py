@@ -47,7 +47,7 @@ class Config:
 
 
 SMOKE = Config(
-    rows=(4000,), users=40, items=300, words=50, chunk_rows=1000, write=False
+    rows=(16_000,), users=90, items=600, words=50, chunk_rows=3000, write=False
 )
 
 

@@ -31,7 +31,7 @@ def test_places_that_the_partitions_cannot_fill_say_so(with_ids):
     np.testing.assert_array_equal(names == (b"" if with_ids else -1), missing)
     none = tf.zeros([30, 0], tf.string if with_ids else tf.int32)
     scores, _ = index.query_with_exclusions(QUERIES, none, k=40)
-    assert np.isfinite(scores).all()  # more partitions were searched
+    assert np.isneginf(scores).sum() < missing.sum()  # more partitions were searched
 
 
 def test_settings_of_the_search_can_be_changed_after_the_build():
