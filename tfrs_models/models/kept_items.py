@@ -25,9 +25,11 @@ class KeptItems:
         )
         self._num_rows = num_rows
         self._vectors = None
+        self._is_kept = False  # what is traced meanwhile looks up, nothing else does
 
     def fill(self) -> None:
         """Encodes all items; until `forget` they are looked up."""
+        self._is_kept = False
         ids = tf.range(self._num_rows, dtype=tf.int64)
         blocks = [
             self._encode(ids[first : first + _BLOCK])
@@ -40,16 +42,18 @@ class KeptItems:
         else:
             self._is_full.assign(True)
             self._vectors.assign(vectors)
+        self._is_kept = True
 
     def forget(self) -> None:
         """Lets the vectors be stale."""
+        self._is_kept = False
         self._is_full.assign(False)
 
     def look_up(
         self, ids: tf.Tensor, otherwise: Callable[[tf.Tensor], tf.Tensor]
     ) -> tf.Tensor:
         """Vectors of items, encoded by `otherwise` where none are kept."""
-        if self._vectors is None:
+        if not self._is_kept:
             return otherwise(ids)
         return tf.cond(
             self._is_full,
