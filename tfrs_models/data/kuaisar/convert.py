@@ -55,6 +55,7 @@ def convert(
     captions, categories = read_items(directory, items, chunk_rows=chunk_rows)
     keywords = keyword_words(log.searches)
     captions, keywords = _renumbered_words(captions, keywords)
+    padded = pad_words(keywords, options.max_words)
     clicked = log.search_clicks.groupby("session", sort=True)["item"]
     lists = clicked.agg(lambda values: list(dict.fromkeys(values.tolist())))
     pos_items = [[] for _ in range(len(log.searches))]
@@ -64,7 +65,7 @@ def convert(
     item_histories = _histories(log.clicks, "item", len(users))
     session_histories = _histories(log.searches, "session", len(users))
     samples, sample_counts = make_samples(
-        log, item_histories, session_histories, _padded(keywords, options), options
+        log, item_histories, session_histories, padded, options
     )
     kept = {
         "users": len(users),
@@ -83,7 +84,7 @@ def convert(
             **{name: _categories(categories[name]) for name in CATEGORIES},
         },
         sessions={
-            "keyword": _with_padding(_padded(keywords, options)),
+            "keyword": _with_padding(padded),
             "pos_items": _with_padding(pad_words(pos_items, options.max_clicks)),
         },
         queries=pad_words(queries, options.max_words),
@@ -199,10 +200,6 @@ def _categories(raw: np.ndarray) -> np.ndarray:
     known = np.unique(raw[raw > 0])
     numbers = np.where(raw > 0, np.searchsorted(known, raw) + 1, 0)
     return _with_padding(numbers.astype(np.int32))
-
-
-def _padded(words: list[list[int]], options: Options) -> np.ndarray:
-    return pad_words(words, options.max_words)
 
 
 def _with_padding(table: np.ndarray) -> np.ndarray:
