@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfrs_models.data.kuaisar.negatives import sample_negatives
+from tfrs_models.data.kuaisar.negatives import first_meetings, sample_negatives
 
 RNG = np.random.default_rng(8)
 USERS, ITEMS, ROWS = 7, 40, 300
@@ -19,7 +19,7 @@ def drawn(num_negatives, time=MET[2], pool=MET[1], seed=0):
         time,
         num_negatives,
         pool=pool,
-        met=MET,
+        met=first_meetings(*MET, ITEMS + 1),
         rng=np.random.default_rng(seed),
     )
 
@@ -49,7 +49,13 @@ def test_items_are_drawn_as_often_as_they_are_in_the_pool():
     user, item = np.arange(3000), np.full(3000, 4)
     nothing = (np.zeros(1, int) - 1, np.ones(1, int), np.zeros(1, int))
     found = sample_negatives(
-        user, item, item, 1, pool=pool, met=nothing, rng=np.random.default_rng(0)
+        user,
+        item,
+        item,
+        1,
+        pool=pool,
+        met=first_meetings(*nothing, 5),
+        rng=np.random.default_rng(0),
     )
     shares = np.bincount(found.ravel(), minlength=4)[1:] / 3000
     np.testing.assert_allclose(shares, [0.6, 0.3, 0.1], atol=0.03)

@@ -1,8 +1,41 @@
 """Items that a user was not after, for samples with one positive."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 _BLOCK = 2**22  # draws in memory at a time
+
+
+class Meetings(NamedTuple):
+    """When each user first met each item.
+
+    Attributes:
+      pairs: `[num_pairs]` `user * num_items + item`, ascending.
+      times: `[num_pairs]` of the first meeting.
+      num_items: Above every item.
+    """
+
+    pairs: np.ndarray
+    times: np.ndarray
+    num_items: int
+
+
+def first_meetings(
+    user: np.ndarray, item: np.ndarray, time: np.ndarray, num_items: int
+) -> Meetings:
+    """Finds when users and items first met.
+
+    Args:
+      user: `[num_interactions]`.
+      item: `[num_interactions]`.
+      time: `[num_interactions]`.
+      num_items: Above every item, those that may be drawn among them.
+    """
+    pair = user * num_items + item
+    order = np.lexsort([time, pair])
+    pairs, first = np.unique(pair[order], return_index=True)
+    return Meetings(pairs, time[order][first], num_items)
 
 
 def sample_negatives(
@@ -12,7 +45,7 @@ def sample_negatives(
     num_negatives: int,
     *,
     pool: np.ndarray,
-    met: tuple[np.ndarray, np.ndarray, np.ndarray],
+    met: Meetings,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Draws items for each sample, each once, neither its positive nor met before.
@@ -23,7 +56,7 @@ def sample_negatives(
       time: `[num_samples]`; what the user met later is not known yet and may be drawn.
       num_negatives: Of each sample.
       pool: Items to draw from, uniformly: as often in it as they are to be drawn.
-      met: Users, items and times of all interactions.
+      met: Of all interactions.
       rng: Of the draws.
 
     Returns:
@@ -32,8 +65,6 @@ def sample_negatives(
     Raises:
       ValueError: a user who has met almost everything.
     """
-    num_items = int(max(pool.max(initial=0), met[1].max(initial=0))) + 1
-    pairs, first_met = _first_times(*met, num_items)
     if not len(user):
         return np.zeros([0, num_negatives], np.int64)
     rows = max(1, _BLOCK // max(num_negatives, 1))
@@ -44,7 +75,7 @@ def sample_negatives(
             time[start : start + rows],
             num_negatives,
             pool=pool,
-            met=(pairs, first_met, num_items),
+            met=met,
             rng=rng,
         )
         for start in range(0, len(user), rows)
@@ -59,7 +90,7 @@ def _draw(
     num_negatives: int,
     *,
     pool: np.ndarray,
-    met: tuple[np.ndarray, np.ndarray, int],
+    met: Meetings,
     rng: np.random.Generator,
 ) -> np.ndarray:
     drawn = np.zeros([len(user), num_negatives], np.int64)
@@ -69,7 +100,7 @@ def _draw(
             return drawn
         drawn[open_rows, open_columns] = rng.choice(pool, len(open_rows))
         rows = np.unique(open_rows)
-        bad = _unfit(drawn[rows], user[rows], item[rows], time[rows], *met)
+        bad = _unfit(drawn[rows], user[rows], item[rows], time[rows], met)
         row, open_columns = np.nonzero(bad)
         open_rows = rows[row]
     left = np.unique(open_rows)
@@ -85,14 +116,12 @@ def _unfit(
     user: np.ndarray,
     item: np.ndarray,
     time: np.ndarray,
-    pairs: np.ndarray,
-    first_met: np.ndarray,
-    num_items: int,
+    met: Meetings,
 ) -> np.ndarray:
     """`[num_samples, num_negatives]` bool: to be drawn again."""
-    pair = user[:, None] * num_items + drawn
-    place = np.minimum(np.searchsorted(pairs, pair), len(pairs) - 1)
-    bad = (pairs[place] == pair) & (first_met[place] < time[:, None])
+    pair = user[:, None] * met.num_items + drawn
+    place = np.minimum(np.searchsorted(met.pairs, pair), len(met.pairs) - 1)
+    bad = (met.pairs[place] == pair) & (met.times[place] < time[:, None])
     bad |= drawn == item[:, None]
     order = np.argsort(drawn, axis=1, kind="stable")
     ranked = np.take_along_axis(drawn, order, axis=1)
@@ -100,13 +129,3 @@ def _unfit(
     again[:, 1:] = ranked[:, 1:] == ranked[:, :-1]
     np.put_along_axis(bad, order, np.take_along_axis(bad, order, 1) | again, axis=1)
     return bad
-
-
-def _first_times(
-    user: np.ndarray, item: np.ndarray, time: np.ndarray, num_items: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a user and an item, ascending, and when they first met."""
-    pair = user * num_items + item
-    order = np.lexsort([time, pair])
-    pairs, first = np.unique(pair[order], return_index=True)
-    return pairs, time[order][first]

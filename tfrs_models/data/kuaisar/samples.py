@@ -3,7 +3,11 @@
 import numpy as np
 
 from tfrs_models.data.kuaisar.histories import Histories
-from tfrs_models.data.kuaisar.negatives import sample_negatives
+from tfrs_models.data.kuaisar.negatives import (
+    Meetings,
+    first_meetings,
+    sample_negatives,
+)
 from tfrs_models.data.kuaisar.options import Options
 from tfrs_models.data.kuaisar.raw_log import RawLog
 from tfrs_models.data.splits import (
@@ -71,20 +75,22 @@ def make_samples(
         searched["num_sessions"] = before
         searched["num_items"] -= _made_of_last_click(searched, item_histories)
     searched["query"] = keywords[session - 1]
-    met = tuple(
+    users, items, times = (
         np.concatenate([recommended[name], searched[name]])
         for name in ("user_id", "item_id", "timestamp")
     )
+    met = first_meetings(users, items, times, int(items.max(initial=0)) + 1)
+    pool = items if options.negatives == "popularity" else np.unique(items)
     rng = np.random.default_rng(options.seed)
     samples, counts = {}, {"dropped": {}, "samples": {}}
-    first_day = _day(met[2].min(initial=np.iinfo(np.int64).max))
+    first_day = _day(times.min(initial=np.iinfo(np.int64).max))
     for task, columns in [("recommendation", recommended), ("search", searched)]:
         columns, counts["dropped"][task] = _kept(columns, first_day, options)
         part = _split(columns, options)
         samples[task] = {}
         for number, name in enumerate(SPLIT_NAMES):
             rows = {key: values[part == number] for key, values in columns.items()}
-            rows["negatives"] = _negatives(rows, met, name, options, rng)
+            rows["negatives"] = _negatives(rows, name, pool, met, options, rng)
             samples[task][name] = rows
         counts["samples"][task] = {
             name: len(rows["user_id"]) for name, rows in samples[task].items()
@@ -160,12 +166,16 @@ def _split(columns: dict, options: Options) -> np.ndarray:
 
 
 def _negatives(
-    rows: dict, met: tuple, split: str, options: Options, rng: np.random.Generator
+    rows: dict,
+    split: str,
+    pool: np.ndarray,
+    met: Meetings,
+    options: Options,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     number = (
         options.num_train_negatives if split == "train" else options.num_eval_negatives
     )
-    pool = met[1] if options.negatives == "popularity" else np.unique(met[1])
     time = rows["timestamp"]
     if options.avoid == "all":
         time = np.full_like(time, np.iinfo(np.int64).max)
