@@ -1,6 +1,7 @@
 """Traces of check-ins, each with the check-in that came next."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -79,7 +80,8 @@ class Traces:
           `poi_id`, `category_id`, `hour` and `weekday` `[batch, length]`, padded in
           front by 0, `user_id`, `next_poi_id` and `next_category_id` `[batch]`; int64.
         """
-        return {k: v.numpy() for k, v in self._gather(tf.constant(rows)).items()}
+        found = _gathered(tf.constant(rows), self._tensors(), self.length)
+        return {name: values.numpy() for name, values in found.items()}
 
     def batches(
         self,
@@ -100,9 +102,11 @@ class Traces:
         Raises:
           ValueError: an unknown split, or a batch size below 1.
         """
-        rows = tf.constant(self.rows(split))
+        rows, tensors = tf.constant(self.rows(split)), self._tensors()
         numbers = row_batches(len(rows), batch_size, shuffle=shuffle, seed=seed)
-        return numbers.map(lambda n: self._gather(tf.gather(rows, n))).prefetch(2)
+        return numbers.map(
+            lambda n: _gathered(tf.gather(rows, n), tensors, self.length)
+        ).prefetch(2)
 
     def __str__(self) -> str:
         """What there is."""
@@ -116,21 +120,26 @@ class Traces:
             "the later targets are places that training does not know: misses"
         )
 
-    def _gather(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        target, first = tf.gather(self.target, rows), tf.gather(self.first, rows)
-        places = target[:, None] + tf.range(-self.length, 0, dtype=target.dtype)
-        real = places >= first[:, None]
-        found = {
-            name: tf.where(
-                real, tf.gather(self.columns[name], tf.maximum(places, 0)), 0
-            )
-            for name in STEPS
-        }
-        return found | {
-            "user_id": tf.gather(self.columns["user_id"], target),
-            "next_poi_id": tf.gather(self.columns["poi_id"], target),
-            "next_category_id": tf.gather(self.columns["category_id"], target),
-        }
+    def _tensors(self) -> dict[str, tf.Tensor]:
+        """Columns and edges of traces; a dataset captures tensors and copies arrays."""
+        columns = {name: self.columns[name] for name in ("user_id", *STEPS)}
+        edges = {"target": self.target, "first": self.first}
+        return {name: tf.constant(v) for name, v in (columns | edges).items()}
+
+
+def _gathered(
+    rows: tf.Tensor, tensors: Mapping[str, tf.Tensor], length: int
+) -> dict[str, tf.Tensor]:
+    """The features of traces, see `Traces.features`."""
+    target, first = (tf.gather(tensors[name], rows) for name in ("target", "first"))
+    places = target[:, None] + tf.range(-length, 0, dtype=target.dtype)
+    real = places >= first[:, None]
+    steps = {name: tf.gather(tensors[name], tf.maximum(places, 0)) for name in STEPS}
+    return {name: tf.where(real, found, 0) for name, found in steps.items()} | {
+        "user_id": tf.gather(tensors["user_id"], target),
+        "next_poi_id": tf.gather(tensors["poi_id"], target),
+        "next_category_id": tf.gather(tensors["category_id"], target),
+    }
 
 
 def make_traces(

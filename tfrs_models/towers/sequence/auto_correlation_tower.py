@@ -5,11 +5,11 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.auto_correlation_block import AutoCorrelationBlock
 from tfrs_models.ops.newest_steps import newest_steps
-from tfrs_models.towers.sequence.history_tower import HistoryTower
+from tfrs_models.towers.sequence.block_tower import BlockTower
 
 
 @register
-class AutoCorrelationTower(HistoryTower):
+class AutoCorrelationTower(BlockTower):
     """The newest item, and the items at the lags where the history is like itself.
 
     A circle has no past and no future: one correlation of a whole history would tell
@@ -47,23 +47,16 @@ class AutoCorrelationTower(HistoryTower):
           dropout: Share that training drops of the input and of what a block adds.
           **kwargs: Of `HistoryTower`.
         """
-        super().__init__(item_tower, **kwargs)
-        if max_length < 1:
-            raise ValueError(f"`max_length` must be at least 1. Got {max_length}.")
-        if num_blocks < 1:
-            raise ValueError(f"`num_blocks` must be at least 1. Got {num_blocks}.")
-        self.embedding_dim = embedding_dim
-        self.num_blocks = num_blocks
-        self.num_heads = num_heads
-        self.factor = float(factor)
-        self.dropout = dropout
-        self._max_length = max_length
-        self._positions = self.add_weight(
-            "positions",
-            (max_length, embedding_dim),
-            initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
+        super().__init__(
+            item_tower,
+            embedding_dim,
+            max_length=max_length,
+            num_blocks=num_blocks,
+            num_heads=num_heads,
+            dropout=dropout,
+            **kwargs,
         )
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self.factor = float(factor)
         self._blocks = [
             AutoCorrelationBlock(
                 embedding_dim,
@@ -75,10 +68,6 @@ class AutoCorrelationTower(HistoryTower):
             )
             for _ in range(num_blocks)
         ]
-
-    @property
-    def max_length(self) -> int:
-        return self._max_length
 
     def encode(
         self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
@@ -101,22 +90,13 @@ class AutoCorrelationTower(HistoryTower):
         self, embeddings: tf.Tensor, real: tf.Tensor, rows: tf.Tensor, training: bool
     ) -> tf.Tensor:
         """`[num_windows, embedding_dim]` of the last steps, 0 where padding."""
-        places, mask = newest_steps(real, self._max_length)
+        places, mask = newest_steps(real, self.max_length)
         rows = tf.broadcast_to(rows[:, None], tf.shape(places))
         hidden = tf.gather_nd(embeddings, tf.stack([rows, places], axis=2))
-        scale = tf.cast(self.embedding_dim, hidden.dtype) ** 0.5
-        hidden = hidden * scale + tf.cast(self._positions, hidden.dtype)
-        hidden = self._drop(hidden, training=training)
+        hidden = self.placed(hidden, tf.range(self.max_length), training)
         for block in self._blocks:
             hidden = block(hidden, query_mask=mask, training=training)
         return hidden[:, -1]
 
     def get_config(self) -> dict:
-        return super().get_config() | {
-            "embedding_dim": self.embedding_dim,
-            "max_length": self.max_length,
-            "num_blocks": self.num_blocks,
-            "num_heads": self.num_heads,
-            "factor": self.factor,
-            "dropout": self.dropout,
-        }
+        return super().get_config() | {"factor": self.factor}

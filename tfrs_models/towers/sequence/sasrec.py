@@ -4,11 +4,11 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.transformer import TransformerBlock
-from tfrs_models.towers.sequence.history_tower import HistoryTower
+from tfrs_models.towers.sequence.block_tower import BlockTower
 
 
 @register
-class SASRec(HistoryTower):
+class SASRec(BlockTower):
     """Every item attends to the items before it.
 
     Positions count the real items from the oldest on.
@@ -39,52 +39,29 @@ class SASRec(HistoryTower):
           dropout: Share that training drops of the input and of what a block adds.
           **kwargs: Of `HistoryTower`.
         """
-        super().__init__(item_tower, **kwargs)
-        if max_length < 1:
-            raise ValueError(f"`max_length` must be at least 1. Got {max_length}.")
-        if num_blocks < 1:
-            raise ValueError(f"`num_blocks` must be at least 1. Got {num_blocks}.")
-        self.embedding_dim = embedding_dim
-        self.num_blocks = num_blocks
-        self.num_heads = num_heads
-        self.dropout = dropout
-        self._max_length = max_length
-        self._positions = self.add_weight(
-            "positions",
-            (max_length, embedding_dim),
-            initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
+        super().__init__(
+            item_tower,
+            embedding_dim,
+            max_length=max_length,
+            num_blocks=num_blocks,
+            num_heads=num_heads,
+            dropout=dropout,
+            **kwargs,
         )
-        self._drop = tf.keras.layers.Dropout(dropout)
         self._blocks = [
             TransformerBlock(embedding_dim, num_heads=num_heads, dropout=dropout)
             for _ in range(num_blocks)
         ]
         self._norm = tf.keras.layers.LayerNormalization()
 
-    @property
-    def max_length(self) -> int:
-        return self._max_length
-
     def encode(
         self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
     ) -> tf.Tensor:
         count = tf.cumsum(tf.cast(real, tf.int32), axis=1)
-        positions = tf.gather(self._positions, tf.maximum(count - 1, 0))
-        scale = tf.cast(self.embedding_dim, embeddings.dtype) ** 0.5
-        hidden = embeddings * scale + tf.cast(positions, embeddings.dtype)
-        hidden = self._drop(hidden, training=training)
+        hidden = self.placed(embeddings, tf.maximum(count - 1, 0), training)
         places = tf.range(tf.shape(real)[1])
         earlier = places[:, None] >= places[None, :]
         mask = earlier & real[:, None, :]  # [batch, position, item]
         for block in self._blocks:
             hidden = block(hidden, mask, training=training)
         return self._norm(hidden)
-
-    def get_config(self) -> dict:
-        return super().get_config() | {
-            "embedding_dim": self.embedding_dim,
-            "max_length": self.max_length,
-            "num_blocks": self.num_blocks,
-            "num_heads": self.num_heads,
-            "dropout": self.dropout,
-        }
