@@ -1,6 +1,6 @@
 """Loads the weights of a PyTorch original into its Keras port."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +54,21 @@ def normalization(
         f"{prefix}.weight": TorchArray(norm.gamma),
         f"{prefix}.bias": TorchArray(norm.beta),
     }
+
+
+def transformer_layer(
+    linears: Sequence[tf.keras.layers.Dense],
+    norms: Sequence[tf.keras.layers.LayerNormalization],
+    width: int,
+    arrays: Arrays,
+) -> Targets:
+    """What a `torch.nn.Transformer...Layer` numbers from 1 on: `linear1`, `norm1`."""
+    targets = {}
+    for place, layer in enumerate(linears, start=1):
+        targets |= linear(f"linear{place}", layer, arrays)
+    for place, norm in enumerate(norms, start=1):
+        targets |= normalization(f"norm{place}", norm, width)
+    return targets
 
 
 def under(prefix: str, port: "TorchPort", arrays: Arrays) -> Targets:

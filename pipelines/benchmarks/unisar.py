@@ -18,6 +18,12 @@ from pipelines.benchmarks.baselines.repeated_users import (
     original_layout,
     repeat_users,
 )
+from pipelines.benchmarks.kuaisar_size import (
+    Sizes,
+    make_example,
+    make_model,
+    make_words,
+)
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
 from tfrs_models.models import UniSAR
@@ -26,31 +32,12 @@ from tfrs_models.training import LazyAdam
 OURS, REPEATED, DENSE = "ours", "users repeated", "ours, Keras's Adam"
 EACH = "ours, items encoded in every batch"
 ORIGINAL = "users repeated, word vectors side by side"
-_CATEGORIES = {"first_level_category_id": 38, "second_level_category_id": 297}
-_USERS = {
-    "onehot_feat1": 8,
-    "onehot_feat2": 3,
-    "search_active_level": 7,
-    "rec_active_level": 4,
-}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Sizes):
     """Flags of the benchmark."""
 
-    users: int = 22_700
-    """Rows of the table of users."""
-    items: int = 673_415
-    """Items; the table has one row more."""
-    words: int = 394_911
-    """Words; the table has one row more."""
-    length: int = 30
-    """Events of each history; none is padding."""
-    text: int = 50
-    """Words of a caption or query, at most."""
-    clicks: int = 5
-    """Clicks of a search, at most."""
     batch: int = 1024
     """Recommendations of a train step."""
     searches: int = 88
@@ -186,38 +173,16 @@ def run_repeated_evaluation(config: Config) -> Callable[[], None]:
     return _evaluation(config, encode_each(repeat_users(make_model(config))))
 
 
-def make_model(config: Config) -> UniSAR:
-    """A model of the config's sizes; captions and categories are random."""
-    tf.keras.utils.set_random_seed(0)
-    rng = np.random.default_rng(0)
-    items = {"caption": _words(config, rng, config.items + 1).astype("int32")}
-    for name, size in _CATEGORIES.items():
-        items[name] = rng.integers(size, size=config.items + 1)
-        items[name][-1] = size - 1
-    users = {}
-    for name, size in _USERS.items():
-        users[name] = np.arange(config.users) % size
-    return UniSAR.from_attributes(
-        items=items,
-        users=users,
-        num_users=config.users,
-        num_items=config.items,
-        num_words=config.words,
-        history_length=config.length,
-        num_sessions=config.length,
-    )
-
-
 def _step(
     config: Config, model: UniSAR, optimizer: tf.keras.optimizers.Optimizer
 ) -> Callable[[], None]:
     rng = np.random.default_rng(1)
     features = {
-        "recommendation": _example(config, rng, config.batch, 5),
-        "search": _example(config, rng, config.searches, 5, is_search=True),
+        "recommendation": make_example(config, rng, config.batch, 5),
+        "search": make_example(config, rng, config.searches, 5, is_search=True),
         "random": {
             "item_id": rng.integers(1, config.items + 1, size=config.random),
-            "query": _words(config, rng, config.random, most=10),
+            "query": make_words(config, rng, config.random, most=10),
         },
     }
     features = tf.nest.map_structure(tf.constant, features)
@@ -228,7 +193,7 @@ def _step(
 
 def _evaluation(config: Config, model: UniSAR) -> Callable[[], None]:
     rng = np.random.default_rng(2)
-    example = _example(config, rng, config.eval_batch, config.candidates)
+    example = make_example(config, rng, config.eval_batch, config.candidates)
     features = {"recommendation": tf.nest.map_structure(tf.constant, example)}
     model.compile()
     batches = tf.data.Dataset.from_tensors(features).repeat(config.eval_batches)
@@ -236,49 +201,6 @@ def _evaluation(config: Config, model: UniSAR) -> Callable[[], None]:
     options.autotune.enabled = False  # its end takes from 0 to 4 s, by chance
     batches = batches.with_options(options)
     return lambda: model.evaluate(batches, verbose=0)
-
-
-def _example(
-    config: Config,
-    rng: np.random.Generator,
-    rows: int,
-    candidates: int,
-    *,
-    is_search: bool = False,
-) -> dict[str, np.ndarray]:
-    slots = (rows, config.length)
-    time = np.sort(rng.integers(1, 10**12, size=slots), axis=1)
-
-    def items(*shape: int) -> np.ndarray:
-        return rng.integers(1, config.items + 1, size=shape)
-
-    count = rng.integers(config.clicks + 1, size=(*slots, 1))
-    if config.text < 0:
-        count[:] = config.clicks
-    features = {
-        "user_id": rng.integers(config.users, size=rows),
-        "item_history": items(*slots),
-        "item_history_time": time,
-        "session_query": _words(config, rng, *slots, most=10),
-        "session_items": items(*slots, config.clicks)
-        * (np.arange(config.clicks) < count),
-        "session_time": time + 1,
-        "item_id": items(rows, candidates),
-    }
-    if is_search:
-        features["query"] = _words(config, rng, rows, most=10)
-    return features
-
-
-def _words(
-    config: Config, rng: np.random.Generator, *shape: int, most: int | None = None
-) -> np.ndarray:
-    """Texts of random lengths; all full where `config.text` is below 0."""
-    width = abs(config.text)
-    words = rng.integers(1, config.words + 1, size=(*shape, width), dtype="int32")
-    count = rng.integers(1, min(most or width, width) + 1, size=(*shape, 1))
-    is_word = (np.arange(width) < count) | (config.text < 0)
-    return (words * is_word).astype("int64")
 
 
 def _report(

@@ -8,8 +8,7 @@ from tfrs_models.torch_weights import (
     Arrays,
     Targets,
     TorchPort,
-    linear,
-    normalization,
+    transformer_layer,
     under,
 )
 
@@ -96,11 +95,10 @@ class CrossFusion(TorchPort, tf.keras.layers.Layer):
         """
         targets = under("self_attn", self._own, arrays)
         targets |= under("multihead_attn", self._other, arrays)
-        for place, layer in enumerate((self._inner, self._outer), start=1):
-            targets |= linear(f"linear{place}", layer, arrays)
-        for place, norm in enumerate(self._norms, start=1):
-            targets |= normalization(f"norm{place}", norm, self.embedding_dim)
-        return targets
+        feed_forward = (self._inner, self._outer)
+        return targets | transformer_layer(
+            feed_forward, self._norms, self.embedding_dim, arrays
+        )
 
     def get_config(self) -> dict:
         return super().get_config() | {
