@@ -1,5 +1,7 @@
 """Two services out of one SavedModel."""
 
+import logging
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,9 +22,18 @@ def signatures(model, tmp_path_factory):
         {"recommend": batches.example(), "search": batches.example(search=True)},
         k=3,
     )
+    warnings, handler = [], logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warnings.append(record.getMessage())
+    tf.get_logger().addHandler(handler)
     folder = serving.export(module, tmp_path_factory.mktemp("export"))
+    tf.get_logger().removeHandler(handler)
     loaded = tf.saved_model.load(str(folder))
-    return {**loaded.signatures, "of": loaded}  # which must live on
+    # `loaded` must live on.
+    return {**loaded.signatures, "of": loaded, "warnings": warnings}
+
+
+def test_an_export_does_not_warn_of_layers(signatures):
+    assert not [text for text in signatures["warnings"] if "serialization" in text]
 
 
 def ask(signatures, name, features):

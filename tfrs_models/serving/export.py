@@ -1,7 +1,9 @@
 """Writes a versioned SavedModel for a server."""
 
+import contextlib
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -71,7 +73,8 @@ def export(
         samples = {name: signature.made_up() for name, signature in served.items()}
     requests = read_requests(served, samples)
     with unfinished_version(directory) as folder:
-        tf.saved_model.save(module, str(folder), signatures=functions)
+        with _without_notes_on_layers():
+            tf.saved_model.save(module, str(folder), signatures=functions)
         needs = preflight(folder)
         if not allow_custom_ops:
             check_stock(needs)
@@ -96,3 +99,18 @@ def _signatures(
             "{'serving_default': module.method}."
         )
     return dict(signatures)
+
+
+@contextlib.contextmanager
+def _without_notes_on_layers() -> Iterator[None]:
+    """Keras warns of layers that it could not restore; an export restores none."""
+    logger = tf.get_logger()
+
+    def matters(record: logging.LogRecord) -> bool:
+        return "Skipping full serialization" not in record.getMessage()
+
+    logger.addFilter(matters)
+    try:
+        yield
+    finally:
+        logger.removeFilter(matters)
