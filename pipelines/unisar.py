@@ -106,19 +106,18 @@ def main(config: Config) -> dict:
     output = prepare_folder(config.output)
     data = load(config)
     print(data, "\n")
-    runs = [
-        run(config, data, variant, seed=config.seed + turn)
-        for variant in (VARIANTS if config.ablation else [FULL])
-        for turn in range(config.seeds)
-    ]
+    runs, best, model = [], None, None
+    for variant in VARIANTS if config.ablation else [FULL]:
+        for turn in range(config.seeds):
+            found, trained = run(config, data, variant, seed=config.seed + turn)
+            runs.append(found)
+            if best is None or (variant == FULL and found.validation > best.validation):
+                best, model = found, trained  # the others' tables need not stay
     baseline = popularity(data)
     print_runs(runs, baseline)
-    best = max(
-        (run for run in runs if run.variant == FULL), key=lambda run: run.validation
-    )
-    corpus = corpus_figures(best.model, data, config)
+    corpus = corpus_figures(model, data, config)
     exported = tm.serving.export(
-        tm.serving.CandidateRanker(best.model, serving_examples(config, data)),
+        tm.serving.CandidateRanker(model, serving_examples(config, data)),
         output / "export",
     )
     metrics = {
@@ -135,6 +134,7 @@ def main(config: Config) -> dict:
         data=data,
         runs=runs,
         best=best,
+        model=model,
         baseline=baseline,
         corpus=corpus,
     )
@@ -162,7 +162,7 @@ def run(
     variant: str,
     *,
     seed: int,
-) -> Run:
+) -> tuple[Run, tm.models.UniSAR]:
     """Trains one variant and evaluates it on the test split."""
     print(f"Training {variant}, seed {seed}", flush=True)
     tf.keras.utils.set_random_seed(seed)
@@ -192,7 +192,8 @@ def run(
         verbose=0,
     )
     test = evaluation(config, data, "test")
-    return evaluate(model, test, variant, seed=seed, fitted=fitted, monitor=MONITOR)
+    found = evaluate(model, test, variant, seed=seed, fitted=fitted, monitor=MONITOR)
+    return found, model
 
 
 def build_model(
@@ -232,7 +233,7 @@ def evaluation(
     config: Config, data: tm.data.kuaisar.SearchAndRecommendation, split: str
 ) -> tf.data.Dataset:
     """Both services' samples of a split."""
-    return data.evaluation_batches(split, 512, **lengths(config)).cache()
+    return data.evaluation_batches(split, 512, **lengths(config))
 
 
 def serving_examples(

@@ -31,7 +31,6 @@ class Run:
       epochs: That it trained.
       validation: The best mean NDCG@5 of both services in validation.
       test: `service/metric` -> value.
-      model: The model.
       history: Of the training, as Keras has it.
     """
 
@@ -40,7 +39,6 @@ class Run:
     epochs: int
     validation: float
     test: dict[str, float]
-    model: tm.models.UniSAR
     history: dict[str, list[float]]
 
     def figures(self) -> dict:
@@ -85,7 +83,6 @@ def evaluate(
         epochs=len(fitted.epoch),
         validation=max(fitted.history[monitor]),
         test={name: float(v) for name, v in found.items() if "/" in name},
-        model=model,
         history={k: [float(v) for v in vs] for k, vs in fitted.history.items()},
     )
 
@@ -197,12 +194,13 @@ def write_report(
     data: tm.data.kuaisar.SearchAndRecommendation,
     runs: Sequence[Run],
     best: Run,
+    model: tm.models.UniSAR,
     baseline: Mapping[str, float],
     corpus: Mapping[str, float],
 ) -> Path:
     """Writes the page that shows all of it."""
     header, rows = table(runs, baseline)
-    seen = attention_map(best.model, data, length=config.length)
+    seen = attention_map(model, data, length=config.length)
     groups = by(runs, "variant")
     return render(
         "unisar.html",
