@@ -141,10 +141,12 @@ class Model(tfrs.Model):
             "The loss is not finite although every feature of the batch is: lower the "
             "learning rate, raise the temperature, or clip the gradients",
         )
-        for name, value in (
-            ("loss", loss),
+        context = tf.distribute.get_replica_context()
+        whole = loss * (1 if context is None else context.num_replicas_in_sync)
+        for name, value in (  # replicas' losses add up, and the mean is over them
+            ("loss", whole),
             ("regularization_loss", penalty),
-            ("total_loss", total),
+            ("total_loss", whole + penalty),
         ):
             self._loss_means[name].update_state(value)
         return total

@@ -60,8 +60,7 @@ def test_two_replicas_train_and_report_as_one(strategy, rows):
     for left, right in zip(one[0], two[0], strict=True):
         np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-6)
     for name, value in one[2].items():
-        if name not in ("loss", "total_loss"):  # means over steps of sums over rows
-            assert two[2][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+        assert two[2][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
     assert one[1]["loss_per_example"][1] < one[1]["loss_per_example"][0]
 
 

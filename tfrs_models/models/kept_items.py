@@ -1,6 +1,7 @@
 """The vectors of all items, kept while the weights stand still."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -8,7 +9,7 @@ _BLOCK = 8192  # items that are encoded at once
 
 
 class KeptItems:
-    """Encodes every item once, for as long as no weight changes.
+    """Encodes every item once for an evaluation, in which no weight changes.
 
     Its variables are deliberately out of Keras's sight: they are no part of a model.
     """
@@ -25,11 +26,34 @@ class KeptItems:
         )
         self._num_rows = num_rows
         self._vectors = None
-        self._is_kept = False  # what is traced meanwhile looks up, nothing else does
+        self._is_wanted = False
+        self._is_filled = False
+        self._looks_up = False  # what is traced meanwhile looks up, nothing else does
 
-    def fill(self) -> None:
-        """Encodes all items; until `forget` they are looked up."""
-        self._is_kept = False
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """For an evaluation: its first step encodes all items, its end forgets them."""
+        self._is_wanted = True
+        try:
+            yield
+        finally:
+            self._is_wanted = False
+            if self._is_filled:
+                self._is_filled = False
+                self._is_full.assign(False)
+
+    @contextlib.contextmanager
+    def looked_up(self) -> Iterator[None]:
+        """For a step of an evaluation, and no more: an export must not look up."""
+        if self._is_wanted and not self._is_filled:
+            self._fill()
+        self._looks_up = self._vectors is not None
+        try:
+            yield
+        finally:
+            self._looks_up = False
+
+    def _fill(self) -> None:
         ids = tf.range(self._num_rows, dtype=tf.int64)
         blocks = [
             self._encode(ids[first : first + _BLOCK])
@@ -42,18 +66,13 @@ class KeptItems:
         else:
             self._is_full.assign(True)
             self._vectors.assign(vectors)
-        self._is_kept = True
-
-    def forget(self) -> None:
-        """Lets the vectors be stale."""
-        self._is_kept = False
-        self._is_full.assign(False)
+        self._is_filled = True
 
     def look_up(
         self, ids: tf.Tensor, otherwise: Callable[[tf.Tensor], tf.Tensor]
     ) -> tf.Tensor:
         """Vectors of items, encoded by `otherwise` where none are kept."""
-        if not self._is_kept:
+        if not self._looks_up:
             return otherwise(ids)
         return tf.cond(
             self._is_full,

@@ -61,10 +61,15 @@ def read_example(
     words = known_ids(features, "session_query", num_words, rank=3)
     clicks = known_ids(features, "session_items", num_items, rank=3)
     session_time = _times(features, "session_time", words[:, :, 0])
-    _same_slots("session_items", clicks[:, :, 0], "session_query", session_time)
+    clicks = _same_slots("session_items", clicks, "session_query", session_time)
     _not_longer("item_history", history, history_length)
     _not_longer("session_query", words, num_sessions)
-    query = known_ids(features, "query", num_words, rank=2) if is_search else None
+    query = None
+    if is_search:
+        query = known_ids(features, "query", num_words, rank=2)
+        query = same_rows("query", query, user_id)
+    history = same_rows("item_history", history, user_id)
+    session_time = same_rows("session_query", session_time, user_id)
     real = (session_time > 0)[:, :, None]
     return Example(
         user_id,
@@ -79,7 +84,7 @@ def read_example(
 
 def _times(features: Features, name: str, slots: tf.Tensor) -> tf.Tensor:
     times = integers(features, name, rank=2)
-    _same_slots(name, times, name.removesuffix("_time"), slots)
+    times = _same_slots(name, times, name.removesuffix("_time"), slots)
     check = tf.debugging.assert_non_negative(
         times, f"Feature `{name}` must hold times above 0, and 0 for padding."
     )
@@ -87,12 +92,39 @@ def _times(features: Features, name: str, slots: tf.Tensor) -> tf.Tensor:
         return tf.identity(times)
 
 
-def _same_slots(name: str, values: tf.Tensor, other: str, slots: tf.Tensor) -> None:
-    if not values.shape.is_compatible_with(slots.shape):
-        raise ValueError(
-            f"Feature `{name}` must have a value for each slot of `{other}`, "
-            f"{slots.shape}. Got shape {values.shape}."
-        )
+def same_rows(name: str, values: tf.Tensor, user_id: tf.Tensor) -> tf.Tensor:
+    """The values, once they have a row for each of `user_id`.
+
+    Args:
+      name: Of the feature.
+      values: `[batch, ...]`.
+      user_id: `[batch]`.
+
+    Raises:
+      ValueError, InvalidArgumentError: another number of rows; nothing is broadcast.
+    """
+    message = f"Feature `{name}` must have a row for each of `user_id`"
+    return _same_shape(values, user_id, message)
+
+
+def _same_slots(
+    name: str, values: tf.Tensor, other: str, slots: tf.Tensor
+) -> tf.Tensor:
+    message = f"Feature `{name}` must have a value for each slot of `{other}`"
+    return _same_shape(values, slots, message)
+
+
+def _same_shape(values: tf.Tensor, other: tf.Tensor, message: str) -> tf.Tensor:
+    """The values, once their first axes are those of the other."""
+    other = tf.convert_to_tensor(other)
+    rank = other.shape.rank
+    if not values.shape[:rank].is_compatible_with(other.shape):
+        raise ValueError(f"{message}, {other.shape}. Got shape {values.shape}.")
+    if values.shape[:rank].is_fully_defined() and other.shape.is_fully_defined():
+        return values
+    check = tf.debugging.assert_equal(tf.shape(values)[:rank], tf.shape(other), message)
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(values)
 
 
 def _not_longer(name: str, values: tf.Tensor, length: int) -> None:

@@ -16,7 +16,7 @@ from tfrs_models.layers.embedding.entity_encoder import EntityEncoder
 from tfrs_models.layers.embedding.query_encoder import QueryEncoder
 from tfrs_models.layers.experts import Expert, ProgressiveLayered
 from tfrs_models.models.kept_items import KeptItems
-from tfrs_models.models.unisar_example import Example, read_example
+from tfrs_models.models.unisar_example import Example, read_example, same_rows
 from tfrs_models.ops.known_ids import known_ids
 from tfrs_models.ops.masked import masked_mean
 from tfrs_models.types import Features
@@ -210,6 +210,7 @@ class UniSARNetwork(tf.keras.layers.Layer):
         """Ids and vectors of an example's candidates."""
         size = self._limits["num_items"]
         items = known_ids(features, "item_id", size, rank=2)
+        items = same_rows("item_id", items, features["user_id"])
         return items, self.items(items)
 
     def items(self, ids: tf.Tensor) -> tf.Tensor:

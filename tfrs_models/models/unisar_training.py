@@ -1,13 +1,14 @@
 """How UniSAR is trained and evaluated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
 from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
-from tfrs_models.model import Model
+from tfrs_models.model import Model, add_total
 from tfrs_models.models.unisar_network import (
+    RECOMMENDATION,
     SEARCH,
     TASKS,
     UniSARNetwork,
@@ -16,21 +17,25 @@ from tfrs_models.models.unisar_network import (
 )
 from tfrs_models.models.unisar_objective import TERMS, UniSARObjective
 from tfrs_models.ops.rank_metrics import ndcg
+from tfrs_models.ops.replicas import sum_over_replicas
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 from tfrs_models.ops.weight_decay import add_l2
 from tfrs_models.types import Features
 
 METRICS = tuple(f"{m}_at_{k}" for m in ("hit_rate", "ndcg") for k in (1, 5, 10, 20, 50))
 MONITOR = "ndcg_at_5"
-_SPARED = ("bias", "beta")  # of the decay, in the original too
-_SPARED_BY_US = (*_SPARED, "gamma", "temperature")
+_SPARED = {"bias:0", "beta:0"}  # of the decay, in the original too
+_SPARED_BY_US = _SPARED | {"gamma:0", "temperature:0"}
 
 
 class UniSARTraining(Model):
     """Both services' losses, metrics and decay.
 
     Evaluation reports hit rates and NDCG of each service, ties by their expectation,
-    and `ndcg_at_5`, the mean over both, by which to choose a model.
+    and `ndcg_at_5`, the mean over both, by which to choose a model. Each term of the
+    loss is reported as the mean over its service's rows, and `loss_per_example` weighs
+    these as the loss does; `loss` is a mean over steps, in some of which a service may
+    have no rows.
 
     Attributes:
       network: What is trained.
@@ -76,9 +81,9 @@ class UniSARTraining(Model):
                 state, logits, items > 0, negatives, training=training
             )
             rows = tf.cast(tf.shape(logits)[0], tf.float32)
-            for term, loss in terms.items():
-                mean = self._means[f"{task}_{term}_loss"]
-                mean.update_state(loss, sample_weight=rows)
+            for term, share in terms.items():  # of the mean over all replicas' rows
+                cost = share * sum_over_replicas(rows)
+                add_total(self._means[f"{task}_{term}_loss"], cost, rows)
             weight = self._options["search_weight"] if task == SEARCH else 1.0
             total += weight * self.objective.weighed(terms)
             if not training:
@@ -103,14 +108,14 @@ class UniSARTraining(Model):
         spared = _SPARED if unused_rows else _SPARED_BY_US
         gradients = [
             gradient
-            if gradient is None or variable.name.split("/")[-1].startswith(spared)
+            if gradient is None or variable.name.split("/")[-1] in spared
             else add_l2(gradient, variable, l2=l2, unused_rows=unused_rows)
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
         super().apply_gradients(gradients, variables)
 
     def evaluate(self, *args, **kwargs) -> object:
-        """As `tf.keras.Model.evaluate`; all items are encoded once, before it.
+        """As `tf.keras.Model.evaluate`; its first step encodes all items, once.
 
         That takes `num_items` vectors of memory. On several replicas, each batch
         encodes its own.
@@ -121,17 +126,40 @@ class UniSARTraining(Model):
         """
         if self.distribute_strategy.num_replicas_in_sync > 1:
             return super().evaluate(*args, **kwargs)
-        kept = self.network.kept_items
-        kept.fill()
-        try:
+        with self.network.kept_items.kept():
             return super().evaluate(*args, **kwargs)
-        finally:
-            kept.forget()
+
+    def make_test_function(self, force: bool = False) -> Callable:
+        """As Keras's; what it traces looks items up.
+
+        Args:
+          force: Whether to make another one.
+        """
+        if self.test_function is None or force:
+            step = super().make_test_function(force)
+
+            def on_kept_items(iterator: Iterator) -> dict[str, tf.Tensor]:
+                with self.network.kept_items.looked_up():
+                    return step(iterator)
+
+            self.test_function = on_kept_items
+        return self.test_function
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
-        ranked = {f"{task}/{metric}" for task in TASKS for metric in METRICS}
-        ranked.add(MONITOR)
-        return [m for m in self.metrics if not training or m.name not in ranked]
+        left_out = {f"{task}/{metric}" for task in TASKS for metric in METRICS}
+        left_out.add(MONITOR)
+        if not training:
+            left_out = {f"{task}_pair_loss" for task in TASKS}  # needs `"random"`
+        return [metric for metric in self.metrics if metric.name not in left_out]
+
+    def _results(self, *, training: bool) -> dict[str, tf.Tensor]:
+        terms = {
+            task: {term: self._means[f"{task}_{term}_loss"].result() for term in TERMS}
+            for task in TASKS
+        }
+        losses = {task: self.objective.weighed(terms[task]) for task in TASKS}
+        loss = losses[RECOMMENDATION] + self._options["search_weight"] * losses[SEARCH]
+        return super()._results(training=training) | {"loss_per_example": loss}
 
     def _tasks(self, features: Features) -> list[str]:
         """Services that have an example."""
