@@ -210,7 +210,7 @@ def write_report(
         best=best,
         header=header,
         rows=rows,
-        corpus=corpus,
+        corpus={_spoken(name): value for name, value in corpus.items()},
         side_by_side=plots.side_by_side(
             {
                 f"{task}, NDCG@5": {
@@ -221,7 +221,7 @@ def write_report(
             }
         ),
         learning=plots.learning_curves(
-            best.history | {"loss_per_example": best.history["loss"]},
+            best.history,
             monitor="val_ndcg_at_5",
             title="Validation NDCG@5, mean of both services",
         ),
