@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.models.automtn_data import features, golden, make, ported
 from tfrs_models import layers
 from tfrs_models.models import AutoMTN
+from tfrs_models.models.place_scores import Traces
 
 RNG = np.random.default_rng(0)
 
@@ -210,6 +211,75 @@ def test_padding_changes_nothing_wherever_it_stands(use_residual):
         )
     empty = {**bare, "poi_id": np.zeros([1, 4], int), "user_id": np.array([0])}
     assert all(np.isfinite(values).all() for values in model(empty))
+
+
+@pytest.mark.parametrize("softmax_axis", [None, "time", "candidates"])
+def test_what_stands_at_padding_is_not_scored(softmax_axis, monkeypatch):
+    monkeypatch.setattr("tfrs_models.models.place_scores._PLACES", 4)
+    model = spread(make(closeness=_closeness(), softmax=softmax_axis))
+    rng = np.random.default_rng(3)
+    steps, width = model.seq_len, model.predictor.value.shape[0]
+    mask = np.arange(steps) >= np.array([[0], [steps - 2], [steps - 1]])
+    memory = rng.normal(size=(3, steps, model.places.ids.shape[1])).astype("float32")
+    visited = rng.integers(11, size=(3, steps))
+    other = np.where(mask[..., None], memory, memory[::-1, ::-1])
+    elsewhere = np.where(mask, visited, (visited + 3) % 11)
+    positives, weight = tf.constant([2, 0, 7]), tf.constant([1.0, 2.0, 0.5])
+    assert width == steps
+    found = [
+        (
+            model._scores.all(trace),
+            model._scores.cross_entropy(trace, positives, weight),
+        )
+        for trace in (Traces(memory, visited, mask), Traces(other, elsewhere, mask))
+    ]
+    for ours, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("use_residual", [False, True])
+def test_what_stands_at_padding_does_not_go_through_the_stack(use_residual):
+    stack = layers.CrossModalStack(
+        4, num_heads=2, factor=1.5, use_residual=use_residual
+    )
+    rng = np.random.default_rng(3)
+    mask = np.arange(7) >= np.array([[0], [4], [2]])
+    series = rng.normal(size=(2, 3, 7, 4)).astype("float32")
+    other = np.where(mask[..., None], series, series + rng.normal(size=series.shape))
+    expected = stack(*series, mask)
+    for ours, values in zip(
+        stack(*other.astype("float32"), mask), expected, strict=True
+    ):
+        np.testing.assert_allclose(ours[mask], values[mask], rtol=1e-4, atol=1e-5)
+    found, wanted = (stack.lags(s[0].astype("float32"), mask) for s in (other, series))
+    np.testing.assert_allclose(found.correlation, wanted.correlation, atol=1e-5)
+
+
+def test_training_drops_and_inference_does_not(batch):
+    model = spread(make(dropout=0.5))
+    whole = model(batch)[0]
+    np.testing.assert_array_equal(model(batch)[0], whole)
+    assert not np.allclose(
+        model(batch, training=True)[0], model(batch, training=True)[0]
+    )
+
+
+def test_categories_may_have_weights_of_the_steps_of_their_own():
+    one, two = make(share_value=True), make(share_value=False)
+    assert len(two.trainable_weights) == len(one.trainable_weights) + 2
+
+
+def test_rows_of_weight_0_are_in_no_metric(batch):
+    model = spread(make(metrics=["mrr"]))
+    model.compile()
+    found = []
+    for rows, weight in ((slice(0, 3), [1, 0, 3]), ([0, 2, 2, 2], [1, 1, 1, 1])):
+        part = {name: values[rows] for name, values in batch.items()}
+        part["sample_weight"] = np.array(weight, "float32")
+        data = tf.data.Dataset.from_tensors(part)
+        found.append(model.evaluate(data, verbose=0, return_dict=True))
+    for name in ("poi/mrr", "category/hit_rate_at_1"):
+        assert found[0][name] == pytest.approx(found[1][name], rel=1e-5), name
 
 
 def test_long_traces_count_by_their_newest_check_ins(batch):

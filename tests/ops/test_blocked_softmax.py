@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -110,3 +113,38 @@ def test_a_block_is_never_empty_and_its_scores_stay_below_256_megabytes(num_cand
     rows = int(block_rows(num_candidates))
     assert rows >= 1
     assert rows == 1 or rows * num_candidates * 4 <= 256 * 2**20
+
+
+def test_an_outer_tape_keeps_no_block():
+    class Token:
+        pass
+
+    tokens = []
+
+    def score(_, rows, shared):
+        token = Token()
+        tokens.append(weakref.ref(token))
+
+        @tf.custom_gradient
+        def noted(logits):
+            return tf.identity(logits), lambda slope, _=token: slope
+
+        return noted(tf.matmul(*rows, *shared, transpose_b=True))
+
+    rows, table = tf.ones([6, 4]), tf.ones([3, 4])
+    with tf.GradientTape() as tape:
+        tape.watch([rows, table])
+        loss = blocked_softmax_cross_entropy(
+            score,
+            3,
+            positives=tf.constant([0, 1, 2, 0, 1, 2]),
+            rows=[rows],
+            shared=[table],
+            block_size=2,
+        )
+    gc.collect()
+    assert len(tokens) == 3
+    assert not any(token() for token in tokens)
+    assert all(
+        tf.reduce_all(tf.math.is_finite(g)) for g in tape.gradient(loss, [rows, table])
+    )

@@ -11,7 +11,7 @@ from tfrs_models.layers.attention.cross_modal_stack import CrossModalStack
 from tfrs_models.layers.trace_embedding import TraceEmbedding
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
-from tfrs_models.models.place_scores import PlaceScores, Traces
+from tfrs_models.models.place_scores import PlaceScores, Traces, summed_cross_entropy
 from tfrs_models.models.traces import newest_trace
 from tfrs_models.ops.attention_scores import DistanceMode, SoftmaxAxis
 from tfrs_models.ops.read_features import required
@@ -34,12 +34,12 @@ class AutoMTN(TorchPort, FromConfig, Model):
     Each step of the trace says what it thinks of every place, near ones more, and a
     learned weight for each step sums that up. The next category is a second task.
 
-    Features: `poi_id` and `category_id` `[batch, num_steps]` integers from 1 (0 is
-    padding or unknown, wherever it stands: the output is that of the trace without it),
-    `hour` (0 to 23) and `weekday` (0 to 6) `[batch, num_steps]`, `user_id` `[batch]` or
-    `[batch, num_steps]` from 1 (0 is unknown). The newest `seq_len` check-ins count.
-    Training needs `next_poi_id` and `next_category_id` `[batch]`, 0 for none, and may
-    have `sample_weight` `[batch]`.
+    Features: `poi_id` `[batch, num_steps]` integers from 1 (0 is padding or an unknown
+    place, wherever it stands: the output is that of the trace without that check-in),
+    `category_id` (0 is unknown, and the check-in stays), `hour` (0 to 23) and `weekday`
+    (0 to 6) likewise, `user_id` `[batch]` or `[batch, num_steps]` from 1 (0 is
+    unknown). The newest `seq_len` check-ins count. Training needs `next_poi_id` and
+    `next_category_id` `[batch]`, 0 for none, and may have `sample_weight` `[batch]`.
 
     Reference:
       Qin et al., Next point-of-interest recommendation with auto-correlation enhanced
@@ -215,17 +215,16 @@ class AutoMTN(TorchPort, FromConfig, Model):
         )
         weight = features.get("sample_weight", tf.ones_like(place))
         weight = tf.cast(weight, tf.float32)
-        loss = self._scores.cross_entropy(traces, place, weight, training=training)
+        if training:
+            loss = self._scores.cross_entropy(traces, place, weight)
+        else:
+            scores = self._scores.all(traces)
+            loss = summed_cross_entropy(scores, place, weight)
+            self._ranked.update_state(ranks_of_columns(scores, place), weight)
         logits = self._category_scores(of_categories, traces.mask)
-        of_category = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            tf.maximum(category, 0), logits
-        )
-        counted = tf.where(category >= 0, weight, 0.0)
-        loss += self.category_weight * tf.reduce_sum(counted * of_category)
+        loss += self.category_weight * summed_cross_entropy(logits, category, weight)
         add_total(self._mean, loss, tf.size(place))
         if not training:
-            ranks = ranks_of_columns(self._scores.all(traces), place)
-            self._ranked.update_state(ranks, weight)
             ranks = ranks_of_columns(logits, category)
             self._ranked_categories.update_state(ranks, weight)
         return loss

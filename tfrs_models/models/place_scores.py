@@ -62,12 +62,7 @@ class PlaceScores(NamedTuple):
         return tf.ensure_shape(scores, [None, self.table.shape[0]])
 
     def cross_entropy(
-        self,
-        traces: Traces,
-        positives: tf.Tensor,
-        weight: tf.Tensor,
-        *,
-        training: bool,
+        self, traces: Traces, positives: tf.Tensor, weight: tf.Tensor
     ) -> tf.Tensor:
         """Summed cross-entropy among all places, a block of rows at a time.
 
@@ -75,7 +70,6 @@ class PlaceScores(NamedTuple):
           traces: `[batch]` of them.
           positives: `[batch]` int32 places from 0; below 0 counts nothing.
           weight: `[batch]`.
-          training: Whether gradients will be asked for.
 
         Returns:
           Scalar.
@@ -107,7 +101,6 @@ class PlaceScores(NamedTuple):
             ],
             sample_weight=tf.where(positives >= 0, weight, 0.0),
             block_size=max(1, _STEP_SCORES // (size * steps)),
-            training=training,
         )
 
     def _near(
@@ -132,3 +125,22 @@ class PlaceScores(NamedTuple):
         return tf.while_loop(
             lambda first, _: first < size, add, (0, lowest), parallel_iterations=1
         )[1]
+
+
+def summed_cross_entropy(
+    logits: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor
+) -> tf.Tensor:
+    """The sum over rows of what their logits make of their labels.
+
+    Args:
+      logits: `[batch, num_classes]`.
+      labels: `[batch]` int32; below 0 counts nothing.
+      weight: `[batch]`.
+
+    Returns:
+      Scalar.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.maximum(labels, 0), logits
+    )
+    return tf.reduce_sum(tf.where(labels >= 0, weight, 0.0) * losses)

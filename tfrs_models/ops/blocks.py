@@ -57,7 +57,9 @@ def sum_over_blocks(
 
     @tf.custom_gradient
     def total(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        parts = tensors[:num_rows], tensors[num_rows:]
+        # Watched by an outer tape, the scores of all blocks would be kept.
+        apart = [tf.stop_gradient(tensor) for tensor in tensors]
+        parts = apart[:num_rows], apart[num_rows:]
         outcome = _loop(block_loss, *parts, size, gradients=gradients)
 
         def gradient(upstream: tf.Tensor, _: tf.Tensor) -> list[tf.Tensor]:

@@ -13,7 +13,8 @@ def haversine(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
       right: The same; leading axes broadcast.
 
     Returns:
-      `[...]` kilometres, in the dtype of the coordinates: float32 is good to metres.
+      `[...]` kilometres, in the dtype of the coordinates: float32 is good to metres,
+      and to kilometres where places are nearly opposite.
     """
     left, right = (
         tf.unstack(degrees * 0.017453292519943295, axis=-1) for degrees in (left, right)

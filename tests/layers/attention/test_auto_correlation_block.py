@@ -57,8 +57,20 @@ def test_padding_has_no_influence_and_is_zero(decomposition):
     assert out[MASK].all()
 
 
-def test_it_adds_the_correlation_and_a_feed_forward_layer_and_normalises():
-    block = AutoCorrelationBlock(4, num_heads=2, hidden_units=5, factor=1.5)
+def test_what_stands_at_padding_reaches_no_gradient():
+    block = AutoCorrelationBlock(6, num_heads=2, factor=1.5, decomposition=3)
+    broken = np.where(MASK[:, :, None], INPUTS, np.nan).astype("float32")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(block(broken, query_mask=MASK) ** 2)
+    gradients = tape.gradient(loss, block.trainable_weights)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("decomposition", [None, 3])
+def test_it_adds_the_correlation_and_a_feed_forward_layer_and_normalises(decomposition):
+    block = AutoCorrelationBlock(
+        4, num_heads=2, hidden_units=5, factor=1.5, decomposition=decomposition
+    )
     block(INPUTS)
     rng = np.random.default_rng(1)
     block.set_weights([rng.normal(size=w.shape) for w in block.get_weights()])
@@ -78,9 +90,16 @@ def test_it_adds_the_correlation_and_a_feed_forward_layer_and_normalises():
         scale = np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-5)
         return x / scale * gammas[place] + betas[place]
 
-    hidden = norm(INPUTS + block._correlate(INPUTS).numpy(), 0)
+    def season(x):
+        """Without the mean over a step and its neighbours; edges count twice."""
+        if decomposition is None:
+            return x
+        wide = np.concatenate([x[:, :1], x, x[:, -1:]], axis=1)
+        return x - (wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 3
+
+    hidden = norm(season(INPUTS + block._correlate(INPUTS).numpy()), 0)
     wide = np.maximum(hidden @ inner + inner_bias, 0)
-    expected = norm(hidden + wide @ outer + outer_bias, 1)
+    expected = norm(season(hidden + wide @ outer + outer_bias), 1)
     np.testing.assert_allclose(block(INPUTS), expected, rtol=1e-3, atol=1e-3)
 
 
@@ -110,6 +129,7 @@ def test_lags_of_a_planted_period_are_found():
     block = AutoCorrelationBlock(4, factor=1.0)
     curve = np.tile(curve, [2, 1, 1]).astype("float32")
     lags = block.lags(tf.constant(curve))
+    assert block(curve).shape == (2, 40, 4)  # asked for lags first, it is whole
     found = lags.correlation.numpy()[0]
     # The projections differ in sign and size, but all channels have this period.
     np.testing.assert_allclose(found[:32], found[8:], atol=1e-2 * np.abs(found).max())

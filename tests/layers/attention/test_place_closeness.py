@@ -54,10 +54,24 @@ def test_metres_are_told_apart():
 
 def test_the_scale_is_the_largest_distance():
     assert PlaceCloseness(distances=matrix()).scale == pytest.approx(matrix().max())
-    # The corners of the box that holds all places.
-    expected = kilometres((-33.8688, -0.1278), (51.5074, 151.2093))
     layer = PlaceCloseness(coordinates=COORDINATES)
-    assert layer.scale == pytest.approx(expected, rel=1e-4)
+    assert layer.scale == pytest.approx(matrix().max(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [(0, -170), (0, 0), (0, 170)],  # neighbours across the date line
+        [(0, -180), (0, 0), (0, 180)],
+        [(0, 0), (60, 0), (60, 100), (0, 100)],  # the sides are longer than diagonals
+        [(89, 10), (88, -170), (87, 60), (-5, 20)],
+        [(1, 1)],
+    ],
+)
+def test_the_scale_of_wide_maps_is_the_largest_distance_too(places):
+    largest = max(kilometres(a, b) for a in places for b in places)
+    layer = PlaceCloseness(coordinates=np.array(places, float))
+    assert layer.scale == pytest.approx(largest, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("distance", [0.0, 4.0])

@@ -137,7 +137,8 @@ class AutoCorrelation(tf.keras.layers.Layer):
         if isinstance(length, int):
             wanted = int(self.factor * math.log(length))
             return min(max(wanted, self.min_lags), length)
-        wanted = self.factor * tf.math.log(tf.cast(length, tf.float64))
+        size = tf.cast(length, tf.float64)
+        wanted = tf.minimum(self.factor * tf.math.log(size), size)  # fits an integer
         wanted = tf.maximum(tf.cast(wanted, tf.int32), self.min_lags)
         return tf.minimum(wanted, length)
 

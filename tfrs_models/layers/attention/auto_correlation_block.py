@@ -108,7 +108,7 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         Returns:
           `[batch, seq_len, embedding_dim]`.
         """
-        inputs = self._embed(inputs)
+        inputs = self._embed(inputs, query_mask)
         found = self._correlate(inputs, key, query_mask, key_mask, training=training)
         hidden = self._add(inputs, found, 0, query_mask, training)
         added = self._outer(self._inner(hidden))
@@ -132,9 +132,14 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
           query_mask: As in `call`.
           key_mask: As in `call`.
         """
-        return self._correlate.lags(self._embed(inputs), key, query_mask, key_mask)
+        if not self.built:
+            self.build(inputs.shape)
+        inputs = self._embed(inputs, query_mask)
+        return self._correlate.lags(inputs, key, query_mask, key_mask)
 
-    def _embed(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _embed(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        if mask is not None:
+            inputs = tf.where(mask[:, :, None], inputs, 0)
         return inputs if self._widen is None else self._widen(inputs)
 
     def _add(

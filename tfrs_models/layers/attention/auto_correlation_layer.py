@@ -106,7 +106,7 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
         """
         queries, keys = self._heads(query, key, query_mask, key_mask)
         series, mask = (query, query_mask) if key is None else (key, key_mask)
-        values = self._split(self._value(series), self.value_dim, mask)
+        values = self._split(self._value, series, self.value_dim, mask)
         found = self._correlate(
             queries,
             keys,
@@ -150,15 +150,23 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
         if key is None:
             key, key_mask = query, query_mask
         return (
-            self._split(self._query(query), self.key_dim, query_mask),
-            self._split(self._key(key), self.key_dim, key_mask),
+            self._split(self._query, query, self.key_dim, query_mask),
+            self._split(self._key, key, self.key_dim, key_mask),
         )
 
     def _split(
-        self, projected: tf.Tensor, width: int, mask: tf.Tensor | None
+        self,
+        project: tf.keras.layers.Dense,
+        series: tf.Tensor,
+        width: int,
+        mask: tf.Tensor | None,
     ) -> tf.Tensor:
+        """`[batch, steps, num_heads, width]`, 0 at padding, whatever stands there."""
         if mask is not None:
-            projected = tf.where(mask[:, :, None], projected, 0)
+            series = tf.where(mask[:, :, None], series, 0)
+        projected = project(series)
+        if mask is not None:
+            projected = tf.where(mask[:, :, None], projected, 0)  # the bias
         steps = projected.shape[1] or tf.shape(projected)[1]
         return tf.reshape(projected, [-1, steps, self.num_heads, width])
 

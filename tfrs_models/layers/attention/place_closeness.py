@@ -35,9 +35,9 @@ class PlaceCloseness(tf.keras.layers.Layer):
             does not fit. Or their `{"shape": ...}`, where a checkpoint will fill them.
           distances: `[num_places, num_places]` kilometres, or their `{"shape": ...}`;
             exactly one of the two.
-          scale: Kilometres at which closeness falls by a factor of `e`; the largest of
-            the distances, or the diagonal of the coordinates' bounding box, where None.
-            0 makes all places alike.
+          scale: Kilometres at which closeness falls by a factor of `e`; where None, the
+            largest distance (of coordinates, the largest on a walk that goes to the
+            farthest place again and again). 0 makes all places alike.
           weight: Closeness of a place to itself. Where closeness is added to scores, it
             is what being near is worth to begin with: 1 takes long to be learned.
           **kwargs: Of `tf.keras.layers.Layer`.
@@ -128,5 +128,10 @@ def _parsed(name: str, given: np.ndarray | Mapping) -> np.ndarray:
 def _largest(name: str, values: np.ndarray) -> float:
     if name == "distances":
         return float(values.max())
-    corners = tf.constant([values.min(axis=0), values.max(axis=0)], tf.float32)
-    return float(haversine(corners[0], corners[1]))
+    places = tf.constant(values, tf.float64)
+    place, largest = 0, -1.0
+    while True:
+        found = haversine(places[place], places).numpy()
+        if found.max() <= largest:
+            return largest
+        place, largest = int(found.argmax()), float(found.max())
