@@ -182,10 +182,17 @@ def test_padding_among_candidates_is_neither_in_the_loss_nor_in_the_metrics():
         assert other[name] == pytest.approx(value, rel=1e-5), name
 
 
-def test_a_model_that_scores_everything_alike_is_at_chance():
+@pytest.mark.parametrize(
+    ("candidates", "probability", "loss"), [(10, 0.5, np.log(2)), (5, 0.2, 0.5004)]
+)
+def test_a_model_that_scores_everything_alike_is_at_chance(
+    candidates, probability, loss
+):
     model = make()
     for layer in model.network.logits.values():
         layer.kernel.assign(tf.zeros_like(layer.kernel))
-    found = evaluated(model, {"search": example(5, 10, search=True)})
-    assert found["search/hit_rate_at_1"] == pytest.approx(0.1)
-    assert found["search/hit_rate_at_5"] == pytest.approx(0.5)
+        layer.bias.assign([np.log(probability / (1 - probability))])
+    found = evaluated(model, {"search": example(5, candidates, search=True)})
+    assert found["search/hit_rate_at_1"] == pytest.approx(1 / candidates)
+    assert found["search/hit_rate_at_5"] == pytest.approx(5 / candidates)
+    assert found["search_click_loss"] == pytest.approx(loss, abs=1e-4)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.models import unisar_batches as batches
 from tests.models.test_unisar import gradients
 from tests.models.unisar_batches import example, make, scores
+from tfrs_models.models import UniSAR
 from tfrs_models.training import LazyAdam
 
 HISTORY = ("item_history", "item_history_time")
@@ -100,6 +101,21 @@ def test_the_loss_of_a_sure_mistake_is_finite_and_has_a_gradient():
         loss = model.compute_loss(features)
     assert float(loss) == pytest.approx(300, rel=0.01)
     assert float(tape.gradient(loss, bias)[0]) == pytest.approx(-1)
+
+
+def test_a_table_decays_whatever_its_category_is_called():
+    sizes = {"num_users": 5, "num_items": 6, "num_words": 7, "width": 8}
+    names = ("bias_group", "beta", "genre")
+    model = UniSAR(**sizes, l2=0.5, item_categories=dict.fromkeys(names, 3))
+    model.compile(tf.keras.optimizers.SGD(1.0))
+    tables = [v for v in model.trainable_variables if v.shape[:1] == [3]]
+    before = [table.numpy() for table in tables]
+    model.apply_gradients(
+        [tf.zeros_like(v) for v in model.trainable_variables], model.trainable_variables
+    )
+    assert len(tables) == 3
+    for table, values in zip(tables, before, strict=True):
+        np.testing.assert_allclose(table, values / 2, rtol=1e-5, err_msg=table.name)
 
 
 def test_temperatures_stay_above_zero_and_do_not_decay():

@@ -66,6 +66,32 @@ def test_each_service_answers_the_best_of_what_it_is_sent(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        ("item_history", np.s_[:1]),
+        ("item_history_time", np.s_[:, :1]),
+        ("item_history_time", np.s_[:1]),
+        ("session_time", np.s_[:, :1]),
+        ("session_items", np.s_[:, :1]),
+        ("query", np.s_[:1]),
+        ("item_id", np.s_[:1]),
+    ],
+)
+def test_nothing_of_a_request_is_spread_over_other_rows_or_slots(signatures, name, cut):
+    features = batches.example(5, 9, search=True)
+    features[name] = features[name][cut]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{name}`"):
+        ask(signatures, "search", features)
+
+
+def test_a_request_has_a_user_for_each_row(signatures):
+    features = batches.example(5, 9, search=True)
+    features["user_id"] = features["user_id"][:1]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="for each of `user_id`"):
+        ask(signatures, "search", features)
+
+
 def test_a_user_without_a_past_gets_an_answer(signatures):
     features = batches.example(2, 4, search=True)
     for name in features.keys() - {"user_id", "item_id", "query"}:
