@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.layers import AutoCorrelationBlock, SeriesDecomposition
+from tfrs_models.layers import (
+    AutoCorrelationBlock,
+    AutoCorrelationLayer,
+    SeriesDecomposition,
+)
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(3, 9, 4)).astype("float32")
@@ -133,3 +137,17 @@ def test_lags_of_a_planted_period_are_found():
     found = lags.correlation.numpy()[0]
     # The projections differ in sign and size, but all channels have this period.
     np.testing.assert_allclose(found[:32], found[8:], atol=1e-2 * np.abs(found).max())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.ones([3, 4]),), "`query` must be .batch, steps, width."),
+        ((INPUTS, None, MASK[:, :5]), "its mask .batch, steps.. Got shapes"),
+        ((INPUTS, INPUTS[0]), "`key` must be"),
+        ((INPUTS, INPUTS, None, MASK[:, :5]), "`key` must be"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        AutoCorrelationLayer(4)(*arguments)

@@ -147,8 +147,10 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
         key_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Queries and keys, `[batch, steps, num_heads, key_dim]`."""
+        _check("query", query, query_mask)
         if key is None:
             key, key_mask = query, query_mask
+        _check("key", key, key_mask)
         return (
             self._split(self._query, query, self.key_dim, query_mask),
             self._split(self._key, key, self.key_dim, key_mask),
@@ -190,3 +192,14 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
             "shared_lags": correlate.shared_lags,
             "direction": correlate.direction,
         }
+
+
+def _check(name: str, series: tf.Tensor, mask: tf.Tensor | None) -> None:
+    steps = tf.TensorShape(series.shape)
+    if steps.rank == 3 and (mask is None or steps[:2].is_compatible_with(mask.shape)):
+        return
+    got = "" if mask is None else f" and {mask.shape}"
+    raise ValueError(
+        f"`{name}` must be [batch, steps, width], and its mask [batch, steps]. Got "
+        f"shapes {series.shape}{got}."
+    )
