@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import tensorflow as tf
 from pipelines import automtn
 from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.place_baselines import BASELINES, rank_test
+from tfrs_models.data.checkins import CheckIns, make_traces
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,32 @@ def test_baselines_say_what_their_names_promise():
     away = np.hypot(*away.T)
     away[here] = np.inf
     assert np.argmax(scores["nearest"][row]) == np.argmin(away)
+
+
+def test_baselines_of_many_places_hold_no_table_of_all_pairs():
+    size = 3000  # a table of pairs in float32 would take 36 MB
+    place = np.tile(np.arange(size), 3)
+    traces = make_traces(
+        CheckIns(
+            "many",
+            user=np.char.add("u", (place // 4).astype(str)),
+            poi=place.astype(str),
+            category=np.full(len(place), "place"),
+            coordinates=np.stack([40 + place / 1e4, -74 + place / 1e4], axis=1),
+            timestamp=np.arange(len(place)),
+            offset=np.zeros(len(place), np.int64),
+        ),
+        length=5,
+        min_length=1,
+    )
+    rows = traces.features(traces.rows("test")[:2])
+    for make in BASELINES.values():
+        tracemalloc.start()
+        scores = make(traces)(rows)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert scores.shape == (2, size)
+        assert peak < 2e6
 
 
 def test_what_is_planted_goes_with_its_trace():

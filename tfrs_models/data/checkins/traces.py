@@ -70,6 +70,20 @@ class Traces:
             raise ValueError(f"`split` must be one of {SPLIT_NAMES}. Got {split!r}.")
         return np.flatnonzero(self.split == SPLIT_NAMES.index(split))
 
+    def steps(self, split: str) -> np.ndarray:
+        """`[num_check_ins]` bool, which of them are steps of a split's traces.
+
+        Args:
+          split: "train", "validation" or "test".
+
+        Raises:
+          ValueError: an unknown split.
+        """
+        rows = self.rows(split)
+        return _are_steps(
+            self.first[rows], self.target[rows], len(self.columns["poi_id"])
+        )
+
     def features(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What a model reads of traces.
 
@@ -212,7 +226,8 @@ def make_traces(
         raise ValueError(
             f"There must be a trace to train on. Got {len(target)} in all."
         )
-    known = _covered(first[split == TRAIN], target[split == TRAIN], len(order))
+    known = _are_steps(first[split == TRAIN], target[split == TRAIN], len(order))
+    known[target[split == TRAIN]] = True
     columns, vocabularies = {}, {}
     for name in IDS:
         values = getattr(check_ins, name.removesuffix("_id"))[order]
@@ -247,12 +262,10 @@ def _session_starts(
     return np.flatnonzero(begins)
 
 
-def _covered(first: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
-    """`[size]` bool, whether some trace has the check-in, as a step or a target."""
-    edges = np.zeros(size + 1, np.int64)
-    np.add.at(edges, first, 1)
-    np.add.at(edges, target + 1, -1)
-    return np.cumsum(edges[:-1]) > 0
+def _are_steps(first: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
+    """`[size]` bool, whether the check-in is a step of some trace."""
+    edges = np.bincount(first, minlength=size) - np.bincount(target, minlength=size)
+    return np.cumsum(edges) > 0
 
 
 def _ids(values: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
