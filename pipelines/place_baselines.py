@@ -106,9 +106,10 @@ def _pair_scores(
 
 
 def _visits(traces: Traces) -> tuple[np.ndarray, np.ndarray]:
-    """Users and places of the targets of training."""
-    target = traces.target[traces.rows("train")]
-    return traces.columns["user_id"][target], traces.columns["poi_id"][target]
+    """Users and places of the check-ins that training covers, each once."""
+    seen = traces.steps("train")
+    seen[traces.target[traces.rows("train")]] = True
+    return traces.columns["user_id"][seen], traces.columns["poi_id"][seen]
 
 
 def _counts(traces: Traces) -> np.ndarray:

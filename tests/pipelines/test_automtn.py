@@ -1,7 +1,7 @@
 """The next-place pipeline from flags to files, and what is planted in its data."""
 
+import collections
 import dataclasses
-import itertools
 import json
 import tracemalloc
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from pipelines import automtn
 from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.place_baselines import BASELINES, rank_test
+from tests.layers.attention.test_place_closeness import kilometres
 from tfrs_models.data.checkins import CheckIns, make_traces
 
 
@@ -56,31 +57,66 @@ def test_the_export_answers_with_places_as_people_know_them(run):
     assert (np.diff(answer["score"][0]) <= 0).all()
 
 
-def test_baselines_say_what_their_names_promise():
-    data = load_check_ins(CheckInConfig(users=5), seed=0).traces
-    train, test = (data.features(data.rows(name)) for name in ("train", "test"))
-    scores = {name: make(data)(test) for name, make in BASELINES.items()}
-    counts = np.bincount(train["next_poi_id"], minlength=data.num_pois + 1)[1:]
-    np.testing.assert_array_equal(scores["most popular"][0], counts)
-    follows = np.zeros(data.num_pois + 1)
-    last = test["poi_id"][0, -1]
-    for row in range(len(train["user_id"])):
-        trace = [*train["poi_id"][row], train["next_poi_id"][row]]
-        for before, after in itertools.pairwise(trace):
-            follows[after] += before == last > 0
-    found = scores["first-order Markov"][0]
-    np.testing.assert_allclose(np.floor(found), follows[1:])
-    user = test["user_id"][0]
-    own = np.bincount(
-        train["next_poi_id"][train["user_id"] == user], minlength=data.num_pois + 1
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"length": 5},
+        {"length": 4, "min_length": 2, "stride": 3},
+        {"length": 6, "session_gap": 30.0},
+    ],
+)
+def test_baselines_say_what_their_names_promise(options):
+    """Every check-in that training shows counts once, be it a step or a target."""
+    rng = np.random.default_rng(0)
+    size = 240
+    place = np.minimum(rng.geometric(0.15, size=size), 20) - 1
+    degrees = np.array([40, -74]) + rng.uniform(-1, 1, size=(20, 2))
+    traces = make_traces(
+        CheckIns(
+            "made",
+            user=np.char.add("u", rng.integers(7, size=size).astype(str)),
+            poi=place.astype(str),
+            category=np.full(size, "place"),
+            coordinates=degrees[place],
+            timestamp=np.cumsum(rng.integers(1, 5 * 3600, size=size)),
+            offset=np.zeros(size, np.int64),
+        ),
+        **options,
     )
-    np.testing.assert_allclose(np.floor(scores["user's most frequent"][0]), own[1:])
-    row = np.flatnonzero(test["poi_id"][:, -1])[0]
-    here = test["poi_id"][row, -1] - 1
-    away = np.abs(data.coordinates - data.coordinates[here]) * [1, np.cos(0.7112)]
-    away = np.hypot(*away.T)
-    away[here] = np.inf
-    assert np.argmax(scores["nearest"][row]) == np.argmin(away)
+    shown, followed = set(), set()
+    for row in traces.rows("train"):
+        first, target = traces.first[row], traces.target[row]
+        shown |= {*range(first, target + 1)}
+        followed |= {*range(first, target)}
+    user, poi = traces.columns["user_id"], traces.columns["poi_id"]
+    all_visits = collections.Counter(poi[i] for i in shown)
+    visits = collections.Counter((user[i], poi[i]) for i in shown)
+    pairs = collections.Counter((poi[i], poi[i + 1]) for i in followed)
+    assert len(shown) > len(traces.rows("train"))
+    test = traces.features(traces.rows("test"))
+    scores = {name: make(traces)(test) for name, make in BASELINES.items()}
+    for row, (who, trace) in enumerate(
+        zip(test["user_id"], test["poi_id"], strict=True)
+    ):
+        last = trace[-1]
+        away = []
+        for one in range(1, traces.num_pois + 1):
+            found = {name: values[row, one - 1] for name, values in scores.items()}
+            assert found["most popular"] == all_visits[one]
+            assert np.floor(found["user's most frequent"]) == visits[who, one]
+            assert np.floor(found["first-order Markov"]) == pairs[last, one]
+            away.append(kilometres(*traces.coordinates[[last - 1, one - 1]]))
+        away[last - 1] = np.inf
+        if last:
+            nearness = scores["nearest"][row]
+            np.testing.assert_allclose(nearness, np.negative(away), atol=1e-2)
+        else:
+            assert not scores["nearest"][row].any()
+        for name in ("user's most frequent", "first-order Markov"):
+            best = scores[name][row]
+            order = sorted(range(len(best)), key=lambda one: -best[one])
+            counted = [(np.floor(best[i]), all_visits[i + 1]) for i in order]
+            assert counted == sorted(counted, reverse=True)
 
 
 def test_baselines_of_many_places_hold_no_table_of_all_pairs():
