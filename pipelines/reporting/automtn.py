@@ -21,7 +21,7 @@ METRICS = {
     "MRR": "mrr",
     "NDCG@10": "ndcg_at_10",
 }
-_ROWS = 512  # test traces whose lags are drawn
+_ROWS = 512  # test traces that are looked at
 
 
 def print_tables(tables: Mapping[str, RankTable], data: CheckInData) -> dict:
@@ -52,10 +52,12 @@ def write_report(
     """Writes the page of a run."""
     traces = data.traces
     rows = traces.rows("test")[:_ROWS]
-    lags = model.lags(traces.features(rows))
+    features = traces.features(rows)
+    lags = model.lags(features)
     header, table = _table(tables)
-    values = tables[MODEL].values("hit_rate_at_5")
-    example = traces.features(traces.rows("test")[[int(np.argmax(values))]])
+    example = place_plots.example_trace(
+        features, tables[MODEL].values("hit_rate_at_5")[: len(rows)]
+    )
     periods = data.test_periods
     return render(
         "automtn.html",
@@ -68,7 +70,9 @@ def write_report(
         rows=table,
         planted=None if periods is None else _planted_table(tables, data),
         curves=plots.learning_curves(history, monitor="val_poi/ndcg_at_10"),
-        map=place_plots.trace_map(
+        map=None
+        if example is None
+        else place_plots.trace_map(
             traces.coordinates,
             example["poi_id"][0],
             example["next_poi_id"][0],

@@ -12,6 +12,7 @@ import tensorflow as tf
 from pipelines import automtn
 from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.place_baselines import BASELINES, rank_test
+from pipelines.reporting.place_plots import example_trace
 from tests.layers.attention.test_place_closeness import kilometres
 from tfrs_models.data.checkins import CheckIns, make_traces
 
@@ -178,6 +179,40 @@ def test_a_file_of_check_ins_runs(tmp_path):
     assert data.traces.num_categories == 1
     table = rank_test(data.traces, BASELINES["most popular"](data.traces))
     assert len(table) == len(data.traces.rows("test"))
+
+
+def test_the_example_is_a_hit_among_traces_of_known_places():
+    features = {
+        "poi_id": np.array([[0, 0], [0, 3], [4, 0], [2, 1]]),
+        "next_poi_id": np.array([1, 0, 2, 3]),
+    }
+    found = example_trace(features, np.array([1, 1, 0, 1]))
+    assert found["poi_id"].tolist() == [[2, 1]]
+    found = example_trace(features, np.array([1, 1, 0, 0]))
+    assert found["poi_id"].tolist() == [[4, 0]]
+    unknown = {name: values[:2] for name, values in features.items()}
+    assert example_trace(unknown, np.array([1, 1])) is None
+
+
+def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path):
+    """Everybody goes from somewhere new to one of two cafes."""
+    path = tmp_path / "gowalla.txt"
+    path.write_text(
+        "".join(
+            f"{user}\t2010-10-{day:02d}T{8 + hour:02d}:00:{user:02d}Z\t"
+            f"{30 + place / 500}\t-97.5\t{place}\n"
+            for day in range(1, 31)
+            for user in range(2)
+            for hour, place in enumerate([100 * user + day + 10, day % 2])
+        )
+    )
+    data = CheckInConfig(
+        data=str(path), format="gowalla", length=3, min_length=1, session_gap=9.0
+    )
+    automtn.main(dataclasses.replace(automtn.SMOKE, data=data, output=tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert "The lags of the traces" in page
+    assert "Map of a trace" not in page
 
 
 @pytest.mark.parametrize(
