@@ -122,6 +122,7 @@ def main(config: Config) -> dict:
         config=config,
         data=data,
         model=model,
+        untrained=untrained(config, traces),
         tables=tables,
         history=curves,
     )
@@ -157,12 +158,17 @@ def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.
     )
 
 
+def untrained(config: Config, traces: Traces, **changes: object) -> tm.models.AutoMTN:
+    """The model before training, of the seed."""
+    tf.keras.utils.set_random_seed(config.seed)
+    return build_model(config, traces, **changes)
+
+
 def train(
     config: Config, traces: Traces, **changes: object
 ) -> tuple[tm.models.AutoMTN, dict[str, list[float]]]:
     """Fits the model; the best epoch's weights are kept."""
-    tf.keras.utils.set_random_seed(config.seed)
-    model = build_model(config, traces, **changes)
+    model = untrained(config, traces, **changes)
     batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
     stop = tf.keras.callbacks.EarlyStopping(

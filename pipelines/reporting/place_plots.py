@@ -94,26 +94,32 @@ def trace_map(
         return figure
 
 
-def lag_curves(correlation: np.ndarray, periods: np.ndarray | None) -> Figure:
+def lag_curves(
+    correlations: Mapping[str, np.ndarray], periods: np.ndarray | None
+) -> Figure:
     """Mean correlation of traces at every lag, of each planted period by itself.
 
     Args:
-      correlation: `[num_traces, seq_len]`.
+      correlations: `[num_traces, seq_len]` of each model.
       periods: `[num_traces]`, whose multiples are marked; None where none are known.
     """
     with mpl.rc_context(STYLE):
         groups = [None] if periods is None else np.unique(periods).tolist()
         figure = Figure(figsize=(9, 2.2 * len(groups)), layout="constrained")
         panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True)[:, 0]
-        for axes, period, colour in zip(panels, groups, _COLOURS, strict=False):
+        for axes, period in zip(panels, groups, strict=True):
             rows = slice(None) if period is None else periods == period
-            curve = correlation[rows].mean(axis=0)
-            lags = np.arange(1, len(curve))  # 0 is the energy of the series
-            axes.plot(lags, curve[1:], "o-", ms=3, color=colour)
+            for (name, correlation), colour in zip(
+                correlations.items(), _COLOURS, strict=False
+            ):
+                curve = correlation[rows].mean(axis=0)
+                lags = np.arange(1, len(curve))  # 0 is the energy of the series
+                axes.plot(lags, curve[1:], "o-", ms=3, color=colour, label=name)
             if period is not None:
                 for lag in range(period, len(curve), period):
                     axes.axvline(lag, color="#9ca3af", ls=":", lw=1)
                 axes.set_title(f"Planted period {period}: multiples are dotted")
             axes.set_ylabel("correlation")
+        panels[0].legend(loc="best", fontsize=8)
         panels[-1].set_xlabel("lag in check-ins")
         return figure

@@ -12,9 +12,11 @@ import tensorflow as tf
 from pipelines import automtn
 from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.place_baselines import BASELINES, rank_test
+from pipelines.reporting.automtn import lag_figures
 from pipelines.reporting.place_plots import example_trace
 from tests.layers.attention.test_place_closeness import kilometres
 from tfrs_models.data.checkins import CheckIns, make_traces
+from tfrs_models.layers.attention import Lags
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,12 @@ def test_the_run_leaves_its_files_with_all_baselines(run):
             assert 0 <= interval["low"] <= interval["mean"] <= interval["high"] <= 1
     page = (config.output / "report.html").read_text()
     assert 'src="http' not in page
-    for word in ("synthetic", "first-order Markov", "multiple of the planted period"):
+    for word in (
+        "synthetic",
+        "first-order Markov",
+        "untrained",
+        "Weight of planted lags",
+    ):
         assert word in page
 
 
@@ -179,6 +186,37 @@ def test_a_file_of_check_ins_runs(tmp_path):
     assert data.traces.num_categories == 1
     table = rank_test(data.traces, BASELINES["most popular"](data.traces))
     assert len(table) == len(data.traces.rows("test"))
+
+
+def test_planted_lags_are_multiples_of_the_period_and_not_0():
+    rng = np.random.default_rng(1)
+    correlation = rng.normal(size=(40, 12))
+    delays = np.argsort(-correlation, axis=1)[:, :5]
+    weights = rng.dirichlet(np.ones(5), size=40)
+    periods = rng.choice([2, 3, 5], size=40)
+    strongest, weight = [], []
+    for row, period in enumerate(periods):
+        best = max(range(1, 12), key=lambda lag, row=row: correlation[row, lag])
+        strongest.append(best in range(period, 12, period))
+        weight.append(
+            sum(
+                share
+                for lag, share in zip(delays[row], weights[row], strict=True)
+                if lag in range(period, 12, period)
+            )
+        )
+    lags = Lags(*(tf.constant(v) for v in (delays, weights, correlation)))
+    found = lag_figures(lags, periods)
+    np.testing.assert_allclose(found, [np.mean(strongest), np.mean(weight)])
+
+
+def test_the_period_is_found_before_any_training():
+    data = load_check_ins(CheckInConfig(users=40), seed=42)
+    rows = data.traces.features(data.traces.rows("test"))
+    model = automtn.untrained(automtn.Config(), data.traces)
+    share, weight = lag_figures(model.lags(rows), data.test_periods)
+    assert share > 0.8
+    assert weight < 0.5
 
 
 def test_the_example_is_a_hit_among_traces_of_known_places():
