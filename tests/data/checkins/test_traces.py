@@ -121,6 +121,29 @@ def test_sessions_too_short_for_a_trace_are_counted():
     assert len(traces.target) == np.sum(sizes - 1)
 
 
+def test_a_check_in_that_is_written_twice_counts_once():
+    data = made()
+    again = np.random.default_rng(3).choice(len(data), size=30, replace=False)
+    elsewhere = again[:5]  # the same user and second, another place
+    rows = np.concatenate([np.arange(len(data)), again, elsewhere])
+    columns = {
+        name: getattr(data, name)[rows]
+        for name in ("user", "poi", "category", "coordinates", "timestamp", "offset")
+    }
+    columns["poi"][-5:] = "p9"
+    traces = make_traces(CheckIns("made", **columns), length=3)
+    assert traces.num_repeated == 30
+    assert "30 check-ins were repeated" in str(traces)
+    assert len(traces.columns["poi_id"]) == len(data) + 5
+    told = {
+        (str(u), str(p), int(t))
+        for u, p, t in zip(
+            columns["user"], columns["poi"], columns["timestamp"], strict=True
+        )
+    }
+    assert len(told) == len(data) + 5
+
+
 def test_places_have_their_coordinates():
     traces = make_traces(made(), length=3)
     for name, (latitude, _) in zip(

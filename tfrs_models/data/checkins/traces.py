@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from tfrs_models.data.batching import row_batches
@@ -30,6 +31,7 @@ class Traces:
       vocabularies: Of `user_id`, `poi_id` and `category_id`: entry `i` is id `i + 1`.
       coordinates: `[num_pois, 2]` float64 degrees; row `i` is place `i + 1`.
       num_short: Sessions without a trace: of fewer check-ins than it takes.
+      num_repeated: Check-ins of a user that were at the place in that second already.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Traces:
     vocabularies: dict[str, np.ndarray]
     coordinates: np.ndarray
     num_short: int
+    num_repeated: int
 
     @property
     def num_users(self) -> int:
@@ -130,8 +133,9 @@ class Traces:
             f"{self.name}: {len(self.columns['poi_id']):,} check-ins of "
             f"{self.num_users:,} users at {self.num_pois:,} places of "
             f"{self.num_categories:,} categories; traces of up to {self.length}: "
-            f"{parts}; {self.num_short:,} sessions are too short, and {unknown:.1%} of "
-            "the later targets are places that training does not know: misses"
+            f"{parts}; {self.num_short:,} sessions are too short, "
+            f"{self.num_repeated:,} check-ins were repeated, and {unknown:.1%} of the "
+            "later targets are places that training does not know: misses"
         )
 
     def _tensors(self) -> dict[str, tf.Tensor]:
@@ -172,7 +176,8 @@ def make_traces(
     no target of validation or test, and nothing after it, is in training (the check-ins
     before a test target may be: they are its past). Users, places and categories have
     an id where training shows them, as a step or a target; all others are 0: as a step
-    a gap, as a target a miss.
+    a gap, as a target a miss. Of check-ins of one user at one place in one second the
+    first counts: what is only written twice would be a target that the last step tells.
 
     Args:
       check_ins: Of all users; equal times keep the order of the file.
@@ -203,7 +208,10 @@ def make_traces(
     if session_gap is not None and not session_gap > 0:
         raise ValueError(f"`session_gap` must be positive hours. Got {session_gap}.")
     _, user = np.unique(check_ins.user, return_inverse=True)
-    order = np.lexsort((check_ins.timestamp, user))
+    names = ("user", "poi", "timestamp")
+    told = pd.DataFrame({name: getattr(check_ins, name) for name in names})
+    once = np.flatnonzero(~told.duplicated())
+    order = once[np.lexsort((check_ins.timestamp[once], user[once]))]
     user, time = user[order], check_ins.timestamp[order]
     starts = _session_starts(user, time, session_gap)
     sizes = np.diff([*starts, len(order)])
@@ -249,6 +257,7 @@ def make_traces(
         vocabularies=vocabularies,
         coordinates=check_ins.coordinates[order][of_poi[1:]],
         num_short=int(np.sum(sizes <= min_length)),
+        num_repeated=len(check_ins) - len(once),
     )
 
 
