@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+import math
 import tracemalloc
 
 import numpy as np
@@ -258,12 +259,39 @@ def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path):
     [
         ({"epochs": 0}, "`--epochs` must be at least 1. Got 0"),
         ({"data": CheckInConfig(data="nowhere.txt")}, "`--data` cannot be used: There"),
+        ({"data": CheckInConfig(data=".")}, "cannot be used: There is no file '.'"),
+        ({"learning_rate": -1.0}, "`--learning-rate` must be positive. Got -1.0"),
+        ({"learning_rate": math.nan}, "`--learning-rate` must be positive. Got nan"),
+        ({"seed": -1}, "`--seed` must be at least 0"),
+        ({"dropout": 1.5}, r"`dropout` must be in \[0, 1\). Got 1.5"),
+        ({"factor": 0.0}, "`factor` must be positive. Got 0.0"),
+        ({"num_heads": 9}, "`num_heads` must be at least 1 and at most"),
+        ({"distance_scale": -1.0}, "`scale` must be finite, not negative. Got -1.0"),
+        ({"distance_weight": math.nan}, "`weight` must be finite. Got nan"),
+        ({"category_weight": math.nan}, "`category_weight` must be at least 0"),
     ],
 )
-def test_flags_that_no_run_could_use_end_the_program(changes, message, tmp_path):
+def test_flags_that_no_run_could_use_end_the_program(
+    changes, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(automtn, "rank_test", None)  # no work begins
     config = dataclasses.replace(automtn.SMOKE, output=tmp_path, **changes)
     with pytest.raises(SystemExit, match=message):
         automtn.main(config)
+
+
+def test_a_file_too_small_for_its_splits_ends_the_program(tmp_path):
+    path = tmp_path / "gowalla.txt"
+    path.write_text(
+        "".join(
+            f"1\t2010-10-{1 + row:02d}T08:00:00Z\t30.1\t-97.5\t{row % 2}\n"
+            for row in range(5)
+        )
+    )
+    config = CheckInConfig(data=str(path), format="gowalla", length=1)
+    message = "must have a trace for each split.*Got 4 train, 0 validation, 0 test"
+    with pytest.raises(SystemExit, match=message):
+        load_check_ins(config, seed=0)
 
 
 @pytest.mark.slow

@@ -144,6 +144,12 @@ def test_a_check_in_that_is_written_twice_counts_once():
     assert len(told) == len(data) + 5
 
 
+def test_traces_that_are_all_of_training_say_so():
+    traces = make_traces(made(rows=8), length=2, min_length=1)
+    assert (traces.split == 0).all()
+    assert "0 of the 0 later targets" in str(traces)
+
+
 def test_places_have_their_coordinates():
     traces = make_traces(made(), length=3)
     for name, (latitude, _) in zip(

@@ -81,7 +81,7 @@ def read_gowalla(
 def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
     """All columns as text; None where a line is too short."""
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3}
     options |= {"names": list(names), "index_col": False, "keep_default_na": False}

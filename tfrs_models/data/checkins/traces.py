@@ -128,14 +128,16 @@ class Traces:
     def __str__(self) -> str:
         """What there is."""
         parts = ", ".join(f"{len(self.rows(name)):,} {name}" for name in SPLIT_NAMES)
-        unknown = np.mean(self.columns["poi_id"][self.target[self.split != TRAIN]] == 0)
+        later = self.columns["poi_id"][self.target[self.split != TRAIN]]
+        unknown = np.sum(later == 0)
         return (
             f"{self.name}: {len(self.columns['poi_id']):,} check-ins of "
             f"{self.num_users:,} users at {self.num_pois:,} places of "
             f"{self.num_categories:,} categories; traces of up to {self.length}: "
             f"{parts}; {self.num_short:,} sessions are too short, "
-            f"{self.num_repeated:,} check-ins were repeated, and {unknown:.1%} of the "
-            "later targets are places that training does not know: misses"
+            f"{self.num_repeated:,} check-ins were repeated, and {unknown:,} of the "
+            f"{len(later):,} later targets are places that training does not "
+            "know: misses"
         )
 
     def _tensors(self) -> dict[str, tf.Tensor]:
