@@ -65,7 +65,10 @@ def test_gowalla_has_the_time_of_the_sun_where_no_zone_is_given(tmp_path):
         (4, "nan", "latitude or longitude is no place"),
         (5, "181.5", "latitude or longitude is no place"),
         (7, "yesterday", "the time cannot be read"),
-        (6, "", "the time zone is no number of minutes"),
+        *(
+            (6, zone, "the time zone is no whole number of minutes of a day")
+            for zone in ("", "inf", "1e300", "99999999", "1441", "-1441", "-240.9")
+        ),
         (3, "", "a user, place or category is missing"),
     ],
 )
@@ -147,6 +150,17 @@ def test_files_without_check_ins_are_refused(tmp_path):
         read_foursquare(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no file"):
         read_foursquare(tmp_path / "none.txt")
+
+
+def test_zones_of_both_ends_of_the_world_are_read(tmp_path):
+    zones = [-720, 840, 345]  # Baker Island, Kiritimati, Nepal
+    lines = []
+    for line, zone in zip(FOURSQUARE, zones, strict=True):
+        parts = line.split("\t")
+        parts[6] = f"{zone:.1f}" if zone == 345 else str(zone)
+        lines.append("\t".join(parts))
+    found = read_foursquare(write(tmp_path, lines), strict=True)
+    assert found.offset.tolist() == zones
 
 
 def test_coordinates_that_are_no_place_are_refused():

@@ -11,13 +11,14 @@ from tfrs_models.data.checkins.check_ins import PLACE, CheckIns, are_places
 _FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset", "time")
 _GOWALLA = ("user", "time", "lat", "lon", "poi")
 _MAX_PROBLEMS = 100
+_DAY = 1440  # minutes: zones are from -720 to 840
 
 
 def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIns:
     """Reads `dataset_TSMC2014_NYC.txt`, `..._TKY.txt`, or a file like them.
 
     Tab-separated, without a header: user, venue, category id, category name, latitude,
-    longitude, minutes of the local time zone, UTC time ("Tue Apr 03 18:00:09 +0000
+    longitude, whole minutes ahead of UTC, UTC time ("Tue Apr 03 18:00:09 +0000
     2012"). The originals are in Latin-1; a file that is valid UTF-8 is read as that.
 
     Args:
@@ -53,7 +54,7 @@ def read_gowalla(
 
     Args:
       path: The file.
-      offset: Minutes of the local time zone, for data of one city.
+      offset: Minutes ahead of UTC, negative in America, for data of one city.
       strict: Whether a line that cannot be used is an error; else it is counted.
 
     Returns:
@@ -126,11 +127,12 @@ def _check_ins(
     text = ("user", "poi", "category")
     extra = frame["extra"].to_numpy()
     missing = frame[list(text)].isna().any(axis=1).to_numpy()
+    zones = (np.abs(offset) <= _DAY) & (offset == np.floor(offset))  # False of NaN
     of_columns = {
         "a user, place or category is missing": missing,
         "the time cannot be read": np.isnan(seconds),
         "latitude or longitude is no place": ~are_places(coordinates),
-        "the time zone is no number of minutes": ~np.isfinite(offset),
+        "the time zone is no whole number of minutes of a day": ~zones,
     }
     wrong = {"columns are missing": extra < 0, "there are columns too many": extra > 0}
     wrong |= {reason: rows & (extra == 0) for reason, rows in of_columns.items()}
