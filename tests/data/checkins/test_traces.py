@@ -178,6 +178,20 @@ def test_the_distances_of_all_places(block_size):
 
 
 @pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ((np.nan, 2.0), r"Got \[nan  2.\] in row 1"),
+        ((2.0, -np.inf), r"Got \[  2. -inf\] in row 1"),
+        ((-90.5, 2.0), r"Got \[-90.5   2. \] in row 1"),
+        ((2.0, 181.0), r"Got \[  2. 181.\] in row 1"),
+    ],
+)
+def test_distances_of_what_is_no_place_are_refused(place, message):
+    with pytest.raises(ValueError, match="`coordinates` must be latitudes.*" + message):
+        distance_matrix([(1.0, 2.0), place, (3.0, 4.0)])
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"length": 3, "min_length": 4}, "`min_length` must be from 1 to `length`"),
