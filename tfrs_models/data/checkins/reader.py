@@ -90,7 +90,7 @@ def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
     if not (sizes == len(names)).any():
         raise ValueError(
             f"{path} must have {len(names)} columns, separated by tabs. Got {sizes[0]} "
-            "in line 1, and in no line as many as that: try the other format."
+            "in line 1, and no line that fits: try the other format."
         )
     options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3}
     options |= {"names": list(names), "usecols": range(len(names)), "index_col": False}
