@@ -96,6 +96,7 @@ def main(config: Config) -> dict:
     output = prepare_folder(config.output)
     data = load_check_ins(config.data, seed=config.seed)
     traces = data.traces
+    start = _start(config, traces)
     print(f"{traces}\n")
     tables = {name: rank_test(traces, make(traces)) for name, make in BASELINES.items()}
     models = {}
@@ -122,6 +123,7 @@ def main(config: Config) -> dict:
         config=config,
         data=data,
         model=model,
+        untrained=start,
         tables=tables,
         history=curves,
     )
@@ -157,12 +159,17 @@ def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.
     )
 
 
+def untrained(config: Config, traces: Traces, **changes: object) -> tm.models.AutoMTN:
+    """The model before training, of the seed."""
+    tf.keras.utils.set_random_seed(config.seed)
+    return build_model(config, traces, **changes)
+
+
 def train(
     config: Config, traces: Traces, **changes: object
 ) -> tuple[tm.models.AutoMTN, dict[str, list[float]]]:
     """Fits the model; the best epoch's weights are kept."""
-    tf.keras.utils.set_random_seed(config.seed)
-    model = build_model(config, traces, **changes)
+    model = untrained(config, traces, **changes)
     batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
     stop = tf.keras.callbacks.EarlyStopping(
@@ -191,6 +198,14 @@ def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
     )
 
 
+def _start(config: Config, traces: Traces) -> tm.models.AutoMTN:
+    """The untrained model, or the end of the program before any work."""
+    try:
+        return untrained(config, traces)
+    except ValueError as error:
+        raise SystemExit(f"A flag is out of range: {error}") from error
+
+
 def _check_flags(config: Config) -> None:
     """Ends the program for flags that no run could use."""
     check_at_least(
@@ -203,6 +218,11 @@ def _check_flags(config: Config) -> None:
         length=config.data.length,
         stride=config.data.stride,
     )
+    check_at_least(0, seed=config.seed)
+    if not config.learning_rate > 0:
+        raise SystemExit(
+            f"`--learning-rate` must be positive. Got {config.learning_rate}."
+        )
 
 
 if __name__ == "__main__":

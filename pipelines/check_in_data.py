@@ -12,6 +12,7 @@ from tfrs_models.data.checkins import (
     read_foursquare,
     read_gowalla,
 )
+from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.synthetic import PlantedCheckIns, make_check_ins
 
 SYNTHETIC = "synthetic"
@@ -100,4 +101,11 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
         )
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"`--data` cannot be used: {error}") from error
+    sizes = {name: len(traces.rows(name)) for name in SPLIT_NAMES}
+    if not all(sizes.values()):
+        got = ", ".join(f"{size} {name}" for name, size in sizes.items())
+        raise SystemExit(
+            "`--data` must have a trace for each split, five in all. Got "
+            f"{got}: give it more check-ins, or lower `--min-length` or `--stride`."
+        )
     return CheckInData(traces, None)

@@ -7,10 +7,12 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from tfrs_models.data.checkins import Traces
+from tfrs_models.ops.geography import haversine
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 
 Features = dict[str, np.ndarray]
-_ROWS = 256
+_ROWS = 256  # of a batch, at most, and
+_SCORES = 2**22  # of all its rows: 16 MB
 
 
 def popularity(traces: Traces) -> Callable[[Features], np.ndarray]:
@@ -21,33 +23,31 @@ def popularity(traces: Traces) -> Callable[[Features], np.ndarray]:
 
 def of_the_user(traces: Traces) -> Callable[[Features], np.ndarray]:
     """How often the user visits a place in training; popularity breaks ties."""
-    user, place = _visits(traces)
-    table = np.zeros((traces.num_users + 1, traces.num_pois + 1), np.float32)
-    np.add.at(table, (user, place), 1)
-    return lambda features: table[features["user_id"], 1:] + _tie_break(traces)
+    score = _pair_scores(*_visits(traces), traces)
+    return lambda features: score(features["user_id"])
 
 
 def markov(traces: Traces) -> Callable[[Features], np.ndarray]:
     """How often a place follows the last one in training; popularity breaks ties."""
-    rows = traces.rows("train")
-    target, first = traces.target[rows], traces.first[rows]
+    steps = np.flatnonzero(traces.steps("train"))
     place = traces.columns["poi_id"]
-    steps = np.unique(
-        np.concatenate([np.arange(f, t) for f, t in zip(first, target, strict=True)])
-    )
-    follows = np.zeros((traces.num_pois + 1, traces.num_pois + 1), np.float32)
-    np.add.at(follows, (place[steps], place[steps + 1]), 1)
-    follows[0] = 0
-    return lambda features: follows[features["poi_id"][:, -1], 1:] + _tie_break(traces)
+    score = _pair_scores(place[steps], place[steps + 1], traces)
+    return lambda features: score(features["poi_id"][:, -1])
 
 
 def nearest(traces: Traces) -> Callable[[Features], np.ndarray]:
     """How near a place is to the last one; that one itself comes last."""
-    distances = tm.data.checkins.distance_matrix(traces.coordinates)
-    np.fill_diagonal(distances, np.inf)
-    unknown = np.zeros((1, traces.num_pois), np.float32)
-    scores = np.concatenate([unknown, -distances])
-    return lambda features: scores[features["poi_id"][:, -1]]
+    places = tf.constant(traces.coordinates)
+
+    def score(features: Features) -> np.ndarray:
+        last = features["poi_id"][:, -1]
+        here = tf.gather(places, np.maximum(last - 1, 0))
+        found = -haversine(here[:, None], places).numpy().astype(np.float32)
+        found[np.arange(len(last)), last - 1] = -np.inf
+        found[last == 0] = 0
+        return found
+
+    return score
 
 
 BASELINES = {
@@ -81,14 +81,35 @@ def rank_test(
 
 def _batches(traces: Traces) -> Iterator[Features]:
     rows = traces.rows("test")
-    for first in range(0, len(rows), _ROWS):
-        yield traces.features(rows[first : first + _ROWS])
+    size = max(1, min(_ROWS, _SCORES // traces.num_pois))
+    for first in range(0, len(rows), size):
+        yield traces.features(rows[first : first + size])
+
+
+def _pair_scores(
+    given: np.ndarray, place: np.ndarray, traces: Traces
+) -> Callable[[np.ndarray], np.ndarray]:
+    """From what is given to how often each place goes with it, for pairs of both."""
+    width = traces.num_pois + 1
+    pairs, times = np.unique(given * width + place, return_counts=True)
+    given, column = pairs // width, pairs % width - 1
+    ties = _tie_break(traces)
+
+    def score(asked: np.ndarray) -> np.ndarray:
+        found = np.tile(ties, (len(asked), 1))
+        edges = (np.searchsorted(given, asked, side=side) for side in ("left", "right"))
+        for row, first, last in zip(found, *edges, strict=True):
+            row[column[first:last]] += times[first:last]
+        return found
+
+    return score
 
 
 def _visits(traces: Traces) -> tuple[np.ndarray, np.ndarray]:
-    """Users and places of the targets of training."""
-    target = traces.target[traces.rows("train")]
-    return traces.columns["user_id"][target], traces.columns["poi_id"][target]
+    """Users and places of the check-ins that training covers, each once."""
+    seen = traces.steps("train")
+    seen[traces.target[traces.rows("train")]] = True
+    return traces.columns["user_id"][seen], traces.columns["poi_id"][seen]
 
 
 def _counts(traces: Traces) -> np.ndarray:
@@ -97,5 +118,6 @@ def _counts(traces: Traces) -> np.ndarray:
 
 
 def _tie_break(traces: Traces) -> np.ndarray:
+    """Popularity in [0, 1), by the largest: sums of a big file would be too small."""
     counts = _counts(traces)
-    return counts / (1 + counts.sum())
+    return counts / (1 + counts.max())

@@ -21,7 +21,7 @@ METRICS = {
     "MRR": "mrr",
     "NDCG@10": "ndcg_at_10",
 }
-_ROWS = 512  # test traces whose lags are drawn
+_ROWS = 512  # test traces that are looked at
 
 
 def print_tables(tables: Mapping[str, RankTable], data: CheckInData) -> dict:
@@ -46,17 +46,23 @@ def write_report(
     config: object,
     data: CheckInData,
     model: tm.models.AutoMTN,
+    untrained: tm.models.AutoMTN,
     tables: Mapping[str, RankTable],
     history: Mapping[str, list[float]],
 ) -> Path:
     """Writes the page of a run."""
     traces = data.traces
     rows = traces.rows("test")[:_ROWS]
-    lags = model.lags(traces.features(rows))
+    features = traces.features(rows)
+    models = {"untrained": untrained, "trained": model}
+    lags = {name: one.lags(features) for name, one in models.items()}
     header, table = _table(tables)
-    values = tables[MODEL].values("hit_rate_at_5")
-    example = traces.features(traces.rows("test")[[int(np.argmax(values))]])
+    example = place_plots.example_trace(
+        features, tables[MODEL].values("hit_rate_at_5")[: len(rows)]
+    )
     periods = data.test_periods
+    if periods is not None:
+        periods = periods[: len(rows)]
     return render(
         "automtn.html",
         target,
@@ -68,16 +74,41 @@ def write_report(
         rows=table,
         planted=None if periods is None else _planted_table(tables, data),
         curves=plots.learning_curves(history, monitor="val_poi/ndcg_at_10"),
-        map=place_plots.trace_map(
+        map=None
+        if example is None
+        else place_plots.trace_map(
             traces.coordinates,
             example["poi_id"][0],
             example["next_poi_id"][0],
             model.rank(example)["next_poi_id"].numpy()[0],
         ),
         lags=place_plots.lag_curves(
-            lags.correlation.numpy(), None if periods is None else periods[: len(rows)]
+            {name: found.correlation.numpy() for name, found in lags.items()}, periods
         ),
-        found=None if periods is None else _found(lags, periods[: len(rows)]),
+        found=None if periods is None else _lag_table(lags, periods),
+    )
+
+
+def lag_figures(
+    lags: tm.layers.attention.Lags, periods: np.ndarray
+) -> tuple[float, float]:
+    """How well lags agree with planted periods.
+
+    Args:
+      lags: Of traces.
+      periods: `[num_traces]`.
+
+    Returns:
+      The share of traces whose strongest lag but 0 is a multiple of the period, and the
+      mean over the traces of the weight of all such lags.
+    """
+    correlation = lags.correlation.numpy().copy()
+    correlation[:, 0] = -np.inf
+    delays, weights = lags.delays.numpy(), lags.weights.numpy()
+    planted = (delays > 0) & (delays % periods[:, None] == 0)
+    return (
+        float(np.mean(correlation.argmax(axis=1) % periods == 0)),
+        float(np.sum(weights * planted, axis=1).mean()),
     )
 
 
@@ -102,11 +133,15 @@ def _planted_table(
     return header, rows
 
 
-def _found(lags: tm.layers.attention.Lags, periods: np.ndarray) -> str:
-    """How often the strongest lag but 0 is a multiple of the planted period."""
-    correlation = lags.correlation.numpy().copy()
-    correlation[:, 0] = -np.inf
-    return f"{np.mean(correlation.argmax(axis=1) % periods == 0):.1%}"
+def _lag_table(
+    lags: Mapping[str, tm.layers.attention.Lags], periods: np.ndarray
+) -> tuple[list[str], list[list[str]]]:
+    header = ["", "Strongest lag is planted", "Weight of planted lags"]
+    rows = []
+    for name, found in lags.items():
+        share, weight = lag_figures(found, periods)
+        rows.append([name, f"{share:.1%}", f"{weight:.2f}"])
+    return header, rows
 
 
 def _users(data: CheckInData) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Maps of traces, and the lags at which they repeat."""
 
+from collections.abc import Mapping
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,6 +11,25 @@ from pipelines.reporting.plots import STYLE
 _COLOURS = ("#1d4ed8", "#c2410c", "#047857", "#7c3aed", "#6b7280")
 
 
+def example_trace(
+    features: Mapping[str, np.ndarray], hits: np.ndarray
+) -> dict[str, np.ndarray] | None:
+    """The first trace that was hit and can be drawn, or that can be drawn at all.
+
+    Args:
+      features: Of traces.
+      hits: `[num_traces]`, the more the better.
+
+    Returns:
+      The features of one trace with a known step and a known target, None of none.
+    """
+    known = (features["poi_id"] > 0).any(axis=1) & (features["next_poi_id"] > 0)
+    if not known.any():
+        return None
+    row = np.argmax(np.where(known, hits, -1))
+    return {name: values[[row]] for name, values in features.items()}
+
+
 def trace_map(
     coordinates: np.ndarray, trace: np.ndarray, target: int, predicted: np.ndarray
 ) -> Figure:
@@ -16,8 +37,8 @@ def trace_map(
 
     Args:
       coordinates: `[num_pois, 2]` degrees of the places 1, 2, ...
-      trace: `[seq_len]` places, 0 for padding.
-      target: The next place, 0 where it is unknown.
+      trace: `[seq_len]` places, one of them known; 0 for padding.
+      target: The next place.
       predicted: `[k]` places, the most likely first.
     """
     with mpl.rc_context(STYLE):
@@ -58,42 +79,47 @@ def trace_map(
             textcoords="offset points",
             color=_COLOURS[1],
         )
-        if target > 0:
-            axes.plot(
-                longitude[target - 1],
-                latitude[target - 1],
-                "*",
-                color=_COLOURS[2],
-                ms=14,
-                ls="none",
-                label="next",
-            )
+        axes.plot(
+            longitude[target - 1],
+            latitude[target - 1],
+            "*",
+            color=_COLOURS[2],
+            ms=14,
+            ls="none",
+            label="next",
+        )
         axes.set(xlabel="longitude", ylabel="latitude")
         axes.set_aspect(1 / np.cos(np.radians(latitude.mean())))
         axes.legend(loc="best", fontsize=8)
         return figure
 
 
-def lag_curves(correlation: np.ndarray, periods: np.ndarray | None) -> Figure:
+def lag_curves(
+    correlations: Mapping[str, np.ndarray], periods: np.ndarray | None
+) -> Figure:
     """Mean correlation of traces at every lag, of each planted period by itself.
 
     Args:
-      correlation: `[num_traces, seq_len]`.
+      correlations: `[num_traces, seq_len]` of each model.
       periods: `[num_traces]`, whose multiples are marked; None where none are known.
     """
     with mpl.rc_context(STYLE):
         groups = [None] if periods is None else np.unique(periods).tolist()
         figure = Figure(figsize=(9, 2.2 * len(groups)), layout="constrained")
         panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True)[:, 0]
-        for axes, period, colour in zip(panels, groups, _COLOURS, strict=False):
+        for axes, period in zip(panels, groups, strict=True):
             rows = slice(None) if period is None else periods == period
-            curve = correlation[rows].mean(axis=0)
-            lags = np.arange(1, len(curve))  # 0 is the energy of the series
-            axes.plot(lags, curve[1:], "o-", ms=3, color=colour)
+            for (name, correlation), colour in zip(
+                correlations.items(), _COLOURS, strict=False
+            ):
+                curve = correlation[rows].mean(axis=0)
+                lags = np.arange(1, len(curve))  # 0 is the energy of the series
+                axes.plot(lags, curve[1:], "o-", ms=3, color=colour, label=name)
             if period is not None:
                 for lag in range(period, len(curve), period):
                     axes.axvline(lag, color="#9ca3af", ls=":", lw=1)
                 axes.set_title(f"Planted period {period}: multiples are dotted")
             axes.set_ylabel("correlation")
+        panels[0].legend(loc="best", fontsize=8)
         panels[-1].set_xlabel("lag in check-ins")
         return figure

@@ -1,8 +1,10 @@
 """The next-place pipeline from flags to files, and what is planted in its data."""
 
+import collections
 import dataclasses
-import itertools
 import json
+import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +13,11 @@ import tensorflow as tf
 from pipelines import automtn
 from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.place_baselines import BASELINES, rank_test
+from pipelines.reporting.automtn import lag_figures
+from pipelines.reporting.place_plots import example_trace
+from tests.layers.attention.test_place_closeness import kilometres
+from tfrs_models.data.checkins import CheckIns, make_traces
+from tfrs_models.layers.attention import Lags
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,12 @@ def test_the_run_leaves_its_files_with_all_baselines(run):
             assert 0 <= interval["low"] <= interval["mean"] <= interval["high"] <= 1
     page = (config.output / "report.html").read_text()
     assert 'src="http' not in page
-    for word in ("synthetic", "first-order Markov", "multiple of the planted period"):
+    for word in (
+        "synthetic",
+        "first-order Markov",
+        "untrained",
+        "Weight of planted lags",
+    ):
         assert word in page
 
 
@@ -54,31 +66,92 @@ def test_the_export_answers_with_places_as_people_know_them(run):
     assert (np.diff(answer["score"][0]) <= 0).all()
 
 
-def test_baselines_say_what_their_names_promise():
-    data = load_check_ins(CheckInConfig(users=5), seed=0).traces
-    train, test = (data.features(data.rows(name)) for name in ("train", "test"))
-    scores = {name: make(data)(test) for name, make in BASELINES.items()}
-    counts = np.bincount(train["next_poi_id"], minlength=data.num_pois + 1)[1:]
-    np.testing.assert_array_equal(scores["most popular"][0], counts)
-    follows = np.zeros(data.num_pois + 1)
-    last = test["poi_id"][0, -1]
-    for row in range(len(train["user_id"])):
-        trace = [*train["poi_id"][row], train["next_poi_id"][row]]
-        for before, after in itertools.pairwise(trace):
-            follows[after] += before == last > 0
-    found = scores["first-order Markov"][0]
-    np.testing.assert_allclose(np.floor(found), follows[1:])
-    user = test["user_id"][0]
-    own = np.bincount(
-        train["next_poi_id"][train["user_id"] == user], minlength=data.num_pois + 1
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"length": 5},
+        {"length": 4, "min_length": 2, "stride": 3},
+        {"length": 6, "session_gap": 30.0},
+    ],
+)
+def test_baselines_say_what_their_names_promise(options):
+    """Every check-in that training shows counts once, be it a step or a target."""
+    rng = np.random.default_rng(0)
+    size = 240
+    place = np.minimum(rng.geometric(0.15, size=size), 20) - 1
+    degrees = np.array([40, -74]) + rng.uniform(-1, 1, size=(20, 2))
+    traces = make_traces(
+        CheckIns(
+            "made",
+            user=np.char.add("u", rng.integers(7, size=size).astype(str)),
+            poi=place.astype(str),
+            category=np.full(size, "place"),
+            coordinates=degrees[place],
+            timestamp=np.cumsum(rng.integers(1, 5 * 3600, size=size)),
+            offset=np.zeros(size, np.int64),
+        ),
+        **options,
     )
-    np.testing.assert_allclose(np.floor(scores["user's most frequent"][0]), own[1:])
-    row = np.flatnonzero(test["poi_id"][:, -1])[0]
-    here = test["poi_id"][row, -1] - 1
-    away = np.abs(data.coordinates - data.coordinates[here]) * [1, np.cos(0.7112)]
-    away = np.hypot(*away.T)
-    away[here] = np.inf
-    assert np.argmax(scores["nearest"][row]) == np.argmin(away)
+    shown, followed = set(), set()
+    for row in traces.rows("train"):
+        first, target = traces.first[row], traces.target[row]
+        shown |= {*range(first, target + 1)}
+        followed |= {*range(first, target)}
+    user, poi = traces.columns["user_id"], traces.columns["poi_id"]
+    all_visits = collections.Counter(poi[i] for i in shown)
+    visits = collections.Counter((user[i], poi[i]) for i in shown)
+    pairs = collections.Counter((poi[i], poi[i + 1]) for i in followed)
+    assert len(shown) > len(traces.rows("train"))
+    test = traces.features(traces.rows("test"))
+    scores = {name: make(traces)(test) for name, make in BASELINES.items()}
+    for row, (who, trace) in enumerate(
+        zip(test["user_id"], test["poi_id"], strict=True)
+    ):
+        last = trace[-1]
+        away = []
+        for one in range(1, traces.num_pois + 1):
+            found = {name: values[row, one - 1] for name, values in scores.items()}
+            assert found["most popular"] == all_visits[one]
+            assert np.floor(found["user's most frequent"]) == visits[who, one]
+            assert np.floor(found["first-order Markov"]) == pairs[last, one]
+            away.append(kilometres(*traces.coordinates[[last - 1, one - 1]]))
+        away[last - 1] = np.inf
+        if last:
+            nearness = scores["nearest"][row]
+            np.testing.assert_allclose(nearness, np.negative(away), atol=1e-2)
+        else:
+            assert not scores["nearest"][row].any()
+        for name in ("user's most frequent", "first-order Markov"):
+            best = scores[name][row]
+            order = sorted(range(len(best)), key=lambda one: -best[one])
+            counted = [(np.floor(best[i]), all_visits[i + 1]) for i in order]
+            assert counted == sorted(counted, reverse=True)
+
+
+def test_baselines_of_many_places_hold_no_table_of_all_pairs():
+    size = 3000  # a table of pairs in float32 would take 36 MB
+    place = np.tile(np.arange(size), 3)
+    traces = make_traces(
+        CheckIns(
+            "many",
+            user=np.char.add("u", (place // 4).astype(str)),
+            poi=place.astype(str),
+            category=np.full(len(place), "place"),
+            coordinates=np.stack([40 + place / 1e4, -74 + place / 1e4], axis=1),
+            timestamp=np.arange(len(place)),
+            offset=np.zeros(len(place), np.int64),
+        ),
+        length=5,
+        min_length=1,
+    )
+    rows = traces.features(traces.rows("test")[:2])
+    for make in BASELINES.values():
+        tracemalloc.start()
+        scores = make(traces)(rows)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert scores.shape == (2, size)
+        assert peak < 2e6
 
 
 def test_what_is_planted_goes_with_its_trace():
@@ -116,17 +189,109 @@ def test_a_file_of_check_ins_runs(tmp_path):
     assert len(table) == len(data.traces.rows("test"))
 
 
+def test_planted_lags_are_multiples_of_the_period_and_not_0():
+    rng = np.random.default_rng(1)
+    correlation = rng.normal(size=(40, 12))
+    delays = np.argsort(-correlation, axis=1)[:, :5]
+    weights = rng.dirichlet(np.ones(5), size=40)
+    periods = rng.choice([2, 3, 5], size=40)
+    strongest, weight = [], []
+    for row, period in enumerate(periods):
+        best = max(range(1, 12), key=lambda lag, row=row: correlation[row, lag])
+        strongest.append(best in range(period, 12, period))
+        weight.append(
+            sum(
+                share
+                for lag, share in zip(delays[row], weights[row], strict=True)
+                if lag in range(period, 12, period)
+            )
+        )
+    lags = Lags(*(tf.constant(v) for v in (delays, weights, correlation)))
+    found = lag_figures(lags, periods)
+    np.testing.assert_allclose(found, [np.mean(strongest), np.mean(weight)])
+
+
+def test_the_period_is_found_before_any_training():
+    data = load_check_ins(CheckInConfig(users=40), seed=42)
+    rows = data.traces.features(data.traces.rows("test"))
+    model = automtn.untrained(automtn.Config(), data.traces)
+    share, weight = lag_figures(model.lags(rows), data.test_periods)
+    assert share > 0.8
+    assert weight < 0.5
+
+
+def test_the_example_is_a_hit_among_traces_of_known_places():
+    features = {
+        "poi_id": np.array([[0, 0], [0, 3], [4, 0], [2, 1]]),
+        "next_poi_id": np.array([1, 0, 2, 3]),
+    }
+    found = example_trace(features, np.array([1, 1, 0, 1]))
+    assert found["poi_id"].tolist() == [[2, 1]]
+    found = example_trace(features, np.array([1, 1, 0, 0]))
+    assert found["poi_id"].tolist() == [[4, 0]]
+    unknown = {name: values[:2] for name, values in features.items()}
+    assert example_trace(unknown, np.array([1, 1])) is None
+
+
+def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path):
+    """Everybody goes from somewhere new to one of two cafes."""
+    path = tmp_path / "gowalla.txt"
+    path.write_text(
+        "".join(
+            f"{user}\t2010-10-{day:02d}T{8 + hour:02d}:00:{user:02d}Z\t"
+            f"{30 + place / 500}\t-97.5\t{place}\n"
+            for day in range(1, 31)
+            for user in range(2)
+            for hour, place in enumerate([100 * user + day + 10, day % 2])
+        )
+    )
+    data = CheckInConfig(
+        data=str(path), format="gowalla", length=3, min_length=1, session_gap=9.0
+    )
+    automtn.main(dataclasses.replace(automtn.SMOKE, data=data, output=tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert "The lags of the traces" in page
+    assert "Map of a trace" not in page
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"epochs": 0}, "`--epochs` must be at least 1. Got 0"),
         ({"data": CheckInConfig(data="nowhere.txt")}, "`--data` cannot be used: There"),
+        ({"data": CheckInConfig(data=".")}, "cannot be used: There is no file '.'"),
+        ({"learning_rate": -1.0}, "`--learning-rate` must be positive. Got -1.0"),
+        ({"learning_rate": math.nan}, "`--learning-rate` must be positive. Got nan"),
+        ({"seed": -1}, "`--seed` must be at least 0"),
+        ({"dropout": 1.5}, r"`dropout` must be in \[0, 1\). Got 1.5"),
+        ({"factor": 0.0}, "`factor` must be positive. Got 0.0"),
+        ({"num_heads": 9}, "`num_heads` must be at least 1 and at most"),
+        ({"distance_scale": -1.0}, "`scale` must be finite, not negative. Got -1.0"),
+        ({"distance_weight": math.nan}, "`weight` must be finite. Got nan"),
+        ({"category_weight": math.nan}, "`category_weight` must be at least 0"),
     ],
 )
-def test_flags_that_no_run_could_use_end_the_program(changes, message, tmp_path):
+def test_flags_that_no_run_could_use_end_the_program(
+    changes, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(automtn, "rank_test", None)  # no work begins
     config = dataclasses.replace(automtn.SMOKE, output=tmp_path, **changes)
     with pytest.raises(SystemExit, match=message):
         automtn.main(config)
+
+
+def test_a_file_too_small_for_its_splits_ends_the_program(tmp_path):
+    path = tmp_path / "gowalla.txt"
+    path.write_text(
+        "".join(
+            f"1\t2010-10-{1 + row:02d}T08:00:00Z\t30.1\t-97.5\t{row % 2}\n"
+            for row in range(5)
+        )
+    )
+    config = CheckInConfig(data=str(path), format="gowalla", length=1)
+    message = "must have a trace for each split.*Got 4 train, 0 validation, 0 test"
+    with pytest.raises(SystemExit, match=message):
+        load_check_ins(config, seed=0)
 
 
 @pytest.mark.slow

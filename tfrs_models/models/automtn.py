@@ -104,7 +104,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
-        if min(category_weight, top_k - 1) < 0:
+        if not (category_weight >= 0 and top_k >= 1):
             raise ValueError(
                 "`category_weight` must be at least 0 and `top_k` at least 1. "
                 f"Got {category_weight} and {top_k}."

@@ -65,7 +65,10 @@ def test_gowalla_has_the_time_of_the_sun_where_no_zone_is_given(tmp_path):
         (4, "nan", "latitude or longitude is no place"),
         (5, "181.5", "latitude or longitude is no place"),
         (7, "yesterday", "the time cannot be read"),
-        (6, "", "the time zone is no number of minutes"),
+        *(
+            (6, zone, "the time zone is no whole number of minutes of a day")
+            for zone in ("", "inf", "1e300", "99999999", "1441", "-1441", "-240.9")
+        ),
         (3, "", "a user, place or category is missing"),
     ],
 )
@@ -83,13 +86,81 @@ def test_a_line_that_cannot_be_used_is_counted_or_an_error(
         read_foursquare(path, strict=True)
 
 
-def test_a_short_line_is_skipped_and_a_file_of_them_refused(tmp_path):
-    found = read_gowalla(write(tmp_path, [GOWALLA[0], "0\t2010-10-18T22:17:43Z"]))
-    assert (len(found), found.num_skipped) == (1, 1)
-    with pytest.raises(ValueError, match="line 1: "):
-        read_gowalla(write(tmp_path, FOURSQUARE))
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("columns", [2, 7, 9, 10, 12])
+def test_a_line_of_another_number_of_columns_is_a_problem(tmp_path, columns, number):
+    lines = list(FOURSQUARE)
+    parts = [*lines[number].split("\t"), *"abcd"]
+    lines[number] = "\t".join(parts[:columns])
+    path = write(tmp_path, lines)
+    found = read_foursquare(path)
+    expected = [user for i, user in enumerate(["470", "979", "69"]) if i != number]
+    assert found.user.tolist() == expected
+    reason = "columns are missing" if columns < 8 else "there are columns too many"
+    assert found.problems == (f"{path}, line {number + 1}: {reason}",)
+    with pytest.raises(ValueError, match=f"line {number + 1}: {reason}"):
+        read_foursquare(path, strict=True)
+
+
+def test_lines_are_counted_as_they_stand(tmp_path):
+    lines = [FOURSQUARE[0] + "\r", "", FOURSQUARE[1] + "\textra", "", FOURSQUARE[2]]
+    path = write(tmp_path, lines)
+    found = read_foursquare(path)
+    assert found.user.tolist() == ["470", "69"]
+    places = [problem.split(": ")[0] for problem in found.problems]
+    assert places == [f"{path}, line {line}" for line in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("read", "lines", "message"),
+    [
+        (read_gowalla, FOURSQUARE, "5 columns, separated by tabs. Got 8 in line 1"),
+        (read_foursquare, GOWALLA, "8 columns, separated by tabs. Got 5 in line 1"),
+        (
+            read_foursquare,
+            [line.replace("\t", ",") for line in FOURSQUARE],
+            "8 columns, separated by tabs. Got 1 in line 1.*try the other format",
+        ),
+        (
+            read_gowalla,
+            [line.rpartition("\t")[0] for line in GOWALLA],
+            "5 columns, separated by tabs. Got 4 in line 1",
+        ),
+        (
+            read_gowalla,
+            [f"{line}\t1" for line in GOWALLA],
+            "5 columns, separated by tabs. Got 6 in line 1",
+        ),
+    ],
+)
+def test_a_file_of_other_columns_is_refused_with_their_number(
+    tmp_path, read, lines, message
+):
+    path = write(tmp_path, lines)
+    with pytest.raises(ValueError, match=f"{path} must have {message}"):
+        read(path)
+
+
+def test_files_without_check_ins_are_refused(tmp_path):
+    path = tmp_path / "empty.txt"
+    path.touch()
+    with pytest.raises(ValueError, match=f"{path} must hold check-ins. Got none"):
+        read_gowalla(path)
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        read_foursquare(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no file"):
         read_foursquare(tmp_path / "none.txt")
+
+
+def test_zones_of_both_ends_of_the_world_are_read(tmp_path):
+    zones = [-720, 840, 345]  # Baker Island, Kiritimati, Nepal
+    lines = []
+    for line, zone in zip(FOURSQUARE, zones, strict=True):
+        parts = line.split("\t")
+        parts[6] = f"{zone:.1f}" if zone == 345 else str(zone)
+        lines.append("\t".join(parts))
+    found = read_foursquare(write(tmp_path, lines), strict=True)
+    assert found.offset.tolist() == zones
 
 
 def test_coordinates_that_are_no_place_are_refused():

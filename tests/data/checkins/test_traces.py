@@ -1,5 +1,8 @@
 """Traces against a loop over users, and what a split must not let in."""
 
+import dataclasses
+import datetime
+
 import numpy as np
 import pytest
 
@@ -21,12 +24,12 @@ def made(seed=0, rows=120):
         category=np.char.add("c", (poi % 3).astype(str)),
         coordinates=np.stack([40 + poi / 10, -70 - poi / 10], axis=1),
         timestamp=rng.permutation(rows) * 2 * HOUR + 1_333_324_800,
-        offset=np.full(rows, -240),
+        offset=np.where(poi % 2, -240, 345),
     )
 
 
 def loops(data, *, length, min_length, gap, stride):
-    """Rows of (user, names of the steps, name of the target, its time)."""
+    """Rows of (user, check-ins of the steps, check-in of the target)."""
     rows = []
     for user in sorted(set(data.user.tolist())):
         own = sorted(np.flatnonzero(data.user == user), key=lambda i: data.timestamp[i])
@@ -41,8 +44,15 @@ def loops(data, *, length, min_length, gap, stride):
         for session in sessions:
             for place in range(min_length, len(session), stride):
                 steps = session[max(0, place - length) : place]
-                rows.append((user, [str(data.poi[i]) for i in steps], session[place]))
+                rows.append((user, steps, session[place]))
     return rows
+
+
+def clock(data, row):
+    """Hour and weekday where the check-in was."""
+    zone = datetime.timezone(datetime.timedelta(minutes=int(data.offset[row])))
+    local = datetime.datetime.fromtimestamp(int(data.timestamp[row]), zone)
+    return local.hour, local.weekday()
 
 
 @pytest.mark.parametrize(
@@ -70,14 +80,38 @@ def test_a_trace_is_what_came_before_its_target(options, gap, min_length):
         padding = traces.length - len(steps)
         assert found["poi_id"][row, :padding].tolist() == [0] * padding
         places = [names["poi_id"][i] for i in found["poi_id"][row, padding:]]
-        assert places == steps
+        assert places == [data.poi[i] for i in steps]
+        kinds = [names["category_id"][i] for i in found["category_id"][row, padding:]]
+        assert kinds == [data.category[i] for i in steps]
+        times = [found[name][row, padding:].tolist() for name in ("hour", "weekday")]
+        assert list(zip(*times, strict=True)) == [clock(data, i) for i in steps]
+        for name in ("category_id", "hour", "weekday"):
+            assert not found[name][row, :padding].any()
         assert names["user_id"][found["user_id"][row]] == user
         assert names["poi_id"][found["next_poi_id"][row]] == data.poi[target]
         kind = names["category_id"][found["next_category_id"][row]]
         assert kind == data.category[target]
         assert traces.columns["timestamp"][traces.target[row]] == data.timestamp[target]
-        clock = (data.timestamp[target] - 4 * HOUR) // HOUR % 24
-        assert traces.columns["hour"][traces.target[row]] == clock
+        hour, _ = clock(data, target)
+        assert traces.columns["hour"][traces.target[row]] == hour
+
+
+def test_check_ins_of_one_second_stay_in_the_order_of_the_file():
+    data = made(rows=90)
+    data = dataclasses.replace(data, timestamp=data.timestamp // (40 * HOUR))
+    told, rows = set(), []
+    for row, key in enumerate(zip(data.user, data.poi, data.timestamp, strict=True)):
+        if key not in told:
+            told.add(key)
+            rows.append(row)
+    expected = []
+    for user in sorted(set(data.user.tolist())):
+        own = [row for row in rows if data.user[row] == user]
+        expected += sorted(own, key=lambda row: data.timestamp[row])
+    traces = make_traces(data, length=1)
+    names = ["?", *traces.vocabularies["poi_id"].tolist()]
+    found = [names[i] for i in traces.columns["poi_id"]]
+    assert found == [data.poi[row] for row in expected]
 
 
 def test_no_future_is_in_training_and_each_trace_in_one_split():
@@ -121,6 +155,35 @@ def test_sessions_too_short_for_a_trace_are_counted():
     assert len(traces.target) == np.sum(sizes - 1)
 
 
+def test_a_check_in_that_is_written_twice_counts_once():
+    data = made()
+    again = np.random.default_rng(3).choice(len(data), size=30, replace=False)
+    elsewhere = again[:5]  # the same user and second, another place
+    rows = np.concatenate([np.arange(len(data)), again, elsewhere])
+    columns = {
+        name: getattr(data, name)[rows]
+        for name in ("user", "poi", "category", "coordinates", "timestamp", "offset")
+    }
+    columns["poi"][-5:] = "p9"
+    traces = make_traces(CheckIns("made", **columns), length=3)
+    assert traces.num_repeated == 30
+    assert "30 check-ins were repeated" in str(traces)
+    assert len(traces.columns["poi_id"]) == len(data) + 5
+    told = {
+        (str(u), str(p), int(t))
+        for u, p, t in zip(
+            columns["user"], columns["poi"], columns["timestamp"], strict=True
+        )
+    }
+    assert len(told) == len(data) + 5
+
+
+def test_traces_that_are_all_of_training_say_so():
+    traces = make_traces(made(rows=8), length=2, min_length=1)
+    assert (traces.split == 0).all()
+    assert "0 of the 0 later targets" in str(traces)
+
+
 def test_places_have_their_coordinates():
     traces = make_traces(made(), length=3)
     for name, (latitude, _) in zip(
@@ -146,6 +209,20 @@ def test_the_distances_of_all_places(block_size):
     expected = [[kilometres(a, b) for b in coordinates] for a in coordinates]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ((np.nan, 2.0), r"Got \[nan  2.\] in row 1"),
+        ((2.0, -np.inf), r"Got \[  2. -inf\] in row 1"),
+        ((-90.5, 2.0), r"Got \[-90.5   2. \] in row 1"),
+        ((2.0, 181.0), r"Got \[  2. 181.\] in row 1"),
+    ],
+)
+def test_distances_of_what_is_no_place_are_refused(place, message):
+    with pytest.raises(ValueError, match="`coordinates` must be latitudes.*" + message):
+        distance_matrix([(1.0, 2.0), place, (3.0, 4.0)])
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def test_places_that_are_all_equally_far_are_equally_close(distance):
         ({"distances": np.ones((3, 4))}, r"must be \[num_places, num_places\].*\(3, 4"),
         ({"distances": -np.ones((2, 2))}, "finite kilometres, none negative"),
         ({"distances": np.ones((2, 2)), "scale": -1.0}, "`scale` must be finite, not"),
+        ({"distances": matrix(), "weight": np.nan}, "`weight` must be finite. Got nan"),
         ({"distances": {"shape": [2, 2]}}, "`scale` must be given where only a shape"),
     ],
 )

@@ -19,7 +19,8 @@ class CheckIns:
         none.
       coordinates: `[num_rows, 2]` float64 latitudes and longitudes in degrees.
       timestamp: `[num_rows]` int64 seconds UTC.
-      offset: `[num_rows]` int64 minutes of the local clock before that of UTC.
+      offset: `[num_rows]` int64 minutes of the local clock ahead of UTC, negative in
+        America.
       problems: What was skipped and why, of the first hundred lines.
       num_skipped: Lines that could not be used.
     """

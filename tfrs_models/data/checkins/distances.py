@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.data.checkins.check_ins import are_places
 from tfrs_models.ops.geography import haversine
 
 
@@ -17,12 +18,18 @@ def distance_matrix(coordinates: np.ndarray, *, block_size: int = 512) -> np.nda
       `[num_places, num_places]` float32 kilometres.
 
     Raises:
-      ValueError: a wrong shape, or a block of no rows.
+      ValueError: a wrong shape, numbers that are no places, or a block of no rows.
     """
     coordinates = np.asarray(coordinates, np.float64)
     if coordinates.ndim != 2 or coordinates.shape[1] != 2:
         raise ValueError(
             f"`coordinates` must be [num_places, 2]. Got shape {coordinates.shape}."
+        )
+    wrong = np.flatnonzero(~are_places(coordinates))
+    if len(wrong):
+        raise ValueError(
+            "`coordinates` must be latitudes in [-90, 90] and longitudes in [-180, "
+            f"180]. Got {coordinates[wrong[0]]} in row {wrong[0]}."
         )
     if block_size < 1:
         raise ValueError(f"`block_size` must be at least 1. Got {block_size}.")

@@ -1,7 +1,6 @@
 """Check-ins of Foursquare and of Gowalla, as their files are published."""
 
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,14 @@ from tfrs_models.data.checkins.check_ins import PLACE, CheckIns, are_places
 _FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset", "time")
 _GOWALLA = ("user", "time", "lat", "lon", "poi")
 _MAX_PROBLEMS = 100
+_DAY = 1440  # minutes: zones are from -720 to 840
 
 
 def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIns:
     """Reads `dataset_TSMC2014_NYC.txt`, `..._TKY.txt`, or a file like them.
 
     Tab-separated, without a header: user, venue, category id, category name, latitude,
-    longitude, minutes of the local time zone, UTC time ("Tue Apr 03 18:00:09 +0000
+    longitude, whole minutes ahead of UTC, UTC time ("Tue Apr 03 18:00:09 +0000
     2012"). The originals are in Latin-1; a file that is valid UTF-8 is read as that.
 
     Args:
@@ -54,7 +54,7 @@ def read_gowalla(
 
     Args:
       path: The file.
-      offset: Minutes of the local time zone, for data of one city.
+      offset: Minutes ahead of UTC, negative in America, for data of one city.
       strict: Whether a line that cannot be used is an error; else it is counted.
 
     Returns:
@@ -79,19 +79,27 @@ def read_gowalla(
 
 
 def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
-    """All columns as text; None where a line is too short."""
+    """All columns as text, and how many too many a line has."""
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    with path.open(encoding="latin-1") as lines:  # bytes: tabs are the same in UTF-8
+        sizes = np.fromiter((line.count("\t") + 1 for line in lines), np.int64)
+    if not len(sizes):
+        raise ValueError(f"{path} must hold check-ins. Got none.")
+    if not (sizes == len(names)).any():
+        raise ValueError(
+            f"{path} must have {len(names)} columns, separated by tabs. Got {sizes[0]} "
+            "in line 1, and no line that fits: try the other format."
+        )
     options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3}
-    options |= {"names": list(names), "index_col": False, "keep_default_na": False}
-    options |= {"na_values": [""], "skip_blank_lines": False}
-    with warnings.catch_warnings():  # columns too many are left out
-        warnings.simplefilter("ignore", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(path, encoding="utf-8", **options)
-        except UnicodeDecodeError:
-            return pd.read_csv(path, encoding="latin-1", **options)
+    options |= {"names": list(names), "usecols": range(len(names)), "index_col": False}
+    options |= {"keep_default_na": False, "na_values": [""], "skip_blank_lines": False}
+    try:
+        frame = pd.read_csv(path, encoding="utf-8", **options)
+    except UnicodeDecodeError:
+        frame = pd.read_csv(path, encoding="latin-1", **options)
+    return frame.assign(extra=sizes - len(names))
 
 
 def _seconds(times: pd.Series, form: str) -> np.ndarray:
@@ -117,15 +125,17 @@ def _check_ins(
         axis=1,
     )
     text = ("user", "poi", "category")
-    wrong = {
-        "a user, place or category is missing": frame[list(text)]
-        .isna()
-        .any(axis=1)
-        .to_numpy(),
+    extra = frame["extra"].to_numpy()
+    missing = frame[list(text)].isna().any(axis=1).to_numpy()
+    zones = (np.abs(offset) <= _DAY) & (offset == np.floor(offset))  # False of NaN
+    of_columns = {
+        "a user, place or category is missing": missing,
         "the time cannot be read": np.isnan(seconds),
         "latitude or longitude is no place": ~are_places(coordinates),
-        "the time zone is no number of minutes": ~np.isfinite(offset),
+        "the time zone is no whole number of minutes of a day": ~zones,
     }
+    wrong = {"columns are missing": extra < 0, "there are columns too many": extra > 0}
+    wrong |= {reason: rows & (extra == 0) for reason, rows in of_columns.items()}
     problems = sorted(
         (int(row) + 1, reason)
         for reason, rows in wrong.items()
@@ -134,9 +144,7 @@ def _check_ins(
     lines = tuple(f"{path}, line {line}: {reason}" for line, reason in problems)
     skipped = np.any(list(wrong.values()), axis=0)
     if (strict and lines) or skipped.all():
-        raise ValueError(
-            lines[0] if lines else f"{path} must hold check-ins. Got none."
-        )
+        raise ValueError(lines[0])
     kept = ~skipped
     return CheckIns(
         name=Path(path).stem,

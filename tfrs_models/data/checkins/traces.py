@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from tfrs_models.data.batching import row_batches
@@ -30,6 +31,7 @@ class Traces:
       vocabularies: Of `user_id`, `poi_id` and `category_id`: entry `i` is id `i + 1`.
       coordinates: `[num_pois, 2]` float64 degrees; row `i` is place `i + 1`.
       num_short: Sessions without a trace: of fewer check-ins than it takes.
+      num_repeated: Check-ins of a user that were at the place in that second already.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Traces:
     vocabularies: dict[str, np.ndarray]
     coordinates: np.ndarray
     num_short: int
+    num_repeated: int
 
     @property
     def num_users(self) -> int:
@@ -69,6 +72,20 @@ class Traces:
         if split not in SPLIT_NAMES:
             raise ValueError(f"`split` must be one of {SPLIT_NAMES}. Got {split!r}.")
         return np.flatnonzero(self.split == SPLIT_NAMES.index(split))
+
+    def steps(self, split: str) -> np.ndarray:
+        """`[num_check_ins]` bool, which of them are steps of a split's traces.
+
+        Args:
+          split: "train", "validation" or "test".
+
+        Raises:
+          ValueError: an unknown split.
+        """
+        rows = self.rows(split)
+        return _are_steps(
+            self.first[rows], self.target[rows], len(self.columns["poi_id"])
+        )
 
     def features(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What a model reads of traces.
@@ -111,13 +128,16 @@ class Traces:
     def __str__(self) -> str:
         """What there is."""
         parts = ", ".join(f"{len(self.rows(name)):,} {name}" for name in SPLIT_NAMES)
-        unknown = np.mean(self.columns["poi_id"][self.target[self.split != TRAIN]] == 0)
+        later = self.columns["poi_id"][self.target[self.split != TRAIN]]
+        unknown = np.sum(later == 0)
         return (
             f"{self.name}: {len(self.columns['poi_id']):,} check-ins of "
             f"{self.num_users:,} users at {self.num_pois:,} places of "
             f"{self.num_categories:,} categories; traces of up to {self.length}: "
-            f"{parts}; {self.num_short:,} sessions are too short, and {unknown:.1%} of "
-            "the later targets are places that training does not know: misses"
+            f"{parts}; {self.num_short:,} sessions are too short, "
+            f"{self.num_repeated:,} check-ins were repeated, and {unknown:,} of the "
+            f"{len(later):,} later targets are places that training does not "
+            "know: misses"
         )
 
     def _tensors(self) -> dict[str, tf.Tensor]:
@@ -158,7 +178,8 @@ def make_traces(
     no target of validation or test, and nothing after it, is in training (the check-ins
     before a test target may be: they are its past). Users, places and categories have
     an id where training shows them, as a step or a target; all others are 0: as a step
-    a gap, as a target a miss.
+    a gap, as a target a miss. Of check-ins of one user at one place in one second the
+    first counts: what is only written twice would be a target that the last step tells.
 
     Args:
       check_ins: Of all users; equal times keep the order of the file.
@@ -189,7 +210,10 @@ def make_traces(
     if session_gap is not None and not session_gap > 0:
         raise ValueError(f"`session_gap` must be positive hours. Got {session_gap}.")
     _, user = np.unique(check_ins.user, return_inverse=True)
-    order = np.lexsort((check_ins.timestamp, user))
+    names = ("user", "poi", "timestamp")
+    told = pd.DataFrame({name: getattr(check_ins, name) for name in names})
+    once = np.flatnonzero(~told.duplicated())
+    order = once[np.lexsort((check_ins.timestamp[once], user[once]))]
     user, time = user[order], check_ins.timestamp[order]
     starts = _session_starts(user, time, session_gap)
     sizes = np.diff([*starts, len(order)])
@@ -212,7 +236,8 @@ def make_traces(
         raise ValueError(
             f"There must be a trace to train on. Got {len(target)} in all."
         )
-    known = _covered(first[split == TRAIN], target[split == TRAIN], len(order))
+    known = _are_steps(first[split == TRAIN], target[split == TRAIN], len(order))
+    known[target[split == TRAIN]] = True
     columns, vocabularies = {}, {}
     for name in IDS:
         values = getattr(check_ins, name.removesuffix("_id"))[order]
@@ -234,6 +259,7 @@ def make_traces(
         vocabularies=vocabularies,
         coordinates=check_ins.coordinates[order][of_poi[1:]],
         num_short=int(np.sum(sizes <= min_length)),
+        num_repeated=len(check_ins) - len(once),
     )
 
 
@@ -247,12 +273,10 @@ def _session_starts(
     return np.flatnonzero(begins)
 
 
-def _covered(first: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
-    """`[size]` bool, whether some trace has the check-in, as a step or a target."""
-    edges = np.zeros(size + 1, np.int64)
-    np.add.at(edges, first, 1)
-    np.add.at(edges, target + 1, -1)
-    return np.cumsum(edges[:-1]) > 0
+def _are_steps(first: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
+    """`[size]` bool, whether the check-in is a step of some trace."""
+    edges = np.bincount(first, minlength=size) - np.bincount(target, minlength=size)
+    return np.cumsum(edges) > 0
 
 
 def _ids(values: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:

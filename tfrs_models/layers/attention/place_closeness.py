@@ -43,7 +43,8 @@ class PlaceCloseness(tf.keras.layers.Layer):
           **kwargs: Of `tf.keras.layers.Layer`.
 
         Raises:
-          ValueError: both or neither, a wrong shape, or numbers that are no places.
+          ValueError: both or neither, a wrong shape, numbers that are no places, or
+            a scale or weight out of range.
         """
         super().__init__(**kwargs)
         self._autocast = False
@@ -62,6 +63,8 @@ class PlaceCloseness(tf.keras.layers.Layer):
             scale = _largest(name, values)
         if not (np.isfinite(scale) and scale >= 0):
             raise ValueError(f"`scale` must be finite, not negative. Got {scale}.")
+        if not np.isfinite(weight):
+            raise ValueError(f"`weight` must be finite. Got {weight}.")
         self.scale = float(scale)
         self.weight = float(weight)
         self.num_places = values.shape[0]
