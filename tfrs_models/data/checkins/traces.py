@@ -178,8 +178,9 @@ def make_traces(
     no target of validation or test, and nothing after it, is in training (the check-ins
     before a test target may be: they are its past). Users, places and categories have
     an id where training shows them, as a step or a target; all others are 0: as a step
-    left out, as a target a miss. Of check-ins of one user at one place in one second the
-    first counts: what is only written twice would be a target that the last step tells.
+    left out, as a target a miss. Of check-ins of one user at one place in one second
+    the first counts: what is only written twice would be a target that the last step
+    tells.
 
     Args:
       check_ins: Of all users; equal times keep the order of the file.
