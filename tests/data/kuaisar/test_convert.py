@@ -7,41 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.data.kuaisar.raw_files import HOUR, START, write
 from tfrs_models.data.kuaisar import Options, convert
 from tfrs_models.data.kuaisar.k_core import k_core
 
-HOUR = 60 * 60 * 1000
-START = 1_684_720_800_000  # 22 May 2023, 02:00 UTC
 WORDS = 30
-
-
-def write(directory, clicks, searches, users, items):
-    """A raw log; `clicks`: user, item, time, click; `searches`: user, session, time,
-    keyword, item, clicks."""
-    pd.DataFrame(clicks, columns=["user_id", "item_id", "timestamp", "click"]).to_csv(
-        directory / "rec_inter.csv", index=False
-    )
-    columns = ["user_id", "search_session_id", "search_session_timestamp"]
-    pd.DataFrame(
-        searches, columns=[*columns, "keyword", "item_id", "click_cnt"]
-    ).to_csv(directory / "src_inter.csv", index=False)
-    features = ["onehot_feat1", "onehot_feat2", "search_active_level"]
-    pd.DataFrame(
-        [[user, user % 3, 1, 2, 0] for user in users],
-        columns=["user_id", *features, "rec_active_level"],
-    ).to_csv(directory / "user_features.csv", index=False)
-    pd.DataFrame(
-        [
-            [item, f"[{item % 7}, {item % 5 + 10}]", item % 4, item % 6]
-            for item in items
-        ],
-        columns=[
-            "item_id",
-            "caption",
-            "first_level_category_id",
-            "second_level_category_id",
-        ],
-    ).to_csv(directory / "item_features.csv", index=False)
 
 
 @pytest.fixture(scope="module")
@@ -289,84 +259,6 @@ def test_the_manifest_counts_rows_and_what_stands_out_of_order(log):
             latest[user] = max(time, latest.get(user, 0))
     assert manifest["out_of_order"]["clicks"] == behind > 0
     assert manifest["options"]["ties"] == "strictly_earlier"
-
-
-GOOD = {
-    "clicks": [(1, 10 + n % 8, START + n * HOUR, 1) for n in range(20)],
-    "searches": [(1, n, START + n * HOUR + 1, "[3]", 10 + n % 8, 1) for n in range(20)],
-    "users": [1],
-    "items": range(10, 18),
-}
-EASY = Options(k_core=1, num_eval_negatives=1, num_train_negatives=1)
-
-
-def test_a_user_who_has_met_nearly_everything_is_named(tmp_path):
-    write(tmp_path, **GOOD)
-    with pytest.raises(ValueError, match=r"user 0, who has met most of the 8 items"):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    "file", ["rec_inter", "src_inter", "user_features", "item_features"]
-)
-def test_a_missing_file_is_named(tmp_path, file):
-    write(tmp_path, **GOOD)
-    (tmp_path / f"{file}.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=f"must have {file}.csv"):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    ("file", "column"),
-    [
-        ("rec_inter", "click"),
-        ("src_inter", "keyword"),
-        ("user_features", "rec_active_level"),
-        ("item_features", "caption"),
-    ],
-)
-def test_a_missing_column_is_named(tmp_path, file, column):
-    write(tmp_path, **GOOD)
-    path = tmp_path / f"{file}.csv"
-    pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
-    with pytest.raises(ValueError, match=rf"{file}.csv must have .*'{column}'"):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"clicks": [(1, 10, None, 1)]}, "`time` of rec_inter.csv must be a number"),
-        ({"clicks": [(-1, 10, START, 1)]}, "`user` of rec_inter.csv must be a number"),
-        (
-            {"searches": [(1, 5, START, "[3]", 10, 1), (2, 5, START, "[3]", 10, 1)]},
-            "Session 5 belongs to several",
-        ),
-        ({"searches": [(1, 5, START, "open('x')", 10, 1)]}, "`keyword` in row 0"),
-        ({"users": [2]}, "user_features.csv must have every user .* user 1"),
-        ({"clicks": [(7, 10, START, 1)]}, "Nothing is left of the log"),
-    ],
-)
-def test_wrong_values_are_named(tmp_path, change, message):
-    write(tmp_path, **GOOD | change)
-    with pytest.raises(ValueError, match=message):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"split": "random"},
-        {"ties": "any"},
-        {"negatives": "hard"},
-        {"avoid": "none"},
-        {"history_days": -1},
-        *({name: 0} for name in ("k_core", "max_words", "num_train_negatives")),
-    ],
-)
-def test_unknown_options_are_refused_by_name(options):
-    with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
-        Options(**options)
 
 
 def test_the_k_core_is_what_a_loop_leaves():

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.whole_numbers import check_axes
 
 
 def check_table(
@@ -16,7 +17,8 @@ def check_table(
             raise ValueError(f"`{name}` must have {column!r}. Got {sorted(table)}.")
     check_lengths(name, table)
     for column, values in table.items():
-        check_range(f"{name}[{column!r}]", values, 0, None)
+        axes = (2,) if column in required else (1, 2)
+        check_range(f"{name}[{column!r}]", values, 0, None, axes=axes)
         if not len(values) or np.any(values[0]):
             raise ValueError(
                 f"Row 0 of `{name}[{column!r}]` is padding and must be zeros."
@@ -56,8 +58,9 @@ def check_samples(
     user = columns["user_id"]
     num_users = len(histories["num_items"].row_splits) - 1
     check_range(f"{name}['user_id']", user, 0, num_users - 1)
-    for column in ("item_id", "negatives"):
-        check_range(f"{name}[{column!r}]", columns[column], 1, num_items)
+    for column, axes in [("item_id", 1), ("negatives", 2)]:
+        place = f"{name}[{column!r}]"
+        check_range(place, columns[column], 1, num_items, axes=(axes,))
     for column, history in histories.items():
         counts, lengths = columns[column], np.diff(history.row_splits)[user]
         wrong = (counts < 0) | (counts > lengths)
@@ -77,9 +80,17 @@ def check_lengths(name: str, columns: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"`{name}` must have columns of one length. Got {lengths}.")
 
 
-def check_range(name: str, ids: np.ndarray, first: int, last: int | None) -> None:
+def check_range(
+    name: str,
+    ids: np.ndarray,
+    first: int,
+    last: int | None,
+    *,
+    axes: tuple[int, ...] = (1,),
+) -> None:
     """Raises a `ValueError` unless all are integers from `first` to `last`."""
     ids = np.asarray(ids)
+    check_axes(f"`{name}`", ids, axes)
     if ids.dtype.kind not in "iu":
         raise ValueError(f"`{name}` must hold integers. Got {ids.dtype}.")
     if not ids.size:
@@ -87,9 +98,8 @@ def check_range(name: str, ids: np.ndarray, first: int, last: int | None) -> Non
     least, most = ids.min(), ids.max()
     if least < first or (last is not None and most > last):
         found = least if least < first else most
-        limit = f"at least {first}" if last is None else f"from {first} to {last}"
         row = int(np.argwhere(ids == found)[0, 0])
-        raise ValueError(
-            f"`{name}` must be {limit}. Got {found} in row {row}: it is not in the "
-            "vocabulary."
-        )
+        limit, why = f"at least {first}", ""
+        if last is not None:
+            limit, why = f"from {first} to {last}", ": it is not in the vocabulary"
+        raise ValueError(f"`{name}` must be {limit}. Got {found} in row {row}{why}.")

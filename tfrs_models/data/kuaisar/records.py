@@ -12,6 +12,7 @@ from tfrs_models.data.kuaisar.search_and_recommendation import (
     TASKS,
     SearchAndRecommendation,
 )
+from tfrs_models.data.kuaisar.whole_numbers import whole_numbers
 
 _VERSION = "1.0.0"
 _MANIFEST = "manifest.json"
@@ -79,7 +80,7 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
         users=_int32(users),
         items=_int32(tables["items"]),
         sessions=_int32(tables["sessions"]),
-        queries=tables["queries"]["query"].astype(np.int32),
+        queries=_int32(tables["queries"])["query"],
         **histories,
         samples={task: _read(directory, task) for task in TASKS},
         manifest=json.loads((directory / _MANIFEST).read_text()),
@@ -189,10 +190,13 @@ def _read(directory: Path, name: str) -> dict[str, dict[str, np.ndarray]]:
             columns["negatives"] = columns["negatives"].reshape(rows, -1 if rows else 0)
             del columns["negatives_row_splits"]
             if "query" in columns:
-                columns["query"] = columns["query"].astype(np.int32)
+                columns |= _int32({"query": columns["query"]})
         found[split] = columns
     return found
 
 
 def _int32(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: column.astype(np.int32) for name, column in table.items()}
+    return {
+        name: whole_numbers(column, f"`{name}`", dtype=np.int32, axes=(1, 2))
+        for name, column in table.items()
+    }

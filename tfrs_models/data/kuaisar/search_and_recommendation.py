@@ -66,7 +66,7 @@ class SearchAndRecommendation:
         check_table("items", self.items, ("caption",))
         check_table("sessions", self.sessions, ("keyword", "pos_items"))
         clicked = self.sessions["pos_items"]
-        check_range("sessions['pos_items']", clicked, 0, self.num_items)
+        check_range("sessions['pos_items']", clicked, 0, self.num_items, axes=(2,))
         check_histories("item_histories", self.item_histories, self.num_items)
         check_histories("session_histories", self.session_histories, self.num_sessions)
         by_user = {

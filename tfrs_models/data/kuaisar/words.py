@@ -1,12 +1,14 @@
 """Lists of words as the log and the pickles write them."""
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from tfrs_models.data.kuaisar.whole_numbers import is_whole
 
-def parse_words(value: object) -> list[int]:
+
+def parse_words(value: object, dtype: type = np.int64) -> list[int]:
     """Word ids of a caption or a query.
 
     Text is parsed, never evaluated: it can hold numbers and nothing else.
@@ -14,9 +16,10 @@ def parse_words(value: object) -> list[int]:
     Args:
       value: A list or an array of ints, an int (one word), the text of either, or
         nothing (None, NaN, an empty text).
+      dtype: Of the words.
 
     Raises:
-      ValueError: something else, or a word below 0.
+      ValueError: something else, or a word below 0 or beyond the dtype.
     """
     read = value
     if isinstance(value, str):
@@ -24,16 +27,41 @@ def parse_words(value: object) -> list[int]:
             read = ast.literal_eval(value) if value.strip() else []
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
             raise _error(value) from error
+    if isinstance(read, np.ndarray):
+        read = read.tolist()
     if read is None or (isinstance(read, float) and np.isnan(read)):
         return []
-    if np.ndim(read) == 0:
-        read = [read]
-    if not isinstance(read, (list, tuple, np.ndarray)) or np.ndim(read) != 1:
+    words = read if isinstance(read, (list, tuple)) else [read]
+    last = int(np.iinfo(dtype).max)
+    if not all(is_whole(word, 0, last) for word in words):
         raise _error(value)
-    words = [_word(word) for word in read]
-    if None in words:
-        raise _error(value)
-    return words
+    return [int(word) for word in words]
+
+
+def parse_column(
+    values: Iterable[object],
+    name: str,
+    *,
+    dtype: type = np.int64,
+    rows: Iterable[int] | None = None,
+) -> Iterator[list[int]]:
+    """Words of each value of a column.
+
+    Args:
+      values: As `parse_words` reads them.
+      name: Of the column, with the file that has it.
+      dtype: Of the words.
+      rows: Numbers of the rows in the file; None: 0, 1, ...
+
+    Raises:
+      ValueError: a value that is refused.
+    """
+    numbered = enumerate(values) if rows is None else zip(rows, values, strict=True)
+    for row, value in numbered:
+        try:
+            yield parse_words(value, dtype)
+        except ValueError as error:
+            raise ValueError(f"{name}, row {row}: {error}") from error
 
 
 def pad_words(lists: Iterable[Sequence[int]], width: int) -> np.ndarray:
@@ -44,13 +72,6 @@ def pad_words(lists: Iterable[Sequence[int]], width: int) -> np.ndarray:
     flat = [word for words in lists for word in words]
     rows[np.arange(width) < lengths[:, None]] = flat
     return rows
-
-
-def _word(word: object) -> int | None:
-    whole = isinstance(word, (int, np.integer)) and not isinstance(word, bool)
-    if not whole and isinstance(word, (float, np.floating)):
-        whole = float(word).is_integer()
-    return int(word) if whole and word >= 0 else None
 
 
 def _error(value: object) -> ValueError:
