@@ -35,3 +35,12 @@ def test_samples_without_a_list_of_negatives_are_refused(data):
     message = r"samples\['search'\]\['test'\]\['negatives'\]` must have 2 axes"
     with pytest.raises(ValueError, match=message):
         with_samples(data, "search", "test", negatives=negatives)
+
+
+@pytest.mark.parametrize("word", [10**6, -1])
+def test_a_query_of_a_word_that_no_table_has_is_refused(data, word):
+    query = data.samples["search"]["train"]["query"].copy()
+    query[3, 0] = word
+    message = r"\['query'\]` must be from 0 to \d+. Got -?\d+ in row 3: it is not in"
+    with pytest.raises(ValueError, match=message):
+        with_samples(data, "search", "train", query=query)

@@ -51,6 +51,7 @@ def check_samples(
     name: str,
     columns: Mapping[str, np.ndarray],
     num_items: int,
+    num_words: int,
     histories: Mapping[str, Histories],
 ) -> None:
     """Raises a `ValueError` where a sample knows nobody, nothing or too much."""
@@ -61,6 +62,8 @@ def check_samples(
     for column, axes in [("item_id", 1), ("negatives", 2)]:
         place = f"{name}[{column!r}]"
         check_range(place, columns[column], 1, num_items, axes=(axes,))
+    if "query" in columns:
+        check_range(f"{name}['query']", columns["query"], 0, num_words, axes=(2,))
     for column, history in histories.items():
         counts, lengths = columns[column], np.diff(history.row_splits)[user]
         wrong = (counts < 0) | (counts > lengths)

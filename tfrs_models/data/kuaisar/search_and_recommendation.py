@@ -65,6 +65,7 @@ class SearchAndRecommendation:
     def __post_init__(self) -> None:
         check_table("items", self.items, ("caption",))
         check_table("sessions", self.sessions, ("keyword", "pos_items"))
+        check_range("queries", self.queries, 0, None, axes=(2,))
         clicked = self.sessions["pos_items"]
         check_range("sessions['pos_items']", clicked, 0, self.num_items, axes=(2,))
         check_histories("item_histories", self.item_histories, self.num_items)
@@ -80,10 +81,10 @@ class SearchAndRecommendation:
             "num_items": self.item_histories,
             "num_sessions": self.session_histories,
         }
+        sizes = self.num_items, self.num_words
         for task, splits in self.samples.items():
             for split, columns in splits.items():
-                place = f"samples[{task!r}][{split!r}]"
-                check_samples(place, columns, self.num_items, counted)
+                check_samples(f"samples[{task!r}][{split!r}]", columns, *sizes, counted)
 
     @property
     def num_users(self) -> int:
