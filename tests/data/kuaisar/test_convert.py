@@ -123,6 +123,33 @@ def test_what_came_before_a_sample_is_what_a_walk_through_the_log_has_met(
     pd.testing.assert_frame_equal(table(found), table(walked(clicks, searches, ties)))
 
 
+@pytest.mark.parametrize("ties", ["strictly_earlier", "in_order"])
+def test_negatives_are_neither_in_the_history_nor_clicked_in_the_same_search(log, ties):
+    options = Options(
+        ties=ties,
+        k_core=1,
+        keep_empty_histories=True,
+        min_samples=1,
+        num_eval_negatives=9,
+        num_train_negatives=9,
+    )
+    data = convert(log[0], options)
+    items, sessions = data.item_histories, data.session_histories
+    for splits in data.samples.values():
+        for columns in splits.values():
+            for row, user in enumerate(columns["user_id"]):
+                first = items.row_splits[user]
+                own = slice(first, first + columns["num_items"][row])
+                met = {*items.ids[own]}
+                first = sessions.row_splits[user]
+                own = slice(first, first + columns["num_sessions"][row])
+                searched = [*sessions.ids[own]]
+                if "search_session_id" in columns:
+                    searched.append(columns["search_session_id"][row])
+                met |= {*data.sessions["pos_items"][searched].ravel()}
+                assert not met & {*columns["negatives"][row]}
+
+
 def test_histories_sessions_and_captions_are_those_of_the_log(log):
     directory, clicks, searches = log
     options = Options(k_core=1, max_words=2, max_clicks=2, num_eval_negatives=9)

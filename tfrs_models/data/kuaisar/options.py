@@ -38,9 +38,10 @@ class Options:
         `"uniform"` from the items.
       num_train_negatives: Of each training sample.
       num_eval_negatives: Of each validation and test sample.
-      avoid: Negatives are never what the user met `"earlier"`, so that a later click
-        may be drawn, or never what the user met at `"all"`, which tells training what
-        validation and test are about.
+      avoid: Negatives are never what the user met `"earlier"`, by the rule of `ties`,
+        so that a later click may be drawn, or never what the user met at `"all"`, which
+        tells training what validation and test are about. Those of a search are never
+        what else was clicked in that search.
       max_words: Words of a caption or a query that are kept.
       max_clicks: Clicked items of a search session that are kept, the first ones.
       seed: Of the negatives.
