@@ -29,9 +29,8 @@ def log(tmp_path_factory):
         )
         for _ in range(420)
     ]
-    searches, session = [], 0
-    for _ in range(120):
-        session += int(rng.integers(1, 4))
+    searches = []
+    for session in rng.permutation(300)[:120]:
         user, time = rng.choice(users), rng.choice(moments)
         words = rng.integers(WORDS, size=rng.integers(0, 4)).tolist()
         for item in rng.choice(items, size=rng.integers(1, 5), replace=False):
@@ -47,7 +46,7 @@ def walked(clicks, searches, ties):
     clicks = [row for row in clicks if row[3]]
     sessions = {}
     for user, session, time, _, item, count in searches:
-        found = sessions.setdefault(session, (user, time, session, []))
+        found = sessions.setdefault(session, (user, time, len(sessions), []))
         if count:
             found[3].append(item)
     samples = []
@@ -179,9 +178,7 @@ def test_histories_sessions_and_captions_are_those_of_the_log(log):
         np.testing.assert_array_equal(
             items[data.item_histories.ids[own] - 1], [r[2] for r in expected]
         )
-    for session, (_, _, keyword, found) in enumerate(
-        (words[s] for s in sorted(words)), start=1
-    ):
+    for session, (_, _, keyword, found) in enumerate(words.values(), start=1):
         row = [w for w in data.sessions["keyword"][session] if w]
         assert [known[w - 1] for w in row] == keyword[:2]
         row = [i for i in data.sessions["pos_items"][session] if i]

@@ -31,9 +31,10 @@ def convert(
     """Makes samples of the raw KuaiSAR files, of either release.
 
     Needs `rec_inter.csv`, `src_inter.csv`, `user_features.csv` and
-    `item_features.csv`. Users, items, words, sessions and categories get new numbers in
-    the order of their ids. Sessions without a click stay in the histories. The log is
-    sorted by time; rows that were not are counted in the manifest.
+    `item_features.csv`. Users, items, words and categories get new numbers in the order
+    of their ids, sessions in that of the file. Sessions without a click stay in the
+    histories. The log is sorted by time; rows that were not are counted in the
+    manifest.
 
     Args:
       directory: Of the csv files.
@@ -144,17 +145,16 @@ def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
     """The log in the order of time with new numbers, and the old ids of both kinds."""
     users = np.union1d(log.clicks["user"], log.searches["user"])
     items = np.union1d(log.clicks["item"], log.search_clicks["item"])
-    searches = log.searches.sort_values("session")
-    sessions = searches["session"].to_numpy()
-    searches = searches.assign(
-        user=np.searchsorted(users, searches["user"]),
+    sessions = pd.Index(log.searches["session"])
+    searches = log.searches.assign(
+        user=np.searchsorted(users, log.searches["user"]),
         session=np.arange(1, len(sessions) + 1),
     )
     clicks = log.clicks.assign(
         user=np.searchsorted(users, log.clicks["user"]),
         item=np.searchsorted(items, log.clicks["item"]) + 1,
     )
-    session = np.searchsorted(sessions, log.search_clicks["session"]) + 1
+    session = sessions.get_indexer(log.search_clicks["session"]) + 1
     search_clicks = log.search_clicks.assign(
         session=session,
         user=np.searchsorted(users, log.search_clicks["user"]),
