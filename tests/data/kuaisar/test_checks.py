@@ -23,6 +23,12 @@ def test_lists_need_two_axes(data, table, column):
         dataclasses.replace(data, **{table: changed})
 
 
+def test_attributes_have_a_row_for_each_item_and_for_padding(data):
+    message = r"`items` must have columns of one length. Got \{'num_items \+ 1': "
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(data, num_items=data.num_items - 1)
+
+
 def test_a_negative_attribute_is_told_the_rule_of_attributes(data):
     users = {"onehot_feat1": np.arange(data.num_users) - 1}
     message = r"`users\['onehot_feat1'\]` must be at least 0. Got -1 in row 0\.$"

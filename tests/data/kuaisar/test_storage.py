@@ -1,5 +1,6 @@
 """Pickles of UniSAR's layout and records: what goes in comes out, and nothing else."""
 
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from tests.data.kuaisar.pickle_files import change
 from tfrs_models.data import kuaisar
+from tfrs_models.models import UniSAR
 
 OLD_PANDAS = Path(__file__).parents[2] / "golden" / "rec_test_pandas_1_5.pkl"
 
@@ -111,6 +113,21 @@ def test_records_hold_the_data_and_tfds_loads_them(data, tmp_path):
         assert example.keys() == columns.keys()
         for name, value in example.items():
             np.testing.assert_array_equal(value, columns[name][row])
+
+
+def test_data_without_attributes_is_kept_and_makes_a_model_without(data, tmp_path):
+    bare = dataclasses.replace(data, users={}, items={})
+    kuaisar.write_pickles(bare, tmp_path / "pickles")
+    kuaisar.write_records(bare, tmp_path / "records")
+    sizes = {"num_users": data.num_users, "num_items": data.num_items}
+    sizes |= {"num_words": bare.num_words, "embedding_dim": 4, "width": 8}
+    expected = UniSAR(**sizes).count_params()
+    for kind in ("pickles", "records"):
+        found = kuaisar.load(tmp_path / kind)
+        assert_same(found, bare)
+        assert found.num_items == data.num_items
+        model = UniSAR.from_attributes(items=found.items, users=found.users, **sizes)
+        assert model.count_params() == expected
 
 
 def test_records_are_not_written_over_something(data, tmp_path):

@@ -1,15 +1,17 @@
 """What must hold of tables, histories and samples, said by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 
 import numpy as np
 
 from tfrs_models.data.kuaisar.histories import Histories
 from tfrs_models.data.kuaisar.whole_numbers import check_axes
 
+LISTS = ("caption", "keyword", "pos_items")  # columns with a list in each row
+
 
 def check_table(
-    name: str, table: Mapping[str, np.ndarray], required: tuple[str, ...]
+    name: str, table: Mapping[str, np.ndarray], required: tuple[str, ...] = ()
 ) -> None:
     """Raises a `ValueError` unless row 0 is padding and the columns are as required."""
     for column in required:
@@ -17,7 +19,7 @@ def check_table(
             raise ValueError(f"`{name}` must have {column!r}. Got {sorted(table)}.")
     check_lengths(name, table)
     for column, values in table.items():
-        axes = (2,) if column in required else (1, 2)
+        axes = (2,) if column in LISTS else (1,)
         check_range(f"{name}[{column!r}]", values, 0, None, axes=axes)
         if not len(values) or np.any(values[0]):
             raise ValueError(
@@ -76,7 +78,7 @@ def check_samples(
             )
 
 
-def check_lengths(name: str, columns: Mapping[str, np.ndarray]) -> None:
+def check_lengths(name: str, columns: Mapping[str, Sized]) -> None:
     """Raises a `ValueError` unless all columns have one length."""
     lengths = {column: len(values) for column, values in columns.items()}
     if len(set(lengths.values())) > 1:

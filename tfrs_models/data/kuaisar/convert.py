@@ -84,6 +84,7 @@ def convert(
             "caption": _with_padding(pad_words(captions, options.max_words)),
             **{name: _categories(categories[name]) for name in CATEGORIES},
         },
+        num_items=len(items),
         sessions={
             "keyword": _with_padding(padded),
             "pos_items": _with_padding(pad_words(pos_items, options.max_clicks)),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tfrs_models.data.kuaisar.checks import LISTS
 from tfrs_models.data.kuaisar.histories import Histories
 from tfrs_models.data.kuaisar.restricted_pickle import load_pickle
 from tfrs_models.data.kuaisar.search_and_recommendation import (
@@ -16,7 +17,6 @@ from tfrs_models.data.kuaisar.words import pad_words, parse_column
 
 SHORT = {"recommendation": "rec", "search": "src"}
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
-_LISTS = ("caption", "keyword", "pos_items")
 _COLUMNS = ("user_id", "item_id", "timestamp", "rec_his", "src_session_his")
 
 
@@ -60,13 +60,13 @@ def read_pickles(directory: str | Path) -> SearchAndRecommendation:
         }
         for task in TASKS
     }
-    if "caption" not in items:  # a data set without words for its items
-        items["caption"] = np.zeros([len(next(iter(items.values()))), 1], np.int32)
+    num_items = len(next(iter(items.values()))) - 1
     for tables, own in [(attributes, "user_id"), (items, "item_id")]:
         tables.pop(own, None)  # the row's own number
     return SearchAndRecommendation(
         users=attributes,
         items=items,
+        num_items=num_items,
         sessions=sessions,
         queries=pad_words(filter(None, queries), width),
         item_histories=_histories(users, num_users, "rec_his"),
@@ -96,7 +96,7 @@ def _tables(directory: Path, file: str, *required: str) -> dict[str, np.ndarray]
             table,
             f"`{name}` of {file}",
             dtype=np.int32,
-            axes=(2,) if name in _LISTS else (1,),
+            axes=(2,) if name in LISTS else (1,),
         )
         for name, table in found.items()
     }

@@ -47,7 +47,7 @@ def write_records(
     }
     tables = {
         "users": data.users,
-        "items": data.items,
+        "items": data.items or {"item_id": np.arange(data.num_items + 1)},
         "sessions": data.sessions,
         "queries": {"query": data.queries},
     }
@@ -71,6 +71,8 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
         if not (directory / name).exists():
             raise FileNotFoundError(f"{directory} must have {name}.")
     tables = {name: _read(directory, name)["train"] for name in _TABLES}
+    num_items = len(next(iter(tables["items"].values()))) - 1
+    tables["items"].pop("item_id", None)  # the row's own number
     users, histories = tables["users"], {}
     for name, attribute in _HISTORIES.items():
         del users[f"{name}_time_row_splits"]
@@ -79,6 +81,7 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
     return SearchAndRecommendation(
         users=_int32(users),
         items=_int32(tables["items"]),
+        num_items=num_items,
         sessions=_int32(tables["sessions"]),
         queries=_int32(tables["queries"])["query"],
         **histories,

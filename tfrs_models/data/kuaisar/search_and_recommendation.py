@@ -35,8 +35,9 @@ class SearchAndRecommendation:
 
     Args:
       users: attribute -> `[num_users]` int categories.
-      items: attribute -> `[num_items + 1]` int categories, or `[num_items + 1,
-        num_words]` words, as `caption`; row 0 is padding, all zeros.
+      items: attribute -> `[num_items + 1]` int categories, and `caption` `[num_items +
+        1, num_words]` where items have words; row 0 is padding, all zeros.
+      num_items: items without padding: 1 to this.
       sessions: `keyword` `[num_sessions + 1, num_words]` and `pos_items` `[num_sessions
         + 1, num_clicks]`, the clicked items; row 0 is padding.
       queries: `[num_queries, num_words]`, the distinct queries.
@@ -55,6 +56,7 @@ class SearchAndRecommendation:
 
     users: Mapping[str, np.ndarray]
     items: Mapping[str, np.ndarray]
+    num_items: int
     sessions: Mapping[str, np.ndarray]
     queries: np.ndarray
     item_histories: Histories
@@ -63,8 +65,10 @@ class SearchAndRecommendation:
     manifest: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_table("items", self.items, ("caption",))
-        check_table("sessions", self.sessions, ("keyword", "pos_items"))
+        check_table("items", self.items)
+        rows = range(self.num_items + 1)
+        check_lengths("items", {"num_items + 1": rows, **self.items})
+        check_table("sessions", self.sessions, required=("keyword", "pos_items"))
         check_range("queries", self.queries, 0, None, axes=(2,))
         clicked = self.sessions["pos_items"]
         check_range("sessions['pos_items']", clicked, 0, self.num_items, axes=(2,))
@@ -92,11 +96,6 @@ class SearchAndRecommendation:
         return len(self.item_histories.row_splits) - 1
 
     @property
-    def num_items(self) -> int:
-        """Items without padding: 1 to this."""
-        return len(self.items["caption"]) - 1
-
-    @property
     def num_sessions(self) -> int:
         """Search sessions without padding: 1 to this."""
         return len(self.sessions["keyword"]) - 1
@@ -104,7 +103,9 @@ class SearchAndRecommendation:
     @property
     def num_words(self) -> int:
         """Words without padding: 1 to this."""
-        tables = self.items["caption"], self.sessions["keyword"], self.queries
+        tables = [self.sessions["keyword"], self.queries]
+        if "caption" in self.items:
+            tables.append(self.items["caption"])
         return max(int(table.max(initial=0)) for table in tables)
 
     def batches(

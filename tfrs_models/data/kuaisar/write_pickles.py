@@ -24,8 +24,10 @@ def write_pickles(data: SearchAndRecommendation, directory: str | Path) -> None:
     """
     directory = Path(directory)
     _dump(directory / "vocab/user_vocab.pkl", _user_vocabulary(data))
-    _dump(directory / "vocab/user_vocab_np.pkl", _int64(data.users))
-    _dump(directory / "vocab/item_vocab_np.pkl", _int64(data.items))
+    users = data.users or {"user_id": np.arange(data.num_users)}
+    items = data.items or {"item_id": np.arange(data.num_items + 1)}
+    _dump(directory / "vocab/user_vocab_np.pkl", _int64(users))
+    _dump(directory / "vocab/item_vocab_np.pkl", _int64(items))
     _dump(directory / "vocab/src_session_vocab_np.pkl", _int64(data.sessions))
     queries = [[0], *map(_words, data.queries)]
     _dump(directory / "vocab/query_vocab.pkl", queries)
