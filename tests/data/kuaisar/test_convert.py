@@ -1,7 +1,7 @@
 """The converter against a log walked event by event."""
 
 import ast
-import itertools
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,13 @@ import pytest
 
 from tests.data.kuaisar.raw_files import HOUR, START, write
 from tfrs_models.data.kuaisar import Options, convert
-from tfrs_models.data.kuaisar.k_core import k_core
 
 WORDS = 30
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """A log of few moments, so that everything ties with everything, in no order."""
+    """Few moments, so that everything ties with everything, in no order; repeats."""
     rng = np.random.default_rng(11)
     users, items = rng.permutation(90)[:9] + 100, rng.permutation(400)[:60] + 1000
     moments = START + HOUR * rng.integers(0, 96, size=14)
@@ -37,17 +36,18 @@ def log(tmp_path_factory):
             clicked = int(rng.integers(0, 3))
             searches.append((user, session, time, str(words), item, clicked))
     directory = tmp_path_factory.mktemp("log")
+    clicks, searches = clicks + clicks[::40], searches + searches[::20]
     write(directory, clicks, searches, users, items[5:])  # five are in no item file
     return directory, clicks, searches
 
 
 def walked(clicks, searches, ties):
     """(task, user, item, time) -> (clicks before, searches before) of each sample."""
-    clicks = [row for row in clicks if row[3]]
+    clicks = [*dict.fromkeys(row[:3] for row in clicks if row[3])]
     sessions = {}
     for user, session, time, _, item, count in searches:
         found = sessions.setdefault(session, (user, time, len(sessions), []))
-        if count:
+        if count and item not in found[3]:
             found[3].append(item)
     samples = []
     users = {row[0] for row in clicks} & {row[0] for row in sessions.values()}
@@ -154,14 +154,14 @@ def test_histories_sessions_and_captions_are_those_of_the_log(log):
     options = Options(k_core=1, max_words=2, max_clicks=2, num_eval_negatives=9)
     data = convert(directory, options)
     users = np.unique([row[0] for row in clicks if row[3]])
-    clicked = [(row[0], row[2], row[1]) for row in clicks if row[3]]
+    clicked = [*dict.fromkeys((row[0], row[2], row[1]) for row in clicks if row[3])]
     items = np.unique(
         [row[2] for row in clicked] + [row[4] for row in searches if row[5]]
     )
     words = {}
     for user, session, time, keyword, item, count in searches:
         found = words.setdefault(session, (user, time, ast.literal_eval(keyword), []))
-        if count:
+        if count and item not in found[3]:
             found[3].append(item)
     in_file = set(pd.read_csv(directory / "item_features.csv")["item_id"])
     captions = {i: [i % 7, i % 5 + 10] if i in in_file else [] for i in items}
@@ -272,36 +272,37 @@ def test_the_first_days_may_be_history_only(log):
     )
 
 
+@pytest.mark.parametrize("chunk_rows", [37, 250_000])
+def test_a_click_that_the_log_repeats_is_one_sample(log, tmp_path, chunk_rows):
+    directory, clicks, searches = log
+    options = Options(k_core=1, num_eval_negatives=9)
+    once = convert(directory, options)
+    for path in directory.iterdir():
+        shutil.copy(path, tmp_path)
+    for file in ("rec_inter.csv", "src_inter.csv"):
+        rows = pd.read_csv(tmp_path / file)
+        pd.concat([rows, rows[::-1]]).to_csv(tmp_path / file, index=False)
+    twice = convert(tmp_path, options, chunk_rows=chunk_rows)
+    assert twice.manifest["samples"] == once.manifest["samples"]
+    clicked = [row[:3] for row in clicks if row[3]]
+    assert once.manifest["repeated"]["clicks"] == len(clicked) - len({*clicked})
+    assert twice.manifest["repeated"]["clicks"] == 2 * len(clicked) - len({*clicked})
+    clicked = [(row[1], row[4]) for row in searches if row[5]]
+    repeated = len(clicked) - len({*clicked})
+    assert once.manifest["repeated"]["search_clicks"] == repeated > 0
+    for session, row in enumerate(twice.sessions["pos_items"]):
+        found = row[row > 0]
+        assert len({*found}) == len(found), session
+
+
 def test_the_manifest_counts_rows_and_what_stands_out_of_order(log):
     directory, clicks, searches = log
     manifest = convert(directory, Options(k_core=1, num_eval_negatives=9)).manifest
-    assert manifest["rows"] == {"rec_inter.csv": 420, "src_inter.csv": len(searches)}
+    rows = {"rec_inter.csv": len(clicks), "src_inter.csv": len(searches)}
+    assert manifest["rows"] == rows
     latest, behind = {}, 0
-    for user, _, time, click in clicks:
-        if click:
-            behind += time < latest.get(user, 0)
-            latest[user] = max(time, latest.get(user, 0))
+    for user, _, time in dict.fromkeys(row[:3] for row in clicks if row[3]):
+        behind += time < latest.get(user, 0)
+        latest[user] = max(time, latest.get(user, 0))
     assert manifest["out_of_order"]["clicks"] == behind > 0
     assert manifest["options"]["ties"] == "strictly_earlier"
-
-
-def test_the_k_core_is_what_a_loop_leaves():
-    rng = np.random.default_rng(2)
-    for k, _ in itertools.product([1, 2, 3, 5], range(5)):
-        user, item = rng.integers(12, size=60), rng.integers(15, size=60)
-        needed = rng.random(60) < 0.5
-        rows = set(range(60))
-        while True:
-            bad = {
-                r
-                for r in rows
-                if sum(user[r] == user[o] for o in rows) < k
-                or sum(item[r] == item[o] for o in rows) < k
-                or not any(needed[o] and user[r] == user[o] for o in rows)
-            }
-            if not bad:
-                break
-            rows -= bad
-        np.testing.assert_array_equal(
-            np.flatnonzero(k_core(user, item, k, needed)), sorted(rows)
-        )

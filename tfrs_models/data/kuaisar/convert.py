@@ -33,8 +33,9 @@ def convert(
     Needs `rec_inter.csv`, `src_inter.csv`, `user_features.csv` and
     `item_features.csv`. Users, items, words and categories get new numbers in the order
     of their ids, sessions in that of the file. Sessions without a click stay in the
-    histories. The log is sorted by time; rows that were not are counted in the
-    manifest.
+    histories. The log is sorted by time, and a click is one sample: rows that were out
+    of order, and clicks that repeat one of the same moment or of the same search, are
+    counted in the manifest.
 
     Args:
       directory: Of the csv files.
@@ -50,15 +51,18 @@ def convert(
     """
     options = options or Options()
     log = read_log(directory, chunk_rows=chunk_rows)
-    counts = {"rows": log.num_rows, "out_of_order": _out_of_order(log)}
+    counts = {
+        "rows": log.num_rows,
+        "repeated": log.num_repeated,
+        "out_of_order": _out_of_order(log),
+    }
     log, users, items = _renumbered(_filtered(log, options))
     attributes = read_users(directory, users)
     captions, categories = read_items(directory, items, chunk_rows=chunk_rows)
     keywords = keyword_words(log.searches)
     captions, keywords = _renumbered_words(captions, keywords)
     padded = pad_words(keywords, options.max_words)
-    clicked = log.search_clicks.groupby("session", sort=True)["item"]
-    lists = clicked.agg(lambda values: list(dict.fromkeys(values.tolist())))
+    lists = log.search_clicks.groupby("session", sort=True)["item"].agg(list)
     pos_items = [[] for _ in range(len(log.searches))]
     for session, found in zip(lists.index, lists, strict=True):
         pos_items[session - 1] = found
@@ -139,7 +143,7 @@ def _filtered(log: RawLog, options: Options) -> RawLog:
             f"`both_services={options.both_services}`: lower the first, or keep users "
             "of one service."
         )
-    return RawLog(clicks, searches, search_clicks, log.num_rows)
+    return log._replace(clicks=clicks, searches=searches, search_clicks=search_clicks)
 
 
 def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
@@ -162,13 +166,14 @@ def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
         item=np.searchsorted(items, log.search_clicks["item"]) + 1,
         time=searches["time"].to_numpy()[session - 1],
     )
-    frames = (
-        frame.sort_values(["user", "time"], kind="stable", ignore_index=True)
-        for frame in (clicks, search_clicks)
+    log = log._replace(
+        clicks=clicks.sort_values(["user", "time"], kind="stable", ignore_index=True),
+        searches=searches.reset_index(drop=True),
+        search_clicks=search_clicks.sort_values(
+            ["user", "time"], kind="stable", ignore_index=True
+        ),
     )
-    clicks, search_clicks = frames
-    searches = searches.reset_index(drop=True)
-    return RawLog(clicks, searches, search_clicks, log.num_rows), users, items
+    return log, users, items
 
 
 def _renumbered_words(*parts: list[list[int]]) -> list[list[list[int]]]:

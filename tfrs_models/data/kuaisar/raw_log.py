@@ -31,18 +31,20 @@ class RawLog(NamedTuple):
 
     Attributes:
       clicks: The recommender's clicks: `user`, `item`, `time` (milliseconds), in the
-        order of the file.
+        order of the file, each once.
       searches: One row for each search session: `session`, `user`, `time`, `keyword`
         (the text), in the order of the file.
       search_clicks: Clicks in search results: `session`, `item`, in the order of the
-        file.
+        file, each once.
       num_rows: File -> rows read.
+      num_repeated: `clicks` and `search_clicks` -> rows that repeat an earlier one.
     """
 
     clicks: pd.DataFrame
     searches: pd.DataFrame
     search_clicks: pd.DataFrame
     num_rows: dict[str, int]
+    num_repeated: dict[str, int]
 
 
 def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
@@ -87,12 +89,15 @@ def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
             "A `search_session_id` of src_inter.csv must belong to one user. Session "
             f"{session} belongs to several."
         )
-    return RawLog(
-        _joined(clicks, ["user", "item", "time"]),
-        once.reset_index(drop=True),
-        _joined(search_clicks, ["session", "item"]),
-        num_rows,
-    )
+    clicks = _joined(clicks, ["user", "item", "time"])
+    search_clicks = _joined(search_clicks, ["session", "item"])
+    distinct = clicks.drop_duplicates(), search_clicks.drop_duplicates()
+    num_repeated = {
+        "clicks": len(clicks) - len(distinct[0]),
+        "search_clicks": len(search_clicks) - len(distinct[1]),
+    }
+    once = once.reset_index(drop=True)
+    return RawLog(distinct[0], once, distinct[1], num_rows, num_repeated)
 
 
 def read_users(directory: str | Path, users: np.ndarray) -> dict[str, np.ndarray]:
