@@ -64,6 +64,16 @@ def test_a_missing_column_is_named(tmp_path, file, column):
             "Session 5 belongs to several",
         ),
         ({"searches": [(1, 5, START, "open('x')", 10, 1)]}, "`keyword` .* row 0"),
+        (
+            {
+                "searches": [
+                    *((7, 40 + n, START, "[3]", 10, 1) for n in range(3)),
+                    (1, 60, START, "[3]", 10, 1),
+                    (1, 50, START, "[3, -1]", 10, 1),
+                ]
+            },
+            "`keyword` of src_inter.csv, row 4: Words must be",
+        ),
         ({"users": [2]}, "user_features.csv must have every user .* user 1"),
         ({"clicks": [(7, 10, START, 1)]}, "Nothing is left of the log"),
     ],

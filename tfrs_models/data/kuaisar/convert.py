@@ -168,7 +168,7 @@ def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
     )
     log = log._replace(
         clicks=clicks.sort_values(["user", "time"], kind="stable", ignore_index=True),
-        searches=searches.reset_index(drop=True),
+        searches=searches,
         search_clicks=search_clicks.sort_values(
             ["user", "time"], kind="stable", ignore_index=True
         ),

@@ -33,7 +33,7 @@ class RawLog(NamedTuple):
       clicks: The recommender's clicks: `user`, `item`, `time` (milliseconds), in the
         order of the file, each once.
       searches: One row for each search session: `session`, `user`, `time`, `keyword`
-        (the text), in the order of the file.
+        (the text), in the order of the file, the index being its rows.
       search_clicks: Clicks in search results: `session`, `item`, in the order of the
         file, each once.
       num_rows: File -> rows read.
@@ -96,7 +96,6 @@ def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
         "clicks": len(clicks) - len(distinct[0]),
         "search_clicks": len(search_clicks) - len(distinct[1]),
     }
-    once = once.reset_index(drop=True)
     return RawLog(distinct[0], once, distinct[1], num_rows, num_repeated)
 
 
@@ -212,4 +211,4 @@ def _whole(
 def _joined(chunks: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     if not chunks:
         return pd.DataFrame({name: np.zeros(0, np.int64) for name in columns})
-    return pd.concat(chunks, ignore_index=True)
+    return pd.concat(chunks)
