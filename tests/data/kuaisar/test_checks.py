@@ -18,7 +18,7 @@ def with_samples(data, task, split, **columns):
 def test_lists_need_two_axes(data, table, column):
     columns = getattr(data, table)
     changed = {**columns, column: columns[column][:, 0]}
-    message = rf"`{table}\['{column}'\]` must have 2 axes"
+    message = rf"`{table}\['{column}'\]` must be of rank 2"
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(data, **{table: changed})
 
@@ -38,7 +38,7 @@ def test_a_negative_attribute_is_told_the_rule_of_attributes(data):
 
 def test_samples_without_a_list_of_negatives_are_refused(data):
     negatives = data.samples["search"]["test"]["negatives"][:, 0]
-    message = r"samples\['search'\]\['test'\]\['negatives'\]` must have 2 axes"
+    message = r"samples\['search'\]\['test'\]\['negatives'\]` must be of rank 2"
     with pytest.raises(ValueError, match=message):
         with_samples(data, "search", "test", negatives=negatives)
 

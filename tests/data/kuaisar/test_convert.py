@@ -1,44 +1,13 @@
 """The converter against a log walked event by event."""
 
 import ast
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.data.kuaisar.raw_files import HOUR, START, write
+from tests.data.kuaisar.raw_files import HOUR
 from tfrs_models.data.kuaisar import Options, convert
-
-WORDS = 30
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    """Few moments, so that everything ties with everything, in no order; repeats."""
-    rng = np.random.default_rng(11)
-    users, items = rng.permutation(90)[:9] + 100, rng.permutation(400)[:60] + 1000
-    moments = START + HOUR * rng.integers(0, 96, size=14)
-    clicks = [
-        (
-            rng.choice(users),
-            rng.choice(items),
-            rng.choice(moments),
-            int(rng.random() < 0.7),
-        )
-        for _ in range(420)
-    ]
-    searches = []
-    for session in rng.permutation(300)[:120]:
-        user, time = rng.choice(users), rng.choice(moments)
-        words = rng.integers(WORDS, size=rng.integers(0, 4)).tolist()
-        for item in rng.choice(items, size=rng.integers(1, 5), replace=False):
-            clicked = int(rng.integers(0, 3))
-            searches.append((user, session, time, str(words), item, clicked))
-    directory = tmp_path_factory.mktemp("log")
-    clicks, searches = clicks + clicks[::40], searches + searches[::20]
-    write(directory, clicks, searches, users, items[5:])  # five are in no item file
-    return directory, clicks, searches
 
 
 def walked(clicks, searches, ties):
@@ -270,39 +239,3 @@ def test_the_first_days_may_be_history_only(log):
     np.testing.assert_array_equal(
         later.item_histories.ids, everything.item_histories.ids
     )
-
-
-@pytest.mark.parametrize("chunk_rows", [37, 250_000])
-def test_a_click_that_the_log_repeats_is_one_sample(log, tmp_path, chunk_rows):
-    directory, clicks, searches = log
-    options = Options(k_core=1, num_eval_negatives=9)
-    once = convert(directory, options)
-    for path in directory.iterdir():
-        shutil.copy(path, tmp_path)
-    for file in ("rec_inter.csv", "src_inter.csv"):
-        rows = pd.read_csv(tmp_path / file)
-        pd.concat([rows, rows[::-1]]).to_csv(tmp_path / file, index=False)
-    twice = convert(tmp_path, options, chunk_rows=chunk_rows)
-    assert twice.manifest["samples"] == once.manifest["samples"]
-    clicked = [row[:3] for row in clicks if row[3]]
-    assert once.manifest["repeated"]["clicks"] == len(clicked) - len({*clicked})
-    assert twice.manifest["repeated"]["clicks"] == 2 * len(clicked) - len({*clicked})
-    clicked = [(row[1], row[4]) for row in searches if row[5]]
-    repeated = len(clicked) - len({*clicked})
-    assert once.manifest["repeated"]["search_clicks"] == repeated > 0
-    for session, row in enumerate(twice.sessions["pos_items"]):
-        found = row[row > 0]
-        assert len({*found}) == len(found), session
-
-
-def test_the_manifest_counts_rows_and_what_stands_out_of_order(log):
-    directory, clicks, searches = log
-    manifest = convert(directory, Options(k_core=1, num_eval_negatives=9)).manifest
-    rows = {"rec_inter.csv": len(clicks), "src_inter.csv": len(searches)}
-    assert manifest["rows"] == rows
-    latest, behind = {}, 0
-    for user, _, time in dict.fromkeys(row[:3] for row in clicks if row[3]):
-        behind += time < latest.get(user, 0)
-        latest[user] = max(time, latest.get(user, 0))
-    assert manifest["out_of_order"]["clicks"] == behind > 0
-    assert manifest["options"]["ties"] == "strictly_earlier"

@@ -1,5 +1,7 @@
 """A raw log that is wrong: what, in which file, column and row."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -36,8 +38,55 @@ def test_a_missing_column_is_named(tmp_path, file, column):
     write(tmp_path, **GOOD)
     path = tmp_path / f"{file}.csv"
     pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
-    with pytest.raises(ValueError, match=rf"{file}.csv must have .*'{column}'"):
+    with pytest.raises(ValueError, match=rf"{file}.csv: .* must have .*'{column}'"):
         convert(tmp_path, EASY)
+
+
+@pytest.mark.parametrize(
+    "file", ["rec_inter", "src_inter", "user_features", "item_features"]
+)
+@pytest.mark.parametrize(
+    ("text", "replaced"), [(b".*", b""), (b"1", b"\xff")], ids=["empty", "not UTF-8"]
+)
+def test_a_file_that_is_no_table_is_named(tmp_path, file, text, replaced):
+    write(tmp_path, **GOOD)
+    path = tmp_path / f"{file}.csv"
+    path.write_bytes(re.sub(text, replaced, path.read_bytes(), flags=re.DOTALL))
+    with pytest.raises(ValueError, match=f"Cannot read .*{file}.csv: "):
+        convert(tmp_path, EASY)
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "value"),
+    [
+        ("src_inter", "click_cnt", "two"),
+        ("src_inter", "item_id", 2.5),
+        ("user_features", "onehot_feat1", -1),
+        ("user_features", "onehot_feat2", 2**32),
+        ("user_features", "user_id", "abc"),
+        ("item_features", "item_id", "abc"),
+        ("item_features", "first_level_category_id", "inf"),
+        ("item_features", "second_level_category_id", "music"),
+        ("item_features", "caption", "[[1], [2, 3]]"),
+        ("src_inter", "keyword", "[" + "9" * 400 + "]"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_file_column_and_row(
+    tmp_path, file, column, value
+):
+    write(tmp_path, **{**GOOD, "users": [1, 2, 3, 4]})
+    path = tmp_path / f"{file}.csv"
+    rows = pd.read_csv(path).astype({column: object})
+    rows.loc[3, column] = value
+    rows.to_csv(path, index=False)
+    with pytest.raises(ValueError, match=f"`{column}` of {file}.csv.* row 3"):
+        convert(tmp_path, EASY, chunk_rows=2)
+
+
+def test_no_rows_at_a_time_are_refused(tmp_path):
+    write(tmp_path, **GOOD)
+    with pytest.raises(ValueError, match="`chunk_rows` must be at least 1. Got 0"):
+        convert(tmp_path, EASY, chunk_rows=0)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +141,9 @@ def test_wrong_values_are_named(tmp_path, change, message):
         {"negatives": "hard"},
         {"avoid": "none"},
         {"history_days": -1},
+        {"k_core": 2.5},
+        {"max_words": "3"},
+        {"num_eval_negatives": None},
         *({name: 0} for name in ("k_core", "max_words", "num_train_negatives")),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(pickles):
         (
             "vocab/user_vocab.pkl",
             lambda users: users[4].__setitem__("rec_his", None),
-            r"`rec_his` of user 4 in vocab/user_vocab.pkl must have 1 axes. Got \(\)",
+            r"`rec_his` of user 4 in vocab/user_vocab.pkl must be of rank 1. Got \(\)",
         ),
         (
             "vocab/src_session_vocab_np.pkl",
@@ -140,7 +140,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(pickles):
             (
                 f"vocab/{file}",
                 lambda tables, name=name: tables | {name: tables[name][:, 0]},
-                f"`{name}` of vocab/{file} must have 2 axes",
+                f"`{name}` of vocab/{file} must be of rank 2",
             )
             for file, name in [
                 ("src_session_vocab_np.pkl", "pos_items"),
@@ -151,7 +151,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(pickles):
         (
             "vocab/item_vocab_np.pkl",
             lambda tables: tables | {"first_level_category_id": 3},
-            "`first_level_category_id` of vocab/item_vocab_np.pkl must have 1 axes",
+            "`first_level_category_id` of vocab/item_vocab_np.pkl must be of rank 1",
         ),
         (
             "vocab/user_vocab_np.pkl",

@@ -171,12 +171,17 @@ def _chunks(
         raise FileNotFoundError(
             f"{directory} must have {file}: unpack KuaiSAR_v2.zip or KuaiSAR.zip there."
         )
-    header = pd.read_csv(path, nrows=0).columns
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise ValueError(f"{file} must have the columns {missing}. Got {[*header]}.")
-    with pd.read_csv(path, usecols=columns, chunksize=chunk_rows) as reader:
-        yield from reader
+    if chunk_rows < 1:
+        raise ValueError(f"`chunk_rows` must be at least 1. Got {chunk_rows}.")
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        missing = [name for name in columns if name not in header]
+        if missing:
+            raise ValueError(f"it must have the columns {missing}. Got {[*header]}.")
+        with pd.read_csv(path, usecols=columns, chunksize=chunk_rows) as reader:
+            yield from reader
+    except ValueError as error:  # of pandas too, where a file is no table of UTF-8
+        raise ValueError(f"Cannot read {path}: {error}") from error
 
 
 def _integers(

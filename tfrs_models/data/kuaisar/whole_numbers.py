@@ -58,7 +58,7 @@ def check_axes(name: str, values: np.ndarray, axes: tuple[int, ...]) -> None:
     """Raises a `ValueError` where an array has another rank than one of `axes`."""
     if values.ndim not in axes:
         wanted = " or ".join(map(str, axes))
-        raise ValueError(f"{name} must have {wanted} axes. Got {values.shape}.")
+        raise ValueError(f"{name} must be of rank {wanted}. Got {values.shape}.")
 
 
 def _array(values: object) -> np.ndarray:

@@ -21,20 +21,19 @@ def parse_words(value: object, dtype: type = np.int64) -> list[int]:
     Raises:
       ValueError: something else, or a word below 0 or beyond the dtype.
     """
-    read = value
+    read, last = value, int(np.iinfo(dtype).max)
     if isinstance(value, str):
         try:
             read = ast.literal_eval(value) if value.strip() else []
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise _error(value) from error
+            raise _error(value, last) from error
     if isinstance(read, np.ndarray):
         read = read.tolist()
     if read is None or (isinstance(read, float) and np.isnan(read)):
         return []
     words = read if isinstance(read, (list, tuple)) else [read]
-    last = int(np.iinfo(dtype).max)
     if not all(is_whole(word, 0, last) for word in words):
-        raise _error(value)
+        raise _error(value, last)
     return [int(word) for word in words]
 
 
@@ -74,8 +73,8 @@ def pad_words(lists: Iterable[Sequence[int]], width: int) -> np.ndarray:
     return rows
 
 
-def _error(value: object) -> ValueError:
+def _error(value: object, last: int) -> ValueError:
     return ValueError(
-        "Words must be a list of whole numbers from 0, such as [3, 17], or its text. "
-        f"Got {value!r:.200}."
+        f"Words must be a list of whole numbers from 0 to {last}, such as [3, 17], or "
+        f"its text. Got {value!r:.200}."
     )
