@@ -47,7 +47,8 @@ def convert(
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a column or a value is missing, or nothing is left after filtering.
+      ValueError: a column or a value is missing or is none, by file and row, or
+        nothing is left after filtering.
     """
     options = options or Options()
     log = read_log(directory, chunk_rows=chunk_rows)

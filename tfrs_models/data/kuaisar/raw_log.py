@@ -56,7 +56,7 @@ def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a column is missing, or a value is.
+      ValueError: a column or a value is missing or is none; a file is no table.
     """
     num_rows = {"rec_inter.csv": 0, "src_inter.csv": 0}
     clicks, searches, search_clicks = [], [], []

@@ -32,8 +32,8 @@ def read_pickles(directory: str | Path) -> SearchAndRecommendation:
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a forbidden class in a file, a column or key that is missing, an id
-        that no table has, times that go back.
+      ValueError: a forbidden class in a file, a column or key that is missing, a value
+        that is no whole number, an id that no table has, times that go back.
     """
     directory = Path(directory)
     users = _load(directory, "vocab/user_vocab.pkl", dict)

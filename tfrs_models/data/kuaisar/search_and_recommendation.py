@@ -50,8 +50,8 @@ class SearchAndRecommendation:
       manifest: how the data came about: options and counts.
 
     Raises:
-      ValueError: an id that is in no table, times that go back, counts beyond the
-        history.
+      ValueError: an id or a word that is in no table, a column of another rank, times
+        that go back, counts beyond the history.
     """
 
     users: Mapping[str, np.ndarray]
@@ -176,7 +176,7 @@ class SearchAndRecommendation:
           has them.
 
         Raises:
-          ValueError: a size below 1, or a task without training samples.
+          ValueError: a size below 1, a task without training samples, or no queries.
         """
         histories = self._histories(item_history_length, session_history_length)
         sizes = [len(self._columns(task, "train")["user_id"]) for task in TASKS]
