@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,12 @@ def test_random_items_and_queries_are_uniform_over_what_there_is(data):
 def test_wrong_arguments_are_named(data, call, message):
     with pytest.raises(ValueError, match=message):
         call(data)
+
+
+def test_data_without_a_single_query_cannot_be_trained_on(data):
+    silent = dataclasses.replace(data, queries=data.queries[:0])
+    with pytest.raises(ValueError, match="`queries` must have a query to draw"):
+        silent.training_batches(4)
 
 
 def test_a_split_without_samples_is_refused(data):

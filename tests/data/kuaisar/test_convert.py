@@ -1,84 +1,22 @@
 """The converter against a log walked event by event."""
 
 import ast
-import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.data.kuaisar.raw_files import HOUR
 from tfrs_models.data.kuaisar import Options, convert
-from tfrs_models.data.kuaisar.k_core import k_core
-
-HOUR = 60 * 60 * 1000
-START = 1_684_720_800_000  # 22 May 2023, 02:00 UTC
-WORDS = 30
-
-
-def write(directory, clicks, searches, users, items):
-    """A raw log; `clicks`: user, item, time, click; `searches`: user, session, time,
-    keyword, item, clicks."""
-    pd.DataFrame(clicks, columns=["user_id", "item_id", "timestamp", "click"]).to_csv(
-        directory / "rec_inter.csv", index=False
-    )
-    columns = ["user_id", "search_session_id", "search_session_timestamp"]
-    pd.DataFrame(
-        searches, columns=[*columns, "keyword", "item_id", "click_cnt"]
-    ).to_csv(directory / "src_inter.csv", index=False)
-    features = ["onehot_feat1", "onehot_feat2", "search_active_level"]
-    pd.DataFrame(
-        [[user, user % 3, 1, 2, 0] for user in users],
-        columns=["user_id", *features, "rec_active_level"],
-    ).to_csv(directory / "user_features.csv", index=False)
-    pd.DataFrame(
-        [
-            [item, f"[{item % 7}, {item % 5 + 10}]", item % 4, item % 6]
-            for item in items
-        ],
-        columns=[
-            "item_id",
-            "caption",
-            "first_level_category_id",
-            "second_level_category_id",
-        ],
-    ).to_csv(directory / "item_features.csv", index=False)
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    """A log of few moments, so that everything ties with everything, in no order."""
-    rng = np.random.default_rng(11)
-    users, items = rng.permutation(90)[:9] + 100, rng.permutation(400)[:60] + 1000
-    moments = START + HOUR * rng.integers(0, 96, size=14)
-    clicks = [
-        (
-            rng.choice(users),
-            rng.choice(items),
-            rng.choice(moments),
-            int(rng.random() < 0.7),
-        )
-        for _ in range(420)
-    ]
-    searches, session = [], 0
-    for _ in range(120):
-        session += int(rng.integers(1, 4))
-        user, time = rng.choice(users), rng.choice(moments)
-        words = rng.integers(WORDS, size=rng.integers(0, 4)).tolist()
-        for item in rng.choice(items, size=rng.integers(1, 5), replace=False):
-            clicked = int(rng.integers(0, 3))
-            searches.append((user, session, time, str(words), item, clicked))
-    directory = tmp_path_factory.mktemp("log")
-    write(directory, clicks, searches, users, items[5:])  # five are in no item file
-    return directory, clicks, searches
 
 
 def walked(clicks, searches, ties):
     """(task, user, item, time) -> (clicks before, searches before) of each sample."""
-    clicks = [row for row in clicks if row[3]]
+    clicks = [*dict.fromkeys(row[:3] for row in clicks if row[3])]
     sessions = {}
     for user, session, time, _, item, count in searches:
-        found = sessions.setdefault(session, (user, time, session, []))
-        if count:
+        found = sessions.setdefault(session, (user, time, len(sessions), []))
+        if count and item not in found[3]:
             found[3].append(item)
     samples = []
     users = {row[0] for row in clicks} & {row[0] for row in sessions.values()}
@@ -153,19 +91,46 @@ def test_what_came_before_a_sample_is_what_a_walk_through_the_log_has_met(
     pd.testing.assert_frame_equal(table(found), table(walked(clicks, searches, ties)))
 
 
+@pytest.mark.parametrize("ties", ["strictly_earlier", "in_order"])
+def test_negatives_are_neither_in_the_history_nor_clicked_in_the_same_search(log, ties):
+    options = Options(
+        ties=ties,
+        k_core=1,
+        keep_empty_histories=True,
+        min_samples=1,
+        num_eval_negatives=9,
+        num_train_negatives=9,
+    )
+    data = convert(log[0], options)
+    items, sessions = data.item_histories, data.session_histories
+    for splits in data.samples.values():
+        for columns in splits.values():
+            for row, user in enumerate(columns["user_id"]):
+                first = items.row_splits[user]
+                own = slice(first, first + columns["num_items"][row])
+                met = {*items.ids[own]}
+                first = sessions.row_splits[user]
+                own = slice(first, first + columns["num_sessions"][row])
+                searched = [*sessions.ids[own]]
+                if "search_session_id" in columns:
+                    searched.append(columns["search_session_id"][row])
+                met |= {*data.sessions["pos_items"][searched].ravel()}
+                assert not met & {*columns["negatives"][row]}
+
+
 def test_histories_sessions_and_captions_are_those_of_the_log(log):
     directory, clicks, searches = log
     options = Options(k_core=1, max_words=2, max_clicks=2, num_eval_negatives=9)
     data = convert(directory, options)
     users = np.unique([row[0] for row in clicks if row[3]])
-    clicked = [(row[0], row[2], row[1]) for row in clicks if row[3]]
+    clicked = [*dict.fromkeys((row[0], row[2], row[1]) for row in clicks if row[3])]
     items = np.unique(
         [row[2] for row in clicked] + [row[4] for row in searches if row[5]]
     )
     words = {}
     for user, session, time, keyword, item, count in searches:
         found = words.setdefault(session, (user, time, ast.literal_eval(keyword), []))
-        if count:
+        if count and item not in found[3]:
             found[3].append(item)
     in_file = set(pd.read_csv(directory / "item_features.csv")["item_id"])
     captions = {i: [i % 7, i % 5 + 10] if i in in_file else [] for i in items}
@@ -182,9 +147,7 @@ def test_histories_sessions_and_captions_are_those_of_the_log(log):
         np.testing.assert_array_equal(
             items[data.item_histories.ids[own] - 1], [r[2] for r in expected]
         )
-    for session, (_, _, keyword, found) in enumerate(
-        (words[s] for s in sorted(words)), start=1
-    ):
+    for session, (_, _, keyword, found) in enumerate(words.values(), start=1):
         row = [w for w in data.sessions["keyword"][session] if w]
         assert [known[w - 1] for w in row] == keyword[:2]
         row = [i for i in data.sessions["pos_items"][session] if i]
@@ -276,116 +239,3 @@ def test_the_first_days_may_be_history_only(log):
     np.testing.assert_array_equal(
         later.item_histories.ids, everything.item_histories.ids
     )
-
-
-def test_the_manifest_counts_rows_and_what_stands_out_of_order(log):
-    directory, clicks, searches = log
-    manifest = convert(directory, Options(k_core=1, num_eval_negatives=9)).manifest
-    assert manifest["rows"] == {"rec_inter.csv": 420, "src_inter.csv": len(searches)}
-    latest, behind = {}, 0
-    for user, _, time, click in clicks:
-        if click:
-            behind += time < latest.get(user, 0)
-            latest[user] = max(time, latest.get(user, 0))
-    assert manifest["out_of_order"]["clicks"] == behind > 0
-    assert manifest["options"]["ties"] == "strictly_earlier"
-
-
-GOOD = {
-    "clicks": [(1, 10 + n % 8, START + n * HOUR, 1) for n in range(20)],
-    "searches": [(1, n, START + n * HOUR + 1, "[3]", 10 + n % 8, 1) for n in range(20)],
-    "users": [1],
-    "items": range(10, 18),
-}
-EASY = Options(k_core=1, num_eval_negatives=1, num_train_negatives=1)
-
-
-def test_a_user_who_has_met_nearly_everything_is_named(tmp_path):
-    write(tmp_path, **GOOD)
-    with pytest.raises(ValueError, match=r"user 0, who has met most of the 8 items"):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    "file", ["rec_inter", "src_inter", "user_features", "item_features"]
-)
-def test_a_missing_file_is_named(tmp_path, file):
-    write(tmp_path, **GOOD)
-    (tmp_path / f"{file}.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=f"must have {file}.csv"):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    ("file", "column"),
-    [
-        ("rec_inter", "click"),
-        ("src_inter", "keyword"),
-        ("user_features", "rec_active_level"),
-        ("item_features", "caption"),
-    ],
-)
-def test_a_missing_column_is_named(tmp_path, file, column):
-    write(tmp_path, **GOOD)
-    path = tmp_path / f"{file}.csv"
-    pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
-    with pytest.raises(ValueError, match=rf"{file}.csv must have .*'{column}'"):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"clicks": [(1, 10, None, 1)]}, "`time` of rec_inter.csv must be a number"),
-        ({"clicks": [(-1, 10, START, 1)]}, "`user` of rec_inter.csv must be a number"),
-        (
-            {"searches": [(1, 5, START, "[3]", 10, 1), (2, 5, START, "[3]", 10, 1)]},
-            "Session 5 belongs to several",
-        ),
-        ({"searches": [(1, 5, START, "open('x')", 10, 1)]}, "`keyword` in row 0"),
-        ({"users": [2]}, "user_features.csv must have every user .* user 1"),
-        ({"clicks": [(7, 10, START, 1)]}, "Nothing is left of the log"),
-    ],
-)
-def test_wrong_values_are_named(tmp_path, change, message):
-    write(tmp_path, **GOOD | change)
-    with pytest.raises(ValueError, match=message):
-        convert(tmp_path, EASY)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"split": "random"},
-        {"ties": "any"},
-        {"negatives": "hard"},
-        {"avoid": "none"},
-        {"history_days": -1},
-        *({name: 0} for name in ("k_core", "max_words", "num_train_negatives")),
-    ],
-)
-def test_unknown_options_are_refused_by_name(options):
-    with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
-        Options(**options)
-
-
-def test_the_k_core_is_what_a_loop_leaves():
-    rng = np.random.default_rng(2)
-    for k, _ in itertools.product([1, 2, 3, 5], range(5)):
-        user, item = rng.integers(12, size=60), rng.integers(15, size=60)
-        needed = rng.random(60) < 0.5
-        rows = set(range(60))
-        while True:
-            bad = {
-                r
-                for r in rows
-                if sum(user[r] == user[o] for o in rows) < k
-                or sum(item[r] == item[o] for o in rows) < k
-                or not any(needed[o] and user[r] == user[o] for o in rows)
-            }
-            if not bad:
-                break
-            rows -= bad
-        np.testing.assert_array_equal(
-            np.flatnonzero(k_core(user, item, k, needed)), sorted(rows)
-        )

@@ -1,6 +1,6 @@
 """Pickles of UniSAR's layout and records: what goes in comes out, and nothing else."""
 
-import os
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.data.kuaisar.pickle_files import change
 from tfrs_models.data import kuaisar
-from tfrs_models.data.kuaisar.words import parse_words
+from tfrs_models.models import UniSAR
 
 OLD_PANDAS = Path(__file__).parents[2] / "golden" / "rec_test_pandas_1_5.pkl"
 
@@ -31,23 +32,6 @@ def assert_same_columns(found, expected):
     for name, column in expected.items():
         assert found[name].dtype == column.dtype, name
         np.testing.assert_array_equal(found[name], column)
-
-
-@pytest.fixture
-def pickles(data, tmp_path):
-    kuaisar.write_pickles(data, tmp_path)
-    return tmp_path
-
-
-def change(path, edit):
-    """Applies `edit` to the value in a pickle; what it returns replaces the value."""
-    value = pickle.loads(path.read_bytes())
-    edited = edit(value)
-    path.write_bytes(pickle.dumps(value if edited is None else edited))
-
-
-def shorten(value, *place):
-    value.pop(*place)
 
 
 def test_the_eleven_pickles_hold_the_data(data, pickles):
@@ -104,137 +88,12 @@ def test_words_may_be_lists_their_text_or_a_number(data, pickles):
     assert_same(kuaisar.load(pickles), data)
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ([3, 1], [3, 1]),
-        ("[3, 1]", [3, 1]),
-        ("(3, 1)", [3, 1]),
-        (np.array([3, 1]), [3, 1]),
-        (7, [7]),
-        ("7", [7]),
-        (7.0, [7]),
-        ("", []),
-        (None, []),
-        (np.nan, []),
-        ([], []),
-    ],
-)
-def test_words_of_every_form_are_read(value, words):
-    assert parse_words(value) == words
-
-
-@pytest.mark.parametrize(
-    "value", ["__import__('os').system('x')", "{3: 1}", "[[3]]", [1.5], ["a"], -1, "["]
-)
-def test_words_that_are_none_are_refused(value):
-    with pytest.raises(ValueError, match="Words must be a list of whole numbers"):
-        parse_words(value)
-
-
-class Trap:
-    def __init__(self, path):
-        self._path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self._path),)
-
-
-def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(pickles):
-    trap = pickles / "sprung"
-    change(pickles / "vocab/user_vocab.pkl", lambda users: users | {0: Trap(trap)})
-    with pytest.raises(ValueError, match=r"user_vocab.pkl: posix.mkdir is forbidden"):
-        kuaisar.load(pickles)
-    assert not trap.exists()
-
-
 def test_a_frame_pickled_by_an_old_pandas_is_read(pickles):
     frame = pickle.loads((pickles / "dataset/rec_test.pkl").read_bytes())
     (pickles / "dataset/rec_test.pkl").write_bytes(OLD_PANDAS.read_bytes())
     columns = kuaisar.load(pickles).samples["recommendation"]["test"]
     np.testing.assert_array_equal(columns["user_id"], frame["user_id"][:6])
     np.testing.assert_array_equal(columns["negatives"], [*frame["neg_items"][:6]])
-
-
-@pytest.mark.parametrize(
-    ("file", "edit", "message"),
-    [
-        (
-            "dataset/rec_val.pkl",
-            lambda frame: frame.drop(columns="src_session_his"),
-            r"rec_val.pkl must have the columns \['src_session_his'\]",
-        ),
-        (
-            "dataset/rec_train.pkl",
-            lambda frame: frame.assign(user_id=frame["user_id"] + 1000),
-            "`user_id` of dataset/rec_train.pkl must be in user_vocab.pkl. Got 10",
-        ),
-        (
-            "dataset/src_train.pkl",
-            lambda frame: frame.assign(item_id=999),
-            r"samples\['search'\]\['train'\]\['item_id'\]` must be from 1 to 2... "
-            "Got 999 in row 0",
-        ),
-        (
-            "dataset/src_train.pkl",
-            lambda frame: frame.assign(rec_his=999),
-            r"\['num_items'\]` must be from 0 to the length of the user's history",
-        ),
-        (
-            "dataset/rec_test.pkl",
-            lambda frame: shorten(frame["neg_items"].iloc[1]),
-            r"`neg_items` of dataset/rec_test.pkl must be of one length",
-        ),
-        (
-            "vocab/user_vocab.pkl",
-            lambda users: users[4]["rec_his_ts"].reverse(),
-            "`item_histories` must be in the order of time. User 4's go back at",
-        ),
-        (
-            "vocab/user_vocab.pkl",
-            lambda users: users[5]["src_session_his"].append(999),
-            "'src_session_his' and 'src_session_his_ts' must be of one length. User 5",
-        ),
-        (
-            "vocab/user_vocab.pkl",
-            lambda users: shorten(users[5], "rec_his"),
-            "must have 'rec_his' of every user. User 5 has",
-        ),
-        (
-            "vocab/src_session_vocab_np.pkl",
-            lambda tables: tables["pos_items"].__setitem__((3, 1), 999),
-            r"`sessions\['pos_items'\]` must be from 0 to 2... Got 999 in row 3",
-        ),
-        (
-            "vocab/item_vocab_np.pkl",
-            lambda tables: tables["caption"].__setitem__((0, 0), 1),
-            r"Row 0 of `items\['caption'\]` is padding",
-        ),
-        ("vocab/query_vocab.pkl", lambda _: {}, "must hold a list"),
-        (
-            "vocab/src_session_vocab_np.pkl",
-            lambda tables: {"keyword": tables["keyword"]},
-            r"src_session_vocab_np.pkl must have \['pos_items'\]",
-        ),
-        ("vocab/user_vocab_np.pkl", lambda _: {}, "must have a column. Got"),
-    ],
-)
-def test_wrong_pickles_say_what_is_wrong_and_where(pickles, file, edit, message):
-    change(pickles / file, edit)
-    with pytest.raises(ValueError, match=message):
-        kuaisar.load(pickles)
-
-
-def test_a_missing_pickle_is_named(pickles):
-    (pickles / "dataset/src_val.pkl").unlink()
-    with pytest.raises(FileNotFoundError, match=r"must have dataset/src_val.pkl"):
-        kuaisar.load(pickles)
-
-
-def test_a_file_that_is_no_pickle_is_named(pickles):
-    (pickles / "vocab/query_vocab.pkl").write_bytes(b"no")
-    with pytest.raises(ValueError, match=r"Cannot read .*query_vocab.pkl"):
-        kuaisar.load(pickles)
 
 
 def test_records_hold_the_data_and_tfds_loads_them(data, tmp_path):
@@ -254,6 +113,21 @@ def test_records_hold_the_data_and_tfds_loads_them(data, tmp_path):
         assert example.keys() == columns.keys()
         for name, value in example.items():
             np.testing.assert_array_equal(value, columns[name][row])
+
+
+def test_data_without_attributes_is_kept_and_makes_a_model_without(data, tmp_path):
+    bare = dataclasses.replace(data, users={}, items={})
+    kuaisar.write_pickles(bare, tmp_path / "pickles")
+    kuaisar.write_records(bare, tmp_path / "records")
+    sizes = {"num_users": data.num_users, "num_items": data.num_items}
+    sizes |= {"num_words": bare.num_words, "embedding_dim": 4, "width": 8}
+    expected = UniSAR(**sizes).count_params()
+    for kind in ("pickles", "records"):
+        found = kuaisar.load(tmp_path / kind)
+        assert_same(found, bare)
+        assert found.num_items == data.num_items
+        model = UniSAR.from_attributes(items=found.items, users=found.users, **sizes)
+        assert model.count_params() == expected
 
 
 def test_records_are_not_written_over_something(data, tmp_path):

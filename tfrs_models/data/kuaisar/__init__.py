@@ -6,11 +6,12 @@
 
 from tfrs_models.data.kuaisar.convert import convert
 from tfrs_models.data.kuaisar.histories import Histories
-from tfrs_models.data.kuaisar.layout import read_pickles, write_pickles
 from tfrs_models.data.kuaisar.load import load
 from tfrs_models.data.kuaisar.options import Options
+from tfrs_models.data.kuaisar.read_pickles import read_pickles
 from tfrs_models.data.kuaisar.records import read_records, write_records
 from tfrs_models.data.kuaisar.search_and_recommendation import SearchAndRecommendation
+from tfrs_models.data.kuaisar.write_pickles import write_pickles
 
 __all__ = [
     "Histories",

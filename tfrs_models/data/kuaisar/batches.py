@@ -76,6 +76,11 @@ def random_batches(
     """
     if num_random < 1:
         raise ValueError(f"`num_random` must be at least 1. Got {num_random}.")
+    if not len(queries):
+        raise ValueError(
+            "`queries` must have a query to draw. Got none: every search of the data "
+            "is without words."
+        )
     table = tf.constant(queries)
 
     def draw(seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,14 +1,17 @@
 """What must hold of tables, histories and samples, said by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 
 import numpy as np
 
 from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.whole_numbers import check_axes
+
+LISTS = ("caption", "keyword", "pos_items")  # columns with a list in each row
 
 
 def check_table(
-    name: str, table: Mapping[str, np.ndarray], required: tuple[str, ...]
+    name: str, table: Mapping[str, np.ndarray], required: tuple[str, ...] = ()
 ) -> None:
     """Raises a `ValueError` unless row 0 is padding and the columns are as required."""
     for column in required:
@@ -16,7 +19,8 @@ def check_table(
             raise ValueError(f"`{name}` must have {column!r}. Got {sorted(table)}.")
     check_lengths(name, table)
     for column, values in table.items():
-        check_range(f"{name}[{column!r}]", values, 0, None)
+        axes = (2,) if column in LISTS else (1,)
+        check_range(f"{name}[{column!r}]", values, 0, None, axes=axes)
         if not len(values) or np.any(values[0]):
             raise ValueError(
                 f"Row 0 of `{name}[{column!r}]` is padding and must be zeros."
@@ -49,6 +53,7 @@ def check_samples(
     name: str,
     columns: Mapping[str, np.ndarray],
     num_items: int,
+    num_words: int,
     histories: Mapping[str, Histories],
 ) -> None:
     """Raises a `ValueError` where a sample knows nobody, nothing or too much."""
@@ -56,8 +61,11 @@ def check_samples(
     user = columns["user_id"]
     num_users = len(histories["num_items"].row_splits) - 1
     check_range(f"{name}['user_id']", user, 0, num_users - 1)
-    for column in ("item_id", "negatives"):
-        check_range(f"{name}[{column!r}]", columns[column], 1, num_items)
+    for column, axes in [("item_id", 1), ("negatives", 2)]:
+        place = f"{name}[{column!r}]"
+        check_range(place, columns[column], 1, num_items, axes=(axes,))
+    if "query" in columns:
+        check_range(f"{name}['query']", columns["query"], 0, num_words, axes=(2,))
     for column, history in histories.items():
         counts, lengths = columns[column], np.diff(history.row_splits)[user]
         wrong = (counts < 0) | (counts > lengths)
@@ -70,16 +78,24 @@ def check_samples(
             )
 
 
-def check_lengths(name: str, columns: Mapping[str, np.ndarray]) -> None:
+def check_lengths(name: str, columns: Mapping[str, Sized]) -> None:
     """Raises a `ValueError` unless all columns have one length."""
     lengths = {column: len(values) for column, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"`{name}` must have columns of one length. Got {lengths}.")
 
 
-def check_range(name: str, ids: np.ndarray, first: int, last: int | None) -> None:
+def check_range(
+    name: str,
+    ids: np.ndarray,
+    first: int,
+    last: int | None,
+    *,
+    axes: tuple[int, ...] = (1,),
+) -> None:
     """Raises a `ValueError` unless all are integers from `first` to `last`."""
     ids = np.asarray(ids)
+    check_axes(f"`{name}`", ids, axes)
     if ids.dtype.kind not in "iu":
         raise ValueError(f"`{name}` must hold integers. Got {ids.dtype}.")
     if not ids.size:
@@ -87,9 +103,8 @@ def check_range(name: str, ids: np.ndarray, first: int, last: int | None) -> Non
     least, most = ids.min(), ids.max()
     if least < first or (last is not None and most > last):
         found = least if least < first else most
-        limit = f"at least {first}" if last is None else f"from {first} to {last}"
         row = int(np.argwhere(ids == found)[0, 0])
-        raise ValueError(
-            f"`{name}` must be {limit}. Got {found} in row {row}: it is not in the "
-            "vocabulary."
-        )
+        limit, why = f"at least {first}", ""
+        if last is not None:
+            limit, why = f"from {first} to {last}", ": it is not in the vocabulary"
+        raise ValueError(f"`{name}` must be {limit}. Got {found} in row {row}{why}.")

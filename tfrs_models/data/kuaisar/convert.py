@@ -31,9 +31,11 @@ def convert(
     """Makes samples of the raw KuaiSAR files, of either release.
 
     Needs `rec_inter.csv`, `src_inter.csv`, `user_features.csv` and
-    `item_features.csv`. Users, items, words, sessions and categories get new numbers in
-    the order of their ids. Sessions without a click stay in the histories. The log is
-    sorted by time; rows that were not are counted in the manifest.
+    `item_features.csv`. Users, items, words and categories get new numbers in the order
+    of their ids, sessions in that of the file. Sessions without a click stay in the
+    histories. The log is sorted by time, and a click is one sample: rows that were out
+    of order, and clicks that repeat one of the same moment or of the same search, are
+    counted in the manifest.
 
     Args:
       directory: Of the csv files.
@@ -45,19 +47,23 @@ def convert(
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a column or a value is missing, or nothing is left after filtering.
+      ValueError: a column or a value is missing or is none, by file and row, or
+        nothing is left after filtering.
     """
     options = options or Options()
     log = read_log(directory, chunk_rows=chunk_rows)
-    counts = {"rows": log.num_rows, "out_of_order": _out_of_order(log)}
+    counts = {
+        "rows": log.num_rows,
+        "repeated": log.num_repeated,
+        "out_of_order": _out_of_order(log),
+    }
     log, users, items = _renumbered(_filtered(log, options))
     attributes = read_users(directory, users)
     captions, categories = read_items(directory, items, chunk_rows=chunk_rows)
     keywords = keyword_words(log.searches)
     captions, keywords = _renumbered_words(captions, keywords)
     padded = pad_words(keywords, options.max_words)
-    clicked = log.search_clicks.groupby("session", sort=True)["item"]
-    lists = clicked.agg(lambda values: list(dict.fromkeys(values.tolist())))
+    lists = log.search_clicks.groupby("session", sort=True)["item"].agg(list)
     pos_items = [[] for _ in range(len(log.searches))]
     for session, found in zip(lists.index, lists, strict=True):
         pos_items[session - 1] = found
@@ -83,6 +89,7 @@ def convert(
             "caption": _with_padding(pad_words(captions, options.max_words)),
             **{name: _categories(categories[name]) for name in CATEGORIES},
         },
+        num_items=len(items),
         sessions={
             "keyword": _with_padding(padded),
             "pos_items": _with_padding(pad_words(pos_items, options.max_clicks)),
@@ -137,37 +144,37 @@ def _filtered(log: RawLog, options: Options) -> RawLog:
             f"`both_services={options.both_services}`: lower the first, or keep users "
             "of one service."
         )
-    return RawLog(clicks, searches, search_clicks, log.num_rows)
+    return log._replace(clicks=clicks, searches=searches, search_clicks=search_clicks)
 
 
 def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
     """The log in the order of time with new numbers, and the old ids of both kinds."""
     users = np.union1d(log.clicks["user"], log.searches["user"])
     items = np.union1d(log.clicks["item"], log.search_clicks["item"])
-    searches = log.searches.sort_values("session")
-    sessions = searches["session"].to_numpy()
-    searches = searches.assign(
-        user=np.searchsorted(users, searches["user"]),
+    sessions = pd.Index(log.searches["session"])
+    searches = log.searches.assign(
+        user=np.searchsorted(users, log.searches["user"]),
         session=np.arange(1, len(sessions) + 1),
     )
     clicks = log.clicks.assign(
         user=np.searchsorted(users, log.clicks["user"]),
         item=np.searchsorted(items, log.clicks["item"]) + 1,
     )
-    session = np.searchsorted(sessions, log.search_clicks["session"]) + 1
+    session = sessions.get_indexer(log.search_clicks["session"]) + 1
     search_clicks = log.search_clicks.assign(
         session=session,
         user=np.searchsorted(users, log.search_clicks["user"]),
         item=np.searchsorted(items, log.search_clicks["item"]) + 1,
         time=searches["time"].to_numpy()[session - 1],
     )
-    frames = (
-        frame.sort_values(["user", "time"], kind="stable", ignore_index=True)
-        for frame in (clicks, search_clicks)
+    log = log._replace(
+        clicks=clicks.sort_values(["user", "time"], kind="stable", ignore_index=True),
+        searches=searches,
+        search_clicks=search_clicks.sort_values(
+            ["user", "time"], kind="stable", ignore_index=True
+        ),
     )
-    clicks, search_clicks = frames
-    searches = searches.reset_index(drop=True)
-    return RawLog(clicks, searches, search_clicks, log.num_rows), users, items
+    return log, users, items
 
 
 def _renumbered_words(*parts: list[list[int]]) -> list[list[list[int]]]:

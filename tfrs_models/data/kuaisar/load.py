@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tfrs_models.data.kuaisar.convert import convert
-from tfrs_models.data.kuaisar.layout import read_pickles
 from tfrs_models.data.kuaisar.options import Options
+from tfrs_models.data.kuaisar.read_pickles import read_pickles
 from tfrs_models.data.kuaisar.records import read_records
 from tfrs_models.data.kuaisar.search_and_recommendation import SearchAndRecommendation
 

@@ -2,6 +2,16 @@
 
 import dataclasses
 
+_LEAST = {
+    "k_core": 1,
+    "max_words": 1,
+    "max_clicks": 1,
+    "min_samples": 1,
+    "num_train_negatives": 1,
+    "num_eval_negatives": 1,
+    "history_days": 0,
+    "seed": 0,
+}
 _CHOICES = {
     "split": ("last_days", "leave_last_out"),
     "ties": ("strictly_earlier", "in_order"),
@@ -38,9 +48,10 @@ class Options:
         `"uniform"` from the items.
       num_train_negatives: Of each training sample.
       num_eval_negatives: Of each validation and test sample.
-      avoid: Negatives are never what the user met `"earlier"`, so that a later click
-        may be drawn, or never what the user met at `"all"`, which tells training what
-        validation and test are about.
+      avoid: Negatives are never what the user met `"earlier"`, by the rule of `ties`,
+        so that a later click may be drawn, or never what the user met at `"all"`, which
+        tells training what validation and test are about. Those of a search are never
+        what else was clicked in that search.
       max_words: Words of a caption or a query that are kept.
       max_clicks: Clicked items of a search session that are kept, the first ones.
       seed: Of the negatives.
@@ -70,19 +81,9 @@ class Options:
                 raise ValueError(
                     f"`{name}` must be one of {choices}. Got {getattr(self, name)!r}."
                 )
-        for name in (
-            "k_core",
-            "max_words",
-            "max_clicks",
-            "min_samples",
-            "num_train_negatives",
-            "num_eval_negatives",
-        ):
-            if getattr(self, name) < 1:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
                 raise ValueError(
-                    f"`{name}` must be at least 1. Got {getattr(self, name)}."
+                    f"`{name}` must be a whole number from {least}. Got {value!r}."
                 )
-        if self.history_days < 0:
-            raise ValueError(
-                f"`history_days` must be at least 0. Got {self.history_days}."
-            )

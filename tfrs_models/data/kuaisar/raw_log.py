@@ -6,14 +6,15 @@ Reference:
   Sun et al., KuaiSAR: A Unified Search And Recommendation Dataset, CIKM 2023.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tfrs_models.data.kuaisar.words import parse_words
+from tfrs_models.data.kuaisar.whole_numbers import whole_numbers
+from tfrs_models.data.kuaisar.words import parse_column
 
 USER_ATTRIBUTES = (
     "onehot_feat1",
@@ -22,6 +23,7 @@ USER_ATTRIBUTES = (
     "rec_active_level",
 )
 CATEGORIES = ("first_level_category_id", "second_level_category_id")
+_MOMENTS = ("timestamp", "search_session_timestamp")  # of which 0 is padding
 
 
 class RawLog(NamedTuple):
@@ -29,18 +31,20 @@ class RawLog(NamedTuple):
 
     Attributes:
       clicks: The recommender's clicks: `user`, `item`, `time` (milliseconds), in the
-        order of the file.
+        order of the file, each once.
       searches: One row for each search session: `session`, `user`, `time`, `keyword`
-        (the text), in the order of the file.
+        (the text), in the order of the file, the index being its rows.
       search_clicks: Clicks in search results: `session`, `item`, in the order of the
-        file.
+        file, each once.
       num_rows: File -> rows read.
+      num_repeated: `clicks` and `search_clicks` -> rows that repeat an earlier one.
     """
 
     clicks: pd.DataFrame
     searches: pd.DataFrame
     search_clicks: pd.DataFrame
     num_rows: dict[str, int]
+    num_repeated: dict[str, int]
 
 
 def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
@@ -52,31 +56,31 @@ def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a column is missing, or a value is.
+      ValueError: a column or a value is missing or is none; a file is no table.
     """
     num_rows = {"rec_inter.csv": 0, "src_inter.csv": 0}
     clicks, searches, search_clicks = [], [], []
     columns = {"user_id": "user", "item_id": "item", "timestamp": "time"}
     for chunk in _chunks(directory, "rec_inter.csv", [*columns, "click"], chunk_rows):
         num_rows["rec_inter.csv"] += len(chunk)
-        clicked = chunk.loc[chunk["click"] > 0, [*columns]].rename(columns=columns)
-        clicks.append(_integers(clicked, "rec_inter.csv"))
+        clicked = chunk[_whole(chunk, "click", "rec_inter.csv") > 0]
+        clicks.append(_integers(clicked, columns, "rec_inter.csv"))
     columns = {
         "search_session_id": "session",
         "user_id": "user",
         "search_session_timestamp": "time",
-        "keyword": "keyword",
     }
-    names = [*columns, "item_id", "click_cnt"]
+    found = {"search_session_id": "session", "item_id": "item"}
+    names = [*columns, "keyword", "item_id", "click_cnt"]
     for chunk in _chunks(directory, "src_inter.csv", names, chunk_rows):
         num_rows["src_inter.csv"] += len(chunk)
-        chunk = chunk.rename(columns={**columns, "item_id": "item"})
-        clicked = chunk.loc[chunk["click_cnt"] > 0, ["session", "item"]]
-        search_clicks.append(_integers(clicked, "src_inter.csv"))
-        first = chunk[[*columns.values()]].drop_duplicates(["session", "user"])
-        keywords = first.pop("keyword")
-        searches.append(_integers(first, "src_inter.csv").assign(keyword=keywords))
-    searched = _joined(searches, [*columns.values()])
+        clicked = chunk[_whole(chunk, "click_cnt", "src_inter.csv") > 0]
+        search_clicks.append(_integers(clicked, found, "src_inter.csv"))
+        first = chunk.drop_duplicates(["search_session_id", "user_id"])
+        keywords = first["keyword"]
+        first = _integers(first, columns, "src_inter.csv")
+        searches.append(first.assign(keyword=keywords))
+    searched = _joined(searches, [*columns.values(), "keyword"])
     once = searched.drop_duplicates("session")
     several = searched.drop_duplicates(["session", "user"])
     if len(several) > len(once):
@@ -85,12 +89,14 @@ def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
             "A `search_session_id` of src_inter.csv must belong to one user. Session "
             f"{session} belongs to several."
         )
-    return RawLog(
-        _joined(clicks, ["user", "item", "time"]),
-        once.reset_index(drop=True),
-        _joined(search_clicks, ["session", "item"]),
-        num_rows,
-    )
+    clicks = _joined(clicks, ["user", "item", "time"])
+    search_clicks = _joined(search_clicks, ["session", "item"])
+    distinct = clicks.drop_duplicates(), search_clicks.drop_duplicates()
+    num_repeated = {
+        "clicks": len(clicks) - len(distinct[0]),
+        "search_clicks": len(search_clicks) - len(distinct[1]),
+    }
+    return RawLog(distinct[0], once, distinct[1], num_rows, num_repeated)
 
 
 def read_users(directory: str | Path, users: np.ndarray) -> dict[str, np.ndarray]:
@@ -102,7 +108,10 @@ def read_users(directory: str | Path, users: np.ndarray) -> dict[str, np.ndarray
     file = "user_features.csv"
     names = ["user_id", *USER_ATTRIBUTES]
     frame = pd.concat(_chunks(directory, file, names, 250_000))
-    frame = _integers(frame, file).drop_duplicates("user_id").set_index("user_id")
+    frame["user_id"] = _whole(frame, "user_id", file)
+    frame = frame.drop_duplicates("user_id")
+    values = {name: _whole(frame, name, file, np.int32) for name in USER_ATTRIBUTES}
+    frame = pd.DataFrame(values, frame["user_id"])
     unknown = np.setdiff1d(users, frame.index.to_numpy())
     if len(unknown):
         raise ValueError(
@@ -110,7 +119,7 @@ def read_users(directory: str | Path, users: np.ndarray) -> dict[str, np.ndarray
             f"such as user {unknown[0]}."
         )
     frame = frame.loc[users]
-    return {name: frame[name].to_numpy(np.int32) for name in USER_ATTRIBUTES}
+    return {name: frame[name].to_numpy() for name in USER_ATTRIBUTES}
 
 
 def read_items(
@@ -128,32 +137,30 @@ def read_items(
     """
     captions = [[] for _ in items]
     categories = {name: np.full(len(items), -1, np.int64) for name in CATEGORIES}
-    names = ["item_id", "caption", *CATEGORIES]
-    for chunk in _chunks(directory, "item_features.csv", names, chunk_rows):
-        place = np.searchsorted(items, chunk["item_id"])
-        place = np.minimum(place, max(len(items) - 1, 0))
-        known = items[place] == chunk["item_id"] if len(items) else []
+    file, names = "item_features.csv", ["item_id", "caption", *CATEGORIES]
+    for chunk in _chunks(directory, file, names, chunk_rows):
+        item = _whole(chunk, "item_id", file)
+        place = np.minimum(np.searchsorted(items, item), len(items) - 1)
+        known = items[place] == item
         chunk, place = chunk[known], place[known]
-        words = _parsed(chunk["caption"], "item_features.csv", "caption")
+        words = _parsed(chunk["caption"], file)
         for row, caption in zip(place.tolist(), words, strict=True):
             captions[row] = caption
         for name in CATEGORIES:
-            numbers = pd.to_numeric(chunk[name], errors="coerce")
-            categories[name][place] = numbers.fillna(-1).astype(np.int64)
+            there = chunk[name].notna().to_numpy()
+            numbers = _whole(chunk[there], name, file, first=None)
+            categories[name][place[there]] = numbers
     return captions, categories
 
 
 def keyword_words(searches: pd.DataFrame) -> list[list[int]]:
     """Words of each search session's query."""
-    return list(_parsed(searches["keyword"], "src_inter.csv", "keyword"))
+    return list(_parsed(searches["keyword"], "src_inter.csv"))
 
 
-def _parsed(column: pd.Series, file: str, name: str) -> Iterator[list[int]]:
-    for row, value in zip(column.index.tolist(), column.tolist(), strict=True):
-        try:
-            yield parse_words(value)
-        except ValueError as error:
-            raise ValueError(f"`{name}` in row {row} of {file}: {error}") from error
+def _parsed(column: pd.Series, file: str) -> Iterator[list[int]]:
+    rows = column.index.tolist()
+    return parse_column(column.tolist(), f"`{column.name}` of {file}", rows=rows)
 
 
 def _chunks(
@@ -164,28 +171,49 @@ def _chunks(
         raise FileNotFoundError(
             f"{directory} must have {file}: unpack KuaiSAR_v2.zip or KuaiSAR.zip there."
         )
-    header = pd.read_csv(path, nrows=0).columns
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise ValueError(f"{file} must have the columns {missing}. Got {[*header]}.")
-    with pd.read_csv(path, usecols=columns, chunksize=chunk_rows) as reader:
-        yield from reader
+    if chunk_rows < 1:
+        raise ValueError(f"`chunk_rows` must be at least 1. Got {chunk_rows}.")
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        missing = [name for name in columns if name not in header]
+        if missing:
+            raise ValueError(f"it must have the columns {missing}. Got {[*header]}.")
+        with pd.read_csv(path, usecols=columns, chunksize=chunk_rows) as reader:
+            yield from reader
+    except ValueError as error:  # of pandas too, where a file is no table of UTF-8
+        raise ValueError(f"Cannot read {path}: {error}") from error
 
 
-def _integers(frame: pd.DataFrame, file: str) -> pd.DataFrame:
-    for name in frame.columns:
-        numbers = pd.to_numeric(frame[name], errors="coerce")
-        broken = ~np.isfinite(numbers) | (numbers < 0)
-        if broken.any():
-            row = int(np.argmax(broken))
-            raise ValueError(
-                f"`{name}` of {file} must be a number from 0. Got "
-                f"{frame[name].iloc[row]!r} in row {frame.index[row]}."
-            )
-    return frame.astype(np.int64)
+def _integers(
+    chunk: pd.DataFrame, columns: Mapping[str, str], file: str
+) -> pd.DataFrame:
+    """Columns of integers under their new names."""
+    values = {new: _whole(chunk, name, file) for name, new in columns.items()}
+    return pd.DataFrame(values, chunk.index)
+
+
+def _whole(
+    chunk: pd.DataFrame,
+    name: str,
+    file: str,
+    dtype: type = np.int64,
+    *,
+    first: int | None = 0,
+) -> np.ndarray:
+    column = chunk[name]
+    if column.dtype.kind not in "iuf":  # text among the numbers
+        numbers = pd.to_numeric(column, errors="coerce").astype(object)
+        column = numbers.where(numbers.notna(), column)
+    return whole_numbers(
+        column.to_numpy(),
+        f"`{name}` of {file}",
+        first=1 if name in _MOMENTS else first,
+        dtype=dtype,
+        rows=chunk.index.to_numpy(),
+    )
 
 
 def _joined(chunks: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     if not chunks:
         return pd.DataFrame({name: np.zeros(0, np.int64) for name in columns})
-    return pd.concat(chunks, ignore_index=True)
+    return pd.concat(chunks)

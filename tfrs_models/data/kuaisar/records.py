@@ -12,6 +12,7 @@ from tfrs_models.data.kuaisar.search_and_recommendation import (
     TASKS,
     SearchAndRecommendation,
 )
+from tfrs_models.data.kuaisar.whole_numbers import whole_numbers
 
 _VERSION = "1.0.0"
 _MANIFEST = "manifest.json"
@@ -46,7 +47,7 @@ def write_records(
     }
     tables = {
         "users": data.users,
-        "items": data.items,
+        "items": data.items or {"item_id": np.arange(data.num_items + 1)},
         "sessions": data.sessions,
         "queries": {"query": data.queries},
     }
@@ -70,6 +71,8 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
         if not (directory / name).exists():
             raise FileNotFoundError(f"{directory} must have {name}.")
     tables = {name: _read(directory, name)["train"] for name in _TABLES}
+    num_items = len(next(iter(tables["items"].values()))) - 1
+    tables["items"].pop("item_id", None)  # the row's own number
     users, histories = tables["users"], {}
     for name, attribute in _HISTORIES.items():
         del users[f"{name}_time_row_splits"]
@@ -78,8 +81,9 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
     return SearchAndRecommendation(
         users=_int32(users),
         items=_int32(tables["items"]),
+        num_items=num_items,
         sessions=_int32(tables["sessions"]),
-        queries=tables["queries"]["query"].astype(np.int32),
+        queries=_int32(tables["queries"])["query"],
         **histories,
         samples={task: _read(directory, task) for task in TASKS},
         manifest=json.loads((directory / _MANIFEST).read_text()),
@@ -189,10 +193,13 @@ def _read(directory: Path, name: str) -> dict[str, dict[str, np.ndarray]]:
             columns["negatives"] = columns["negatives"].reshape(rows, -1 if rows else 0)
             del columns["negatives_row_splits"]
             if "query" in columns:
-                columns["query"] = columns["query"].astype(np.int32)
+                columns |= _int32({"query": columns["query"]})
         found[split] = columns
     return found
 
 
 def _int32(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: column.astype(np.int32) for name, column in table.items()}
+    return {
+        name: whole_numbers(column, f"`{name}`", dtype=np.int32, axes=(1, 2))
+        for name, column in table.items()
+    }

@@ -4,6 +4,7 @@ import numpy as np
 
 from tfrs_models.data.kuaisar.histories import Histories
 from tfrs_models.data.kuaisar.negatives import (
+    Events,
     Meetings,
     first_meetings,
     sample_negatives,
@@ -68,21 +69,25 @@ def make_samples(
     )
     if strictly:
         searched["num_sessions"] = count_before(session_histories, user, time)
+        recommended["moment"], searched["moment"] = recommended["timestamp"], time
     else:
+        moments = _in_order(item_histories, session_histories)
         place = np.empty(len(session_histories.ids) + 1, np.int64)
         place[session_histories.ids] = np.arange(len(session_histories.ids))
         before = place[session] - session_histories.row_splits[user]
         searched["num_sessions"] = before
+        recommended["moment"] = moments[: len(clicks)]
+        searched["moment"] = moments[len(clicks) + place[session]]
         searched["num_items"] -= _made_of_last_click(searched, item_histories)
     searched["query"] = keywords[session - 1]
-    users, items, times = (
-        np.concatenate([recommended[name], searched[name]])
-        for name in ("user_id", "item_id", "timestamp")
-    )
-    met = first_meetings(users, items, times, int(items.max(initial=0)) + 1)
+    parts = _events(recommended), _events(searched)
+    events = Events(*map(np.concatenate, zip(*parts, strict=True)))
+    items = events.item
+    met = first_meetings(events, int(items.max(initial=0)) + 1)
     pool = items if options.negatives == "popularity" else np.unique(items)
     rng = np.random.default_rng(options.seed)
     samples, counts = {}, {"dropped": {}, "samples": {}}
+    times = np.append(recommended["timestamp"], searched["timestamp"])
     first_day = _day(times.min(initial=np.iinfo(np.int64).max))
     for task, columns in [("recommendation", recommended), ("search", searched)]:
         columns, counts["dropped"][task] = _kept(columns, first_day, options)
@@ -91,6 +96,7 @@ def make_samples(
         for number, name in enumerate(SPLIT_NAMES):
             rows = {key: values[part == number] for key, values in columns.items()}
             rows["negatives"] = _negatives(rows, name, pool, met, options, rng)
+            del rows["moment"]
             samples[task][name] = rows
         counts["samples"][task] = {
             name: len(rows["user_id"]) for name, rows in samples[task].items()
@@ -122,6 +128,21 @@ def count_before(
     wanted = user * width + np.searchsorted(moments, time)
     side = "right" if or_at_once else "left"
     return np.searchsorted(events, wanted, side) - histories.row_splits[user]
+
+
+def _in_order(item_histories: Histories, session_histories: Histories) -> np.ndarray:
+    """Places of all clicks, then of all searches, in the order of what happened."""
+    times = np.append(item_histories.times, session_histories.times)
+    is_search = np.arange(len(times)) >= len(item_histories.times)
+    places = np.empty(len(times), np.int64)
+    places[np.lexsort([is_search, times])] = np.arange(len(times))
+    return places
+
+
+def _events(columns: dict) -> Events:
+    user = columns["user_id"]
+    session = columns.get("search_session_id", np.zeros_like(user))
+    return Events(user, columns["item_id"], columns["moment"], session)
 
 
 def _made_of_last_click(searched: dict, item_histories: Histories) -> np.ndarray:
@@ -176,9 +197,8 @@ def _negatives(
     number = (
         options.num_train_negatives if split == "train" else options.num_eval_negatives
     )
-    time = rows["timestamp"]
+    events = _events(rows)
     if options.avoid == "all":
-        time = np.full_like(time, np.iinfo(np.int64).max)
-    return sample_negatives(
-        rows["user_id"], rows["item_id"], time, number, pool=pool, met=met, rng=rng
-    )
+        never = np.full_like(events.moment, np.iinfo(np.int64).max)
+        events = events._replace(moment=never)
+    return sample_negatives(events, number, pool=pool, met=met, rng=rng)

@@ -35,8 +35,9 @@ class SearchAndRecommendation:
 
     Args:
       users: attribute -> `[num_users]` int categories.
-      items: attribute -> `[num_items + 1]` int categories, or `[num_items + 1,
-        num_words]` words, as `caption`; row 0 is padding, all zeros.
+      items: attribute -> `[num_items + 1]` int categories, and `caption` `[num_items +
+        1, num_words]` where items have words; row 0 is padding, all zeros.
+      num_items: items without padding: 1 to this.
       sessions: `keyword` `[num_sessions + 1, num_words]` and `pos_items` `[num_sessions
         + 1, num_clicks]`, the clicked items; row 0 is padding.
       queries: `[num_queries, num_words]`, the distinct queries.
@@ -49,12 +50,13 @@ class SearchAndRecommendation:
       manifest: how the data came about: options and counts.
 
     Raises:
-      ValueError: an id that is in no table, times that go back, counts beyond the
-        history.
+      ValueError: an id or a word that is in no table, a column of another rank, times
+        that go back, counts beyond the history.
     """
 
     users: Mapping[str, np.ndarray]
     items: Mapping[str, np.ndarray]
+    num_items: int
     sessions: Mapping[str, np.ndarray]
     queries: np.ndarray
     item_histories: Histories
@@ -63,10 +65,13 @@ class SearchAndRecommendation:
     manifest: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_table("items", self.items, ("caption",))
-        check_table("sessions", self.sessions, ("keyword", "pos_items"))
+        check_table("items", self.items)
+        rows = range(self.num_items + 1)
+        check_lengths("items", {"num_items + 1": rows, **self.items})
+        check_table("sessions", self.sessions, required=("keyword", "pos_items"))
+        check_range("queries", self.queries, 0, None, axes=(2,))
         clicked = self.sessions["pos_items"]
-        check_range("sessions['pos_items']", clicked, 0, self.num_items)
+        check_range("sessions['pos_items']", clicked, 0, self.num_items, axes=(2,))
         check_histories("item_histories", self.item_histories, self.num_items)
         check_histories("session_histories", self.session_histories, self.num_sessions)
         by_user = {
@@ -80,20 +85,15 @@ class SearchAndRecommendation:
             "num_items": self.item_histories,
             "num_sessions": self.session_histories,
         }
+        sizes = self.num_items, self.num_words
         for task, splits in self.samples.items():
             for split, columns in splits.items():
-                place = f"samples[{task!r}][{split!r}]"
-                check_samples(place, columns, self.num_items, counted)
+                check_samples(f"samples[{task!r}][{split!r}]", columns, *sizes, counted)
 
     @property
     def num_users(self) -> int:
         """Users, the first of which is 0."""
         return len(self.item_histories.row_splits) - 1
-
-    @property
-    def num_items(self) -> int:
-        """Items without padding: 1 to this."""
-        return len(self.items["caption"]) - 1
 
     @property
     def num_sessions(self) -> int:
@@ -103,7 +103,9 @@ class SearchAndRecommendation:
     @property
     def num_words(self) -> int:
         """Words without padding: 1 to this."""
-        tables = self.items["caption"], self.sessions["keyword"], self.queries
+        tables = [self.sessions["keyword"], self.queries]
+        if "caption" in self.items:
+            tables.append(self.items["caption"])
         return max(int(table.max(initial=0)) for table in tables)
 
     def batches(
@@ -174,7 +176,7 @@ class SearchAndRecommendation:
           has them.
 
         Raises:
-          ValueError: a size below 1, or a task without training samples.
+          ValueError: a size below 1, a task without training samples, or no queries.
         """
         histories = self._histories(item_history_length, session_history_length)
         sizes = [len(self._columns(task, "train")["user_id"]) for task in TASKS]

@@ -1,12 +1,14 @@
 """Lists of words as the log and the pickles write them."""
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from tfrs_models.data.kuaisar.whole_numbers import is_whole
 
-def parse_words(value: object) -> list[int]:
+
+def parse_words(value: object, dtype: type = np.int64) -> list[int]:
     """Word ids of a caption or a query.
 
     Text is parsed, never evaluated: it can hold numbers and nothing else.
@@ -14,26 +16,51 @@ def parse_words(value: object) -> list[int]:
     Args:
       value: A list or an array of ints, an int (one word), the text of either, or
         nothing (None, NaN, an empty text).
+      dtype: Of the words.
 
     Raises:
-      ValueError: something else, or a word below 0.
+      ValueError: something else, or a word below 0 or beyond the dtype.
     """
-    read = value
+    read, last = value, int(np.iinfo(dtype).max)
     if isinstance(value, str):
         try:
             read = ast.literal_eval(value) if value.strip() else []
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise _error(value) from error
+            raise _error(value, last) from error
+    if isinstance(read, np.ndarray):
+        read = read.tolist()
     if read is None or (isinstance(read, float) and np.isnan(read)):
         return []
-    if np.ndim(read) == 0:
-        read = [read]
-    if not isinstance(read, (list, tuple, np.ndarray)) or np.ndim(read) != 1:
-        raise _error(value)
-    words = [_word(word) for word in read]
-    if None in words:
-        raise _error(value)
-    return words
+    words = read if isinstance(read, (list, tuple)) else [read]
+    if not all(is_whole(word, 0, last) for word in words):
+        raise _error(value, last)
+    return [int(word) for word in words]
+
+
+def parse_column(
+    values: Iterable[object],
+    name: str,
+    *,
+    dtype: type = np.int64,
+    rows: Iterable[int] | None = None,
+) -> Iterator[list[int]]:
+    """Words of each value of a column.
+
+    Args:
+      values: As `parse_words` reads them.
+      name: Of the column, with the file that has it.
+      dtype: Of the words.
+      rows: Numbers of the rows in the file; None: 0, 1, ...
+
+    Raises:
+      ValueError: a value that is refused.
+    """
+    numbered = enumerate(values) if rows is None else zip(rows, values, strict=True)
+    for row, value in numbered:
+        try:
+            yield parse_words(value, dtype)
+        except ValueError as error:
+            raise ValueError(f"{name}, row {row}: {error}") from error
 
 
 def pad_words(lists: Iterable[Sequence[int]], width: int) -> np.ndarray:
@@ -46,15 +73,8 @@ def pad_words(lists: Iterable[Sequence[int]], width: int) -> np.ndarray:
     return rows
 
 
-def _word(word: object) -> int | None:
-    whole = isinstance(word, (int, np.integer)) and not isinstance(word, bool)
-    if not whole and isinstance(word, (float, np.floating)):
-        whole = float(word).is_integer()
-    return int(word) if whole and word >= 0 else None
-
-
-def _error(value: object) -> ValueError:
+def _error(value: object, last: int) -> ValueError:
     return ValueError(
-        "Words must be a list of whole numbers from 0, such as [3, 17], or its text. "
-        f"Got {value!r:.200}."
+        f"Words must be a list of whole numbers from 0 to {last}, such as [3, 17], or "
+        f"its text. Got {value!r:.200}."
     )
