@@ -67,7 +67,7 @@ def sum_over_blocks(
             if not gradients:
                 found = _loop(block_loss, *parts, size, gradients=True)
             return [
-                upstream * _once_differentiable(slope)
+                upstream * _once_differentiable(slope, *tensors)
                 for slope in (*found.of_rows, *found.of_shared)
             ]
 
@@ -145,6 +145,11 @@ def _loop(
     return BlockLoss(total, lonely, of_rows, sums)
 
 
-def _once_differentiable(slope: tf.Tensor) -> tf.Tensor:
-    message = "A blocked loss can be differentiated once, not twice."
-    return tf.raw_ops.PreventGradient(input=slope, message=message)
+@tf.custom_gradient
+def _once_differentiable(slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """The slope, which says what it depends on and refuses to be differentiated."""
+
+    def refuse(*_: tf.Tensor) -> None:
+        raise LookupError("A blocked loss can be differentiated once, not twice.")
+
+    return tf.identity(slope), refuse
