@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfrs_models.ops.discounts import discounts, gains
 from tfrs_models.ops.lists import Lists
+from tfrs_models.ops.once_differentiable import once_differentiable
 
 POSITIVE = ("graded", "binary")
 PAIRS = ("mean", "sum")
@@ -81,22 +82,11 @@ def pairwise_loss(
             slopes = tf.math.divide_no_nan(slopes, counts[:, None])
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream[:, None] * _once_differentiable(slopes, scores)
+            return upstream[:, None] * once_differentiable(slopes, scores)
 
         return losses, gradient
 
     return sums(scores)
-
-
-@tf.custom_gradient
-def _once_differentiable(
-    slopes: tf.Tensor,
-    scores: tf.Tensor,  # noqa: ARG001  by which nobody may differentiate again
-) -> tuple[tf.Tensor, Callable]:
-    def refuse(_: tf.Tensor) -> None:
-        raise LookupError("A pairwise loss can be differentiated once, not twice.")
-
-    return tf.identity(slopes), refuse
 
 
 def _sums(

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfrs_models.ops.once_differentiable import once_differentiable
+
 _BLOCK_ROWS = 512  # more do not make the products faster, but leave the cache
 _BLOCK_LOGITS = 2**26  # 256 MB of float32
 
@@ -67,7 +69,7 @@ def sum_over_blocks(
             if not gradients:
                 found = _loop(block_loss, *parts, size, gradients=True)
             return [
-                upstream * _once_differentiable(slope, *tensors)
+                upstream * once_differentiable(slope, *tensors)
                 for slope in (*found.of_rows, *found.of_shared)
             ]
 
@@ -143,13 +145,3 @@ def _loop(
         for s, row in zip(slopes, rows if gradients else (), strict=True)
     ]
     return BlockLoss(total, lonely, of_rows, sums)
-
-
-@tf.custom_gradient
-def _once_differentiable(slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """The slope, which says what it depends on and refuses to be differentiated."""
-
-    def refuse(*_: tf.Tensor) -> None:
-        raise LookupError("A blocked loss can be differentiated once, not twice.")
-
-    return tf.identity(slope), refuse
