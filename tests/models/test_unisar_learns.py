@@ -55,5 +55,5 @@ def test_the_order_of_both_services_is_learned_by_the_encoder_across_alone():
         test = data.evaluation_batches("test", 512, **lengths)
         figures = model.evaluate(test, verbose=0, return_dict=True)
         found[across] = figures["recommendation/ndcg_at_5"]
-    assert found[True] > 0.5
-    assert found[False] < 0.2
+    assert found[True] > 0.4  # chance is 0.03
+    assert found[False] < 0.2  # that of the items which come after a search
