@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models.ops.finite import float_features
+from tfrs_models.ops.replicas import num_replicas
 from tfrs_models.types import Features
 
 
@@ -141,8 +142,7 @@ class Model(tfrs.Model):
             "The loss is not finite although every feature of the batch is: lower the "
             "learning rate, raise the temperature, or clip the gradients",
         )
-        context = tf.distribute.get_replica_context()
-        whole = loss * (1 if context is None else context.num_replicas_in_sync)
+        whole = loss * num_replicas()
         for name, value in (  # replicas' losses add up, and the mean is over them
             ("loss", whole),
             ("regularization_loss", penalty),

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfrs_models.layers.contrast import PairInfoNCE, TransitionContrast
 from tfrs_models.models.unisar_network import RECOMMENDATION, SEARCH, UserState
-from tfrs_models.ops.replicas import gather_rows, sum_over_replicas
+from tfrs_models.ops.replicas import gather_rows, num_replicas, sum_over_replicas
 
 PAIRS = "pairs"
 TERMS = ("click", "pair", "transition")
@@ -116,10 +116,8 @@ class UniSARObjective(tf.keras.layers.Layer):
                 transitions.valid_sessions,
             ),
         }
-        context = tf.distribute.get_replica_context()
-        num_replicas = 1 if context is None else context.num_replicas_in_sync
         return [
-            layer(*views[service], include=has_both) / num_replicas
+            layer(*views[service], include=has_both) / num_replicas()
             for service, layer in self.layers_by_name.items()
             if service in views
         ]

@@ -17,7 +17,7 @@ from tfrs_models.models.unisar_network import (
 )
 from tfrs_models.models.unisar_objective import TERMS, UniSARObjective
 from tfrs_models.ops.rank_metrics import ndcg
-from tfrs_models.ops.replicas import sum_over_replicas
+from tfrs_models.ops.replicas import num_replicas, sum_over_replicas
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 from tfrs_models.ops.weight_decay import add_l2
 from tfrs_models.types import Features
@@ -103,8 +103,7 @@ class UniSARTraining(Model):
         a share for each replica that has the row.
         """
         l2, unused_rows = self._options["l2"], self._options["decay_unused_rows"]
-        context = tf.distribute.get_replica_context()
-        l2 /= 1 if context is None else context.num_replicas_in_sync
+        l2 /= num_replicas()
         spared = _SPARED if unused_rows else _SPARED_BY_US
         gradients = [
             gradient

@@ -3,6 +3,12 @@
 import tensorflow as tf
 
 
+def num_replicas() -> int:
+    """How many replicas compute the same step; 1 outside of replicas."""
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
 def gather_rows(values: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas, in the order of the replicas.
 
@@ -13,9 +19,9 @@ def gather_rows(values: tf.Tensor) -> tf.Tensor:
       `[total_rows, ...]`, differentiable; `values` where there is one replica, and
       outside of replicas.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if num_replicas() == 1:
         return values
+    context = tf.distribute.get_replica_context()
     shape = tf.TensorShape([None]).concatenate(values.shape[1:])
     return tf.ensure_shape(context.all_gather(values, axis=0), shape)
 
@@ -29,7 +35,7 @@ def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     Returns:
       Scalar; `value` where there is one replica, and outside of replicas.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if num_replicas() == 1:
         return value
+    context = tf.distribute.get_replica_context()
     return tf.stop_gradient(context.all_reduce(tf.distribute.ReduceOp.SUM, value))
