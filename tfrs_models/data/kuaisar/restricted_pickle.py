@@ -3,6 +3,8 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
+
 _ALLOWED = {
     "_codecs": {"encode"},
     "builtins": {"bytearray", "complex", "frozenset", "range", "set", "slice"},
@@ -37,11 +39,17 @@ _MOVED = {
 }
 
 
-class RestrictedUnpickler(pickle.Unpickler):
+_KINDS = "biufcSUO"  # of plain arrays: no fields, no units
+
+
+class RestrictedUnpickler(pickle._Unpickler):
     """Admits NumPy arrays, pandas frames and plain containers.
 
-    An ordinary unpickler runs whatever code the file names.
+    An ordinary unpickler runs whatever code the file names. It also sets attributes of
+    whatever it has at hand, classes among them: that takes the one in Python to refuse.
     """
+
+    dispatch = pickle._Unpickler.dispatch.copy()
 
     def find_class(self, module: str, name: str) -> object:
         """The class of that name where it is one of the admitted."""
@@ -51,7 +59,20 @@ class RestrictedUnpickler(pickle.Unpickler):
                 f"{module}.{name} is forbidden: a data file may hold NumPy arrays, "
                 "pandas frames, dicts, lists, tuples, strings and numbers."
             )
+        if (module, name) == ("pyarrow.lib", "_restore_array"):
+            return _restored_arrow_array
         return super().find_class(*_MOVED.get((module, name), (module, name)))
+
+    def load_build(self) -> None:
+        """Gives an object its state, once it is one that may have it."""
+        state, value = self.stack[-1], self.stack[-2]
+        if callable(value):
+            raise pickle.UnpicklingError(f"The state of {value} is forbidden.")
+        if isinstance(value, np.dtype):
+            _check_dtype(value, state)
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
 
 
 def load_pickle(path: Path) -> object:
@@ -67,3 +88,23 @@ def load_pickle(path: Path) -> object:
         raise
     except Exception as error:  # what a broken pickle raises is not defined
         raise ValueError(f"Cannot read {path}: {error}") from error
+
+
+def _check_dtype(dtype: np.dtype, state: object) -> None:
+    """Raises for a state that is not the dtype's own: objects are read by address."""
+    own = dtype.__reduce__()[2]
+    is_own = isinstance(state, tuple) and state[2:] == own[2:]
+    if dtype.kind not in _KINDS or not is_own:
+        raise pickle.UnpicklingError(
+            f"The dtype {dtype} of the state {state!r:.200} is forbidden: arrays are "
+            "of numbers, strings or admitted objects."
+        )
+
+
+def _restored_arrow_array(data: tuple) -> object:
+    """What pyarrow does not check itself: that offsets stay within the buffers."""
+    import pyarrow
+
+    array = pyarrow.lib._restore_array(data)
+    array.validate(full=True)
+    return array
