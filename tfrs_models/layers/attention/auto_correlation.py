@@ -44,6 +44,10 @@ class AutoCorrelation(tf.keras.layers.Layer):
     the lags of their mean correlation, each with weights of its own; else each row has
     its own lags.
 
+    A series that is correlated with itself is like itself both ways round, `R[lag] =
+    R[L - lag]`: lags tie in pairs, and rounding says which of a pair is the last to
+    count. `AutoCorrelationLayer` draws query and key a little apart for that.
+
     Reference:
       Wu et al., Autoformer: decomposition transformers with auto-correlation for
       long-term series forecasting, NeurIPS 2021.

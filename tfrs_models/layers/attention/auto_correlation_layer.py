@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.auto_correlation import AutoCorrelation, Lags
+from tfrs_models.layers.attention.nearly_glorot import NearlyGlorotUniform
 from tfrs_models.torch_weights import Arrays, Targets, TorchPort, linear
 
 
@@ -67,15 +68,18 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
             shared_lags=shared_lags,
             direction=direction,
         )
-        # Alike to begin with, where the widths are: a series is then most like itself
-        # at lag 0 and at its periods. Of two that differ, either may be the opposite.
+        # Nearly alike to begin with, where the widths are: a series is then most like
+        # itself at lag 0 and at its periods. Of two that differ, either may be the
+        # opposite; of two that are the same, each lag ties with its mirror.
         seed = random.randrange(2**31)
         self._query, self._key = (
             tf.keras.layers.Dense(
-                num_heads * self.key_dim,
-                kernel_initializer=tf.keras.initializers.GlorotUniform(seed),
+                num_heads * self.key_dim, kernel_initializer=initializer
             )
-            for _ in range(2)
+            for initializer in (
+                tf.keras.initializers.GlorotUniform(seed),
+                NearlyGlorotUniform(seed),
+            )
         )
         self._value = tf.keras.layers.Dense(num_heads * self.value_dim)
         self._merge = tf.keras.layers.Dense(embedding_dim)
