@@ -9,8 +9,8 @@ from tfrs_models.layers.attention.attention_predictor import AttentionPredictor
 from tfrs_models.ops.blocked_softmax import blocked_softmax_cross_entropy
 from tfrs_models.ops.scored_ranks import scores_in_blocks
 
-_PLACES = 1024  # scored at once
-_STEP_SCORES = 2**22  # of all steps of a block of rows: what fits the cache is faster
+_PLACES = 1024  # scored at once, at most
+_STEP_SCORES = 2**22  # scores of single steps in a block: what fits the cache is faster
 
 
 class Traces(NamedTuple):
@@ -29,6 +29,11 @@ class Traces(NamedTuple):
 
 class PlaceScores(NamedTuple):
     """How traces score places; `[batch, seq_len, num_places]` is never held.
+
+    Evaluation holds `[batch, seq_len, block]`, a block of places, the fewer the larger
+    the batch. Training holds `[block, seq_len, num_places]`, a block of rows, the fewer
+    the more places, and one row at least: of 25 steps and a million places 100 MB, a
+    few times over for the gradients.
 
     Attributes:
       predictor: Sums up the steps.
@@ -58,7 +63,9 @@ class PlaceScores(NamedTuple):
                 log_mass=mass,
             )
 
-        scores = scores_in_blocks(score, self.table.shape[0], block_size=_PLACES)
+        scores = scores_in_blocks(
+            score, self.table.shape[0], block_size=_places_at_once(traces)
+        )
         return tf.ensure_shape(scores, [None, self.table.shape[0]])
 
     def cross_entropy(
@@ -110,21 +117,27 @@ class PlaceScores(NamedTuple):
 
     def _step_mass(self, traces: Traces) -> tf.Tensor:
         """`[batch, seq_len]`, the log-sum-exp of each step's scores of all places."""
-        size = self.table.shape[0]
+        size, block = self.table.shape[0], _places_at_once(traces)
 
         def add(first: tf.Tensor, mass: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            places = tf.range(first, tf.minimum(first + _PLACES, size))
+            places = tf.range(first, tf.minimum(first + block, size))
             part = self.predictor.step_mass(
                 tf.gather(self.table, places),
                 traces.memory,
                 self._near(traces.visited, places),
             )
-            return first + _PLACES, tf.reduce_logsumexp(tf.stack([mass, part]), axis=0)
+            return first + block, tf.reduce_logsumexp(tf.stack([mass, part]), axis=0)
 
         lowest = tf.fill(tf.shape(traces.mask), tf.float32.min)
         return tf.while_loop(
             lambda first, _: first < size, add, (0, lowest), parallel_iterations=1
         )[1]
+
+
+def _places_at_once(traces: Traces) -> tf.Tensor:
+    """Places of a block, so that a larger batch does not hold more."""
+    steps = tf.maximum(tf.size(traces.mask), 1)
+    return tf.clip_by_value(_STEP_SCORES // steps, 1, _PLACES)
 
 
 def summed_cross_entropy(

@@ -37,7 +37,7 @@ def scores_in_blocks(
     score: Callable[[tf.Tensor], tf.Tensor],
     num_candidates: tf.Tensor | int,
     *,
-    block_size: int = 4096,
+    block_size: tf.Tensor | int = 4096,
 ) -> tf.Tensor:
     """`[batch, num_candidates]` float32 scores, computed a block at a time.
 
@@ -50,7 +50,7 @@ def scores_in_blocks(
       num_candidates: Candidates are numbered `0 .. num_candidates - 1`.
       block_size: Candidates that are scored at once.
     """
-    if block_size < 1:
+    if isinstance(block_size, int) and block_size < 1:
         raise ValueError(f"`block_size` must be positive. Got {block_size}.")
     count = tf.convert_to_tensor(num_candidates, tf.int32)
     size = tf.minimum(block_size, count)

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfrs_models.layers import PlaceCloseness
 
@@ -102,3 +103,40 @@ def test_places_that_are_all_equally_far_are_equally_close(distance):
 def test_what_is_no_place_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         PlaceCloseness(**options)
+
+
+@pytest.mark.parametrize("kind", ["coordinates", "distances"])
+def test_some_places_cost_what_they_are_and_not_all(kind):
+    """The table apart, no tensor is as large as the closeness of all places."""
+    degrees = np.random.default_rng(0).uniform(0, 1, size=(60, 2))
+    table = degrees if kind == "coordinates" else degrees @ degrees.T
+    layer = PlaceCloseness(**{kind: table})
+    visited, places = tf.TensorSpec([40, 5], tf.int64), tf.TensorSpec([3], tf.int64)
+    graph = tf.function(layer).get_concrete_function(visited, places).graph
+    sizes = [
+        output.shape.num_elements()
+        for function in (graph, *graph._functions.values())
+        for operation in getattr(function, "graph", function).get_operations()
+        for output in operation.outputs
+        if output.shape.is_fully_defined()
+    ]
+    assert 40 * 5 * 3 in sizes
+    assert max(size for size in sizes if size != table.size) < 40 * 5 * 60 / 4
+
+
+@pytest.mark.parametrize("kind", ["coordinates", "distances"])
+@pytest.mark.parametrize(
+    ("visited", "places"), [([[0, 3]], None), ([[0, -1]], [1]), ([[0]], [2, 3])]
+)
+def test_a_place_beyond_the_table_is_named(kind, visited, places):
+    layer = PlaceCloseness(**{kind: COORDINATES if kind == "coordinates" else matrix()})
+    which = "places" if places == [2, 3] else "visited"
+    message = f"`{which}` must be places from 0 to 2.*Rows"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        layer(np.array(visited), None if places is None else np.array(places))
+
+
+def test_places_that_are_no_numbers_are_named():
+    layer = PlaceCloseness(coordinates=COORDINATES)
+    with pytest.raises(ValueError, match="`visited` must be integers. Got float64"):
+        layer(np.array([[0.5]]))

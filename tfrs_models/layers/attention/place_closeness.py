@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.finite import require
 from tfrs_models.ops.geography import haversine
 
 
@@ -86,15 +87,34 @@ class PlaceCloseness(tf.keras.layers.Layer):
           places: `[num_candidates]` numbers of places; all where None.
 
         Returns:
-          `[batch, seq_len, num_candidates]` float32.
+          `[batch, seq_len, num_candidates]` float32; nothing else that is held is
+          larger than a few times that.
+
+        Raises:
+          ValueError: numbers that are no integers.
+          InvalidArgumentError: a number of no place; it names the rows.
         """
-        if self._kind == "distances":
-            rows = tf.gather(self._table, visited)
-            found = rows if places is None else tf.gather(rows, places, axis=2)
-        else:
+        visited = self._numbers("visited", visited)
+        if places is not None:
+            places = self._numbers("places", places)
+        if self._kind == "coordinates":
             others = self._table if places is None else tf.gather(self._table, places)
             found = haversine(tf.gather(self._table, visited)[:, :, None], others)
+        elif places is None:
+            found = tf.gather(self._table, visited)
+        else:  # neither whole rows nor whole columns, which may be many
+            cells = visited[:, :, None] * self.num_places + places
+            found = tf.gather(tf.reshape(self._table, [-1]), cells)
         return self.weight * tf.exp(-tf.math.divide_no_nan(found, self.scale))
+
+    def _numbers(self, name: str, places: tf.Tensor) -> tf.Tensor:
+        places = tf.convert_to_tensor(places)
+        if not places.dtype.is_integer:
+            raise ValueError(f"`{name}` must be integers. Got {places.dtype.name}.")
+        places = tf.cast(places, tf.int64)
+        ok = (places >= 0) & (places < self.num_places)
+        last = self.num_places - 1
+        return require(places, ok, f"`{name}` must be places from 0 to {last}")
 
     def get_config(self) -> dict:
         layout = {"shape": list(self._table.shape)}
