@@ -110,6 +110,7 @@ class AutoCorrelation(tf.keras.layers.Layer):
 
         Raises:
           ValueError: a shape that does not fit.
+          InvalidArgumentError: the same, where only the run knows.
         """
         query, key, value = _checked(query, key, value)
         length = _length(query)
@@ -182,6 +183,7 @@ def _checked(*tensors: tf.Tensor) -> list[tf.Tensor]:
         all(shape.rank == 4 for shape in shapes)
         and shapes[0][2:].is_compatible_with(shapes[1][2:])
         and shapes[1][1:3].is_compatible_with(shapes[2][1:3])
+        and all(shapes[0][:1].is_compatible_with(shape[:1]) for shape in shapes)
         and all(shape[1] != 0 for shape in shapes)
     )
     if not fits:
@@ -191,4 +193,17 @@ def _checked(*tensors: tf.Tensor) -> list[tf.Tensor]:
             "key_len, num_heads, key_dim] and `value` [batch, key_len, num_heads, "
             f"value_dim], with a step or more. Got shapes {got}."
         )
-    return tensors
+    if all(shape[:2].is_fully_defined() for shape in shapes):
+        return tensors
+    rows, steps = tf.unstack(tf.stack([tf.shape(t)[:2] for t in tensors]), axis=1)
+    checks = [
+        # A transform of no steps would end the process.
+        tf.debugging.assert_positive(
+            steps, "`query` and `key` must have a step or more."
+        ),
+        tf.debugging.assert_equal(
+            rows, rows[0], "`key` and `value` must have a row for each of `query`."
+        ),
+    ]
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return [tf.identity(tensor) for tensor in tensors]
