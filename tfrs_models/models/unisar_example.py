@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.ops.known_ids import integers, known_ids
+from tfrs_models.ops.same_shape import same_shape
 from tfrs_models.types import Features
 
 
@@ -104,27 +105,14 @@ def same_rows(name: str, values: tf.Tensor, user_id: tf.Tensor) -> tf.Tensor:
       ValueError, InvalidArgumentError: another number of rows; nothing is broadcast.
     """
     message = f"Feature `{name}` must have a row for each of `user_id`"
-    return _same_shape(values, user_id, message)
+    return same_shape(values, user_id, message)
 
 
 def _same_slots(
     name: str, values: tf.Tensor, other: str, slots: tf.Tensor
 ) -> tf.Tensor:
     message = f"Feature `{name}` must have a value for each slot of `{other}`"
-    return _same_shape(values, slots, message)
-
-
-def _same_shape(values: tf.Tensor, other: tf.Tensor, message: str) -> tf.Tensor:
-    """The values, once their first axes are those of the other."""
-    other = tf.convert_to_tensor(other)
-    rank = other.shape.rank
-    if not values.shape[:rank].is_compatible_with(other.shape):
-        raise ValueError(f"{message}, {other.shape}. Got shape {values.shape}.")
-    if values.shape[:rank].is_fully_defined() and other.shape.is_fully_defined():
-        return values
-    check = tf.debugging.assert_equal(tf.shape(values)[:rank], tf.shape(other), message)
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(values)
+    return same_shape(values, slots, message)
 
 
 def _not_longer(name: str, values: tf.Tensor, length: int) -> None:
