@@ -12,9 +12,9 @@ from tfrs_models.layers.trace_embedding import TraceEmbedding
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
 from tfrs_models.models.place_scores import PlaceScores, Traces, summed_cross_entropy
+from tfrs_models.models.trace_labels import trace_labels
 from tfrs_models.models.traces import newest_trace
 from tfrs_models.ops.attention_scores import DistanceMode, SoftmaxAxis
-from tfrs_models.ops.read_features import required
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
 from tfrs_models.types import Features
@@ -160,9 +160,8 @@ class AutoMTN(TorchPort, FromConfig, Model):
           ValueError: a feature is missing or has the wrong dtype or shape.
           InvalidArgumentError: an id, an hour or a weekday out of range.
         """
-        traces, of_categories = self._encode(
-            newest_trace(features, self.seq_len), training
-        )
+        trace = newest_trace(features, self.seq_len)
+        traces, of_categories = self._encode(trace, training)
         categories = self._category_scores(of_categories, traces.mask)
         return self._scores.all(traces), categories
 
@@ -205,16 +204,18 @@ class AutoMTN(TorchPort, FromConfig, Model):
 
         Returns:
           Scalar loss.
+
+        Raises:
+          ValueError, InvalidArgumentError: as `call`, and of labels and weights.
         """
-        traces, of_categories = self._encode(
-            newest_trace(features, self.seq_len), training
+        trace = newest_trace(features, self.seq_len)
+        place, category, weight = trace_labels(
+            features,
+            trace["mask"][:, 0],
+            num_pois=self.num_pois,
+            num_categories=self.num_categories,
         )
-        place, category = (
-            tf.cast(required(features, name), tf.int32) - 1
-            for name in ("next_poi_id", "next_category_id")
-        )
-        weight = features.get("sample_weight", tf.ones_like(place))
-        weight = tf.cast(weight, tf.float32)
+        traces, of_categories = self._encode(trace, training)
         if training:
             loss = self._scores.cross_entropy(traces, place, weight)
         else:
