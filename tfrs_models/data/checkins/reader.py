@@ -1,7 +1,13 @@
 """Check-ins of Foursquare and of Gowalla, as their files are published."""
 
+import contextlib
+import gzip
+import io
 import os
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -12,6 +18,8 @@ _FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset",
 _GOWALLA = ("user", "time", "lat", "lon", "poi")
 _MAX_PROBLEMS = 100
 _DAY = 1440  # minutes: zones are from -720 to 840
+_END = 4_102_444_800  # seconds to the year 2100, like those before 1970 a misprint
+_MARK, _GZIP, _UTF_16 = b"\xef\xbb\xbf", b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIns:
@@ -19,7 +27,8 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
 
     Tab-separated, without a header: user, venue, category id, category name, latitude,
     longitude, whole minutes ahead of UTC, UTC time ("Tue Apr 03 18:00:09 +0000
-    2012"). The originals are in Latin-1; a file that is valid UTF-8 is read as that.
+    2012", from 1970 to 2099). The originals are in Latin-1; a file that is valid UTF-8
+    is read as that, and one that gzip has compressed is unpacked.
 
     Args:
       path: The file.
@@ -30,7 +39,8 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: no line can be used, or one cannot and the reader is strict.
+      ValueError: no line can be used, or one cannot and the reader is strict; or the
+        file is in UTF-16, or compressed and broken.
 
     Reference:
       Yang et al., Modeling user activity preference by leveraging user spatial temporal
@@ -45,7 +55,7 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
 def read_gowalla(
     path: str | os.PathLike, *, offset: int | None = None, strict: bool = False
 ) -> CheckIns:
-    """Reads `Gowalla_totalCheckins.txt`, or a file like it.
+    """Reads `Gowalla_totalCheckins.txt.gz`, unpacked or not, or a file like it.
 
     Tab-separated, without a header: user, UTC time ("2010-10-19T23:55:27Z"), latitude,
     longitude, location. There are no categories: all are "place". Nor is there a time
@@ -62,7 +72,8 @@ def read_gowalla(
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: no line can be used, or one cannot and the reader is strict.
+      ValueError: no line can be used, or one cannot and the reader is strict; or the
+        file is in UTF-16, or compressed and broken.
 
     Reference:
       Cho et al., Friendship and mobility: user movement in location-based social
@@ -83,8 +94,13 @@ def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    with path.open(encoding="latin-1") as lines:  # bytes: tabs are the same in UTF-8
-        sizes = np.fromiter((line.count("\t") + 1 for line in lines), np.int64)
+    try:
+        with _open(path) as file:
+            # Of bytes: tabs are the same in UTF-8.
+            lines = io.TextIOWrapper(file, encoding="latin-1")
+            sizes = np.fromiter((line.count("\t") + 1 for line in lines), np.int64)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} must be a whole gzip file: {error}.") from error
     if not len(sizes):
         raise ValueError(f"{path} must hold check-ins. Got none.")
     if not (sizes == len(names)).any():
@@ -96,17 +112,36 @@ def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
     options |= {"names": list(names), "usecols": range(len(names)), "index_col": False}
     options |= {"keep_default_na": False, "na_values": [""], "skip_blank_lines": False}
     try:
-        frame = pd.read_csv(path, encoding="utf-8", **options)
+        with _open(path) as file:
+            frame = pd.read_csv(file, encoding="utf-8", **options)
     except UnicodeDecodeError:
-        frame = pd.read_csv(path, encoding="latin-1", **options)
+        with _open(path) as file:
+            frame = pd.read_csv(file, encoding="latin-1", **options)
     return frame.assign(extra=sizes - len(names))
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """The file behind its mark of UTF-8, unpacked where it is compressed."""
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+    with gzip.open(path) if packed else path.open("rb") as file:
+        start = file.read(len(_MARK))
+        if start.startswith(_UTF_16):
+            raise ValueError(
+                f"{path} must be UTF-8 or Latin-1. Got UTF-16: convert it."
+            )
+        if start != _MARK:
+            file.seek(0)
+        yield file
 
 
 def _seconds(times: pd.Series, form: str) -> np.ndarray:
     """Seconds since 1970, NaN for what is no time."""
     parsed = pd.to_datetime(times, format=form, errors="coerce", utc=True)
-    seconds = (parsed - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
-    return seconds.to_numpy(np.float64, na_value=np.nan)
+    parsed = parsed.dt.tz_convert(None).to_numpy("datetime64[s]")
+    seconds = np.where(np.isnat(parsed), np.nan, parsed.astype(np.int64))
+    return np.where((seconds >= 0) & (seconds < _END), seconds, np.nan)
 
 
 def _check_ins(
@@ -147,7 +182,7 @@ def _check_ins(
         raise ValueError(lines[0])
     kept = ~skipped
     return CheckIns(
-        name=Path(path).stem,
+        name=Path(Path(path).name.removesuffix(".gz")).stem,
         **{name: frame[name].to_numpy(object)[kept].astype(str) for name in text},
         coordinates=coordinates[kept],
         timestamp=seconds[kept].astype(np.int64),
