@@ -1,15 +1,20 @@
 """Who was where, and when."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 PLACE = "place"  # the category where the data have none
+DAY = 1440  # minutes: zones are from -720 to 840
+_TEXT, _WHOLE = ("user", "poi", "category"), ("timestamp", "offset")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class CheckIns:
     """Check-ins in the order of the file.
+
+    Columns may be lists, or arrays of narrower numbers: they are kept as said here.
 
     Args:
       name: Of the data.
@@ -36,26 +41,26 @@ class CheckIns:
     num_skipped: int = 0
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for columns of several lengths, or places nowhere."""
-        sizes = {
-            name: len(getattr(self, name))
-            for name in (
-                "user",
-                "poi",
-                "category",
-                "coordinates",
-                "timestamp",
-                "offset",
-            )
-        }
+        """Raises a ValueError for what are no such columns, and names them."""
+        columns = {name: _text(name, getattr(self, name)) for name in _TEXT}
+        columns |= {name: _whole(name, getattr(self, name)) for name in _WHOLE}
+        columns["coordinates"] = _degrees(self.coordinates)
+        sizes = {name: len(values) for name, values in columns.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"All columns must have as many rows. Got {sizes}.")
-        wrong = np.flatnonzero(~are_places(self.coordinates))
+        wrong = np.flatnonzero(~are_places(columns["coordinates"]))
         if len(wrong):
             raise ValueError(
                 "`coordinates` must be latitudes in [-90, 90] and longitudes in [-180, "
-                f"180]. Got {self.coordinates[wrong[0]]} in row {wrong[0]}."
+                f"180]. Got {columns['coordinates'][wrong[0]]} in row {wrong[0]}."
             )
+        wrong = columns["offset"][np.abs(columns["offset"]) > DAY]
+        if len(wrong):
+            raise ValueError(
+                f"`offset` must be minutes from {-DAY} to {DAY}. Got {wrong[0]}."
+            )
+        for name, values in columns.items():
+            object.__setattr__(self, name, values)
 
     def __len__(self) -> int:
         """The number of check-ins."""
@@ -80,3 +85,39 @@ class CheckIns:
 def are_places(coordinates: np.ndarray) -> np.ndarray:
     """`[num_rows]` bool, whether they are latitudes and longitudes in degrees."""
     return np.all(np.abs(coordinates) <= [90, 180], axis=1)  # False of NaN
+
+
+def _text(name: str, given: Sequence) -> np.ndarray:
+    values = _array(name, given)
+    text = values.dtype.kind == "U" or all(isinstance(v, str) for v in values.flat)
+    if values.ndim != 1 or not text:
+        raise ValueError(f"`{name}` must be [num_rows] strings. Got {_kind(values)}.")
+    return values.astype(str)
+
+
+def _whole(name: str, given: Sequence) -> np.ndarray:
+    values = _array(name, given)
+    whole = np.can_cast(values.dtype, np.int64) and values.dtype.kind in "iu"
+    if values.ndim != 1 or (values.size and not whole):
+        raise ValueError(f"`{name}` must be [num_rows] integers. Got {_kind(values)}.")
+    return values.astype(np.int64)
+
+
+def _degrees(given: Sequence) -> np.ndarray:
+    values = _array("coordinates", given)
+    if values.ndim != 2 or values.shape[1] != 2 or values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"`coordinates` must be [num_rows, 2] numbers. Got {_kind(values)}."
+        )
+    return values.astype(np.float64)
+
+
+def _array(name: str, given: Sequence) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be an array. Got several lengths.") from error
+
+
+def _kind(values: np.ndarray) -> str:
+    return f"{values.dtype} of shape {values.shape}"

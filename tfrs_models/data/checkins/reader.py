@@ -12,12 +12,11 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from tfrs_models.data.checkins.check_ins import PLACE, CheckIns, are_places
+from tfrs_models.data.checkins.check_ins import DAY, PLACE, CheckIns, are_places
 
 _FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset", "time")
 _GOWALLA = ("user", "time", "lat", "lon", "poi")
 _MAX_PROBLEMS = 100
-_DAY = 1440  # minutes: zones are from -720 to 840
 _END = 4_102_444_800  # seconds to the year 2100, like those before 1970 a misprint
 _MARK, _GZIP, _UTF_16 = b"\xef\xbb\xbf", b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
 
@@ -162,7 +161,7 @@ def _check_ins(
     text = ("user", "poi", "category")
     extra = frame["extra"].to_numpy()
     missing = frame[list(text)].isna().any(axis=1).to_numpy()
-    zones = (np.abs(offset) <= _DAY) & (offset == np.floor(offset))  # False of NaN
+    zones = (np.abs(offset) <= DAY) & (offset == np.floor(offset))  # False of NaN
     of_columns = {
         "a user, place or category is missing": missing,
         "the time cannot be read": np.isnan(seconds),
