@@ -377,7 +377,7 @@ def test_a_feature_that_does_not_fit_is_named(original, batch, change, message):
         ({"num_pois": 0}, "`num_ids` must be at least 1. Got 0"),
         ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\). Got 1.0"),
         ({"num_layers": -1}, "`num_layers` must not be negative. Got -1"),
-        ({"category_weight": -1.0}, "`category_weight` must be at least 0"),
+        ({"category_weight": -1.0}, "`category_weight` must be finite, at least 0"),
         ({"seq_len": 0}, "`seq_len` must be at least 1. Got 0"),
         ({"top_k": 0}, "`top_k` at least 1. Got 1.0 and 0"),
         ({"distance_mode": "divide"}, "`distance_mode` must be 'multiply' or 'add'"),
@@ -386,6 +386,15 @@ def test_a_feature_that_does_not_fit_is_named(original, batch, change, message):
             {"closeness": layers.PlaceCloseness(distances=np.ones((3, 3)))},
             "`closeness` must be of the 11 places of the model. Got 3",
         ),
+        (
+            {"closeness": np.ones((11, 11))},
+            "`closeness` must be a layer that has `num_places`.*Got ndarray",
+        ),
+        (
+            {"closeness": tf.keras.layers.Dense(11)},
+            "`closeness` must be a layer that has `num_places`.*Got Dense",
+        ),
+        ({"category_weight": np.inf}, "`category_weight` must be finite, at least 0"),
     ],
 )
 def test_wrong_arguments_are_named(options, message):

@@ -268,7 +268,7 @@ def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path):
         ({"num_heads": 9}, "`num_heads` must be at least 1 and at most"),
         ({"distance_scale": -1.0}, "`scale` must be finite, not negative. Got -1.0"),
         ({"distance_weight": math.nan}, "`weight` must be finite. Got nan"),
-        ({"category_weight": math.nan}, "`category_weight` must be at least 0"),
+        ({"category_weight": math.nan}, "`category_weight` must be finite, at least 0"),
     ],
 )
 def test_flags_that_no_run_could_use_end_the_program(

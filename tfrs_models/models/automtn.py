@@ -1,5 +1,6 @@
 """Predicts where somebody goes next."""
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -11,7 +12,12 @@ from tfrs_models.layers.attention.cross_modal_stack import CrossModalStack
 from tfrs_models.layers.trace_embedding import TraceEmbedding
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
-from tfrs_models.models.place_scores import PlaceScores, Traces, summed_cross_entropy
+from tfrs_models.models.place_scores import (
+    PlaceScores,
+    Traces,
+    check_closeness,
+    summed_cross_entropy,
+)
 from tfrs_models.models.trace_labels import trace_labels
 from tfrs_models.models.traces import newest_trace
 from tfrs_models.ops.attention_scores import DistanceMode, SoftmaxAxis
@@ -97,16 +103,12 @@ class AutoMTN(TorchPort, FromConfig, Model):
           ValueError: closeness of another number of places, or a number out of range.
         """
         super().__init__(**kwargs)
-        if closeness is not None and closeness.num_places != num_pois:
-            raise ValueError(
-                f"`closeness` must be of the {num_pois} places of the model. Got "
-                f"{closeness.num_places}."
-            )
+        check_closeness(closeness, num_pois)
         if not 0 <= dropout < 1:
             raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
-        if not (category_weight >= 0 and top_k >= 1):
+        if not (0 <= category_weight < math.inf and top_k >= 1):
             raise ValueError(
-                "`category_weight` must be at least 0 and `top_k` at least 1. "
+                "`category_weight` must be finite, at least 0, and `top_k` at least 1. "
                 f"Got {category_weight} and {top_k}."
             )
         self.num_users = num_users
@@ -199,14 +201,11 @@ class AutoMTN(TorchPort, FromConfig, Model):
         """The sum over the rows of both cross-entropies, among all places.
 
         Args:
-          features: See the class.
+          features: See the class; labels and weights are checked as the traces are.
           training: See `call`.
 
         Returns:
           Scalar loss.
-
-        Raises:
-          ValueError, InvalidArgumentError: as `call`, and of labels and weights.
         """
         trace = newest_trace(features, self.seq_len)
         place, category, weight = trace_labels(

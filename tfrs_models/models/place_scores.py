@@ -157,3 +157,25 @@ def summed_cross_entropy(
         tf.maximum(labels, 0), logits
     )
     return tf.reduce_sum(tf.where(labels >= 0, weight, 0.0) * losses)
+
+
+def check_closeness(closeness: object, num_places: int) -> None:
+    """Raises a `ValueError` for what is no closeness of so many places.
+
+    Args:
+      closeness: Of a model; None for none.
+      num_places: That the model scores.
+    """
+    if closeness is None:
+        return
+    is_layer = isinstance(closeness, tf.keras.layers.Layer)
+    if not is_layer or not hasattr(closeness, "num_places"):
+        raise ValueError(
+            "`closeness` must be a layer that has `num_places`, such as "
+            f"`layers.PlaceCloseness`. Got {type(closeness).__name__}."
+        )
+    if closeness.num_places != num_places:
+        raise ValueError(
+            f"`closeness` must be of the {num_places} places of the model. Got "
+            f"{closeness.num_places}."
+        )

@@ -143,7 +143,7 @@ def test_lags_of_a_planted_period_are_found():
     ("arguments", "message"),
     [
         ((np.ones([3, 4]),), "`query` must be .batch, steps, width."),
-        ((INPUTS, None, MASK[:, :5]), "its mask .batch, steps.. Got shapes"),
+        ((INPUTS, None, MASK[:, :5]), "its mask .batch, steps., .3, 9.. Got shape"),
         ((INPUTS, INPUTS[0]), "`key` must be"),
         ((INPUTS, INPUTS, None, MASK[:, :5]), "`key` must be"),
     ],

@@ -140,7 +140,7 @@ class AutoCorrelation(tf.keras.layers.Layer):
     def num_lags(self, length: tf.Tensor | int) -> tf.Tensor | int:
         """How many lags count in series of a length."""
         if isinstance(length, int):
-            wanted = int(self.factor * math.log(length))
+            wanted = int(min(self.factor * math.log(length), length))  # it may be inf
             return min(max(wanted, self.min_lags), length)
         size = tf.cast(length, tf.float64)
         wanted = tf.minimum(self.factor * tf.math.log(size), size)  # fits an integer

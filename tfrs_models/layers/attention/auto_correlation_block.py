@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.layers.attention.auto_correlation_layer import AutoCorrelationLayer
+from tfrs_models.layers.attention.masked_series import masked_series
 from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
 
 
@@ -15,7 +16,8 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
     `h = norm(x + correlate(x))`, `y = norm(h + dense(relu(dense(h))))`. Inputs of
     another width go through a dense layer first. With a `decomposition` the trend is
     taken off after each sum, as Autoformer does. Padding has no influence and is 0 in
-    the output.
+    the output. The mask that Keras carries along (`Embedding(mask_zero=True)`) is not
+    read: pass `query_mask`.
 
     Reference:
       Wu et al., Autoformer: decomposition transformers with auto-correlation for
@@ -58,8 +60,10 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= dropout < 1:
             raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
+        if hidden_units is not None and hidden_units < 1:
+            raise ValueError(f"`hidden_units` must be at least 1. Got {hidden_units}.")
         self.embedding_dim = embedding_dim
-        self.hidden_units = hidden_units or embedding_dim
+        self.hidden_units = embedding_dim if hidden_units is None else hidden_units
         self.decomposition = decomposition
         self.dropout = dropout
         self._correlate = AutoCorrelationLayer(
@@ -94,7 +98,8 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         query_mask: tf.Tensor | None = None,
         key_mask: tf.Tensor | None = None,
         training: bool = False,
-    ) -> tf.Tensor:
+        return_correlation: bool = False,
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """Updates all steps.
 
         Args:
@@ -104,18 +109,29 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
           query_mask: `[batch, seq_len]` bool, False for padding.
           key_mask: `[batch, key_len]` bool, of another series.
           training: Whether to drop, and see `AutoCorrelation`.
+          return_correlation: See `AutoCorrelation`.
 
         Returns:
-          `[batch, seq_len, embedding_dim]`.
+          `[batch, seq_len, embedding_dim]`; with the correlation `[batch, seq_len,
+          num_heads, key_dim]` float32, where asked for.
         """
+        (inputs, query_mask), _ = masked_series(inputs, key, query_mask, key_mask)
         inputs = self._embed(inputs, query_mask)
-        found = self._correlate(inputs, key, query_mask, key_mask, training=training)
+        found = self._correlate(
+            inputs,
+            key,
+            query_mask,
+            key_mask,
+            training=training,
+            return_correlation=return_correlation,
+        )
+        found, correlations = found if return_correlation else (found, None)
         hidden = self._add(inputs, found, 0, query_mask, training)
         added = self._outer(self._inner(hidden))
         output = self._add(hidden, added, 1, query_mask, training)
-        if query_mask is None:
-            return output
-        return tf.where(query_mask[:, :, None], output, 0)
+        if query_mask is not None:
+            output = tf.where(query_mask[:, :, None], output, 0)
+        return (output, correlations) if return_correlation else output
 
     def lags(
         self,
@@ -132,6 +148,7 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
           query_mask: As in `call`.
           key_mask: As in `call`.
         """
+        (inputs, query_mask), _ = masked_series(inputs, key, query_mask, key_mask)
         if not self.built:
             self.build(inputs.shape)
         inputs = self._embed(inputs, query_mask)

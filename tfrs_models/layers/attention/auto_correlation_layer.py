@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.auto_correlation import AutoCorrelation, Lags
+from tfrs_models.layers.attention.masked_series import MaskedSeries, masked_series
 from tfrs_models.layers.attention.nearly_glorot import NearlyGlorotUniform
 from tfrs_models.torch_weights import Arrays, Targets, TorchPort, linear
 
@@ -16,7 +17,8 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
 
     Padded steps are zero after the projection, so they neither correlate nor are added
     up. They still are steps of the circle: a series padded to another length has other
-    lags.
+    lags. The mask that Keras carries along (`Embedding(mask_zero=True)`) is not read:
+    pass `query_mask`.
 
     Reference:
       Wu et al., Autoformer: decomposition transformers with auto-correlation for
@@ -51,17 +53,22 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        by_heads = None in (key_dim, value_dim)
+        widths = {"key_dim": key_dim, "value_dim": value_dim}
+        for name, width in {"embedding_dim": embedding_dim, **widths}.items():
+            if width is not None and width < 1:
+                raise ValueError(f"`{name}` must be at least 1. Got {width}.")
+        by_heads = None in widths.values()
         if num_heads < 1 or (by_heads and embedding_dim < num_heads):
             raise ValueError(
                 "`num_heads` must be at least 1 and at most `embedding_dim` where "
                 "`key_dim` or `value_dim` is None. Got "
                 f"{num_heads} heads for a width of {embedding_dim}."
             )
+        per_head = embedding_dim // num_heads
         self.embedding_dim = embedding_dim
         self.num_heads = num_heads
-        self.key_dim = key_dim or embedding_dim // num_heads
-        self.value_dim = value_dim or embedding_dim // num_heads
+        self.key_dim = per_head if key_dim is None else key_dim
+        self.value_dim = per_head if value_dim is None else value_dim
         self._correlate = AutoCorrelation(
             factor=factor,
             min_lags=min_lags,
@@ -100,17 +107,22 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
           key: `[batch, key_len, key_width]`, the series of keys and values; the query
             where None.
           query_mask: `[batch, seq_len]` bool, False for padding.
-          key_mask: `[batch, key_len]` bool; the query's where `key` is None.
+          key_mask: `[batch, key_len]` bool; None where `key` is, whose mask is then the
+            query's.
           training: See `AutoCorrelation`.
           return_correlation: See `AutoCorrelation`.
 
         Returns:
           `[batch, seq_len, embedding_dim]`; with the correlation `[batch, seq_len,
           num_heads, key_dim]` float32, where asked for.
+
+        Raises:
+          ValueError: a series or a mask that does not fit.
+          InvalidArgumentError: the same, where only the run knows.
         """
-        queries, keys = self._heads(query, key, query_mask, key_mask)
-        series, mask = (query, query_mask) if key is None else (key, key_mask)
-        values = self._split(self._value, series, self.value_dim, mask)
+        of_query, of_key = masked_series(query, key, query_mask, key_mask)
+        queries, keys = self._heads(of_query, of_key)
+        values = self._split(self._value, of_key, self.value_dim)
         found = self._correlate(
             queries,
             keys,
@@ -140,34 +152,23 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
           key_mask: As in `call`.
           training: As in `call`.
         """
-        heads = self._heads(query, key, query_mask, key_mask)
+        heads = self._heads(*masked_series(query, key, query_mask, key_mask))
         return self._correlate.lags(*heads, training=training)
 
     def _heads(
-        self,
-        query: tf.Tensor,
-        key: tf.Tensor | None,
-        query_mask: tf.Tensor | None,
-        key_mask: tf.Tensor | None,
+        self, query: MaskedSeries, key: MaskedSeries
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Queries and keys, `[batch, steps, num_heads, key_dim]`."""
-        _check("query", query, query_mask)
-        if key is None:
-            key, key_mask = query, query_mask
-        _check("key", key, key_mask)
         return (
-            self._split(self._query, query, self.key_dim, query_mask),
-            self._split(self._key, key, self.key_dim, key_mask),
+            self._split(self._query, query, self.key_dim),
+            self._split(self._key, key, self.key_dim),
         )
 
     def _split(
-        self,
-        project: tf.keras.layers.Dense,
-        series: tf.Tensor,
-        width: int,
-        mask: tf.Tensor | None,
+        self, project: tf.keras.layers.Dense, of: MaskedSeries, width: int
     ) -> tf.Tensor:
         """`[batch, steps, num_heads, width]`, 0 at padding, whatever stands there."""
+        series, mask = of
         if mask is not None:
             series = tf.where(mask[:, :, None], series, 0)
         projected = project(series)
@@ -196,14 +197,3 @@ class AutoCorrelationLayer(TorchPort, tf.keras.layers.Layer):
             "shared_lags": correlate.shared_lags,
             "direction": correlate.direction,
         }
-
-
-def _check(name: str, series: tf.Tensor, mask: tf.Tensor | None) -> None:
-    steps = tf.TensorShape(series.shape)
-    if steps.rank == 3 and (mask is None or steps[:2].is_compatible_with(mask.shape)):
-        return
-    got = "" if mask is None else f" and {mask.shape}"
-    raise ValueError(
-        f"`{name}` must be [batch, steps, width], and its mask [batch, steps]. Got "
-        f"shapes {series.shape}{got}."
-    )
