@@ -98,6 +98,7 @@ def main(config: Config) -> dict:
     traces = data.traces
     start = _start(config, traces)
     print(f"{traces}\n")
+    _warn_of_one_lag(config.factor, traces.length)
     tables = {name: rank_test(traces, make(traces)) for name, make in BASELINES.items()}
     models = {}
     for name, changes in VARIANTS.items():
@@ -204,6 +205,15 @@ def _start(config: Config, traces: Traces) -> tm.models.AutoMTN:
         return untrained(config, traces)
     except ValueError as error:
         raise SystemExit(f"A flag is out of range: {error}") from error
+
+
+def _warn_of_one_lag(factor: float, length: int) -> None:
+    """Says when the flags leave the correlation nothing to choose from."""
+    if tm.layers.AutoCorrelation(factor=factor).num_lags(length) == 1:
+        print(
+            f"A factor of {factor} leaves one lag of traces of {length} steps: its "
+            "weight is 1, and query and key learn nothing. Take a larger `--factor`.\n"
+        )
 
 
 def _check_flags(config: Config) -> None:

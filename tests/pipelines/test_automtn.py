@@ -28,6 +28,13 @@ def run(tmp_path_factory):
     return config, automtn.main(config)
 
 
+def test_training_repeats_with_its_seed(run):
+    config, metrics = run
+    data = load_check_ins(config.data, seed=config.seed)
+    _, history = automtn.train(config, data.traces)
+    assert history == metrics["history"]
+
+
 def test_the_run_leaves_its_files_with_all_baselines(run):
     config, metrics = run
     stored = json.loads((config.output / "metrics.json").read_text())
@@ -278,6 +285,25 @@ def test_flags_that_no_run_could_use_end_the_program(
     config = dataclasses.replace(automtn.SMOKE, output=tmp_path, **changes)
     with pytest.raises(SystemExit, match=message):
         automtn.main(config)
+
+
+@pytest.mark.parametrize(
+    ("factor", "length", "warned"),
+    [(1.0, 30, False), (1.0, 7, True), (1.0, 8, False), (0.5, 30, True), (3, 2, False)],
+)
+def test_flags_that_leave_one_lag_are_warned_of(factor, length, warned, capsys):
+    automtn._warn_of_one_lag(factor, length)
+    said = f"leaves one lag of traces of {length} steps"
+    assert (said in capsys.readouterr().out) == warned
+
+
+def test_a_run_says_that_its_flags_leave_one_lag(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(automtn, "BASELINES", {})
+    monkeypatch.setattr(automtn, "train", None)  # the run ends there
+    config = dataclasses.replace(automtn.SMOKE, output=tmp_path, factor=0.5)
+    with pytest.raises(TypeError):
+        automtn.main(config)
+    assert "query and key learn nothing" in capsys.readouterr().out
 
 
 def test_a_file_too_small_for_its_splits_ends_the_program(tmp_path):
