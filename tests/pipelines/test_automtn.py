@@ -28,6 +28,7 @@ def run(tmp_path_factory):
     return config, automtn.main(config)
 
 
+@pytest.mark.slow
 def test_training_repeats_with_its_seed(run):
     config, metrics = run
     data = load_check_ins(config.data, seed=config.seed)
