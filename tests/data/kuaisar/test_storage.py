@@ -130,6 +130,27 @@ def test_data_without_attributes_is_kept_and_makes_a_model_without(data, tmp_pat
         assert model.count_params() == expected
 
 
+@pytest.mark.parametrize("splits", [("train", "validation", "test"), ("test",)])
+def test_a_task_without_samples_comes_back_without(data, tmp_path, splits):
+    """A log whose searches have no clicks, or whose searches end early."""
+    search = {
+        split: {n: v[:0] for n, v in columns.items()} if split in splits else columns
+        for split, columns in data.samples["search"].items()
+    }
+    samples = {**data.samples, "search": search}
+    without = dataclasses.replace(data, samples=samples)
+    for kind in ("pickles", "records"):
+        getattr(kuaisar, f"write_{kind}")(without, tmp_path / kind)
+        found = kuaisar.load(tmp_path / kind)
+        for split, columns in search.items():
+            sizes = {len(v) for v in found.samples["search"][split].values()}
+            assert sizes == {len(columns["user_id"])}
+        assert_same_columns(
+            found.samples["recommendation"]["test"],
+            data.samples["recommendation"]["test"],
+        )
+
+
 def test_records_are_not_written_over_something(data, tmp_path):
     (tmp_path / "mine").touch()
     with pytest.raises(ValueError, match="`directory` must be empty"):

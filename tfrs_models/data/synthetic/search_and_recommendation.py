@@ -16,6 +16,7 @@ _DAY = 24 * 60 * 60 * 1000
 _MINUTE = 60 * 1000
 _START = 1_684_713_600_000  # 22 May 2023 in Beijing
 _LONG_QUERY = 60
+_LEAST_USERS = 20
 
 
 def make_search_and_recommendation(
@@ -44,7 +45,7 @@ def make_search_and_recommendation(
 
     Args:
       seed: The same seed makes the same data.
-      num_users: Besides the edge cases.
+      num_users: Besides the edge cases; at least 20.
       num_items: A multiple of 64 from 320, equally many of each of the 32 topics and
         their two subtopics.
       options: Of the conversion. None: samples are of the later days, those of the last
@@ -91,8 +92,11 @@ def write_search_and_recommendation_log(
             f"`num_items` must be a multiple of {2 * _TOPICS} from 320. Got "
             f"{num_items}."
         )
-    if num_users < 1:
-        raise ValueError(f"`num_users` must be at least 1. Got {num_users}.")
+    if num_users < _LEAST_USERS:
+        raise ValueError(
+            f"`num_users` must be at least {_LEAST_USERS}, who click enough items to "
+            f"draw negatives from. Got {num_users}."
+        )
     log = _Log(np.random.default_rng(seed), num_items)
     for user in range(num_users):
         log.live(user)
