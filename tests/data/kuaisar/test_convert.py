@@ -118,6 +118,20 @@ def test_negatives_are_neither_in_the_history_nor_clicked_in_the_same_search(log
                 assert not met & {*columns["negatives"][row]}
 
 
+def test_negatives_are_drawn_by_popularity_or_evenly(log):
+    found = {}
+    for negatives in ("popularity", "uniform"):
+        options = Options(k_core=1, num_eval_negatives=9, negatives=negatives)
+        data = convert(log[0], options)
+        clicked = np.concatenate(
+            [data.item_histories.ids, data.sessions["pos_items"]], axis=None
+        )
+        clicks = np.bincount(clicked, minlength=data.num_items + 1)
+        drawn = [c["negatives"] for s in data.samples.values() for c in s.values()]
+        found[negatives] = np.mean([clicks[d].mean() for d in drawn])
+    assert found["popularity"] > found["uniform"] + 0.5
+
+
 def test_histories_sessions_and_captions_are_those_of_the_log(log):
     directory, clicks, searches = log
     options = Options(k_core=1, max_words=2, max_clicks=2, num_eval_negatives=9)

@@ -28,11 +28,13 @@ def make_search_and_recommendation(
 ) -> SearchAndRecommendation:
     """Makes SYNTHETIC data in the layout of KuaiSAR, with a planted structure.
 
-    On the first day a user clicks six items in the recommender, each of another topic,
+    The first day begins with a search for some topic by its words, and a click on what
+    it finds. Then a user clicks six items in the recommender, each of another topic,
     and stops at one of them for a search, in words that name no topic and without a
     click. On one later day the recommender brings what they had stopped at: an item of
-    the topic that was clicked just before the search. The clicks alone do not say which
-    of the six it is, and the search alone says nothing. Only both in their order do.
+    the topic that was clicked just before that search. The clicks alone do not say
+    which of the six it is, and the searches alone say nothing. Only both in their order
+    do.
 
     Interests drift: the topics of a day are drawn around a centre that moves. And every
     user has a taste, one of two subtopics, which their clicks in the recommender show.
@@ -117,16 +119,20 @@ class _Log:
         rng, taste = self._rng, int(self._rng.integers(2))
         time = _START + int(rng.integers(12 * 60)) * _MINUTE
         topics, stop = self._drifting_topics(), int(rng.integers(_CLICKS))
+        self._find(user, time, taste)
         for place, topic in enumerate(topics):
+            time += 2 * _MINUTE
             self.click(user, time, self.item(topic, self._near(taste)))
             if place == stop:
                 self.search(user, time + _MINUTE, None, [])
-            time += 2 * _MINUTE
         time += int(rng.integers(1, _LATER_DAYS + 1)) * _DAY
         self.click(user, time, self.item(topics[stop], self._near(taste)))
-        topic = int(rng.integers(_TOPICS))
-        found = self.item(topic, self._near(taste))
-        self.search(user, time + _MINUTE, topic, [found])
+        self._find(user, time + _MINUTE, taste)
+
+    def _find(self, user: int, time: int, taste: int) -> None:
+        """A search for any topic, and a click on an item of it."""
+        topic = int(self._rng.integers(_TOPICS))
+        self.search(user, time, topic, [self.item(topic, self._near(taste))])
 
     def _drifting_topics(self) -> np.ndarray:
         """Distinct topics, each near the one before it."""
