@@ -60,10 +60,18 @@ class Config:
     """Of the search's loss."""
     pair_weight: float = 0.001
     """Of the contrast of queries and clicked items."""
+    pair_temperature: float = 0.5
+    """Of it, before training."""
     transition_weight: float = 0.0001
     """Of the contrast of transitions; 0.1 in the paper."""
+    transition_temperature: float = 0.1
+    """Of it, before training."""
+    log_temperature: bool = True
+    """Whether temperatures are learned by their logarithm; not so in the original."""
     l2: float = 0.0
     """Of the weights; 3e-5 in the paper."""
+    decay_unused_rows: bool = False
+    """Whether rows that a batch does not have decay too, as in the original."""
     batch_size: int = 256
     """Recommendations of a step; 1,024 in the paper."""
     num_random: int = 64
@@ -72,10 +80,12 @@ class Config:
     """Of Adam; 0.001 in the paper."""
     lazy: bool = False
     """Whether Adam leaves rows alone that a batch does not have: for large tables."""
-    epochs: int = 12
+    epochs: int = 16
     """At most: the validation stops the training earlier."""
+    rate_patience: int = 3
+    """Epochs without a better validation that leave the rate; the next divides it."""
     patience: int = 5
-    """Epochs without a better validation before training stops."""
+    """Epochs without a better validation that training goes on; the next ends it."""
     ablation: bool = True
     """Whether to train again without each loss and each encoder."""
     seeds: int = 1
@@ -168,7 +178,7 @@ def run(
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, variant)
     adam = tm.training.LazyAdam if config.lazy else tf.keras.optimizers.Adam
-    model.compile(adam(config.learning_rate))
+    model.compile(adam(config.learning_rate, epsilon=1e-8))
     fitted = model.fit(
         data.training_batches(
             config.batch_size,
@@ -178,22 +188,32 @@ def run(
         ),
         validation_data=evaluation(config, data, "validation"),
         epochs=config.epochs,
-        callbacks=[
-            tf.keras.callbacks.ReduceLROnPlateau(
-                MONITOR, mode="max", factor=0.1, patience=3, min_lr=1e-6
-            ),
-            tf.keras.callbacks.EarlyStopping(
-                MONITOR,
-                mode="max",
-                patience=config.patience,
-                restore_best_weights=True,
-            ),
-        ],
+        callbacks=callbacks(config),
         verbose=0,
     )
     test = evaluation(config, data, "test")
     found = evaluate(model, test, variant, seed=seed, fitted=fitted, monitor=MONITOR)
     return found, model
+
+
+def callbacks(config: Config) -> list[tf.keras.callbacks.Callback]:
+    """The rate falls, and later training ends, where validation gets no better."""
+    return [
+        tf.keras.callbacks.ReduceLROnPlateau(
+            MONITOR,
+            mode="max",
+            factor=0.1,
+            patience=config.rate_patience + 1,  # Keras acts at its patience, not after
+            min_delta=0.0,
+            min_lr=1e-6,
+        ),
+        tf.keras.callbacks.EarlyStopping(
+            MONITOR,
+            mode="max",
+            patience=config.patience + 1,
+            restore_best_weights=True,
+        ),
+    ]
 
 
 def build_model(
@@ -208,8 +228,12 @@ def build_model(
         "dropout": config.dropout,
         "search_weight": config.search_weight,
         "pair_weight": config.pair_weight,
+        "pair_temperature": config.pair_temperature,
         "transition_weight": config.transition_weight,
+        "transition_temperature": config.transition_temperature,
+        "log_temperature": config.log_temperature,
         "l2": config.l2,
+        "decay_unused_rows": config.decay_unused_rows,
     }
     return tm.models.UniSAR.from_attributes(
         items=data.items,
@@ -257,7 +281,12 @@ def _check_flags(config: Config) -> None:
         num_random=config.num_random,
         seeds=config.seeds,
     )
-    check_at_least(0, corpus_rows=config.corpus_rows)
+    check_at_least(
+        0,
+        corpus_rows=config.corpus_rows,
+        rate_patience=config.rate_patience,
+        patience=config.patience,
+    )
 
 
 if __name__ == "__main__":

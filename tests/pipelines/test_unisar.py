@@ -55,3 +55,20 @@ def test_every_variant_can_be_built():
     }
     assert max(sizes, key=sizes.get) == unisar.FULL
     assert len(set(sizes.values())) > 3
+
+
+def test_the_rate_falls_after_three_bad_epochs_and_training_ends_after_five():
+    """At the next one, as in the original: five epochs back is not yet too far."""
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    model.compile(tf.keras.optimizers.Adam(1.0), "mse")
+    model.build([None, 1])
+    callbacks = tf.keras.callbacks.CallbackList(
+        unisar.callbacks(unisar.Config()), model=model
+    )
+    callbacks.on_train_begin()
+    rates, values = [], [0.1, 0.2, *[0.15] * 6]
+    for epoch, value in enumerate(values):
+        callbacks.on_epoch_end(epoch, {unisar.MONITOR: value})
+        rates.append(round(float(model.optimizer.learning_rate), 6))
+        assert model.stop_training == (epoch == len(values) - 1)
+    assert rates == [1.0] * 5 + [0.1] * 3
