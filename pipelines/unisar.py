@@ -26,6 +26,8 @@ from pipelines.reporting.unisar import (
     print_runs,
     write_report,
 )
+from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
+from tfrs_models.data.kuaisar import load as load_folder
 
 SYNTHETIC = "synthetic"
 MONITOR = "val_ndcg_at_5"
@@ -46,6 +48,8 @@ class Config:
 
     data: str = SYNTHETIC
     """`synthetic`, or a folder of KuaiSAR's files, UniSAR's pickles or records."""
+    raw: Options = dataclasses.field(default_factory=Options)
+    """How raw files become samples; for those only."""
     users: int = 12_000
     """Of synthetic data, besides the edge cases."""
     length: int = 10
@@ -152,23 +156,25 @@ def main(config: Config) -> dict:
     return metrics
 
 
-def load(config: Config) -> tm.data.kuaisar.SearchAndRecommendation:
+def load(config: Config) -> SearchAndRecommendation:
     """The data that the flags name."""
     if config.data == SYNTHETIC:
         return tm.data.synthetic.make_search_and_recommendation(
             config.seed, num_users=config.users
         )
     try:
-        return tm.data.kuaisar.load(config.data)
+        return load_folder(config.data, None if config.raw == Options() else config.raw)
     except FileNotFoundError as error:
         raise SystemExit(
             f"`--data` must be `{SYNTHETIC}` or a folder. {error}"
         ) from error
+    except ValueError as error:
+        raise SystemExit(f"`--data` {config.data} cannot be used. {error}") from error
 
 
 def run(
     config: Config,
-    data: tm.data.kuaisar.SearchAndRecommendation,
+    data: SearchAndRecommendation,
     variant: str,
     *,
     seed: int,
@@ -217,7 +223,7 @@ def callbacks(config: Config) -> list[tf.keras.callbacks.Callback]:
 
 
 def build_model(
-    config: Config, data: tm.data.kuaisar.SearchAndRecommendation, variant: str
+    config: Config, data: SearchAndRecommendation, variant: str
 ) -> tm.models.UniSAR:
     """A model of the data's items and users."""
     options = {
@@ -254,15 +260,13 @@ def lengths(config: Config) -> dict[str, int]:
 
 
 def evaluation(
-    config: Config, data: tm.data.kuaisar.SearchAndRecommendation, split: str
+    config: Config, data: SearchAndRecommendation, split: str
 ) -> tf.data.Dataset:
     """Both services' samples of a split."""
     return data.evaluation_batches(split, 512, **lengths(config))
 
 
-def serving_examples(
-    config: Config, data: tm.data.kuaisar.SearchAndRecommendation
-) -> dict[str, dict]:
+def serving_examples(config: Config, data: SearchAndRecommendation) -> dict[str, dict]:
     """A batch of each service, for the export."""
     return {
         name: next(iter(data.batches(task, "test", 4, **lengths(config))))

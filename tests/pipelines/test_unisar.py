@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import unisar
+from tfrs_models.data.kuaisar import Options
+from tfrs_models.data.synthetic import write_search_and_recommendation_log
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,20 @@ def test_a_folder_without_data_ends_the_program(tmp_path):
     config = dataclasses.replace(unisar.SMOKE, data=str(tmp_path), output=tmp_path)
     with pytest.raises(SystemExit, match="`--data` must be `synthetic` or a folder"):
         unisar.main(config)
+
+
+def test_raw_files_are_converted_by_the_flags_and_what_is_wrong_ends_the_program(
+    tmp_path,
+):
+    write_search_and_recommendation_log(tmp_path, 3, num_users=40)
+    config = dataclasses.replace(unisar.SMOKE, data=str(tmp_path))
+    with pytest.raises(
+        SystemExit, match="cannot be used. Nothing is left .*`k_core=5`"
+    ):
+        unisar.load(config)
+    raw = Options(k_core=1, min_samples=1, num_eval_negatives=9)
+    data = unisar.load(dataclasses.replace(config, raw=raw))
+    assert data.samples["search"]["test"]["negatives"].shape[1] == 9
 
 
 def test_every_variant_can_be_built():
