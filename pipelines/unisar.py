@@ -34,6 +34,7 @@ MONITOR = "val_ndcg_at_5"
 FULL = "UniSAR"
 VARIANTS = {
     FULL: {},
+    "without the search's loss": {"search_weight": 0.0},
     "without the contrast of pairs": {"pair_weight": 0.0},
     "without the contrast of transitions": {"transition_weight": 0.0},
     "without the encoder across": {"encoders": ("recommendation", "search")},
