@@ -28,6 +28,28 @@ _SPARED = {"bias:0", "beta:0"}  # of the decay, in the original too
 _SPARED_BY_US = _SPARED | {"gamma:0", "temperature:0"}
 
 
+class _LossPerExample(tf.keras.metrics.Metric):
+    """A number that follows from other metrics.
+
+    As a metric it is one number for all replicas; Keras adds up what each returns.
+    """
+
+    def __init__(self, compute: Callable[[], tf.Tensor]) -> None:
+        """Initializes the metric.
+
+        Args:
+          compute: From the other metrics to a scalar.
+        """
+        super().__init__("loss_per_example")
+        self._compute = compute
+
+    def update_state(self) -> None:
+        """Does nothing: the other metrics hold the state."""
+
+    def result(self) -> tf.Tensor:
+        return self._compute()
+
+
 class UniSARTraining(Model):
     """Both services' losses, metrics and decay.
 
@@ -54,6 +76,7 @@ class UniSARTraining(Model):
             for name in (f"{task}_{term}_loss" for term in TERMS)
         }
         self._monitor = MacroMean(len(TASKS), name=MONITOR)
+        self._per_example = _LossPerExample(self._loss_per_example)
         self({task: no_rows() for task in TASKS})
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
@@ -151,14 +174,13 @@ class UniSARTraining(Model):
             left_out = {f"{task}_pair_loss" for task in TASKS}  # needs `"random"`
         return [metric for metric in self.metrics if metric.name not in left_out]
 
-    def _results(self, *, training: bool) -> dict[str, tf.Tensor]:
+    def _loss_per_example(self) -> tf.Tensor:
         terms = {
             task: {term: self._means[f"{task}_{term}_loss"].result() for term in TERMS}
             for task in TASKS
         }
         losses = {task: self.objective.weighed(terms[task]) for task in TASKS}
-        loss = losses[RECOMMENDATION] + self._options["search_weight"] * losses[SEARCH]
-        return super()._results(training=training) | {"loss_per_example": loss}
+        return losses[RECOMMENDATION] + self._options["search_weight"] * losses[SEARCH]
 
     def _tasks(self, features: Features) -> list[str]:
         """Services that have an example."""
