@@ -270,6 +270,61 @@ def test_ids_that_there_are_not_are_named(model, name, value, in_graph):
         call({"search": tf.nest.map_structure(tf.constant, features)})
 
 
+def out_of_order(kind):
+    """A batch whose second row breaks the order of a history."""
+    features = example(3, search=True)
+    items = "item_history", "item_history_time"
+    searches = "session_query", "session_items", "session_time"
+    features["item_history"][1] = [4, 5, 6, 7, 0]
+    features["item_history_time"][1] = [10, 20, 20, 40, 0]
+    features["session_time"][1] = [15, 15, 30, 0]
+    if kind == "reversed items":
+        rows, order = items, [3, 2, 1, 0, 4]
+    elif kind == "padding before items":
+        rows, order = items, [4, 0, 1, 2, 3]
+    elif kind == "reversed searches":
+        rows, order = searches, [2, 1, 0, 3]
+    elif kind == "padding between searches":
+        rows, order = searches, [0, 1, 3, 2]
+    else:  # no item, whatever its time
+        rows, order = (), []
+        features["item_history"][1, 1] = 0
+    for name in rows:
+        features[name][1] = features[name][1][order]
+    return features
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("reversed items", "item_history_time"),
+        ("padding before items", "item_history_time"),
+        ("no item between items", "item_history_time"),
+        ("reversed searches", "session_time"),
+        ("padding between searches", "session_time"),
+    ],
+)
+def test_a_history_out_of_order_is_named(model, kind, name, in_graph):
+    features = tf.nest.map_structure(tf.constant, out_of_order(kind))
+    call = tf.function(model) if in_graph else model
+    message = f"Feature `{name}` must not go back, and padding must come last"
+    for task in TASKS:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            call({task: features})
+
+
+def test_events_of_the_same_time_and_what_padding_holds_are_in_order(model):
+    features = example(3, search=True)
+    features["item_history_time"][1] = [20, 20, 20, 0, 0]
+    features["item_history"][1] = [4, 4, 5, 6, 7]
+    features["session_time"][1] = [7, 7, 0, 0]
+    assert np.isfinite(scores(model, features)).all()
+    features["item_history"][1, 3:] = 0
+    features["item_history_time"][1, 3:] = [9, 3]  # of no item
+    assert np.isfinite(scores(model, features)).all()
+
+
 @pytest.mark.parametrize("name", sorted(example(search=True)))
 def test_a_missing_feature_is_named(model, name):
     features = example(search=True)

@@ -206,7 +206,8 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
 
         Raises:
           ValueError: a feature is missing or has another shape or dtype.
-          InvalidArgumentError: an id is beyond what the model was made for.
+          InvalidArgumentError: an id is beyond what the model was made for, or a
+            history is not oldest first with its padding last.
         """
         return {
             task: self._score(features[task], task, training)[-1]
