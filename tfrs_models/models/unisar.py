@@ -271,7 +271,8 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
 
         Args:
           arrays: The original's state dict; what it holds twice (its query encoder) or
-            never uses (the layers that it copies) may be left out.
+            never uses (the layers that it copies) may be left out. The last row of its
+            items may be the mask that it never uses, and is dropped.
         """
         contrasts = self.objective.layers_by_name
         return unisar_arrays(self.network, contrasts, arrays)
