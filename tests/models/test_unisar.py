@@ -380,11 +380,36 @@ def test_training_needs_both_services_and_what_was_drawn(model):
         ({"encoders": ["past"]}, r"`encoders` must be among .* Got \['past'\]"),
         ({"pair_temperature": 0.0}, "`temperature` must be above 0. Got 0.0"),
         ({"num_heads": 3}, "`num_heads` must be at least 1 and divide"),
+        (
+            {"encoders": "across"},
+            "`encoders` must be a sequence of names. Got 'across'",
+        ),
+        ({"expert_units": []}, "`expert_units` must have a layer. Got \\[\\]"),
+        (
+            {"tower_units": [4, 0]},
+            r"`tower_units` must be at least 1 each. Got \[4, 0\]",
+        ),
+        ({"l2": float("nan")}, "`l2` must be at least 0. Got nan"),
+        *(
+            ({name: 0}, f"`{name}` must be at least 1. Got 0")
+            for name in (
+                "num_users",
+                "num_items",
+                "num_words",
+                "history_length",
+                "num_sessions",
+                "embedding_dim",
+                "width",
+                "num_layers",
+                "num_shared",
+                "num_specific",
+            )
+        ),
     ],
 )
 def test_wrong_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        make(**options)
+        UniSAR(**batches.SIZES | options)
 
 
 @pytest.mark.parametrize("left_out", ["across", "recommendation", "search"])

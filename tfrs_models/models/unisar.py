@@ -12,6 +12,7 @@ from tfrs_models.models.unisar_network import (
     SEARCH,
     UniSARNetwork,
 )
+from tfrs_models.models.unisar_options import checked_options
 from tfrs_models.models.unisar_torch import unisar_arrays
 from tfrs_models.models.unisar_training import UniSARTraining
 from tfrs_models.ops.corpus_ranks import CorpusRanks
@@ -104,7 +105,7 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
           num_heads: Of every attention.
           num_shared: Experts that both services share.
           num_specific: Experts of each service.
-          expert_units: Widths of an expert's layers.
+          expert_units: Widths of an expert's layers, of which there is one or more.
           tower_units: Widths of a service's layers after its experts.
           head_units: Widths of a service's layers before its logit.
           dropout: Share that training drops.
@@ -121,14 +122,17 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
             too, and norms and temperatures, as in the original: a dense step over all
             tables, in which Adam moves every such row by its full learning rate.
           **kwargs: Of `tf.keras.Model`.
+
+        Raises:
+          ValueError: an argument is out of range.
         """
         super().__init__(**kwargs)
-        self._options = {
+        options = {
             "num_users": num_users,
             "num_items": num_items,
             "num_words": num_words,
-            "item_categories": dict(item_categories or {}),
-            "user_categories": dict(user_categories or {}),
+            "item_categories": item_categories,
+            "user_categories": user_categories,
             "caption_length": caption_length,
             "history_length": history_length,
             "num_sessions": num_sessions,
@@ -138,11 +142,11 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
             "num_heads": num_heads,
             "num_shared": num_shared,
             "num_specific": num_specific,
-            "expert_units": list(expert_units),
-            "tower_units": list(tower_units),
-            "head_units": list(head_units),
+            "expert_units": expert_units,
+            "tower_units": tower_units,
+            "head_units": head_units,
             "dropout": dropout,
-            "encoders": list(encoders),
+            "encoders": encoders,
             "search_weight": search_weight,
             "pair_weight": pair_weight,
             "pair_temperature": pair_temperature,
@@ -152,11 +156,7 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
             "l2": l2,
             "decay_unused_rows": decay_unused_rows,
         }
-        for name in ("search_weight", "pair_weight", "transition_weight", "l2"):
-            if not self._options[name] >= 0:
-                raise ValueError(
-                    f"`{name}` must be at least 0. Got {self._options[name]}."
-                )
+        self._options = checked_options(options)
         self.network = UniSARNetwork(self._options, name="network")
         self._prepare_training()
 
