@@ -236,6 +236,29 @@ def test_ranks_among_all_items_are_those_of_all_scores(model, task):
         assert ranks.num_candidates[row] == len(others)
 
 
+def test_a_task_that_there_is_not_is_named(model):
+    message = r"`task` must be one of \['recommendation', 'search'\]. Got 'rec'"
+    with pytest.raises(ValueError, match=message):
+        model.corpus_ranks(example(2), "rec")
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_a_positive_that_is_padding_is_named(model, in_graph):
+    features = example(3, 4, search=True)
+    features["item_id"][1, 0] = 0
+    features = tf.nest.map_structure(tf.constant, features)
+    message = "Feature `item_id` must have the positive in column 0, not padding"
+
+    def ranks(batch):
+        return model.corpus_ranks(batch["search"], "search").above
+
+    for call in (model.compute_loss, ranks):
+        call = tf.function(call) if in_graph else call
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            call({"search": features})
+    assert model.search(features)["item_id"].shape == [3, 4]  # has no positive
+
+
 def test_recommending_sorts_and_puts_padding_last(model):
     features = example(4, 5)
     features["item_id"][1, 2:] = 0

@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.attention.service_transitions import ENCODERS
+from tfrs_models.models.unisar_example import with_positive
 from tfrs_models.models.unisar_network import (
     RECOMMENDATION,
     SEARCH,
+    TASKS,
     UniSARNetwork,
 )
 from tfrs_models.models.unisar_options import checked_options
@@ -246,9 +248,15 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
           task: `"recommendation"` or `"search"`.
           excluded: `[batch, None]` items that are no candidates of a row.
           block_size: Items that are scored at once.
+
+        Raises:
+          ValueError: there is no such service.
+          InvalidArgumentError: a positive is padding.
         """
+        if task not in TASKS:
+            raise ValueError(f"`task` must be one of {list(TASKS)}. Got {task!r}.")
         state = self.network.encode(features, task)
-        items, _ = self.network.candidates(features)
+        items = with_positive(self.network.candidates(features)[0])
         padding = tf.zeros([tf.shape(state.user)[0], 1], tf.int64)
         padding = tf.RaggedTensor.from_tensor(padding)
         if excluded is not None:

@@ -109,6 +109,23 @@ def _in_order(name: str, times: tf.Tensor) -> tf.Tensor:
         return tf.identity(times)
 
 
+def with_positive(items: tf.Tensor) -> tf.Tensor:
+    """The candidates, once column 0 has an item in every row.
+
+    Args:
+      items: `[batch, num_candidates]`, 0 for padding.
+
+    Raises:
+      InvalidArgumentError: a row has padding there.
+    """
+    ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
+    message = (
+        "Feature `item_id` must have the positive in column 0, not padding: leave rows "
+        "without one out"
+    )
+    return require(items, ok, message)
+
+
 def same_rows(name: str, values: tf.Tensor, user_id: tf.Tensor) -> tf.Tensor:
     """The values, once they have a row for each of `user_id`.
 

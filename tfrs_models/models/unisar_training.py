@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
+from tfrs_models.models.unisar_example import with_positive
 from tfrs_models.models.unisar_network import (
     RECOMMENDATION,
     SEARCH,
@@ -89,6 +90,10 @@ class UniSARTraining(Model):
 
         Returns:
           Scalar loss, without the decay.
+
+        Raises:
+          ValueError: an example is missing.
+          InvalidArgumentError: a positive is padding, or see `models.UniSAR.call`.
         """
         for name in (*TASKS, "random") if training else ():
             if name not in features:
@@ -100,6 +105,7 @@ class UniSARTraining(Model):
             negatives = self.network.drawn(features["random"])
         for task in self._tasks(features):
             state, items, logits = self._score(features[task], task, training)
+            items = with_positive(items)
             terms = self.objective(
                 state, logits, items > 0, negatives, training=training
             )
