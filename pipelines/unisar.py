@@ -26,12 +26,15 @@ from pipelines.reporting.unisar import (
     print_runs,
     write_report,
 )
+from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
+from tfrs_models.data.kuaisar import load as load_folder
 
 SYNTHETIC = "synthetic"
 MONITOR = "val_ndcg_at_5"
 FULL = "UniSAR"
 VARIANTS = {
     FULL: {},
+    "without the search's loss": {"search_weight": 0.0},
     "without the contrast of pairs": {"pair_weight": 0.0},
     "without the contrast of transitions": {"transition_weight": 0.0},
     "without the encoder across": {"encoders": ("recommendation", "search")},
@@ -46,6 +49,8 @@ class Config:
 
     data: str = SYNTHETIC
     """`synthetic`, or a folder of KuaiSAR's files, UniSAR's pickles or records."""
+    raw: Options = dataclasses.field(default_factory=Options)
+    """How raw files become samples; for those only."""
     users: int = 12_000
     """Of synthetic data, besides the edge cases."""
     length: int = 10
@@ -60,10 +65,18 @@ class Config:
     """Of the search's loss."""
     pair_weight: float = 0.001
     """Of the contrast of queries and clicked items."""
+    pair_temperature: float = 0.5
+    """Of it, before training."""
     transition_weight: float = 0.0001
     """Of the contrast of transitions; 0.1 in the paper."""
+    transition_temperature: float = 0.1
+    """Of it, before training."""
+    log_temperature: bool = True
+    """Whether temperatures are learned by their logarithm; not so in the original."""
     l2: float = 0.0
     """Of the weights; 3e-5 in the paper."""
+    decay_unused_rows: bool = False
+    """Whether rows that a batch does not have decay too, as in the original."""
     batch_size: int = 256
     """Recommendations of a step; 1,024 in the paper."""
     num_random: int = 64
@@ -72,10 +85,12 @@ class Config:
     """Of Adam; 0.001 in the paper."""
     lazy: bool = False
     """Whether Adam leaves rows alone that a batch does not have: for large tables."""
-    epochs: int = 12
+    epochs: int = 16
     """At most: the validation stops the training earlier."""
+    rate_patience: int = 3
+    """Epochs without a better validation that leave the rate; the next divides it."""
     patience: int = 5
-    """Epochs without a better validation before training stops."""
+    """Epochs without a better validation that training goes on; the next ends it."""
     ablation: bool = True
     """Whether to train again without each loss and each encoder."""
     seeds: int = 1
@@ -142,23 +157,25 @@ def main(config: Config) -> dict:
     return metrics
 
 
-def load(config: Config) -> tm.data.kuaisar.SearchAndRecommendation:
+def load(config: Config) -> SearchAndRecommendation:
     """The data that the flags name."""
     if config.data == SYNTHETIC:
         return tm.data.synthetic.make_search_and_recommendation(
             config.seed, num_users=config.users
         )
     try:
-        return tm.data.kuaisar.load(config.data)
+        return load_folder(config.data, None if config.raw == Options() else config.raw)
     except FileNotFoundError as error:
         raise SystemExit(
             f"`--data` must be `{SYNTHETIC}` or a folder. {error}"
         ) from error
+    except ValueError as error:
+        raise SystemExit(f"`--data` {config.data} cannot be used. {error}") from error
 
 
 def run(
     config: Config,
-    data: tm.data.kuaisar.SearchAndRecommendation,
+    data: SearchAndRecommendation,
     variant: str,
     *,
     seed: int,
@@ -168,7 +185,7 @@ def run(
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, variant)
     adam = tm.training.LazyAdam if config.lazy else tf.keras.optimizers.Adam
-    model.compile(adam(config.learning_rate))
+    model.compile(adam(config.learning_rate, epsilon=1e-8))
     fitted = model.fit(
         data.training_batches(
             config.batch_size,
@@ -178,17 +195,7 @@ def run(
         ),
         validation_data=evaluation(config, data, "validation"),
         epochs=config.epochs,
-        callbacks=[
-            tf.keras.callbacks.ReduceLROnPlateau(
-                MONITOR, mode="max", factor=0.1, patience=3, min_lr=1e-6
-            ),
-            tf.keras.callbacks.EarlyStopping(
-                MONITOR,
-                mode="max",
-                patience=config.patience,
-                restore_best_weights=True,
-            ),
-        ],
+        callbacks=callbacks(config),
         verbose=0,
     )
     test = evaluation(config, data, "test")
@@ -196,8 +203,28 @@ def run(
     return found, model
 
 
+def callbacks(config: Config) -> list[tf.keras.callbacks.Callback]:
+    """The rate falls, and later training ends, where validation gets no better."""
+    return [
+        tf.keras.callbacks.ReduceLROnPlateau(
+            MONITOR,
+            mode="max",
+            factor=0.1,
+            patience=config.rate_patience + 1,  # Keras acts at its patience, not after
+            min_delta=0.0,
+            min_lr=1e-6,
+        ),
+        tf.keras.callbacks.EarlyStopping(
+            MONITOR,
+            mode="max",
+            patience=config.patience + 1,
+            restore_best_weights=True,
+        ),
+    ]
+
+
 def build_model(
-    config: Config, data: tm.data.kuaisar.SearchAndRecommendation, variant: str
+    config: Config, data: SearchAndRecommendation, variant: str
 ) -> tm.models.UniSAR:
     """A model of the data's items and users."""
     options = {
@@ -208,8 +235,12 @@ def build_model(
         "dropout": config.dropout,
         "search_weight": config.search_weight,
         "pair_weight": config.pair_weight,
+        "pair_temperature": config.pair_temperature,
         "transition_weight": config.transition_weight,
+        "transition_temperature": config.transition_temperature,
+        "log_temperature": config.log_temperature,
         "l2": config.l2,
+        "decay_unused_rows": config.decay_unused_rows,
     }
     return tm.models.UniSAR.from_attributes(
         items=data.items,
@@ -230,15 +261,13 @@ def lengths(config: Config) -> dict[str, int]:
 
 
 def evaluation(
-    config: Config, data: tm.data.kuaisar.SearchAndRecommendation, split: str
+    config: Config, data: SearchAndRecommendation, split: str
 ) -> tf.data.Dataset:
     """Both services' samples of a split."""
     return data.evaluation_batches(split, 512, **lengths(config))
 
 
-def serving_examples(
-    config: Config, data: tm.data.kuaisar.SearchAndRecommendation
-) -> dict[str, dict]:
+def serving_examples(config: Config, data: SearchAndRecommendation) -> dict[str, dict]:
     """A batch of each service, for the export."""
     return {
         name: next(iter(data.batches(task, "test", 4, **lengths(config))))
@@ -257,7 +286,12 @@ def _check_flags(config: Config) -> None:
         num_random=config.num_random,
         seeds=config.seeds,
     )
-    check_at_least(0, corpus_rows=config.corpus_rows)
+    check_at_least(
+        0,
+        corpus_rows=config.corpus_rows,
+        rate_patience=config.rate_patience,
+        patience=config.patience,
+    )
 
 
 if __name__ == "__main__":

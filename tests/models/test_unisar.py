@@ -236,6 +236,29 @@ def test_ranks_among_all_items_are_those_of_all_scores(model, task):
         assert ranks.num_candidates[row] == len(others)
 
 
+def test_a_task_that_there_is_not_is_named(model):
+    message = r"`task` must be one of \['recommendation', 'search'\]. Got 'rec'"
+    with pytest.raises(ValueError, match=message):
+        model.corpus_ranks(example(2), "rec")
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_a_positive_that_is_padding_is_named(model, in_graph):
+    features = example(3, 4, search=True)
+    features["item_id"][1, 0] = 0
+    features = tf.nest.map_structure(tf.constant, features)
+    message = "Feature `item_id` must have the positive in column 0, not padding"
+
+    def ranks(batch):
+        return model.corpus_ranks(batch["search"], "search").above
+
+    for call in (model.compute_loss, ranks):
+        call = tf.function(call) if in_graph else call
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            call({"search": features})
+    assert model.search(features)["item_id"].shape == [3, 4]  # has no positive
+
+
 def test_recommending_sorts_and_puts_padding_last(model):
     features = example(4, 5)
     features["item_id"][1, 2:] = 0
@@ -268,6 +291,61 @@ def test_ids_that_there_are_not_are_named(model, name, value, in_graph):
     call = tf.function(model) if in_graph else model
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"Feature `{name}` must"):
         call({"search": tf.nest.map_structure(tf.constant, features)})
+
+
+def out_of_order(kind):
+    """A batch whose second row breaks the order of a history."""
+    features = example(3, search=True)
+    items = "item_history", "item_history_time"
+    searches = "session_query", "session_items", "session_time"
+    features["item_history"][1] = [4, 5, 6, 7, 0]
+    features["item_history_time"][1] = [10, 20, 20, 40, 0]
+    features["session_time"][1] = [15, 15, 30, 0]
+    if kind == "reversed items":
+        rows, order = items, [3, 2, 1, 0, 4]
+    elif kind == "padding before items":
+        rows, order = items, [4, 0, 1, 2, 3]
+    elif kind == "reversed searches":
+        rows, order = searches, [2, 1, 0, 3]
+    elif kind == "padding between searches":
+        rows, order = searches, [0, 1, 3, 2]
+    else:  # no item, whatever its time
+        rows, order = (), []
+        features["item_history"][1, 1] = 0
+    for name in rows:
+        features[name][1] = features[name][1][order]
+    return features
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("reversed items", "item_history_time"),
+        ("padding before items", "item_history_time"),
+        ("no item between items", "item_history_time"),
+        ("reversed searches", "session_time"),
+        ("padding between searches", "session_time"),
+    ],
+)
+def test_a_history_out_of_order_is_named(model, kind, name, in_graph):
+    features = tf.nest.map_structure(tf.constant, out_of_order(kind))
+    call = tf.function(model) if in_graph else model
+    message = f"Feature `{name}` must not go back, and padding must come last"
+    for task in TASKS:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            call({task: features})
+
+
+def test_events_of_the_same_time_and_what_padding_holds_are_in_order(model):
+    features = example(3, search=True)
+    features["item_history_time"][1] = [20, 20, 20, 0, 0]
+    features["item_history"][1] = [4, 4, 5, 6, 7]
+    features["session_time"][1] = [7, 7, 0, 0]
+    assert np.isfinite(scores(model, features)).all()
+    features["item_history"][1, 3:] = 0
+    features["item_history_time"][1, 3:] = [9, 3]  # of no item
+    assert np.isfinite(scores(model, features)).all()
 
 
 @pytest.mark.parametrize("name", sorted(example(search=True)))
@@ -325,11 +403,36 @@ def test_training_needs_both_services_and_what_was_drawn(model):
         ({"encoders": ["past"]}, r"`encoders` must be among .* Got \['past'\]"),
         ({"pair_temperature": 0.0}, "`temperature` must be above 0. Got 0.0"),
         ({"num_heads": 3}, "`num_heads` must be at least 1 and divide"),
+        (
+            {"encoders": "across"},
+            "`encoders` must be a sequence of names. Got 'across'",
+        ),
+        ({"expert_units": []}, "`expert_units` must have a layer. Got \\[\\]"),
+        (
+            {"tower_units": [4, 0]},
+            r"`tower_units` must be at least 1 each. Got \[4, 0\]",
+        ),
+        ({"l2": float("nan")}, "`l2` must be at least 0. Got nan"),
+        *(
+            ({name: 0}, f"`{name}` must be at least 1. Got 0")
+            for name in (
+                "num_users",
+                "num_items",
+                "num_words",
+                "history_length",
+                "num_sessions",
+                "embedding_dim",
+                "width",
+                "num_layers",
+                "num_shared",
+                "num_specific",
+            )
+        ),
     ],
 )
 def test_wrong_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        make(**options)
+        UniSAR(**batches.SIZES | options)
 
 
 @pytest.mark.parametrize("left_out", ["across", "recommendation", "search"])

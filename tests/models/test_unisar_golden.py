@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models import unisar_golden
+from tfrs_models.models import UniSAR
 from tfrs_models.ops.interleave import places_by_time
 
 GOLDEN = unisar_golden.read()
@@ -134,6 +135,77 @@ def test_gradients_are_the_originals(model):
         assert found == pytest.approx(float(norm), rel=1e-3, abs=1e-5), name
         compared += 1
     assert compared == len(variables)
+
+
+COPIES = (
+    "session_embedding.query_feat",
+    "session_embedding.item_feat.caption_emb",
+    "session_embedding.item_feat.caption_id_emb",
+)
+
+
+def with_copies(arrays):
+    """The state dict with the query encoder under every name that the original has."""
+    name = "query_embedding."
+    inner = {n.removeprefix(name): v for n, v in arrays.items() if n.startswith(name)}
+    assert len(inner) == 3
+    return arrays | {f"{c}.{n}": v.copy() for c in COPIES for n, v in inner.items()}
+
+
+def test_the_query_encoder_may_come_under_all_of_its_names():
+    model = unisar_golden.make(GOLDEN)
+    assert model.load_torch_state_dict(with_copies(GOLDEN["w"])) == []
+    logits = model(FEATURES)["search"]
+    close(tf.sigmoid(logits), GOLDEN["out"]["src_predict"])
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize(
+    "inner", ["query_encoder.word_embedding.weight", "query_trans.bias"]
+)
+def test_copies_of_the_query_encoder_that_disagree_are_refused(copy, inner):
+    model = unisar_golden.make(GOLDEN)
+    arrays = with_copies(GOLDEN["w"])
+    arrays[f"{copy}.{inner}"] = arrays[f"{copy}.{inner}"] + 0.5
+    message = f"`query_embedding.{inner}` and `{copy}.{inner}` must be the same"
+    with pytest.raises(ValueError, match=message):
+        model.load_torch_state_dict(arrays)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5])
+@pytest.mark.parametrize(
+    "name", ["rec_his_cl.infoNCE_temp", "feature_alignment.infoNCE_loss.temp"]
+)
+def test_a_temperature_without_a_logarithm_is_refused(name, value):
+    arrays = GOLDEN["w"] | {name: np.float32(value)}
+    model = unisar_golden.make(GOLDEN, log_temperature=True)
+    short = name.split(".")[-1]
+    message = f"`{short}` must be above 0 .* Got {value}.*`log_temperature=False`"
+    with pytest.raises(ValueError, match=message):
+        model.load_torch_state_dict(arrays)
+    as_it_is = unisar_golden.make(GOLDEN)
+    assert as_it_is.load_torch_state_dict(arrays) == []
+
+
+def test_a_temperature_is_loaded_as_its_logarithm():
+    model = unisar_golden.make(GOLDEN, log_temperature=True)
+    model.load_torch_state_dict(GOLDEN["w"])
+    pairs = model.objective.layers_by_name["pairs"]
+    close(pairs.temperature, GOLDEN["w"]["feature_alignment.infoNCE_loss.temp"])
+
+
+def test_the_originals_item_that_is_none_is_left_out():
+    model = unisar_golden.make(GOLDEN, num_items=11)  # the 12th is its mask
+    assert model.load_torch_state_dict(GOLDEN["w"]) == []
+    logits = model(FEATURES)["recommendation"]
+    close(tf.sigmoid(logits), GOLDEN["out"]["rec_predict"])
+
+
+@pytest.mark.parametrize("num_items", [10, 13])
+def test_an_item_table_of_any_other_size_is_refused(num_items):
+    model = UniSAR(**unisar_golden.SIZES | {"num_items": num_items})
+    with pytest.raises(ValueError, match="`.*item_id_emb.weight` must be"):
+        model.load_torch_state_dict(GOLDEN["w"])
 
 
 def test_a_step_with_the_originals_decay_ends_where_it_did():

@@ -90,6 +90,64 @@ def test_ranks_are_right_where_probabilities_are_all_one():
     answer = model.search(features)["item_id"].numpy()
     wanted = np.take_along_axis(features["item_id"], np.argsort(-plain), axis=1)
     np.testing.assert_array_equal(answer, wanted)
+    model.compute_loss({"search": features})
+    first = np.mean(np.argmax(plain, axis=1) == 0)
+    assert first not in (0, 1)
+    assert model.ranked["search"].result()["search/hit_rate_at_1"] == first
+
+
+@pytest.mark.parametrize("names", [HISTORY, SEARCHES])
+def test_users_of_one_service_are_not_told_from_others(names):
+    model = make()
+    everyone = without(example(6), names, rows=slice(2, 4))
+    others = {name: np.delete(v, [2, 3], axis=0) for name, v in everyone.items()}
+    mean = model._means["recommendation_transition_loss"]
+    found = []
+    for features in (everyone, others):
+        mean.reset_state()
+        model.compute_loss({"recommendation": features})
+        found.append(float(mean.result()))
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("part", ["transitions", "experts", "heads"])
+def test_training_drops_in_every_part(part):
+    network = make(dropout=0.5).network
+    drops = {
+        name: [layer for layer in whole.submodules if "dropout" in layer.name]
+        for name, whole in (
+            ("transitions", network.transitions),
+            ("experts", network.experts),
+            ("heads", network.heads["search"]),
+        )
+    }
+    features = example(search=True)
+    _, candidates = network.candidates(features)
+
+    def differ(training):
+        logits = []
+        for _ in range(2):
+            state = network.encode(features, "search", training)
+            logits.append(network.score(state, candidates, "search", training))
+        return np.any(logits[0] != logits[1])
+
+    for layer in (layer for layers in drops.values() for layer in layers):
+        assert layer.rate == 0.5
+        layer.rate = 0.0
+    assert not differ(training=True)
+    for layer in drops[part]:
+        layer.rate = 0.5
+    assert differ(training=True)
+    assert not differ(training=False)
+
+
+def test_positions_and_pooling_start_at_the_scale_of_their_matrices():
+    network = UniSAR(num_users=2, num_items=2, num_words=2).network
+    matrices = [*network.transitions._positions.values()]
+    assert [table.shape[0] for table in matrices] == [60, 30, 30]
+    for matrix in matrices + [layer.kernel for layer in network.pooling.values()]:
+        scale = np.sqrt(2 / sum(matrix.shape))
+        assert np.std(matrix) == pytest.approx(scale, rel=0.06), matrix.name
 
 
 def test_the_loss_of_a_sure_mistake_is_finite_and_has_a_gradient():

@@ -8,6 +8,35 @@ from tfrs_models.models import UniSAR
 
 FILE = pathlib.Path(__file__).parents[1] / "golden/unisar_full.npz"
 LENGTH, SESSIONS = 4, 3  # of the histories
+SIZES = {
+    "num_users": 6,
+    "num_items": 12,
+    "num_words": 16,
+    "item_categories": {
+        "first_level_category_id": 4,
+        "second_level_category_id": 5,
+    },
+    "user_categories": {
+        "onehot_feat1": 3,
+        "onehot_feat2": 3,
+        "search_active_level": 4,
+        "rec_active_level": 3,
+    },
+    "caption_length": 5,
+    "history_length": LENGTH,
+    "num_sessions": SESSIONS,
+    "embedding_dim": 4,
+    "width": 8,
+    "num_shared": 2,
+    "num_specific": 3,
+    "expert_units": [6],
+    "tower_units": [7, 5],
+    "head_units": [6, 4],
+    "dropout": 0.0,
+    "pair_weight": 0.25,
+    "transition_weight": 0.5,
+    "log_temperature": False,
+}
 
 
 def read():
@@ -64,36 +93,7 @@ def features(golden):
 
 def make(golden, **options):
     """The shrunk original with the attributes of the golden entities."""
-    sizes = {
-        "num_users": 6,
-        "num_items": 12,
-        "num_words": 16,
-        "item_categories": {
-            "first_level_category_id": 4,
-            "second_level_category_id": 5,
-        },
-        "user_categories": {
-            "onehot_feat1": 3,
-            "onehot_feat2": 3,
-            "search_active_level": 4,
-            "rec_active_level": 3,
-        },
-        "caption_length": 5,
-        "history_length": LENGTH,
-        "num_sessions": SESSIONS,
-        "embedding_dim": 4,
-        "width": 8,
-        "num_shared": 2,
-        "num_specific": 3,
-        "expert_units": [6],
-        "tower_units": [7, 5],
-        "head_units": [6, 4],
-        "dropout": 0.0,
-        "pair_weight": 0.25,
-        "transition_weight": 0.5,
-        "log_temperature": False,
-    }
-    model = UniSAR(**sizes | options)
+    model = UniSAR(**SIZES | options)
     model.network.item_encoder.set_attributes(under(golden["vocab"], "item"))
     model.network.user_encoder.set_attributes(under(golden["vocab"], "user"))
     return model

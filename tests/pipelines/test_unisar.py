@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import unisar
+from tfrs_models.data.kuaisar import Options
+from tfrs_models.data.synthetic import write_search_and_recommendation_log
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,20 @@ def test_a_folder_without_data_ends_the_program(tmp_path):
         unisar.main(config)
 
 
+def test_raw_files_are_converted_by_the_flags_and_what_is_wrong_ends_the_program(
+    tmp_path,
+):
+    write_search_and_recommendation_log(tmp_path, 3, num_users=40)
+    config = dataclasses.replace(unisar.SMOKE, data=str(tmp_path))
+    with pytest.raises(
+        SystemExit, match="cannot be used. Nothing is left .*`k_core=5`"
+    ):
+        unisar.load(config)
+    raw = Options(k_core=1, min_samples=1, num_eval_negatives=9)
+    data = unisar.load(dataclasses.replace(config, raw=raw))
+    assert data.samples["search"]["test"]["negatives"].shape[1] == 9
+
+
 def test_every_variant_can_be_built():
     data = unisar.load(unisar.SMOKE)
     sizes = {
@@ -55,3 +71,20 @@ def test_every_variant_can_be_built():
     }
     assert max(sizes, key=sizes.get) == unisar.FULL
     assert len(set(sizes.values())) > 3
+
+
+def test_the_rate_falls_after_three_bad_epochs_and_training_ends_after_five():
+    """At the next one, as in the original: five epochs back is not yet too far."""
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    model.compile(tf.keras.optimizers.Adam(1.0), "mse")
+    model.build([None, 1])
+    callbacks = tf.keras.callbacks.CallbackList(
+        unisar.callbacks(unisar.Config()), model=model
+    )
+    callbacks.on_train_begin()
+    rates, values = [], [0.1, 0.2, *[0.15] * 6]
+    for epoch, value in enumerate(values):
+        callbacks.on_epoch_end(epoch, {unisar.MONITOR: value})
+        rates.append(round(float(model.optimizer.learning_rate), 6))
+        assert model.stop_training == (epoch == len(values) - 1)
+    assert rates == [1.0] * 5 + [0.1] * 3

@@ -116,6 +116,20 @@ def test_an_id_that_the_model_does_not_know_is_named(signatures):
 
 
 @pytest.mark.parametrize(
+    ("service", "name"),
+    [("recommend", "item_history_time"), ("search", "session_time")],
+)
+def test_a_history_out_of_order_is_named(signatures, service, name):
+    features = batches.example(2, 4, search=service == "search")
+    features["item_history"][1] = features["item_history"][0] = 5
+    features[name][1, :3] = [3, 2, 1]
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=f"`{name}` must not go back"
+    ):
+        ask(signatures, service, features)
+
+
+@pytest.mark.parametrize(
     ("services", "k", "message"),
     [
         ({}, None, "`services` must hold features"),

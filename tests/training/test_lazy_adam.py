@@ -66,6 +66,13 @@ def test_it_comes_back_from_its_config():
     assert float(copy.learning_rate) == 0.25
 
 
-def test_a_maximum_over_all_rows_is_refused():
-    with pytest.raises(ValueError, match="`amsgrad` must be False"):
-        LazyAdam(amsgrad=True)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"amsgrad": True}, "`amsgrad` must be False"),
+        ({"weight_decay": 0.1}, r"`weight_decay` must be None: .* Got 0\.1\."),
+    ],
+)
+def test_what_goes_over_all_rows_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        LazyAdam(**options)

@@ -7,11 +7,14 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.attention.service_transitions import ENCODERS
+from tfrs_models.models.unisar_example import with_positive
 from tfrs_models.models.unisar_network import (
     RECOMMENDATION,
     SEARCH,
+    TASKS,
     UniSARNetwork,
 )
+from tfrs_models.models.unisar_options import checked_options
 from tfrs_models.models.unisar_torch import unisar_arrays
 from tfrs_models.models.unisar_training import UniSARTraining
 from tfrs_models.ops.corpus_ranks import CorpusRanks
@@ -104,7 +107,7 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
           num_heads: Of every attention.
           num_shared: Experts that both services share.
           num_specific: Experts of each service.
-          expert_units: Widths of an expert's layers.
+          expert_units: Widths of an expert's layers, of which there is one or more.
           tower_units: Widths of a service's layers after its experts.
           head_units: Widths of a service's layers before its logit.
           dropout: Share that training drops.
@@ -121,14 +124,17 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
             too, and norms and temperatures, as in the original: a dense step over all
             tables, in which Adam moves every such row by its full learning rate.
           **kwargs: Of `tf.keras.Model`.
+
+        Raises:
+          ValueError: an argument is out of range.
         """
         super().__init__(**kwargs)
-        self._options = {
+        options = {
             "num_users": num_users,
             "num_items": num_items,
             "num_words": num_words,
-            "item_categories": dict(item_categories or {}),
-            "user_categories": dict(user_categories or {}),
+            "item_categories": item_categories,
+            "user_categories": user_categories,
             "caption_length": caption_length,
             "history_length": history_length,
             "num_sessions": num_sessions,
@@ -138,11 +144,11 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
             "num_heads": num_heads,
             "num_shared": num_shared,
             "num_specific": num_specific,
-            "expert_units": list(expert_units),
-            "tower_units": list(tower_units),
-            "head_units": list(head_units),
+            "expert_units": expert_units,
+            "tower_units": tower_units,
+            "head_units": head_units,
             "dropout": dropout,
-            "encoders": list(encoders),
+            "encoders": encoders,
             "search_weight": search_weight,
             "pair_weight": pair_weight,
             "pair_temperature": pair_temperature,
@@ -152,11 +158,7 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
             "l2": l2,
             "decay_unused_rows": decay_unused_rows,
         }
-        for name in ("search_weight", "pair_weight", "transition_weight", "l2"):
-            if not self._options[name] >= 0:
-                raise ValueError(
-                    f"`{name}` must be at least 0. Got {self._options[name]}."
-                )
+        self._options = checked_options(options)
         self.network = UniSARNetwork(self._options, name="network")
         self._prepare_training()
 
@@ -206,7 +208,8 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
 
         Raises:
           ValueError: a feature is missing or has another shape or dtype.
-          InvalidArgumentError: an id is beyond what the model was made for.
+          InvalidArgumentError: an id is beyond what the model was made for, or a
+            history is not oldest first with its padding last.
         """
         return {
             task: self._score(features[task], task, training)[-1]
@@ -245,9 +248,15 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
           task: `"recommendation"` or `"search"`.
           excluded: `[batch, None]` items that are no candidates of a row.
           block_size: Items that are scored at once.
+
+        Raises:
+          ValueError: there is no such service.
+          InvalidArgumentError: a positive is padding.
         """
+        if task not in TASKS:
+            raise ValueError(f"`task` must be one of {list(TASKS)}. Got {task!r}.")
         state = self.network.encode(features, task)
-        items, _ = self.network.candidates(features)
+        items = with_positive(self.network.candidates(features)[0])
         padding = tf.zeros([tf.shape(state.user)[0], 1], tf.int64)
         padding = tf.RaggedTensor.from_tensor(padding)
         if excluded is not None:
@@ -270,7 +279,8 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
 
         Args:
           arrays: The original's state dict; what it holds twice (its query encoder) or
-            never uses (the layers that it copies) may be left out.
+            never uses (the layers that it copies) may be left out. The last row of its
+            items may be the mask that it never uses, and is dropped.
         """
         contrasts = self.objective.layers_by_name
         return unisar_arrays(self.network, contrasts, arrays)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfrs_models.ops.finite import require
 from tfrs_models.ops.known_ids import integers, known_ids
 from tfrs_models.ops.same_shape import same_shape
 from tfrs_models.types import Features
@@ -54,7 +55,8 @@ def read_example(
 
     Raises:
       ValueError: a feature is missing, of another kind, or too long.
-      InvalidArgumentError: an id is beyond its table, or a time below 0.
+      InvalidArgumentError: an id is beyond its table, a time below 0, or a history not
+        oldest first with its padding last.
     """
     user_id = known_ids(features, "user_id", num_users - 1, rank=1)
     history = known_ids(features, "item_history", num_items, rank=2)
@@ -71,11 +73,13 @@ def read_example(
         query = same_rows("query", query, user_id)
     history = same_rows("item_history", history, user_id)
     session_time = same_rows("session_query", session_time, user_id)
+    item_time = _in_order("item_history_time", tf.where(history > 0, item_time, 0))
+    session_time = _in_order("session_time", session_time)
     real = (session_time > 0)[:, :, None]
     return Example(
         user_id,
         tf.where(item_time > 0, history, 0),
-        tf.where(history > 0, item_time, 0),
+        item_time,
         tf.where(real, words, 0),
         tf.where(real, clicks, 0),
         session_time,
@@ -91,6 +95,36 @@ def _times(features: Features, name: str, slots: tf.Tensor) -> tf.Tensor:
     )
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(times)
+
+
+def _in_order(name: str, times: tf.Tensor) -> tf.Tensor:
+    """The times, once none but padding follows padding or a later time."""
+    before, after = times[:, :-1], times[:, 1:]
+    ok = (after == 0) | ((before > 0) & (before <= after))
+    message = (
+        f"Feature `{name}` must not go back, and padding must come last (time 0, or "
+        "item 0): sort each history by its times"
+    )
+    check = require(after, ok, message)
+    with tf.control_dependencies([check]):
+        return tf.identity(times)
+
+
+def with_positive(items: tf.Tensor) -> tf.Tensor:
+    """The candidates, once column 0 has an item in every row.
+
+    Args:
+      items: `[batch, num_candidates]`, 0 for padding.
+
+    Raises:
+      InvalidArgumentError: a row has padding there.
+    """
+    ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
+    message = (
+        "Feature `item_id` must have the positive in column 0, not padding: leave rows "
+        "without one out"
+    )
+    return require(items, ok, message)
 
 
 def same_rows(name: str, values: tf.Tensor, user_id: tf.Tensor) -> tf.Tensor:

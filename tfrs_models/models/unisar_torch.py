@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+import tensorflow as tf
+
 from tfrs_models.layers.contrast.bilinear_contrast import BilinearContrast
 from tfrs_models.models.unisar_network import TASKS, UniSARNetwork
 from tfrs_models.torch_weights import (
@@ -28,6 +31,7 @@ _QUERY_ENCODERS = (
     "session_embedding.item_feat.caption_emb",
     "session_embedding.item_feat.caption_id_emb",
 )
+_ITEMS = "session_embedding.item_feat.item_id_emb.weight"
 
 
 def unisar_arrays(
@@ -42,7 +46,11 @@ def unisar_arrays(
       contrasts: `"pairs"` and one for each service; those of weight 0 are missing here
         and there.
       arrays: The original's state dict; what it holds twice or never uses may be left
-        out of it.
+        out of it. The last row of its items may be the mask that it never uses, and is
+        dropped.
+
+    Raises:
+      ValueError: copies of the query encoder disagree.
     """
     targets = {"rec_query": TorchArray(network.no_query)}
     queries = network.query_encoder.torch_arrays(
@@ -52,13 +60,13 @@ def unisar_arrays(
             if name.startswith("query_embedding.")
         }
     )
-    targets |= {f"query_embedding.{name}": target for name, target in queries.items()}
-    targets |= {
-        f"{prefix}.{name}": target
-        for prefix in _QUERY_ENCODERS
-        for name, target in queries.items()
-        if f"{prefix}.{name}" in arrays
-    }
+    for name, target in queries.items():
+        source = f"query_embedding.{name}"
+        targets[source] = target
+        for copy in (f"{prefix}.{name}" for prefix in _QUERY_ENCODERS):
+            if copy in arrays:
+                _same(arrays, source, copy)
+                targets[copy] = target
     for entity, encoder in (
         ("item", network.item_encoder),
         ("user", network.user_encoder),
@@ -67,6 +75,8 @@ def unisar_arrays(
         inner = {name.removeprefix(prefix): value for name, value in arrays.items()}
         found = encoder.torch_arrays(inner, entity=entity)
         targets |= {f"{prefix}{name}": target for name, target in found.items()}
+    table = targets[_ITEMS].variable
+    targets[_ITEMS] = TorchArray(table, lambda rows: _without_mask(rows, table))
     targets |= network.transitions.torch_arrays(arrays)
     targets |= under("ple_layer", network.experts, arrays)
     for task, short in _SERVICES.items():
@@ -81,3 +91,16 @@ def unisar_arrays(
         prefix = "feature_alignment.infoNCE_loss"
         targets |= under(prefix, contrasts["pairs"], arrays)
     return targets | {name: UNUSED for name in arrays if name.startswith(_TEMPLATES)}
+
+
+def _same(arrays: Arrays, name: str, copy: str) -> None:
+    if name in arrays and not np.array_equal(arrays[name], arrays[copy]):
+        raise ValueError(
+            f"`{name}` and `{copy}` must be the same: the original shares its query "
+            "encoder. Got arrays that differ."
+        )
+
+
+def _without_mask(rows: np.ndarray, table: tf.Variable) -> np.ndarray:
+    """The rows of the items; the original has one more, of an item that is none."""
+    return rows[:-1] if len(rows) == table.shape[0] + 1 else rows

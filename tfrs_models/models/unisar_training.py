@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
+from tfrs_models.models.unisar_example import with_positive
 from tfrs_models.models.unisar_network import (
     RECOMMENDATION,
     SEARCH,
@@ -26,6 +27,28 @@ METRICS = tuple(f"{m}_at_{k}" for m in ("hit_rate", "ndcg") for k in (1, 5, 10, 
 MONITOR = "ndcg_at_5"
 _SPARED = {"bias:0", "beta:0"}  # of the decay, in the original too
 _SPARED_BY_US = _SPARED | {"gamma:0", "temperature:0"}
+
+
+class _LossPerExample(tf.keras.metrics.Metric):
+    """A number that follows from other metrics.
+
+    As a metric it is one number for all replicas; Keras adds up what each returns.
+    """
+
+    def __init__(self, compute: Callable[[], tf.Tensor]) -> None:
+        """Initializes the metric.
+
+        Args:
+          compute: From the other metrics to a scalar.
+        """
+        super().__init__("loss_per_example")
+        self._compute = compute
+
+    def update_state(self) -> None:
+        """Does nothing: the other metrics hold the state."""
+
+    def result(self) -> tf.Tensor:
+        return self._compute()
 
 
 class UniSARTraining(Model):
@@ -54,6 +77,7 @@ class UniSARTraining(Model):
             for name in (f"{task}_{term}_loss" for term in TERMS)
         }
         self._monitor = MacroMean(len(TASKS), name=MONITOR)
+        self._per_example = _LossPerExample(self._loss_per_example)
         self({task: no_rows() for task in TASKS})
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
@@ -66,6 +90,10 @@ class UniSARTraining(Model):
 
         Returns:
           Scalar loss, without the decay.
+
+        Raises:
+          ValueError: an example is missing.
+          InvalidArgumentError: a positive is padding, or see `models.UniSAR.call`.
         """
         for name in (*TASKS, "random") if training else ():
             if name not in features:
@@ -77,6 +105,7 @@ class UniSARTraining(Model):
             negatives = self.network.drawn(features["random"])
         for task in self._tasks(features):
             state, items, logits = self._score(features[task], task, training)
+            items = with_positive(items)
             terms = self.objective(
                 state, logits, items > 0, negatives, training=training
             )
@@ -151,14 +180,13 @@ class UniSARTraining(Model):
             left_out = {f"{task}_pair_loss" for task in TASKS}  # needs `"random"`
         return [metric for metric in self.metrics if metric.name not in left_out]
 
-    def _results(self, *, training: bool) -> dict[str, tf.Tensor]:
+    def _loss_per_example(self) -> tf.Tensor:
         terms = {
             task: {term: self._means[f"{task}_{term}_loss"].result() for term in TERMS}
             for task in TASKS
         }
         losses = {task: self.objective.weighed(terms[task]) for task in TASKS}
-        loss = losses[RECOMMENDATION] + self._options["search_weight"] * losses[SEARCH]
-        return super()._results(training=training) | {"loss_per_example": loss}
+        return losses[RECOMMENDATION] + self._options["search_weight"] * losses[SEARCH]
 
     def _tasks(self, features: Features) -> list[str]:
         """Services that have an example."""

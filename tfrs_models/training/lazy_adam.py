@@ -25,11 +25,19 @@ class LazyAdam(tf.keras.optimizers.Adam):
         Args:
           learning_rate: A number or a schedule.
           name: Of the optimizer.
-          **kwargs: Of `tf.keras.optimizers.Adam`, but for `amsgrad`.
+          **kwargs: Of `tf.keras.optimizers.Adam`, but for `amsgrad` and `weight_decay`.
+
+        Raises:
+          ValueError: an option goes over all rows of a table.
         """
         super().__init__(learning_rate, name=name, **kwargs)
         if self.amsgrad:
             raise ValueError("`amsgrad` must be False: its maximum is over all rows.")
+        if self.weight_decay is not None:
+            raise ValueError(
+                "`weight_decay` must be None: Keras decays all rows at every step. Got "
+                f"{self.weight_decay}."
+            )
 
     def update_step(
         self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable

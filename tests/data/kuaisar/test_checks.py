@@ -50,3 +50,35 @@ def test_a_query_of_a_word_that_no_table_has_is_refused(data, word):
     message = r"\['query'\]` must be from 0 to \d+. Got -?\d+ in row 3: it is not in"
     with pytest.raises(ValueError, match=message):
         with_samples(data, "search", "train", query=query)
+
+
+def test_a_history_that_counts_the_future_is_refused(data):
+    """As where a sample has its user's number of searches, of all days."""
+    columns = data.samples["recommendation"]["train"]
+    total = np.diff(data.session_histories.row_splits)[columns["user_id"]]
+    row = int(np.argmax(total > columns["num_sessions"]))
+    message = rf"\['num_sessions'\]` must count what came before .* in row {row}, of"
+    with pytest.raises(ValueError, match=message):
+        with_samples(data, "recommendation", "train", num_sessions=total)
+
+
+def test_a_negative_that_was_clicked_is_refused(data):
+    columns = data.samples["search"]["test"]
+    negatives = columns["negatives"].copy()
+    negatives[2, 5] = columns["item_id"][2]
+    message = rf"must be other items .* Got {columns['item_id'][2]} in row 2"
+    with pytest.raises(ValueError, match=message):
+        with_samples(data, "search", "test", negatives=negatives)
+    with pytest.raises(ValueError, match=r"\['negatives'\]` must have a column"):
+        with_samples(data, "search", "test", negatives=negatives[:, :0])
+
+
+def test_a_missing_task_split_or_column_is_named(data):
+    samples = {"recommendation": data.samples["recommendation"]}
+    with pytest.raises(ValueError, match="`samples` must have 'train' of 'search'"):
+        dataclasses.replace(data, samples=samples)
+    columns = {**data.samples["search"]["test"]}
+    del columns["query"]
+    samples = {**data.samples, "search": {**data.samples["search"], "test": columns}}
+    with pytest.raises(ValueError, match=r"\['test'\]` must have \['query'\]. Got"):
+        dataclasses.replace(data, samples=samples)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.data.kuaisar.raw_files import HOUR
+from tests.data.kuaisar.raw_files import HOUR, START, write
 from tfrs_models.data.kuaisar import Options, convert
 
 
@@ -118,6 +118,20 @@ def test_negatives_are_neither_in_the_history_nor_clicked_in_the_same_search(log
                 assert not met & {*columns["negatives"][row]}
 
 
+def test_negatives_are_drawn_by_popularity_or_evenly(log):
+    found = {}
+    for negatives in ("popularity", "uniform"):
+        options = Options(k_core=1, num_eval_negatives=9, negatives=negatives)
+        data = convert(log[0], options)
+        clicked = np.concatenate(
+            [data.item_histories.ids, data.sessions["pos_items"]], axis=None
+        )
+        clicks = np.bincount(clicked, minlength=data.num_items + 1)
+        drawn = [c["negatives"] for s in data.samples.values() for c in s.values()]
+        found[negatives] = np.mean([clicks[d].mean() for d in drawn])
+    assert found["popularity"] > found["uniform"] + 0.5
+
+
 def test_histories_sessions_and_captions_are_those_of_the_log(log):
     directory, clicks, searches = log
     options = Options(k_core=1, max_words=2, max_clicks=2, num_eval_negatives=9)
@@ -168,6 +182,48 @@ def test_the_last_day_in_beijing_is_test_and_the_day_before_it_validation(log):
         ]
         assert max(days[0]) < min(days[1]) < min(days[2])
         assert [len(found) for found in days[1:]] == [1, 1]
+
+
+def held_out_before(data, task):
+    """Training samples whose user had a held-out click of either task before."""
+    count = 0
+    train = data.samples[task]["train"]
+    for user, time in zip(train["user_id"], train["timestamp"], strict=True):
+        count += any(
+            (columns["timestamp"][columns["user_id"] == user] < time).any()
+            for splits in data.samples.values()
+            for name, columns in splits.items()
+            if name != "train"
+        )
+    return count
+
+
+def test_no_training_sample_knows_what_the_last_days_hold_out(tmp_path):
+    clicks = [
+        (user, 10 * user + n % 8, START + n * 12 * HOUR, 1)
+        for user in (1, 2)
+        for n in range(20)
+    ]
+    searches = [
+        (user, 100 * user + n, START + n * 12 * HOUR + 1, "[3]", 10 * user + n % 8, 1)
+        for user in (1, 2)
+        for n in range(12)
+    ]
+    write(tmp_path, clicks, searches, [1, 2], range(10, 28))
+    options = Options(k_core=1, num_eval_negatives=1, num_train_negatives=1)
+    data = convert(tmp_path, options)
+    for task in ("recommendation", "search"):  # whose last days are four days apart
+        assert held_out_before(data, task) == 0
+        assert data.manifest["training_after_held_out"][task] == 0
+    assert len(data.samples["search"]["test"]["user_id"]) == 0
+
+
+def test_the_manifest_says_how_much_of_training_knows_what_is_held_out(log):
+    options = Options(split="leave_last_out", k_core=1, num_eval_negatives=9)
+    data = convert(log[0], options)
+    found = data.manifest["training_after_held_out"]
+    assert found == {task: held_out_before(data, task) for task in data.samples}
+    assert max(found.values()) > 0
 
 
 def test_leave_last_out_tests_on_the_last_sample_of_a_user_in_each_task(log):

@@ -37,12 +37,16 @@ def test_a_user_whose_clicks_in_the_recommender_are_filtered_out_is_of_one_servi
     tmp_path, both_services, num_users
 ):
     clicks = [
-        (user, item, START + item, 1) for user in (1, 2, 3) for item in range(10, 18)
+        (user, item, START + item, 1)
+        for user in (1, 2, 3)
+        for item in range(10, 18)
+        if item != 10 + user  # the user's negative
     ]
     searches = [
         (user, 10 * user + place, START + 20 + place, "[3]", 10 + place, 1)
         for user in (1, 2, 3, 4)
         for place in range(5)
+        if place != user
     ]
     rare = (4, 99, START, 1)
     write(tmp_path, [*clicks, rare], searches, [1, 2, 3, 4], range(10, 100))
@@ -53,7 +57,7 @@ def test_a_user_whose_clicks_in_the_recommender_are_filtered_out_is_of_one_servi
         avoid="earlier",
         num_train_negatives=1,
         num_eval_negatives=1,
-        min_samples=99,
+        min_samples=1,
     )
     data = convert(tmp_path, options)
     assert (data.num_users, data.num_items) == (num_users, 8)

@@ -10,12 +10,13 @@ def many():
 
 
 def first_day(data, user):
-    """Topics and times of a user's clicks, and times of the searches, of the day."""
+    """Topics and times of a user's clicks, and the time of the search at which they
+    stopped: the second of the day."""
     topic = data.items["first_level_category_id"]
     items, sessions = data.item_histories, data.session_histories
     own = slice(items.row_splits[user], items.row_splits[user] + 6)
-    first = sessions.row_splits[user]
-    return topic[items.ids[own]], items.times[own], sessions.times[first : first + 1]
+    stop = sessions.times[sessions.row_splits[user] + 1]
+    return topic[items.ids[own]], items.times[own], stop
 
 
 def target(data, user):
@@ -28,19 +29,35 @@ def target(data, user):
 
 def test_the_sample_is_on_the_topic_that_was_clicked_just_before_the_search(data):
     for user in range(40):
-        topics, times, (searched,) = first_day(data, user)
+        topics, times, searched = first_day(data, user)
         assert len(set(topics)) == 6
         assert target(data, user) == topics[times < searched][-1]
 
 
 def test_neither_service_alone_tells_which_topic_comes(many):
-    """All six places are alike, and the searches are without a click."""
-    places = []
+    """All six places are alike; one search is of any topic, and one without a click."""
+    places, of_search = [], []
+    topic = many.items["first_level_category_id"]
     for user in range(900):
         places.append([*first_day(many, user)[0]].index(target(many, user)))
-        session = many.session_histories.ids[many.session_histories.row_splits[user]]
-        assert not many.sessions["pos_items"][session].any()
+        first = many.session_histories.row_splits[user]
+        clicked, stop = many.session_histories.ids[first : first + 2]
+        assert not many.sessions["pos_items"][stop].any()
+        (found,) = many.sessions["pos_items"][clicked][:1]
+        of_search.append(topic[found] == target(many, user))
     np.testing.assert_allclose(np.bincount(places) / 900, 1 / 6, atol=0.04)
+    np.testing.assert_allclose(np.mean(of_search), 1 / 32, atol=0.02)
+
+
+def test_there_is_a_searched_and_a_clicked_item_in_every_history(many):
+    """What the contrast of queries and items learns from: an item of the words."""
+    topic = many.items["first_level_category_id"]
+    for user in range(900):
+        session = many.session_histories.ids[many.session_histories.row_splits[user]]
+        words = many.sessions["keyword"][session]
+        (found,) = (item for item in many.sessions["pos_items"][session] if item)
+        captions = many.items["caption"][topic == topic[found]]
+        assert {*words[words > 0]} <= {*captions.ravel()}
 
 
 def test_interests_drift_from_a_topic_to_the_next_ones(data):
@@ -85,8 +102,9 @@ def test_the_edge_cases_are_all_there(raw_directory):
     moments = full.item_histories.times[own]
     assert len(set(moments)) == 4  # of eight clicks, at the times of four searches
     assert set(moments) <= set(full.session_histories.times.tolist())
-    for columns in full.samples["search"].values():
-        assert columns["negatives"].shape[1] in (4, 99)
+    for splits in full.samples.values():
+        sizes = [columns["negatives"].shape[1] for columns in splits.values()]
+        assert sizes == [4, 99, 99]
     assert 0 in full.samples["recommendation"]["train"]["user_id"]
 
 
@@ -99,8 +117,14 @@ def test_a_seed_makes_the_same_data_and_another_one_other_data(data):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"num_items": 100}, {"num_items": 321}, {"num_users": 0}]
+    "arguments", [{"num_items": 100}, {"num_items": 321}, {"num_users": 19}]
 )
 def test_numbers_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be"):
         synthetic.make_search_and_recommendation(0, **arguments)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fewest_users_have_negatives_to_draw(seed):
+    data = synthetic.make_search_and_recommendation(seed, num_users=20)
+    assert data.samples["search"]["test"]["negatives"].shape[1] == 99

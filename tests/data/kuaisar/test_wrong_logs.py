@@ -1,5 +1,6 @@
 """A raw log that is wrong: what, in which file, column and row."""
 
+import dataclasses
 import re
 
 import pandas as pd
@@ -100,6 +101,7 @@ def test_no_rows_at_a_time_are_refused(tmp_path):
             for name, row in [
                 ("timestamp", (1, 10, None, 1)),
                 ("timestamp", (1, 10, 0, 1)),
+                ("timestamp", (1, 10, START // 1000, 1)),  # seconds
                 ("timestamp", (1, 10, 1e30, 1)),
                 ("user_id", (-1, 10, START, 1)),
                 ("user_id", (1.9, 10, START, 1)),
@@ -144,9 +146,20 @@ def test_wrong_values_are_named(tmp_path, change, message):
         {"k_core": 2.5},
         {"max_words": "3"},
         {"num_eval_negatives": None},
+        {"k_core": True},
+        {"both_services": "no"},
+        {"keep_empty_histories": 1},
         *({name: 0} for name in ("k_core", "max_words", "num_train_negatives")),
     ],
 )
 def test_unknown_options_are_refused_by_name(options):
     with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
         Options(**options)
+
+
+@pytest.mark.parametrize("options", [{"min_samples": 1000}, {"history_days": 100}])
+def test_options_that_leave_no_sample_are_named(tmp_path, options):
+    write(tmp_path, **GOOD)
+    name = next(iter(options))
+    with pytest.raises(ValueError, match=f"Nothing is left after .*`{name}`"):
+        convert(tmp_path, dataclasses.replace(EASY, **options))

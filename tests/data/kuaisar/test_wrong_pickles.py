@@ -90,6 +90,23 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(pickles):
             lambda tables: tables["caption"].__setitem__((0, 0), 1),
             r"Row 0 of `items\['caption'\]` is padding",
         ),
+        (
+            "vocab/user_vocab.pkl",
+            lambda users: users | {3: 7},
+            "user_vocab.pkl must have a dict of every user. User 3 has 7",
+        ),
+        (
+            "dataset/rec_train.pkl",
+            lambda frame: frame.assign(timestamp=frame["timestamp"] - 10**10),
+            r"\['num_items'\]` must count what came before the sample. Got",
+        ),
+        (
+            "dataset/rec_test.pkl",
+            lambda frame: with_value(
+                frame, "neg_items", [int(frame["item_id"].iloc[1])] * 99
+            ),
+            r"\['negatives'\]` must be other items than the clicked one. Got",
+        ),
         ("vocab/query_vocab.pkl", lambda _: {}, "must hold a list"),
         (
             "vocab/src_session_vocab_np.pkl",

@@ -8,6 +8,7 @@ from tfrs_models.data.kuaisar.histories import Histories
 from tfrs_models.data.kuaisar.whole_numbers import check_axes
 
 LISTS = ("caption", "keyword", "pos_items")  # columns with a list in each row
+_SAMPLE = ("user_id", "item_id", "timestamp", "num_items", "num_sessions", "negatives")
 
 
 def check_table(
@@ -55,8 +56,13 @@ def check_samples(
     num_items: int,
     num_words: int,
     histories: Mapping[str, Histories],
+    *,
+    is_search: bool,
 ) -> None:
-    """Raises a `ValueError` where a sample knows nobody, nothing or too much."""
+    """Raises a `ValueError` where a sample knows nobody, nothing or the future."""
+    required = [*_SAMPLE, "query"] if is_search else _SAMPLE
+    if missing := [column for column in required if column not in columns]:
+        raise ValueError(f"`{name}` must have {missing}. Got {sorted(columns)}.")
     check_lengths(name, columns)
     user = columns["user_id"]
     num_users = len(histories["num_items"].row_splits) - 1
@@ -64,8 +70,9 @@ def check_samples(
     for column, axes in [("item_id", 1), ("negatives", 2)]:
         place = f"{name}[{column!r}]"
         check_range(place, columns[column], 1, num_items, axes=(axes,))
-    if "query" in columns:
+    if is_search:
         check_range(f"{name}['query']", columns["query"], 0, num_words, axes=(2,))
+    _check_negatives(name, columns["item_id"], columns["negatives"])
     for column, history in histories.items():
         counts, lengths = columns[column], np.diff(history.row_splits)[user]
         wrong = (counts < 0) | (counts > lengths)
@@ -76,6 +83,35 @@ def check_samples(
                 f"history. Got {counts[row]} in row {row}, where user {user[row]} has "
                 f"{lengths[row]}."
             )
+        _check_past(f"{name}[{column!r}]", columns, counts, history)
+
+
+def _check_negatives(name: str, item: np.ndarray, negatives: np.ndarray) -> None:
+    if len(item) and not negatives.shape[1]:
+        raise ValueError(f"`{name}['negatives']` must have a column. Got none.")
+    clicked = (negatives == item[:, None]).any(axis=1)
+    if clicked.any():
+        row = int(np.argmax(clicked))
+        raise ValueError(
+            f"`{name}['negatives']` must be other items than the clicked one. Got "
+            f"{item[row]} in row {row}, which is its `item_id`."
+        )
+
+
+def _check_past(
+    name: str, columns: Mapping[str, np.ndarray], counts: np.ndarray, history: Histories
+) -> None:
+    """The last event of a history has happened: it is a prefix of what the user did."""
+    some = np.flatnonzero(counts)
+    last = history.row_splits[columns["user_id"][some]] + counts[some] - 1
+    late = history.times[last] > columns["timestamp"][some]
+    if late.any():
+        row = some[np.argmax(late)]
+        raise ValueError(
+            f"`{name}` must count what came before the sample. Got {counts[row]} in "
+            f"row {row}, of which the last is after its `timestamp` "
+            f"{columns['timestamp'][row]}."
+        )
 
 
 def check_lengths(name: str, columns: Mapping[str, Sized]) -> None:

@@ -33,9 +33,9 @@ def convert(
     Needs `rec_inter.csv`, `src_inter.csv`, `user_features.csv` and
     `item_features.csv`. Users, items, words and categories get new numbers in the order
     of their ids, sessions in that of the file. Sessions without a click stay in the
-    histories. The log is sorted by time, and a click is one sample: rows that were out
-    of order, and clicks that repeat one of the same moment or of the same search, are
-    counted in the manifest.
+    histories; their time and words are those of their first row. The log is sorted by
+    time, and a click is one sample: rows that were out of order, and clicks that repeat
+    one of the same moment or of the same search, are counted in the manifest.
 
     Args:
       directory: Of the csv files.

@@ -28,9 +28,12 @@ class Options:
     frames fit best, but for `ties`.
 
     Args:
-      split: `"last_days"`: each task's samples of the last day are test, those of the
-        day before it validation (days of Beijing); `"leave_last_out"`: each user's last
-        sample of a task is test, the one before it validation.
+      split: `"last_days"`: the samples of the last day of both tasks are test, those of
+        the day before it validation (days of Beijing); `"leave_last_out"`: each user's
+        last sample of a task is test, the one before it validation. What is held out of
+        one task is then in histories of the other's later training samples, and clicks
+        of one search may be in several splits; the manifest counts the first as
+        `training_after_held_out`.
       k_core: Interactions that every user and every item has after filtering, those of
         both services together; 1 keeps all.
       both_services: Whether users need a click in the recommender and a search.
@@ -81,9 +84,14 @@ class Options:
                 raise ValueError(
                     f"`{name}` must be one of {choices}. Got {getattr(self, name)!r}."
                 )
+        for name in ("both_services", "keep_empty_histories"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"`{name}` must be True or False. Got {getattr(self, name)!r}."
+                )
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(
                     f"`{name}` must be a whole number from {least}. Got {value!r}."
                 )

@@ -23,7 +23,8 @@ USER_ATTRIBUTES = (
     "rec_active_level",
 )
 CATEGORIES = ("first_level_category_id", "second_level_category_id")
-_MOMENTS = ("timestamp", "search_session_timestamp")  # of which 0 is padding
+_MOMENTS = ("timestamp", "search_session_timestamp")
+_FIRST_MOMENT = 100_000_000_000  # milliseconds, of 1973: seconds end in 5138
 
 
 class RawLog(NamedTuple):
@@ -207,7 +208,7 @@ def _whole(
     return whole_numbers(
         column.to_numpy(),
         f"`{name}` of {file}",
-        first=1 if name in _MOMENTS else first,
+        first=_FIRST_MOMENT if name in _MOMENTS else first,
         dtype=dtype,
         rows=chunk.index.to_numpy(),
     )

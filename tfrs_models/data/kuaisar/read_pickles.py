@@ -149,6 +149,11 @@ def _histories(users: dict, num_users: int, name: str) -> Histories:
     file, none = "vocab/user_vocab.pkl", np.zeros(0, np.int64)
     ids, times, lengths = [], [], np.zeros(num_users, np.int64)
     for user in sorted(users):
+        if not isinstance(users[user], dict):
+            raise ValueError(
+                f"user_vocab.pkl must have a dict of every user. User {user} has "
+                f"{users[user]!r:.200}."
+            )
         for key in (name, f"{name}_ts"):
             if key not in users[user]:
                 raise ValueError(

@@ -89,9 +89,18 @@ def make_samples(
     samples, counts = {}, {"dropped": {}, "samples": {}}
     times = np.append(recommended["timestamp"], searched["timestamp"])
     first_day = _day(times.min(initial=np.iinfo(np.int64).max))
-    for task, columns in [("recommendation", recommended), ("search", searched)]:
-        columns, counts["dropped"][task] = _kept(columns, first_day, options)
-        part = _split(columns, options)
+    kept = {"recommendation": recommended, "search": searched}
+    for task, columns in kept.items():
+        kept[task], counts["dropped"][task] = _kept(columns, first_day, options)
+    moments = np.concatenate([columns["timestamp"] for columns in kept.values()])
+    if not len(moments):
+        raise ValueError(
+            "Nothing is left after `history_days`, `keep_empty_histories` and "
+            f"`min_samples`. Dropped were {counts['dropped']}."
+        )
+    last_day = _day(moments.max())
+    for task, columns in kept.items():
+        part = _split(columns, last_day, options)
         samples[task] = {}
         for number, name in enumerate(SPLIT_NAMES):
             rows = {key: values[part == number] for key, values in columns.items()}
@@ -101,6 +110,9 @@ def make_samples(
         counts["samples"][task] = {
             name: len(rows["user_id"]) for name, rows in samples[task].items()
         }
+    counts["training_after_held_out"] = _after_held_out(
+        samples, len(item_histories.row_splits) - 1
+    )
     return samples, counts
 
 
@@ -176,14 +188,26 @@ def _kept(columns: dict, first_day: int, options: Options) -> tuple[dict, dict]:
     return {name: values[stay] for name, values in columns.items()}, dropped
 
 
-def _split(columns: dict, options: Options) -> np.ndarray:
+def _split(columns: dict, last_day: int, options: Options) -> np.ndarray:
     time = columns["timestamp"]
     if options.split == "leave_last_out":
         return split_leave_last_out(columns["user_id"], time)
     day = _day(time)
-    last = day.max(initial=0)
-    part = np.where(day == last, TEST, TRAIN)
-    return np.where(day == last - 1, VALIDATION, part)
+    part = np.where(day == last_day, TEST, TRAIN)
+    return np.where(day == last_day - 1, VALIDATION, part)
+
+
+def _after_held_out(samples: dict, num_users: int) -> dict[str, int]:
+    """Training samples of each task whose history has a click that is held out."""
+    never = np.iinfo(np.int64).max
+    first = np.full(num_users, never)
+    for splits in samples.values():
+        for name in SPLIT_NAMES[1:]:
+            np.minimum.at(first, splits[name]["user_id"], splits[name]["timestamp"])
+    return {
+        task: int((first[rows["user_id"]] < rows["timestamp"]).sum())
+        for task, rows in ((task, splits["train"]) for task, splits in samples.items())
+    }
 
 
 def _negatives(

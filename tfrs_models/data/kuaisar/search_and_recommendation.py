@@ -20,8 +20,9 @@ from tfrs_models.data.kuaisar.checks import (
     check_table,
 )
 from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.splits import SPLIT_NAMES
 
-TASKS = ("recommendation", "search")
+RECOMMENDATION, SEARCH = TASKS = ("recommendation", "search")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -50,8 +51,9 @@ class SearchAndRecommendation:
       manifest: how the data came about: options and counts.
 
     Raises:
-      ValueError: an id or a word that is in no table, a column of another rank, times
-        that go back, counts beyond the history.
+      ValueError: an id or a word that is in no table, a column that is missing or of
+        another rank, times that go back, counts beyond the history or the sample's
+        time, a negative that was clicked.
     """
 
     users: Mapping[str, np.ndarray]
@@ -86,9 +88,20 @@ class SearchAndRecommendation:
             "num_sessions": self.session_histories,
         }
         sizes = self.num_items, self.num_words
-        for task, splits in self.samples.items():
-            for split, columns in splits.items():
-                check_samples(f"samples[{task!r}][{split!r}]", columns, *sizes, counted)
+        for task in TASKS:
+            for split in SPLIT_NAMES:
+                if split not in self.samples.get(task, ()):
+                    got = {name: [*splits] for name, splits in self.samples.items()}
+                    raise ValueError(
+                        f"`samples` must have {split!r} of {task!r}. Got {got}."
+                    )
+                check_samples(
+                    f"samples[{task!r}][{split!r}]",
+                    self.samples[task][split],
+                    *sizes,
+                    counted,
+                    is_search=task == SEARCH,
+                )
 
     @property
     def num_users(self) -> int:

@@ -16,6 +16,7 @@ _DAY = 24 * 60 * 60 * 1000
 _MINUTE = 60 * 1000
 _START = 1_684_713_600_000  # 22 May 2023 in Beijing
 _LONG_QUERY = 60
+_LEAST_USERS = 20
 
 
 def make_search_and_recommendation(
@@ -27,11 +28,13 @@ def make_search_and_recommendation(
 ) -> SearchAndRecommendation:
     """Makes SYNTHETIC data in the layout of KuaiSAR, with a planted structure.
 
-    On the first day a user clicks six items in the recommender, each of another topic,
+    The first day begins with a search for some topic by its words, and a click on what
+    it finds. Then a user clicks six items in the recommender, each of another topic,
     and stops at one of them for a search, in words that name no topic and without a
     click. On one later day the recommender brings what they had stopped at: an item of
-    the topic that was clicked just before the search. The clicks alone do not say which
-    of the six it is, and the search alone says nothing. Only both in their order do.
+    the topic that was clicked just before that search. The clicks alone do not say
+    which of the six it is, and the searches alone say nothing. Only both in their order
+    do.
 
     Interests drift: the topics of a day are drawn around a centre that moves. And every
     user has a taste, one of two subtopics, which their clicks in the recommender show.
@@ -44,7 +47,7 @@ def make_search_and_recommendation(
 
     Args:
       seed: The same seed makes the same data.
-      num_users: Besides the edge cases.
+      num_users: Besides the edge cases; at least 20.
       num_items: A multiple of 64 from 320, equally many of each of the 32 topics and
         their two subtopics.
       options: Of the conversion. None: samples are of the later days, those of the last
@@ -91,8 +94,11 @@ def write_search_and_recommendation_log(
             f"`num_items` must be a multiple of {2 * _TOPICS} from 320. Got "
             f"{num_items}."
         )
-    if num_users < 1:
-        raise ValueError(f"`num_users` must be at least 1. Got {num_users}.")
+    if num_users < _LEAST_USERS:
+        raise ValueError(
+            f"`num_users` must be at least {_LEAST_USERS}, who click enough items to "
+            f"draw negatives from. Got {num_users}."
+        )
     log = _Log(np.random.default_rng(seed), num_items)
     for user in range(num_users):
         log.live(user)
@@ -113,16 +119,20 @@ class _Log:
         rng, taste = self._rng, int(self._rng.integers(2))
         time = _START + int(rng.integers(12 * 60)) * _MINUTE
         topics, stop = self._drifting_topics(), int(rng.integers(_CLICKS))
+        self._find(user, time, taste)
         for place, topic in enumerate(topics):
+            time += 2 * _MINUTE
             self.click(user, time, self.item(topic, self._near(taste)))
             if place == stop:
                 self.search(user, time + _MINUTE, None, [])
-            time += 2 * _MINUTE
         time += int(rng.integers(1, _LATER_DAYS + 1)) * _DAY
         self.click(user, time, self.item(topics[stop], self._near(taste)))
-        topic = int(rng.integers(_TOPICS))
-        found = self.item(topic, self._near(taste))
-        self.search(user, time + _MINUTE, topic, [found])
+        self._find(user, time + _MINUTE, taste)
+
+    def _find(self, user: int, time: int, taste: int) -> None:
+        """A search for any topic, and a click on an item of it."""
+        topic = int(self._rng.integers(_TOPICS))
+        self.search(user, time, topic, [self.item(topic, self._near(taste))])
 
     def _drifting_topics(self) -> np.ndarray:
         """Distinct topics, each near the one before it."""

@@ -61,13 +61,22 @@ class BilinearContrast(TorchPort, tf.keras.layers.Layer):
 
         Args:
           arrays: The original's state dict.
+
+        Raises:
+          ValueError: the temperature has no logarithm, and `log_temperature` wants it.
         """
         if not self.built:
             self.build(np.shape(arrays["weight_matrix"]))
+        name = self._temperature_of_original
+        if self.log_temperature and not np.all(arrays.get(name, 1.0) > 0):
+            raise ValueError(
+                f"`{name}` must be above 0 for its logarithm to be learned. Got "
+                f"{arrays[name]}: `log_temperature=False` learns it as it is."
+            )
         layout = np.log if self.log_temperature else np.asarray
         return {
             "weight_matrix": TorchArray(self.kernel),
-            self._temperature_of_original: TorchArray(self.temperature_weight, layout),
+            name: TorchArray(self.temperature_weight, layout),
         }
 
     def get_config(self) -> dict:
