@@ -121,6 +121,12 @@ def main(config: Config) -> dict:
     output = prepare_folder(config.output)
     data = load(config)
     print(data, "\n")
+    baseline = popularity(data)
+    metrics = {
+        "config": dataclasses.asdict(config),
+        "manifest": data.manifest,
+        "popularity": baseline,
+    }
     runs, best, model = [], None, None
     for variant in VARIANTS if config.ablation else [FULL]:
         for turn in range(config.seeds):
@@ -128,20 +134,14 @@ def main(config: Config) -> dict:
             runs.append(found)
             if best is None or (variant == FULL and found.validation > best.validation):
                 best, model = found, trained  # the others' tables need not stay
-    baseline = popularity(data)
+            metrics["runs"] = [one.figures() for one in runs]
+            write_json(output / "metrics.json", metrics)  # a long run may be cut off
     print_runs(runs, baseline)
-    corpus = corpus_figures(model, data, config)
+    metrics["corpus"] = corpus_figures(model, data, config)
     exported = tm.serving.export(
         tm.serving.CandidateRanker(model, serving_examples(config, data)),
         output / "export",
     )
-    metrics = {
-        "config": dataclasses.asdict(config),
-        "manifest": data.manifest,
-        "popularity": baseline,
-        "runs": [run.figures() for run in runs],
-        "corpus": corpus,
-    }
     write_json(output / "metrics.json", metrics)
     write_report(
         output / "report.html",
@@ -151,7 +151,7 @@ def main(config: Config) -> dict:
         best=best,
         model=model,
         baseline=baseline,
-        corpus=corpus,
+        corpus=metrics["corpus"],
     )
     print_places(output, exported)
     return metrics

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines import unisar
+from pipelines.reporting.unisar import Run
 from tfrs_models.data.kuaisar import Options
 from tfrs_models.data.synthetic import write_search_and_recommendation_log
 
@@ -61,6 +62,19 @@ def test_raw_files_are_converted_by_the_flags_and_what_is_wrong_ends_the_program
     raw = Options(k_core=1, min_samples=1, num_eval_negatives=9)
     data = unisar.load(dataclasses.replace(config, raw=raw))
     assert data.samples["search"]["test"]["negatives"].shape[1] == 9
+
+
+def test_a_run_that_is_cut_off_leaves_the_figures_of_what_was_trained(
+    tmp_path, monkeypatch
+):
+    done = Run("UniSAR", 42, 1, 0.25, {"search/ndcg_at_5": 0.5}, {})
+    turns = iter([(done, None)])
+    monkeypatch.setattr(unisar, "run", lambda *_, **__: next(turns))
+    config = dataclasses.replace(unisar.SMOKE, seeds=2, output=tmp_path)
+    with pytest.raises(StopIteration):
+        unisar.main(config)
+    stored = json.loads((tmp_path / "metrics.json").read_text())
+    assert stored["runs"][0]["test"] == {"search/ndcg_at_5": 0.5}
 
 
 def test_every_variant_can_be_built():
