@@ -159,11 +159,11 @@ def main(config: Config) -> dict:
 
 def load(config: Config) -> SearchAndRecommendation:
     """The data that the flags name."""
-    if config.data == SYNTHETIC:
-        return tm.data.synthetic.make_search_and_recommendation(
-            config.seed, num_users=config.users
-        )
     try:
+        if config.data == SYNTHETIC:
+            return tm.data.synthetic.make_search_and_recommendation(
+                config.seed, num_users=config.users
+            )
         return load_folder(config.data, None if config.raw == Options() else config.raw)
     except FileNotFoundError as error:
         raise SystemExit(

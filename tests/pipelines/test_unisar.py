@@ -50,6 +50,12 @@ def test_a_folder_without_data_ends_the_program(tmp_path):
         unisar.main(config)
 
 
+def test_too_few_users_of_synthetic_data_end_the_program():
+    config = dataclasses.replace(unisar.SMOKE, users=5)
+    with pytest.raises(SystemExit, match="cannot be used. `num_users` must be at"):
+        unisar.load(config)
+
+
 def test_raw_files_are_converted_by_the_flags_and_what_is_wrong_ends_the_program(
     tmp_path,
 ):

@@ -22,7 +22,8 @@ from tfrs_models.data.kuaisar.checks import (
 from tfrs_models.data.kuaisar.histories import Histories
 from tfrs_models.data.splits import SPLIT_NAMES
 
-RECOMMENDATION, SEARCH = TASKS = ("recommendation", "search")
+SEARCH = "search"
+TASKS = ("recommendation", SEARCH)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
