@@ -175,7 +175,7 @@ def export_recommender(
     exact: tm.layers.BruteForce,
     directory: Path,
 ) -> Path:
-    """Writes the SavedModel that `pipelines.recommend` asks."""
+    """Writes the SavedModel that `pipelines.recommend` and `pipelines.gate` ask."""
     recommender = tm.serving.Recommender(
         model.query_model,
         exact,
@@ -186,11 +186,7 @@ def export_recommender(
         known_items=data.known_items("serving"),
         candidate_probabilities=data.candidate_probabilities,
     )
-    return tm.serving.export(
-        recommender,
-        directory,
-        signatures={"serving_default": recommender.recommend},
-    )
+    return tm.serving.export(recommender, directory)
 
 
 def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTower:

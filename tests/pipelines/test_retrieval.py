@@ -10,7 +10,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tyro
 
-from pipelines import query_towers, recommend, retrieval
+import tfrs_models as tm
+from pipelines import gate, query_towers, recommend, retrieval
 from pipelines.data import DataConfig, load_data
 from pipelines.indexes import build_indexes
 
@@ -78,6 +79,13 @@ def test_the_exported_model_answers_a_question(run, capsys):
     printed = capsys.readouterr().out
     assert "User nobody is unknown: the most popular items" in printed
     assert answer["title"][0, 0].decode() in printed
+
+
+def test_the_export_takes_the_requests_of_the_readme(run):
+    contract = tm.serving.contract.read(run[0].output / "export" / "1")
+    assert contract["signatures"].keys() == {"serving_default", "filtered", "among"}
+    inputs = contract["signatures"]["filtered"]["inputs"]
+    assert {"exclusions", "filter_genres", "filter_decade"} < inputs.keys()
 
 
 def test_a_checkpoint_can_be_evaluated_again(run):
@@ -157,9 +165,35 @@ def orders(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, orders):
+    """One run on the table of string ids, by a table of users."""
+    config = dataclasses.replace(
+        retrieval.SMOKE,
+        output=tmp_path_factory.mktemp("small"),
+        data=orders,
+        features="id",
+        query_tower="id",
+    )
+    return config, retrieval.main(config)
+
+
+def test_an_own_table_goes_all_the_way_to_the_gate(small, capsys):
+    config, _ = small
+    version = config.output / "export" / "1"
+    answer = recommend.main(recommend.Config(user=("user 3",), model=version, k=2))
+    assert answer["item_id"][0, 0].startswith(b"sku-")
+    rules = tm.serving.gate.Rules(minimum_queries=1, maximum_latency=1e9)
+    asked = gate.Config(version, version, rules=rules, data=config.data, repeats=1)
+    found = gate.main(asked)
+    assert found.overlap.mean == 1
+    assert found.num_queries == 30
+    assert "PROMOTE" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("query_tower", "negatives"),
-    [("history", "corpus"), ("gru", "batch"), ("sasrec", "batch"), ("id", "batch")],
+    [("history", "corpus"), ("gru", "batch"), ("sasrec", "batch")],
 )
 def test_an_own_table_of_string_ids_goes_all_the_way(
     tmp_path, orders, query_tower, negatives
