@@ -1,17 +1,21 @@
 """Candidates in a vector store, found by the query tower."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.serving.vector_collections import MESSAGE_ROWS, Collections, Live
+from tfrs_models.serving.vector_filter import filled
 from tfrs_models.serving.vector_index import VectorIndex
+from tfrs_models.serving.vector_rows import EMBEDDING, ID, matrix, read_ids, read_rows
 from tfrs_models.types import Features
 
-_ID, _EMBEDDING = "id", "embedding"
-_MAX_ID_BYTES = 512
+_MAX_K = 16_384  # Milvus's, as are the two codes with which it refuses a filter
+_REFUSED = (6, 1100)
 
 
 class Neighbours(NamedTuple):
@@ -30,6 +34,8 @@ class VectorStore:
 
     Where candidates change all day, or are too many for a SavedModel, they live in a
     store, and only the query tower is served. Close it, or use it in a `with`.
+
+    The name of the collection is an alias of the one that `write` made last.
     """
 
     def __init__(
@@ -46,7 +52,7 @@ class VectorStore:
         Args:
           place: A path that ends with `.db`, for the embedded engine, or a server's
             address, `http://host:19530`.
-          collection: Letters, digits and underscores.
+          collection: Name of letters, digits and underscores.
           query_model: Maps raw features to query embeddings; None where queries are
             embeddings.
           index: How neighbours are found; `VectorIndex()` where None.
@@ -54,10 +60,11 @@ class VectorStore:
 
         Raises:
           ImportError: `pymilvus` is not installed.
-          ValueError: a place that is neither.
+          ValueError: a place that is neither, or that cannot be opened; a name that no
+            collection can have.
         """
         try:
-            from pymilvus import MilvusClient
+            from pymilvus import MilvusClient, MilvusException
         except ImportError as error:
             raise ImportError(
                 "VectorStore needs the package `pymilvus`: "
@@ -69,14 +76,27 @@ class VectorStore:
                 "`place` must be a path that ends with `.db`, or an address with "
                 f"`http://`. Got {place!r}."
             )
+        if not re.fullmatch(r"[A-Za-z_]\w{0,199}", collection, re.ASCII):
+            raise ValueError(
+                "`collection` must be a letter or `_`, and then letters, digits and "
+                f"`_`, at most 200 of them. Got {collection!r}."
+            )
         self.query_model = query_model
         self._index = index or VectorIndex()
         self._name = collection
-        self._client = MilvusClient(place, token=token)
-        self._has_text_ids = False
-        if self._client.has_collection(collection):
-            self._client.load_collection(collection)
-            self._has_text_ids = self._declares_text_ids()
+        try:
+            self._client = MilvusClient(place, token=token)
+            if self._client.has_collection(collection):
+                self._client.load_collection(collection)
+        except MilvusException as error:
+            if "://" in place:
+                raise
+            raise ValueError(
+                f"`place` cannot be opened: {place!r} must be a folder that Milvus "
+                "Lite has written, open in no other process, or not be there. The "
+                f"engine says: {error.message}."
+            ) from error
+        self._collections = Collections(self._client, collection)
 
     def write(
         self,
@@ -85,47 +105,25 @@ class VectorStore:
         *,
         attributes: Mapping[str, Sequence] | None = None,
     ) -> "VectorStore":
-        """Makes the collection of these candidates; what was there before is dropped.
+        """Makes the collection of these candidates, in place of what was there before.
+
+        They are written beside it, and take its place in one step when all of them are
+        there: until then, and where anything goes wrong, queries find what they found
+        before. What is upserted or deleted meanwhile goes with the old collection.
 
         Args:
           candidates: `[num_candidates, embedding_dim]`.
           identifiers: `[num_candidates]` unique whole numbers or strings.
-          attributes: Name -> `[num_candidates]` numbers, strings, booleans or lists,
-            which queries filter by and return.
+          attributes: Name -> `[num_candidates]` numbers, strings, booleans or lists of
+            one of these, which queries filter by and return; None where a candidate has
+            none.
 
         Raises:
-          ValueError: shapes do not match, an id repeats, an embedding is not finite.
+          ValueError: shapes do not match, an id repeats or is -1 or "", a value is not
+            finite, too long or of another kind than its column.
         """
-        from pymilvus import DataType
-
-        rows = _rows(candidates, identifiers, attributes)
-        if self._client.has_collection(self._name):
-            self._client.drop_collection(self._name)
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True)
-        if isinstance(rows[0][_ID], str):
-            schema.add_field(
-                _ID, DataType.VARCHAR, is_primary=True, max_length=_MAX_ID_BYTES
-            )
-        else:
-            schema.add_field(_ID, DataType.INT64, is_primary=True)
-        schema.add_field(
-            _EMBEDDING, DataType.FLOAT_VECTOR, dim=len(rows[0][_EMBEDDING])
-        )
-        indexes = self._client.prepare_index_params()
-        indexes.add_index(
-            _EMBEDDING,
-            index_type=self._index.kind,
-            metric_type=self._index.metric,
-            params=dict(self._index.build),
-        )
-        self._client.create_collection(
-            self._name,
-            schema=schema,
-            index_params=indexes,
-            consistency_level="Strong",  # a query sees what was written before it
-        )
-        self._has_text_ids = isinstance(rows[0][_ID], str)
-        self._send(rows)
+        rows = read_rows(candidates, identifiers, attributes)
+        self._collections.replace(rows, self._index)
         return self
 
     def upsert(
@@ -138,21 +136,30 @@ class VectorStore:
         """Adds candidates, in place of those with the same ids. Arguments as `write`.
 
         Raises:
-          ValueError: as `write`, or nothing was written yet.
+          ValueError: as `write`, nothing was written yet, or ids, embeddings or
+            attributes are not of the kinds that were written.
         """
-        self._check_written()
-        self._send(_rows(candidates, identifiers, attributes))
+        live = self._live()
+        rows = read_rows(candidates, identifiers, attributes)
+        live.check_rows(rows)
+        self._collections.send(live.name, rows.values)
 
     def delete(self, identifiers: Sequence | np.ndarray | tf.Tensor) -> None:
         """Removes candidates; ids that are not there are ignored.
 
         Raises:
-          ValueError: nothing was written yet.
+          ValueError: nothing was written yet, or ids of another kind.
         """
-        self._check_written()
-        ids = _ids(identifiers)
+        live = self._live()
+        ids = read_ids(identifiers)
         if ids:
-            self._client.delete(self._name, ids=ids)
+            live.check_id_type(type(ids[0]))
+        for start in range(0, len(ids), MESSAGE_ROWS):
+            some = ids[start : start + MESSAGE_ROWS]
+            # Not as `ids=`: pymilvus puts quotes around them, whatever is in them.
+            self._client.delete(
+                live.name, filter=filled(f"{ID} in {{ids}}", {"ids": some})
+            )
 
     def query(
         self,
@@ -160,6 +167,7 @@ class VectorStore:
         *,
         k: int = 10,
         where: str = "",
+        where_params: Mapping[str, object] | None = None,
         attributes: Sequence[str] = (),
     ) -> Neighbours:
         """The best candidates of each query.
@@ -168,38 +176,60 @@ class VectorStore:
           queries: `[batch, embedding_dim]` embeddings, or what `query_model` takes.
           k: How many.
           where: Which candidates may be found, as Milvus writes it:
-            `genre == "Drama" and year > 1990`; all where empty.
+            `genre == "Drama" and year > 1990`; all where empty. Values that come from
+            elsewhere belong into `where_params`: `genre in {genres} and year > {year}`.
+          where_params: Name in braces -> its value: a string, number, boolean, or list
+            of them, which stays a value whatever is in it.
           attributes: Names of what to return beside ids and scores.
 
         Raises:
-          ValueError: nothing was written yet, `k` below 1, a query that is not finite.
+          ValueError: nothing was written yet, `k` below 1 or above 16,384, no query, or
+            one that is not finite or of another width, an attribute that was not
+            written, a filter that the engine refuses.
         """
-        self._check_written()
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1. Got {k}.")
+        from pymilvus import MilvusException
+
+        live = self._live()
+        if not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
+            raise ValueError(f"`k` must be at least 1 and at most {_MAX_K}. Got {k}.")
+        if isinstance(attributes, str):
+            raise ValueError(f"`attributes` must be a list. Got {attributes!r}.")
+        live.check_attributes(attributes)
+        where = filled(where, where_params or {})
         if self.query_model is not None:
             queries = self.query_model(queries)
-        queries = _matrix("queries", queries)
-        found = self._client.search(
-            self._name,
-            data=queries.tolist(),
-            anns_field=_EMBEDDING,
-            limit=k,
-            filter=where,
-            output_fields=list(attributes),
-            search_params=self._index.search_params(k),
-        )
+        queries = matrix("queries", queries)
+        if not len(queries):
+            raise ValueError("`queries` must be at least one. Got none.")
+        live.check_embedding_dim("queries", queries.shape[1])
+        try:
+            found = self._client.search(
+                self._name,
+                data=queries.tolist(),
+                anns_field=EMBEDDING,
+                limit=int(k),
+                filter=where,
+                output_fields=list(attributes),
+                search_params=self._index.search_params(k),
+            )
+        except MilvusException as error:
+            if not where or error.code not in _REFUSED:
+                raise
+            raise ValueError(
+                f"`where` must be a filter that Milvus takes. Got {where!r}: "
+                f"{error.message}"
+            ) from error
         shape = (len(queries), k)
         scores = np.full(shape, -np.inf, "float32")
-        identifiers = np.full(shape, "" if self._has_text_ids else -1, object)
+        identifiers = np.full(shape, "" if live.id_type is str else -1, object)
         values = {name: np.full(shape, None, object) for name in attributes}
         for row, hits in enumerate(found):
             for place, hit in enumerate(hits):
                 scores[row, place] = hit["distance"]
-                identifiers[row, place] = hit[_ID]
+                identifiers[row, place] = hit[ID]
                 for name, column in values.items():
                     column[row, place] = hit["entity"].get(name)
-        if not self._has_text_ids:
+        if live.id_type is int:
             identifiers = identifiers.astype("int64")
         return Neighbours(scores, identifiers, values)
 
@@ -220,73 +250,10 @@ class VectorStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _declares_text_ids(self) -> bool:
-        from pymilvus import DataType
-
-        fields = self._client.describe_collection(self._name)["fields"]
-        return any(f["name"] == _ID and f["type"] == DataType.VARCHAR for f in fields)
-
-    def _send(self, rows: list[dict], *, batch_size: int = 1000) -> None:
-        for start in range(0, len(rows), batch_size):
-            self._client.upsert(self._name, rows[start : start + batch_size])
-
-    def _check_written(self) -> None:
-        if not self._client.has_collection(self._name):
+    def _live(self) -> Live:
+        live = self._collections.live()
+        if live is None:
             raise ValueError(
                 f"The collection `{self._name}` is not there. Call `write` first."
             )
-
-
-def _rows(
-    candidates: np.ndarray | tf.Tensor,
-    identifiers: Sequence | np.ndarray | tf.Tensor,
-    attributes: Mapping[str, Sequence] | None,
-) -> list[dict]:
-    embeddings, ids = _matrix("candidates", candidates), _ids(identifiers)
-    columns = {_ID: ids, _EMBEDDING: embeddings.tolist()}
-    for name, values in (attributes or {}).items():
-        if name in columns:
-            raise ValueError(f"An attribute must not be called `{name}`.")
-        columns[name] = [_plain(value) for value in values]
-    lengths = {name: len(values) for name, values in columns.items()}
-    if not ids or len(set(lengths.values())) > 1 or len(set(ids)) < len(ids):
-        raise ValueError(
-            "`candidates`, `identifiers` and all `attributes` must have one row for "
-            f"each candidate, and ids must not repeat. Got {lengths}, with "
-            f"{len(set(ids))} different ids."
-        )
-    return [
-        dict(zip(columns, row, strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
-
-
-def _ids(identifiers: Sequence | np.ndarray | tf.Tensor) -> list[int] | list[str]:
-    if isinstance(identifiers, tf.Tensor):
-        identifiers = identifiers.numpy()
-    ids = [_plain(value) for value in identifiers]
-    kinds = {type(value) for value in ids}
-    if len(kinds) > 1 or not kinds <= {int, str}:
-        raise ValueError(
-            "`identifiers` must be whole numbers or strings, all of one kind. Got "
-            f"{sorted(kind.__name__ for kind in kinds)}."
-        )
-    return ids
-
-
-def _matrix(name: str, values: np.ndarray | tf.Tensor) -> np.ndarray:
-    array = np.asarray(values, "float32")
-    if array.ndim != 2 or not np.isfinite(array).all():
-        raise ValueError(
-            f"`{name}` must be a table of finite numbers, a row each. Got the shape "
-            f"{array.shape} with {int((~np.isfinite(array)).sum())} that are not "
-            "finite."
-        )
-    return array
-
-
-def _plain(value: object) -> object:
-    """A value of an array as Python has it; bytes are text."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    return value.decode() if isinstance(value, bytes) else value
+        return live

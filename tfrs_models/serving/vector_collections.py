@@ -1,0 +1,201 @@
+"""The collections of a vector store, of which one is asked."""
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tfrs_models.serving.vector_index import VectorIndex
+from tfrs_models.serving.vector_rows import (
+    EMBEDDING,
+    ID,
+    MAX_ID_BYTES,
+    MAX_LIST_LENGTH,
+    MAX_TEXT_BYTES,
+    Kind,
+    Rows,
+)
+
+MESSAGE_ROWS = 1000  # at most so many rows, and so many numbers, in a message
+_MESSAGE_VALUES = 2**22
+
+
+class Live(NamedTuple):
+    """The collection that is asked, and what it takes."""
+
+    name: str
+    id_type: type
+    embedding_dim: int
+    kinds: dict[str, Kind]
+    """Attribute -> what its values are."""
+    is_open: bool
+    """Whether it takes attributes of any name, as one that somebody else made may."""
+
+    def check_rows(self, rows: Rows) -> None:
+        """Refuses rows that are not of the kinds of those that were written.
+
+        Raises:
+          ValueError: naming the argument and what it must be.
+        """
+        self.check_id_type(rows.id_type)
+        self.check_embedding_dim("candidates", rows.embedding_dim)
+        self.check_attributes(rows.kinds)
+        for name, kind in rows.kinds.items():
+            stored = self.kinds.get(name)
+            if stored and kind and not stored.takes(kind):
+                raise ValueError(
+                    f"The attribute `{name}` must be {stored}, as it was written. Got "
+                    f"{kind}."
+                )
+
+    def check_id_type(self, id_type: type) -> None:
+        """Refuses numbers where ids are strings, and the other way round."""
+        if id_type is not self.id_type:
+            raise ValueError(
+                f"`identifiers` must be {self.id_type.__name__}, as they were written. "
+                f"Got {id_type.__name__}."
+            )
+
+    def check_embedding_dim(self, name: str, got: int) -> None:
+        """Refuses embeddings of another width."""
+        if got != self.embedding_dim:
+            raise ValueError(
+                f"`{name}` must have {self.embedding_dim} columns, as the candidates "
+                f"that were written. Got {got}."
+            )
+
+    def check_attributes(self, names: Iterable[str]) -> None:
+        """Refuses attributes that were not written."""
+        unknown = [name for name in names if name not in self.kinds]
+        if unknown and not self.is_open:
+            raise ValueError(
+                f"`attributes` must be of those that were written, "
+                f"{sorted(self.kinds)}. Got {unknown}."
+            )
+
+
+class Collections:
+    """What `write` made, one collection each time, and an alias of the last one.
+
+    The collections are called after the time of their making. What is older than the
+    one that is asked is dropped: the one before, and what a killed `write` left.
+    """
+
+    def __init__(self, client: object, alias: str) -> None:
+        """Initializes them.
+
+        Args:
+          client: A `pymilvus.MilvusClient`.
+          alias: Name by which the last one is asked.
+        """
+        self._client = client
+        self._alias = alias
+
+    def live(self) -> Live | None:
+        """The collection that is asked; None where nothing was written."""
+        from pymilvus import DataType, MilvusException
+
+        try:
+            found = self._client.describe_collection(self._alias)
+        except MilvusException:
+            if self._client.has_collection(self._alias):
+                raise
+            return None
+        fields = {field["name"]: field for field in found["fields"]}
+        if not {ID, EMBEDDING} <= fields.keys():
+            raise ValueError(
+                f"The collection `{self._alias}` must have the fields `{ID}` and "
+                f"`{EMBEDDING}`. Got {sorted(fields)}: it is not of `VectorStore`."
+            )
+        is_text = fields[ID]["type"] == DataType.VARCHAR
+        dim = fields[EMBEDDING]["params"]["dim"]
+        kinds = {n: _kind(f) for n, f in fields.items() if n not in (ID, EMBEDDING)}
+        return Live(
+            found["collection_name"],
+            str if is_text else int,
+            int(dim),
+            kinds,
+            bool(found["enable_dynamic_field"]),
+        )
+
+    def replace(self, rows: Rows, index: VectorIndex) -> None:
+        """Writes rows beside what is asked, and then has them asked instead."""
+        from pymilvus import MilvusException
+
+        stamp = time.time_ns()
+        name = f"{self._alias}__{stamp}"
+        try:
+            self._create(name, rows, index)
+            self.send(name, rows.values)
+        except BaseException:
+            with contextlib.suppress(MilvusException):  # the first error is the one
+                self._client.drop_collection(name)
+            raise
+        self._ask(name)
+        for other in self._client.list_collections():
+            made = re.fullmatch(rf"{re.escape(self._alias)}__(\d+)", other)
+            if made and int(made[1]) < stamp:
+                self._client.drop_collection(other)
+
+    def send(self, name: str, rows: list[dict]) -> None:
+        """Writes rows into a collection, in messages that the engine takes."""
+        size = _MESSAGE_VALUES // len(rows[0][EMBEDDING])
+        size = max(1, min(MESSAGE_ROWS, size))
+        for start in range(0, len(rows), size):
+            self._client.upsert(name, rows[start : start + size])
+
+    def _create(self, name: str, rows: Rows, index: VectorIndex) -> None:
+        from pymilvus import DataType
+
+        schema = self._client.create_schema(auto_id=False)
+        if rows.id_type is str:
+            schema.add_field(
+                ID, DataType.VARCHAR, is_primary=True, max_length=MAX_ID_BYTES
+            )
+        else:
+            schema.add_field(ID, DataType.INT64, is_primary=True)
+        schema.add_field(EMBEDDING, DataType.FLOAT_VECTOR, dim=rows.embedding_dim)
+        for attribute, kind in rows.kinds.items():
+            kind = kind or Kind("VARCHAR")  # none of the values is there
+            values, options = DataType[kind.name], {"nullable": True}
+            if kind.name == "VARCHAR":
+                options["max_length"] = MAX_TEXT_BYTES
+            if kind.is_list:
+                options |= {"element_type": values, "max_capacity": MAX_LIST_LENGTH}
+                values = DataType.ARRAY
+            schema.add_field(attribute, values, **options)
+        params = self._client.prepare_index_params()
+        params.add_index(
+            EMBEDDING,
+            index_type=index.kind,
+            metric_type=index.metric,
+            params=dict(index.build),
+        )
+        self._client.create_collection(
+            name,
+            schema=schema,
+            index_params=params,
+            consistency_level="Strong",  # a query sees what was written before it
+        )
+
+    def _ask(self, name: str) -> None:
+        live = self.live()
+        if live is None:
+            self._client.create_alias(name, self._alias)
+        elif live.name != self._alias:
+            self._client.alter_alias(name, self._alias)
+        else:  # a collection of this name, that another program made: it steps aside
+            aside = f"{self._alias}__0"
+            self._client.rename_collection(self._alias, aside)
+            try:
+                self._client.create_alias(name, self._alias)
+            except BaseException:
+                self._client.rename_collection(aside, self._alias)
+                self._client.load_collection(self._alias)
+                raise
+
+
+def _kind(field: dict) -> Kind:
+    is_list = field["type"].name == "ARRAY"
+    return Kind((field["element_type"] if is_list else field["type"]).name, is_list)
