@@ -281,7 +281,9 @@ def _write(
     data, two_tower = clicks.data, clicks.two_tower
     tf.train.Checkpoint(model=model).write(str(config.output / "checkpoint" / "best"))
     exact = index_items(
-        tm.layers.BruteForce(k=min(100, data.num_items)), two_tower, data
+        tm.layers.BruteForce(k=min(100, data.num_items), duplicates="error"),
+        two_tower,
+        data,
     )
     exported = retrieval.export_recommender(
         towers_of, data, two_tower, exact, config.output / "export"

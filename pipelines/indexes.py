@@ -16,7 +16,7 @@ def build_indexes(
 ) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
     """An exact index, and an approximate one where ScaNN is installed."""
     k = min(100, data.num_items)
-    exact = index_items(tm.layers.BruteForce(k=k), model, data)
+    exact = index_items(tm.layers.BruteForce(k=k, duplicates="error"), model, data)
     num_leaves = max(1, round(data.num_items**0.5))
     try:
         approximate = tm.layers.ScaNN(
@@ -24,6 +24,7 @@ def build_indexes(
             num_leaves=num_leaves,
             num_leaves_to_search=max(1, num_leaves // 4),
             num_reordering_candidates=400,
+            duplicates="error",
         )
     except ImportError as error:
         print(f"No ScaNN index: {error}")

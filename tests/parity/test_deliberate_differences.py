@@ -129,8 +129,10 @@ def test_a_repeated_id_cannot_slip_through_the_exclusions():
         np.ones([1, 1], "float32"), tf.constant([[7]])
     )
     assert answer[1].numpy() == [[7]]
-    with pytest.raises(ValueError, match=r"`identifiers` must be unique.*7"):
-        layers.BruteForce(k=1).index(corpus, ids)
+    with pytest.warns(UserWarning, match=r"1 of 2 ids repeat, 7 is one.*unique\(\)"):
+        ours = layers.BruteForce(k=1).index(corpus, ids)
+    answer = ours.query_with_exclusions(np.ones([1, 1], "float32"), tf.constant([[7]]))
+    assert answer[1].numpy() == [[8]]
 
 
 @pytest.mark.parametrize("hits", [True, False])

@@ -22,11 +22,12 @@ class IdIndex(NamedTuple):
     ids: tf.Tensor
 
 
-def index_ids(ids: tf.Tensor) -> IdIndex:
+def index_ids(ids: tf.Tensor, *, unique: bool = True) -> IdIndex:
     """Sorts the ids of a corpus once, so that `find_rows` is a binary search.
 
     Args:
       ids: `[num_candidates]` ids of any integer, floating or string dtype.
+      unique: whether an id that occurs twice is an error.
 
     Raises:
       InvalidArgumentError: an id occurs twice (at run time in a graph).
@@ -35,6 +36,8 @@ def index_ids(ids: tf.Tensor) -> IdIndex:
     keys = id_keys(ids)
     rows = tf.argsort(keys, stable=True)
     keys = tf.gather(keys, rows)
+    if not unique:
+        return IdIndex(keys, rows, ids)
     repeated = tf.boolean_mask(tf.gather(ids, rows[1:]), tf.equal(keys[1:], keys[:-1]))
     check = tf.debugging.Assert(
         tf.equal(tf.size(repeated), 0),
@@ -66,6 +69,25 @@ def find_rows(index: IdIndex, ids: tf.Tensor) -> tf.Tensor:
     rows = tf.gather(index.rows, tf.clip_by_value(place, 0, last))
     own = comparable(tf.gather(index.ids, rows), ids.dtype)
     return tf.where(tf.equal(own, ids), rows, -1)
+
+
+def find_copies(index: IdIndex, ids: tf.Tensor) -> tf.RaggedTensor:
+    """All corpus rows of every id, where the corpus may hold an id more than once.
+
+    Args:
+      index: of the corpus, from `index_ids(unique=False)`.
+      ids: `[n]` ids.
+
+    Returns:
+      `[n, None]` int32 rows in the order of the corpus; none for an id that the corpus
+      does not hold.
+    """
+    known = find_rows(index, ids) >= 0
+    keys = id_keys(comparable(ids, index.ids.dtype))
+    first = tf.searchsorted(index.keys, keys)
+    count = tf.searchsorted(index.keys, keys, side="right") - first
+    places = tf.ragged.range(first, first + tf.where(known, count, 0))
+    return places.with_values(tf.gather(index.rows, places.values))
 
 
 def comparable(ids: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -4,9 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.layers.index.exact_search import search_all
+from tfrs_models.layers.index.exact_search import best_of, search_all
+from tfrs_models.layers.index.hooks import has_own_scores
 from tfrs_models.layers.index.memory import MemoryEstimate, estimate
-from tfrs_models.layers.index.restrictions import Restrictions
+from tfrs_models.layers.index.restrictions import Restrictions, is_among
 from tfrs_models.layers.index.slot_index import Layout
 from tfrs_models.layers.index.spool import CHUNK
 from tfrs_models.layers.index.updatable import UpdatableIndex
@@ -32,6 +33,7 @@ class BruteForce(UpdatableIndex):
         *,
         distance_measure: str = "dot_product",
         capacity: int | None = None,
+        duplicates: str = "warn",
     ) -> None:
         """Initializes the layer.
 
@@ -43,14 +45,40 @@ class BruteForce(UpdatableIndex):
           distance_measure: `"dot_product"` or `"cosine"`; larger is better in both.
           capacity: How many candidates there may be after `add` and `upsert`; as many
             as are indexed where None.
+          duplicates: Whether ids that repeat are a warning, "warn", or a `ValueError`,
+            "error". Each copy takes a place of its own in an answer.
         """
         super().__init__(
             query_model,
             k,
             distance_measure=distance_measure,
             capacity=capacity,
+            duplicates=duplicates,
             name=name,
         )
+        self._assigned = {}  # by a subclass with an `index` and a `call` of its own
+
+    @property
+    def _candidates(self) -> tf.Tensor | None:
+        """Embeddings of the candidates, for subclasses written for upstream's class."""
+        if self._table is None:
+            return self._assigned.get("candidates")
+        return self._embeddings[: self._table.num_candidates]
+
+    @_candidates.setter
+    def _candidates(self, value: tf.Tensor) -> None:
+        self._assigned["candidates"] = value
+
+    @property
+    def _identifiers(self) -> tf.Tensor | None:
+        """Ids in the order of `_candidates`; None before `index`."""
+        if self._table is None:
+            return self._assigned.get("identifiers")
+        return self._table.names(tf.range(self._table.num_candidates))
+
+    @_identifiers.setter
+    def _identifiers(self, value: tf.Tensor) -> None:
+        self._assigned["identifiers"] = value
 
     def is_exact(self) -> bool:
         return True
@@ -88,6 +116,8 @@ class BruteForce(UpdatableIndex):
     def _search(
         self, queries: tf.Tensor, k: int | tf.Tensor, restrictions: Restrictions
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        if has_own_scores(self):
+            return best_of(self._own_scores(queries), self._table, restrictions, k=k)
         return search_all(
             queries,
             self._embeddings,
@@ -96,6 +126,25 @@ class BruteForce(UpdatableIndex):
             k=k,
             num_valid=self._table.num_candidates,
         )
+
+    def _search_among(
+        self,
+        queries: tf.Tensor,
+        k: int | tf.Tensor,
+        restrictions: Restrictions,
+        slots: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        if not has_own_scores(self):
+            return super()._search_among(queries, k, restrictions, slots)
+        scores = self._own_scores(queries)
+        every = tf.broadcast_to(tf.range(tf.shape(scores)[1]), tf.shape(scores))
+        lowest = tf.constant(-float("inf"), scores.dtype)
+        scores = tf.where(is_among(every, slots), scores, lowest)
+        return best_of(scores, self._table, restrictions, k=k)
+
+    def _own_scores(self, queries: tf.Tensor) -> tf.Tensor:
+        """Scores `[batch, num_candidates]` by a subclass's `_compute_score`."""
+        return self._compute_score(queries, self._candidates)
 
 
 def _num_slots(capacity: int) -> int:

@@ -1,12 +1,17 @@
 """Checks that every index makes of what it is built from and asked for."""
 
 import operator
+import warnings
 
 import numpy as np
 import tensorflow as tf
 
 _CHUNK = 65_536  # rows that are looked at in one go
-EMPTY = "The index is empty: call `index` or `index_from_dataset` first."
+DUPLICATES = ("warn", "error")
+EMPTY = (
+    "The index is empty: call `index` or `index_from_dataset` first. (The `index` of a "
+    "subclass must call `super().index`.)"
+)
 
 
 def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> None:
@@ -38,14 +43,45 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
             "`identifiers` must have one id for each candidate. Got "
             f"{identifiers.shape[0]} ids for {candidates.shape[0]} candidates."
         )
+
+
+def check_duplicates(duplicates: str) -> str:
+    """Returns `duplicates`, or raises a `ValueError` for a rule that there is not."""
+    if duplicates not in DUPLICATES:
+        raise ValueError(
+            f"`duplicates` must be one of {DUPLICATES}. Got {duplicates!r}."
+        )
+    return duplicates
+
+
+def most_copies(
+    identifiers: tf.Tensor | np.ndarray, duplicates: str, *, name: str = "identifiers"
+) -> int:
+    """How often the most frequent id occurs, once repeated ids have been reported.
+
+    Args:
+      identifiers: `[num_candidates]` ids.
+      duplicates: "warn", or "error" for repeated ids to be a `ValueError`.
+      name: What the ids are called in the message.
+    """
     ids, count = np.unique(np.asarray(identifiers), return_counts=True)
     repeated = ids[count > 1].tolist()
-    if repeated:
+    if not repeated:
+        return 1
+    first = repeated[0].decode() if isinstance(repeated[0], bytes) else repeated[0]
+    found = f"{len(repeated)} of {len(ids)} ids repeat, {first!r} is one."
+    reason = "an item that is there twice takes two places of every answer."
+    if duplicates == "error":
         raise ValueError(
-            "`identifiers` must be unique: an item that is there twice takes two "
-            "places of every answer. Remove the duplicates from the candidates. "
-            f"{len(repeated)} ids repeat, {repeated[0]!r} is one."
+            f"`{name}` must be unique: {reason} Remove the duplicates from the "
+            f"candidates (`.unique()` of a dataset of ids). {found}"
         )
+    warnings.warn(
+        f"`{name}` should be unique: {reason} {found} Call `.unique()` on the dataset "
+        'of ids before it is embedded; `duplicates="error"` makes this an error.',
+        stacklevel=4,
+    )
+    return int(count.max())
 
 
 def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:

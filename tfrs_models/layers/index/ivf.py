@@ -55,6 +55,7 @@ class IVF(UpdatableIndex):
         block_size: int = 128,
         distance_measure: str = "dot_product",
         capacity: int | None = None,
+        duplicates: str = "error",
         seed: int = 0,
     ) -> None:
         """Initializes the layer.
@@ -66,12 +67,12 @@ class IVF(UpdatableIndex):
           name: Of the layer.
           num_probes: Blocks that a query looks into; more find more and take longer. It
             can be set at any time: what was exported keeps its own.
-          num_partitions: Of the corpus; twice the square root of its size where None, a
-            block each at least.
+          num_partitions: Of the corpus; twice the square root of its size where None.
           block_size: Candidates of a block.
           distance_measure: `"dot_product"` or `"cosine"`; larger is better in both.
           capacity: How many candidates there may be after `add` and `upsert`; as many
             as fit where None.
+          duplicates: As of `BruteForce`.
           seed: Of the partitions.
         """
         super().__init__(
@@ -79,6 +80,7 @@ class IVF(UpdatableIndex):
             k,
             distance_measure=distance_measure,
             capacity=capacity,
+            duplicates=duplicates,
             name=name,
         )
         check_sizes(

@@ -74,8 +74,13 @@ def find_slots(
     """Slots of dense or ragged ids `[batch, None]`, -1 for ids that are not there."""
     lists = _of_queries(argument, identifiers, table.id_dtype, queries)
     if isinstance(lists, tf.RaggedTensor):
-        return lists.with_values(table.find(lists.values)).to_tensor(-1)
-    return table.find(lists)
+        slots = lists.with_values(table.find_all(lists.values))
+        slots = slots.to_tensor(-1)
+    else:
+        slots = table.find_all(lists)
+    return tf.reshape(
+        slots, [tf.shape(slots)[0], tf.shape(slots)[1] * table.num_copies]
+    )
 
 
 def _of_queries(

@@ -10,12 +10,15 @@ from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.index.checks import (
     EMPTY,
     check_candidates,
+    check_duplicates,
     check_k,
     check_queries,
     check_sizes,
     finite_queries,
+    most_copies,
 )
 from tfrs_models.layers.index.exclusions import blank_missing, is_missing
+from tfrs_models.layers.index.hooks import refuse_own_scores
 from tfrs_models.layers.index.over_fetch import fetch_enough
 from tfrs_models.layers.index.restrictions import (
     find_slots,
@@ -52,6 +55,8 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         num_reordering_candidates: int | None = None,
         parallelize_batch_searches: bool = True,
         name: str | None = None,
+        *,
+        duplicates: str = "warn",
     ) -> None:
         """Initializes the layer.
 
@@ -69,6 +74,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             for none, which keeps no exact embeddings.
           parallelize_batch_searches: Whether a batch is searched by several threads.
           name: Of the layer.
+          duplicates: As of `BruteForce`.
 
         Raises:
           ImportError: the `scann` package is not installed.
@@ -84,7 +90,9 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             "parallelize_batch_searches": parallelize_batch_searches,
         }
         super().__init__(query_model=query_model, name=name, **self._settings)
+        refuse_own_scores(self, "quantised distances")
         self._table = self._width = None
+        self._duplicates = check_duplicates(duplicates)
 
     @property
     def num_leaves_to_search(self) -> int:
@@ -120,18 +128,19 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
 
         Args:
           candidates: `[num_candidates, embedding_dim]`.
-          identifiers: `[num_candidates]` unique ids of any dtype; the row numbers where
-            None.
+          identifiers: `[num_candidates]` ids of any dtype; the row numbers where None.
           attributes: As of `BruteForce.index`.
 
         Raises:
-          ValueError: shapes do not match, an id repeats, an embedding is not finite.
+          ValueError: shapes do not match, an id repeats with `duplicates="error"`, an
+            embedding is not finite.
         """
         candidates = tf.cast(candidates, tf.float32)
         if identifiers is None:
             identifiers = tf.range(candidates.shape[0])
         identifiers = tf.convert_to_tensor(identifiers)
         check_candidates(candidates, identifiers)
+        num_copies = most_copies(identifiers, self._duplicates)
         leaves = self._settings["num_leaves"]
         if candidates.shape[0] < leaves:
             raise ValueError(
@@ -146,6 +155,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             num_slots=size,
             id_dtype=identifiers.dtype.name,
             attributes=attribute_kinds(attributes, size),
+            num_copies=num_copies,
         )
         keys = self._table.keys_of(attributes, size)
         self._table.fill(np.arange(size), identifiers, keys)
@@ -154,9 +164,9 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "ScaNN":
         """Takes the candidates, as `BruteForce.index_from_dataset` does."""
         with spool(candidates) as rows:
-            return self.index(
-                rows.embeddings[:], rows.identifiers, attributes=rows.attributes
-            )
+            # A subclass's `index` may be upstream's, which knows no attributes.
+            attributes = {"attributes": rows.attributes} if rows.attributes else {}
+            return self.index(rows.embeddings[:], rows.identifiers, **attributes)
 
     def call(
         self,
@@ -224,6 +234,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             query_model = tf.keras.utils.serialize_keras_object(query_model)
         return dict(self._settings) | {
             "query_model": query_model,
+            "duplicates": self._duplicates,
             "name": self.name,
             "indexed": self._table is not None,
         }

@@ -72,14 +72,7 @@ class SearchableIndex(SlotIndex):
         else:
             slots = find_slots(self._table, "allowed", allowed, queries)
             slots = tf.where(self._in_use(tf.maximum(slots, 0)), slots, -1)
-            scores, slots = search_among(
-                queries,
-                self._embeddings.read_value(),
-                self._table,
-                restrictions,
-                slots,
-                k=k,
-            )
+            scores, slots = self._search_among(queries, k, restrictions, slots)
         names = self._table.names(slots)
         if is_single:
             scores, names = scores[0], names[0]
@@ -102,7 +95,7 @@ class SearchableIndex(SlotIndex):
         slots = self._find(tf.convert_to_tensor(identifiers))
         k = check_k(self._k if k is None else k, self.num_candidates)
         queries = tf.gather(self._embeddings.read_value(), tf.maximum(slots, 0))
-        itself = Restrictions(slots[:, None], {})
+        itself = Restrictions(self._table.find_all(identifiers), {})
         scores, best = self._search(queries, k, itself)
         scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))
         return blank_missing(scores, self._table.names(best))
@@ -160,6 +153,17 @@ class SearchableIndex(SlotIndex):
         self, queries: tf.Tensor, k: int | tf.Tensor, restrictions: Restrictions
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores and slots `[batch, k]`, the score `-inf` where nothing is left."""
+
+    def _search_among(
+        self,
+        queries: tf.Tensor,
+        k: int | tf.Tensor,
+        restrictions: Restrictions,
+        slots: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`_search` in the slots `[batch, width]` only."""
+        embeddings = self._embeddings.read_value()
+        return search_among(queries, embeddings, self._table, restrictions, slots, k=k)
 
     def _embed(self, queries: tf.Tensor | Features) -> tuple[tf.Tensor, bool]:
         """Queries `[batch, embedding_dim]`, and whether there was but one."""

@@ -13,9 +13,12 @@ from tfrs_models._keras import FromConfig
 from tfrs_models.layers.index.checks import (
     EMPTY,
     check_candidates,
+    check_duplicates,
     check_k,
     check_sizes,
+    most_copies,
 )
+from tfrs_models.layers.index.hooks import refuse_own_scores
 from tfrs_models.layers.index.memory import MemoryEstimate
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import CHUNK, ComputedRows, spool
@@ -50,6 +53,7 @@ class Shapes:
     id_dtype: str
     attributes: dict[str, list]
     weights: dict[str, list]
+    num_copies: int = 1
 
 
 class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
@@ -65,9 +69,12 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         *,
         distance_measure: str,
         capacity: int | None,
+        duplicates: str,
         name: str | None,
     ) -> None:
         super().__init__(k=check_k(k, None), name=name)
+        if not self.is_exact():
+            refuse_own_scores(self, "dot products with blocks of them")
         check_sizes(capacity=capacity)
         if distance_measure not in _MEASURES:
             raise ValueError(
@@ -77,6 +84,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         self.query_model = query_model
         self._distance_measure = distance_measure
         self._capacity = capacity
+        self._duplicates = check_duplicates(duplicates)
         self._table = self._embeddings = self._shapes = None
         self._num_changes = 0
 
@@ -96,15 +104,14 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
 
         Args:
           candidates: `[num_candidates, embedding_dim]`.
-          identifiers: `[num_candidates]` unique ids of any dtype; the row numbers where
-            None.
+          identifiers: `[num_candidates]` ids of any dtype; the row numbers where None.
           attributes: Name -> `[num_candidates]` or `[num_candidates, None]` strings,
             integers or booleans, dense or ragged, that `filters` can ask for. "" and -1
             are padding.
 
         Raises:
-          ValueError: shapes do not match, an id repeats, an embedding is not finite,
-            there are more candidates than the `capacity`.
+          ValueError: shapes do not match, an id repeats with `duplicates="error"`, an
+            embedding is not finite, there are more candidates than the `capacity`.
         """
         candidates = tf.convert_to_tensor(candidates)
         if identifiers is None:
@@ -128,6 +135,9 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         """
         with spool(candidates) as rows:
             identifiers = rows.identifiers
+            if type(self).index is not SlotIndex.index:  # a subclass prepares them
+                attributes = {"attributes": rows.attributes} if rows.attributes else {}
+                return self.index(rows.embeddings[:], identifiers, **attributes)
             if identifiers is None:
                 identifiers = tf.range(len(rows.embeddings))
             self._index(rows.embeddings, identifiers, rows.attributes)
@@ -142,6 +152,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
             "k": self._k,
             "distance_measure": self._distance_measure,
             "capacity": self._capacity,
+            "duplicates": self._duplicates,
             "name": self.name,
         }
         if self._shapes is not None:
@@ -183,6 +194,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         attributes: Mapping[str, Tensor],
     ) -> None:
         check_candidates(embeddings, identifiers)
+        num_copies = most_copies(identifiers, self._duplicates)
         capacity = self._capacity or len(embeddings)
         if capacity < len(embeddings):
             raise ValueError(
@@ -201,6 +213,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
                 name: [list(value.shape), value.dtype.name]
                 for name, value in layout.weights.items()
             },
+            num_copies,
         )
         if shapes == self._shapes:  # a traced graph sees the new values
             self._embeddings.assign(self._in_slots(embeddings, layout))
@@ -253,6 +266,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
             num_slots=shapes.num_slots,
             id_dtype=shapes.id_dtype,
             attributes=shapes.attributes,
+            num_copies=shapes.num_copies,
         )
 
     def _find(self, identifiers: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.lookup import IdIndex, comparable, find_rows, id_keys, index_ids
+from tfrs_models.ops.lookup import (
+    IdIndex,
+    comparable,
+    find_copies,
+    find_rows,
+    id_keys,
+    index_ids,
+)
 from tfrs_models.types import Tensor
 
 NO_VALUE = np.iinfo(np.int64).min  # the key of an attribute that a candidate lacks
@@ -26,6 +33,7 @@ class SlotTable(tf.keras.layers.Layer):
         num_slots: int,
         id_dtype: str,
         attributes: Mapping[str, list],
+        num_copies: int = 1,
         **kwargs,
     ) -> None:
         """Initializes the layer.
@@ -34,12 +42,14 @@ class SlotTable(tf.keras.layers.Layer):
           num_slots: Of the index.
           id_dtype: Of the identifiers.
           attributes: Name -> type and the most values that a candidate has.
+          num_copies: How many candidates may have the same id.
           **kwargs: Of the Keras layer.
         """
         super().__init__(trainable=False, **kwargs)
         self._num_slots = num_slots
         self.id_dtype = tf.as_dtype(id_dtype)
         self.attributes = dict(attributes)
+        self.num_copies = num_copies
         column = [num_slots]
         blank = tf.constant_initializer(
             b"" if self.id_dtype == tf.string else 0,
@@ -70,10 +80,10 @@ class SlotTable(tf.keras.layers.Layer):
 
         Args:
           slots: `[num_candidates]`, of each candidate.
-          identifiers: `[num_candidates]` unique ids.
+          identifiers: `[num_candidates]` ids, none more than `num_copies` times.
           keys: Of their attributes, from `keys_of`.
         """
-        index = index_ids(identifiers)
+        index = index_ids(identifiers, unique=self.num_copies == 1)
         unused = self._num_slots - len(slots)
         self._keys.assign(tf.pad(index.keys, [[0, unused]]))
         rows = slots[index.rows.numpy()]
@@ -149,12 +159,19 @@ class SlotTable(tf.keras.layers.Layer):
 
     def find(self, identifiers: tf.Tensor) -> tf.Tensor:
         """The int32 slot of each id, in the shape of the ids; -1 for others."""
-        # Never empty, so that there is something to search; a free slot has no score.
-        used = tf.maximum(self.num_candidates, 1)
-        index = IdIndex(self._keys[:used], self._slots[:used], self._ids)
-        flat = find_rows(index, tf.reshape(identifiers, [-1]))
+        flat = find_rows(self._index(), tf.reshape(identifiers, [-1]))
         flat = tf.where(self.num_candidates > 0, flat, -1)
         return tf.reshape(flat, tf.shape(identifiers))
+
+    def find_all(self, identifiers: tf.Tensor) -> tf.Tensor:
+        """All slots of each id, `[..., num_copies]` int32; -1 where there is none."""
+        if self.num_copies == 1:
+            return self.find(identifiers)[..., None]
+        slots = find_copies(self._index(), tf.reshape(identifiers, [-1]))
+        slots = slots.to_tensor(-1, shape=[None, self.num_copies])
+        slots = tf.where(self.num_candidates > 0, slots, -1)
+        shape = tf.concat([tf.shape(identifiers), [self.num_copies]], axis=0)
+        return tf.reshape(slots, shape)
 
     def names(self, slots: tf.Tensor) -> tf.Tensor:
         """The id in each slot."""
@@ -169,7 +186,13 @@ class SlotTable(tf.keras.layers.Layer):
             "num_slots": self._num_slots,
             "id_dtype": self.id_dtype.name,
             "attributes": self.attributes,
+            "num_copies": self.num_copies,
         }
+
+    def _index(self) -> IdIndex:
+        # Never empty, so that there is something to search; a free slot has no score.
+        used = tf.maximum(self.num_candidates, 1)
+        return IdIndex(self._keys[:used], self._slots[:used], self._ids)
 
     def _weight(self, name: str, shape: list[int], dtype: tf.DType, init: object):
         return self.add_weight(

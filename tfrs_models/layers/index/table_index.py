@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfrs_models.layers.index.checks import check_k
+from tfrs_models.layers.index.hooks import search_then_exclude, takes_exclusions
 from tfrs_models.types import Features, Tensor
 
 
@@ -58,5 +60,14 @@ class TableIndex:
         Returns:
           As `call`.
         """
+        if not takes_exclusions(self):  # a subclass with the `call` of upstream's
+            return search_then_exclude(
+                self,
+                queries,
+                exclusions,
+                k=check_k(self._k if k is None else k, self.num_candidates),
+                num_candidates=self.num_candidates,
+                num_copies=1 if self._table is None else self._table.num_copies,
+            )
         self(queries, k=k)  # Keras saves only what was called; the graph prunes it
         return self(queries, k=k, exclusions=exclusions)

@@ -11,6 +11,7 @@ from tfrs_models.layers.index.checks import (
     check_candidates,
     check_queries,
     first_of,
+    most_copies,
 )
 from tfrs_models.layers.index.searchable_index import SearchableIndex
 from tfrs_models.types import Tensor
@@ -76,7 +77,8 @@ class UpdatableIndex(SearchableIndex):
                 "`identifiers` to remove must be indexed. "
                 f"{missing.sum()} are not, {first_of(identifiers, missing)!r} is one."
             )
-        slots = np.unique(slots)
+        slots = np.unique(self._table.find_all(identifiers))
+        slots = slots[slots >= 0]
         self._num_changes += slots.size
         self._table.delete(slots)
         self._free(slots)
@@ -128,6 +130,7 @@ class UpdatableIndex(SearchableIndex):
         candidates = tf.cast(candidates, self._embeddings.dtype).numpy()
         identifiers = tf.convert_to_tensor(identifiers)
         check_candidates(candidates, identifiers)
+        most_copies(identifiers, "error")
         check_queries(candidates, self._embeddings.shape[1], name="candidates")
         attributes = dict(attributes or {})
         if attributes.keys() != self._table.attributes.keys():
