@@ -29,6 +29,11 @@ class DataConfig:
     """Of your own table."""
     timestamp_column: str = "auto"
     """Of your own table; time splits need one."""
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
+    """Of times that are numbers in your own table."""
+    timestamp_format: str | None = None
+    """Of dates in your own table that are not like 2024-01-31 23:59:59, such as
+    "%m/%d/%Y %I:%M %p" or, where they are numbers, "%Y%m%d"."""
     item_table: str | None = None
     """Your own items' features, a .parquet or .csv with the same item column."""
     title_column: str | None = None
@@ -37,23 +42,54 @@ class DataConfig:
     """Of your own item table: columns that hold one value each."""
     number_columns: tuple[str, ...] = ()
     """Of your own item table: columns that hold a number."""
+    bag_columns: tuple[str, ...] = ()
+    """Of your own item table: columns that hold several values each."""
+    bag_separator: str = "|"
+    """Between the values of a bag column."""
+    user_table: str | None = None
+    """Your own users' features, a .parquet or .csv with the same user column."""
+    user_category_columns: tuple[str, ...] = ()
+    """Of your own user table: columns that hold one value each."""
+    user_number_columns: tuple[str, ...] = ()
+    """Of your own user table: columns that hold a number."""
+
+
+# Arguments of `tm.data.from_table` -> the flags that set them.
+_TABLE_FLAGS = {
+    "user_column": "user_column",
+    "item_column": "item_column",
+    "rating_column": "rating_column",
+    "timestamp_column": "timestamp_column",
+    "timestamp_unit": "timestamp_unit",
+    "timestamp_format": "timestamp_format",
+    "item_table": "item_table",
+    "title_column": "title_column",
+    "item_category_columns": "category_columns",
+    "item_number_columns": "number_columns",
+    "bag_columns": "bag_columns",
+    "bag_separator": "bag_separator",
+    "user_table": "user_table",
+    "user_category_columns": "user_category_columns",
+    "user_number_columns": "user_number_columns",
+}
 
 
 def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
     """Loads and splits what the flags name; a mistake in them ends the program."""
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
-    if config.dataset.endswith((".parquet", ".csv")):
-        options |= {
-            "user_column": config.user_column,
-            "item_column": config.item_column,
-            "rating_column": config.rating_column,
-            "timestamp_column": config.timestamp_column,
-            "item_table": config.item_table,
-            "title_column": config.title_column,
-            "item_category_columns": config.category_columns,
-            "item_number_columns": config.number_columns,
-        }
+    if tm.data.is_table(config.dataset):
+        options |= {name: getattr(config, _TABLE_FLAGS[name]) for name in _TABLE_FLAGS}
     try:
         return tm.data.load(config.dataset, **options)
     except (ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"Cannot load the data: {error}") from error
+        raise SystemExit(f"Cannot load the data: {as_flags(str(error))}") from error
+
+
+def as_flags(message: str) -> str:
+    """A message of the library in which arguments are named as on the command line."""
+    flags = {"item_frame": "item_table", "user_frame": "user_table", **_TABLE_FLAGS}
+    for argument, flag in flags.items():
+        flag = "--" + flag.replace("_", "-")
+        message = message.replace(f"`{argument}=", f"`{flag} ")
+        message = message.replace(f"`{argument}`", f"`{flag}`")
+    return message

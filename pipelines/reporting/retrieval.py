@@ -219,8 +219,10 @@ def _last_items(data: tm.data.Interactions, user: int, count: int = 8) -> np.nda
     """The user's newest items before the test split, newest first."""
     columns = [data.splits[split] for split in ("train", "validation")]
     items = np.concatenate([c["item_id"][c["user_id"] == user] for c in columns])
-    if "timestamp" in columns[0]:
-        times = np.concatenate([c["timestamp"][c["user_id"] == user] for c in columns])
+    if "timestamp_us" in columns[0]:
+        times = np.concatenate(
+            [c["timestamp_us"][c["user_id"] == user] for c in columns]
+        )
         items = items[np.argsort(times, kind="stable")]
     return items[::-1][:count]
 

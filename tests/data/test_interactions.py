@@ -55,7 +55,7 @@ def test_known_items_are_those_of_the_splits_before(tiny, split, earlier):
 
 
 def test_an_unknown_user_has_no_known_items(ratings):
-    newcomer = ratings[:3].assign(user_id="fay", timestamp=10**9)
+    newcomer = ratings[:3].assign(user_id="fay", timestamp=10**7)
     interactions = data.from_frame(pd.concat([ratings, newcomer]), split="global_time")
     assert "fay" not in interactions.vocabularies["user_id"]
     assert interactions.splits["test"]["user_id"].tolist().count(0) == 3

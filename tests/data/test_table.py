@@ -97,6 +97,12 @@ def test_times_of_any_type_become_seconds(ratings, times):
         )
 
 
+def test_rows_that_repeat_a_pair_do_not_make_the_data_denser(ratings):
+    often = data.from_frame(pd.concat([ratings] * 30), split="random")
+    once = data.from_frame(ratings, split="random")
+    assert often.summary.density == once.summary.density <= 1
+
+
 def test_milliseconds_are_seconds_once_they_are_named(ratings):
     frame = ratings.assign(timestamp=(ratings["timestamp"] + 10**9) * 1000)
     with pytest.raises(ValueError, match='is it "ms"'):
@@ -126,10 +132,11 @@ def test_the_summary_is_a_dozen_lines_with_the_counts(ratings):
     lines = str(made).splitlines()
     assert 10 <= len(lines) <= 15
     kept = ratings[ratings["rating"] >= 2]
-    pairs = kept["user_id"].nunique() * kept["item_id"].nunique()
+    possible = kept["user_id"].nunique() * kept["item_id"].nunique()
+    pairs = len(set(zip(kept["user_id"], kept["item_id"], strict=True)))
     for text in (
         "mine: split per_user_time, ratings from 2 are positives",
-        f"density {len(kept) / pairs:.2%}",
+        f"density {pairs / possible:.2%}",
         f"train {len(made.splits['train']['user_id'])}",
     ):
         assert text in str(made)

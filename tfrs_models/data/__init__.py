@@ -4,7 +4,7 @@ from tfrs_models.data import checkins, clickstream, kuaisar, synthetic
 from tfrs_models.data.activity import activity_table, with_activity
 from tfrs_models.data.activity_layout import ActivityLayout, activity_layout
 from tfrs_models.data.audit import Audit, audit
-from tfrs_models.data.files import from_table
+from tfrs_models.data.files import from_table, is_table
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.lists import list_batches
 from tfrs_models.data.load import load
@@ -52,6 +52,7 @@ __all__ = [
     "from_table",
     "histories",
     "history_table",
+    "is_table",
     "kuaisar",
     "latest_small",
     "list_batches",

@@ -87,14 +87,17 @@ def audit(
     item: np.ndarray,
     timestamp: np.ndarray | None,
     split: np.ndarray,
+    *,
+    ticks_per_second: int = 1,
 ) -> Audit:
     """Counts what the split lets in.
 
     Args:
       user: `[num_rows]` user of the row, as non-negative ints.
       item: `[num_rows]` item of the row, as non-negative ints.
-      timestamp: `[num_rows]` seconds, or None.
+      timestamp: `[num_rows]` integers that count ticks since 1970, or None.
       split: `[num_rows]` int8, see `data.splits`.
+      ticks_per_second: ticks of `timestamp` in a second.
 
     Returns:
       The counts.
@@ -110,7 +113,7 @@ def audit(
         has_row_before = gap >= 0
         followed = int(has_row_before.sum())
         tied = int((gap == 0).sum())
-        long_gap = int((gap > HOUR).sum())
+        long_gap = int((gap > HOUR * ticks_per_second).sum())
     return Audit(
         test_rows=int(test.sum()),
         others_future_rows=others,
@@ -145,7 +148,7 @@ def _own_future(user, timestamp, train, test) -> int:
 
 
 def _gap_before(user, timestamp) -> np.ndarray:
-    """`[num_rows]` seconds since the user's row before, -1 for the first one."""
+    """`[num_rows]` ticks since the user's row before, -1 for the first one."""
     order = np.lexsort((timestamp, user))
     gap = np.full(len(user), -1, np.int64)
     same_user = user[order][1:] == user[order][:-1]

@@ -1,12 +1,16 @@
 """Columns of the user's table, checked once, with errors that say what to do."""
 
 import difflib
+import re
 
 import numpy as np
 import pandas as pd
 
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_YEAR_5138 = 10**11  # in seconds; as milliseconds it is 1973
+# A file of one id a line cannot hold them, or a reader of lines takes them for an end.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_FLOAT = (float, np.floating)
+_NONE = "-1"  # stands for "no id" in the answers of an index
+_TEXT_NUMBERS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "?")
 
 
 def require_column(frame: pd.DataFrame, name: str, *, argument: str) -> pd.Series:
@@ -54,75 +58,77 @@ def read_ids(
       `[num_rows]` int64 codes and the `[num_ids]` strings that they index.
 
     Raises:
-      ValueError: no such column, or missing ids.
+      ValueError: no such column; ids that are missing or empty, -1, that have control
+        characters, or numbers that floats cannot tell apart.
     """
     column = require_column(frame, name, argument=argument)
-    _refuse(column.isna(), column, name, "must not have missing ids", "drop these rows")
-    codes, values = pd.factorize(column)
+    try:
+        codes, values = pd.factorize(column)  # a missing id has the code -1
+    except TypeError as error:  # lists and the like cannot be compared
+        raise ValueError(
+            f"`{name}` must hold one id a row, a text or a number. Got {error}."
+        ) from error
+    _refuse_floats(values, codes, column, name)
     names = as_strings(values)
+
+    def refuse_ids(bad: list[bool], rule: str, cure: str) -> None:
+        # One more place, for the code -1.
+        refuse(pd.Series(np.array([*bad, False])[codes]), column, name, rule, cure)
+
+    missing = np.array([*(not text.strip() for text in names), True])[codes]
+    refuse(
+        pd.Series(missing),
+        column,
+        name,
+        "must not have missing ids",
+        "drop these rows: an empty text is no id either",
+    )
+    refuse_ids(
+        [text == _NONE for text in names],
+        'must not have the id -1, which stands for "none" in answers',
+        "drop these rows, or give them another id",
+    )
+    refuse_ids(
+        [_CONTROL.search(text) is not None for text in names],
+        "must not have line breaks or other control characters in ids: a vocabulary "
+        "has one id on each line",
+        "take them out",
+    )
     again, names = pd.factorize(names)  # 7 and "7" are one id
     return again[codes].astype(np.int64), np.asarray(names, dtype=str)
 
 
-def as_strings(values) -> np.ndarray:
-    """Values as a person writes them: bytes decoded, whole floats without `.0`."""
+def _refuse_floats(values, codes: np.ndarray, column: pd.Series, name: str) -> None:
+    """Raises for numbers so large that floats cannot tell neighbours apart."""
     values = np.asarray(values)
-    if values.dtype.kind == "f" and np.all(np.isfinite(values) & (values % 1 == 0)):
-        values = values.astype(np.int64)
-    text = [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
-    return np.array(text, dtype=object)
-
-
-def read_timestamps(
-    frame: pd.DataFrame, name: str, *, unit: str = "s", argument: str
-) -> np.ndarray:
-    """Timestamps as whole seconds since 1970.
-
-    Args:
-      frame: the table.
-      name: the column: numbers, dates, or ISO 8601 dates as text.
-      unit: of numbers: "s", "ms", "us" or "ns".
-      argument: the argument that named the column, for the error.
-
-    Returns:
-      `[num_rows]` int64 seconds.
-
-    Raises:
-      ValueError: no such column; missing, negative or unreadable timestamps; numbers
-        that cannot be in this unit.
-    """
-    if unit not in _PER_SECOND:
-        raise ValueError(
-            f"`timestamp_unit` must be one of {tuple(_PER_SECOND)}. Got {unit!r}."
-        )
-    column = require_column(frame, name, argument=argument)
-    _refuse(
-        column.isna(), column, name, "must not be missing (NaN)", "drop or repair them"
-    )
-    is_date = pd.api.types.is_datetime64_any_dtype(column)
-    numbers = column if is_date else pd.to_numeric(column, errors="coerce")
-    if is_date or numbers.isna().any():
-        text = column if is_date else column.astype(str)
-        dates = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
-        rule = "must be a number, or a date such as 2024-01-31 23:59:59"
-        for bad in (dates.isna() & numbers.isna(), dates.isna()):
-            _refuse(bad, column, name, rule, "repair them")
-        numbers, unit = dates.dt.as_unit("s").astype(np.int64), "s"
-    values = numbers.to_numpy()
-    _refuse(
-        pd.Series(~np.isfinite(values) | (values < 0)),
+    if values.dtype.kind not in "fO":
+        return
+    digits = np.finfo(values.dtype).nmant if values.dtype.kind == "f" else 52
+    floats = [v if isinstance(v, _FLOAT) else 0.0 for v in values.tolist()]
+    bad = ~(np.abs(np.array(floats, np.float64)) < 2.0 ** (digits + 1))
+    refuse(
+        pd.Series(np.append(bad, False)[codes]),
         column,
         name,
-        "must be finite and not negative",
-        "drop or repair them",
+        f"must hold ids that can be told apart: floats from 2^{digits + 1} on cannot",
+        "read the column as text or as whole numbers",
     )
-    seconds = (values // _PER_SECOND[unit]).astype(np.int64)
-    if len(seconds) and seconds.max() > _YEAR_5138:
-        raise ValueError(
-            f"`{name}` must hold seconds since 1970, or say another `timestamp_unit`. "
-            f'Got {values.max()} with timestamp_unit="{unit}": is it "ms"?'
-        )
-    return seconds
+
+
+def as_strings(values) -> np.ndarray:
+    """Values as a person writes them: bytes decoded, whole floats without `.0`."""
+    return np.array([_as_string(v) for v in np.asarray(values).tolist()], dtype=object)
+
+
+def _as_string(value) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"Text must be UTF-8. Got {value!r}: {error}.") from error
+    if isinstance(value, _FLOAT) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def read_numbers(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray:
@@ -140,10 +146,12 @@ def read_numbers(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
       ValueError: no such column, or values that are not finite numbers.
     """
     column = require_column(frame, name, argument=argument)
+    if not pd.api.types.is_numeric_dtype(column):
+        column = column.mask(column.isin(_TEXT_NUMBERS))
     numbers = pd.to_numeric(column, errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     bad = (np.isnan(values) & column.notna().to_numpy()) | np.isinf(values)
-    _refuse(pd.Series(bad), column, name, "must hold finite numbers", "repair them")
+    refuse(pd.Series(bad), column, name, "must hold finite numbers", "repair them")
     return values
 
 
@@ -162,7 +170,7 @@ def read_ratings(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
       ValueError: no such column, or values that are missing or not finite numbers.
     """
     ratings = read_numbers(frame, name, argument=argument)
-    _refuse(
+    refuse(
         pd.Series(np.isnan(ratings)),
         frame[name],
         name,
@@ -172,7 +180,7 @@ def read_ratings(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
     return ratings.astype(np.float32)
 
 
-def _refuse(bad: pd.Series, column: pd.Series, name: str, rule: str, cure: str) -> None:
+def refuse(bad: pd.Series, column: pd.Series, name: str, rule: str, cure: str) -> None:
     bad = bad.to_numpy(dtype=bool)
     if bad.any():
         first = int(np.argmax(bad))

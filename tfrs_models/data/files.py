@@ -12,6 +12,11 @@ from tfrs_models.data.table import from_frame
 SUFFIXES = (".parquet", ".csv")
 
 
+def is_table(dataset: str | os.PathLike) -> bool:
+    """Whether a name is that of a file which `from_table` reads."""
+    return Path(dataset).suffix in SUFFIXES
+
+
 def from_table(
     path: str | os.PathLike,
     *,

@@ -38,8 +38,9 @@ class Interactions:
       items: feature -> `[num_items + 1, ...]`; row 0 is the unknown item.
       titles: `[num_items + 1]` names of the items for people; row 0 is "unknown".
       splits: "train", "validation" and "test" -> columns `user_id`, `item_id` (int64
-        indices) and, if the data has them, `rating` (float32) and `timestamp` (int64
-        seconds), each `[num_rows]`.
+        indices) and, if the data has them, `rating` (float32), `timestamp` (int64
+        seconds) and `timestamp_us` (int64 microseconds, which is what rows are ordered
+        by and no feature of a batch), each `[num_rows]`.
       candidate_probabilities: `[num_items + 1]` share of the train rows.
       summary: sizes and leakage audit; print it.
     """
@@ -139,7 +140,11 @@ class Interactions:
         Raises:
           ValueError: an unknown split, or a batch size below 1.
         """
-        columns = {k: tf.constant(v) for k, v in self._columns(split).items()}
+        columns = {
+            name: tf.constant(column)
+            for name, column in self._columns(split).items()
+            if name != "timestamp_us"
+        }
         users = {k: tf.constant(v) for k, v in self.users.items()}
         items = {k: tf.constant(v) for k, v in self.items.items()}
         add_probability = sampling_probability_lookup(self.candidate_probabilities)

@@ -2,11 +2,10 @@
 
 import difflib
 import os
-from pathlib import Path
 from typing import Any
 
 from tfrs_models.data import movielens
-from tfrs_models.data.files import SUFFIXES, from_table
+from tfrs_models.data.files import from_table, is_table
 from tfrs_models.data.interactions import Interactions
 
 FORMS = (
@@ -42,7 +41,7 @@ def load(
         return movielens.recbole_ml_100k(**options)
     if source == "tfds":
         return movielens.tfds(name, **options)
-    if Path(dataset).suffix in SUFFIXES:
+    if is_table(dataset):
         return from_table(dataset, **options)
     near = difflib.get_close_matches(dataset, FORMS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

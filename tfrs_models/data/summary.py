@@ -18,8 +18,9 @@ class Summary:
       num_train_items: items with a train row; the others are cold.
       rows: rows of each split.
       dropped_rows: rows below `min_rating`.
-      density: share of the user-item pairs of the data that have a row.
+      density: share of the user-item pairs of the data that have a row or several.
       audit: what the split lets in.
+      notes: what else a reader must know of the table, a sentence each.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Summary:
     dropped_rows: int
     density: float
     audit: Audit
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The summary as aligned lines."""
@@ -50,5 +52,6 @@ class Summary:
             f"  items  {self.num_items:,}, of which {cold_items:,} never in train",
             f"  rows   {rows}  (density {self.density:.2%})",
             str(self.audit),
+            *(f"  warning: {note}" for note in self.notes),
         ]
         return "\n".join(lines)

@@ -12,16 +12,18 @@ from tfrs_models.data.attributes import (
     display_titles,
 )
 from tfrs_models.data.audit import audit
-from tfrs_models.data.columns import read_ids, read_ratings, read_timestamps
+from tfrs_models.data.columns import read_ids, read_ratings
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.probabilities import candidate_probabilities
 from tfrs_models.data.splits import SPLIT_NAMES, TRAIN
 from tfrs_models.data.splitting import TIME_SPLITS, split_rows
 from tfrs_models.data.summary import Summary
+from tfrs_models.data.times import SECOND, counts_steps, read_timestamps
 
 RESERVED = (
     "rating",
     "timestamp",
+    "timestamp_us",
     "candidate_sampling_probability",
     "known_items",
     "history",
@@ -41,6 +43,7 @@ def from_frame(
     rating_column: str | None = "auto",
     timestamp_column: str | None = "auto",
     timestamp_unit: str = "s",
+    timestamp_format: str | None = None,
     item_frame: pd.DataFrame | None = None,
     user_frame: pd.DataFrame | None = None,
     title_column: str | None = None,
@@ -71,6 +74,8 @@ def from_frame(
       rating_column: its ratings; "auto" reads `rating` if there is one.
       timestamp_column: its times; "auto" reads `timestamp` if there is one.
       timestamp_unit: "s", "ms", "us" or "ns", where times are numbers.
+      timestamp_format: of dates that are not ISO 8601, such as "%m/%d/%Y %I:%M %p", or
+        that are written as numbers, "%Y%m%d".
       item_frame: one row per item, with `item_column`.
       user_frame: one row per user, with `user_column`.
       title_column: names of the items: shown to people, and a bag of words `title`.
@@ -96,17 +101,28 @@ def from_frame(
         to do.
     """
     _require_rows(frame, "frame")
+    rating_column = _found(frame, rating_column, "rating")
+    timestamp_column = _found(frame, timestamp_column, "timestamp")
+    _refuse_shared_columns(
+        user_column=user_column,
+        item_column=item_column,
+        rating_column=rating_column,
+        timestamp_column=timestamp_column,
+    )
     user, user_names = read_ids(frame, user_column, argument="user_column")
     item, item_names = read_ids(frame, item_column, argument="item_column")
     rows = {"user_id": user, "item_id": item}
-    rating_column = _found(frame, rating_column, "rating")
     if rating_column is not None:
         rows["rating"] = read_ratings(frame, rating_column, argument="rating_column")
-    timestamp_column = _found(frame, timestamp_column, "timestamp")
     if timestamp_column is not None:
-        rows["timestamp"] = read_timestamps(
-            frame, timestamp_column, unit=timestamp_unit, argument="timestamp_column"
+        rows["timestamp_us"] = read_timestamps(
+            frame,
+            timestamp_column,
+            unit=timestamp_unit,
+            form=timestamp_format,
+            argument="timestamp_column",
         )
+        rows["timestamp"] = rows["timestamp_us"] // SECOND
     elif split in TIME_SPLITS:
         _refuse_time_split(frame, split)
     user_table, user_names = attribute_table(
@@ -120,14 +136,20 @@ def from_frame(
     part = split_rows(
         rows["user_id"],
         rows["item_id"],
-        rows.get("timestamp"),
+        rows.get("timestamp_us"),
         split=split,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         seed=seed,
     )
-    audited = audit(rows["user_id"], rows["item_id"], rows.get("timestamp"), part)
-    num_pairs = len(np.unique(rows["user_id"])) * len(np.unique(rows["item_id"]))
+    audited = audit(
+        rows["user_id"],
+        rows["item_id"],
+        rows.get("timestamp_us"),
+        part,
+        ticks_per_second=SECOND,
+    )
+    density = _density(rows["user_id"], rows["item_id"])
 
     user_counts = _train_counts(rows["user_id"], part, len(user_names))
     train_users = np.flatnonzero(user_counts)
@@ -183,8 +205,9 @@ def from_frame(
             num_train_items=num_train_items,
             rows={k: len(columns["user_id"]) for k, columns in splits.items()},
             dropped_rows=num_dropped,
-            density=len(part) / num_pairs,
+            density=density,
             audit=audited,
+            notes=_notes(rows),
         ),
     )
 
@@ -201,6 +224,32 @@ def _found(frame: pd.DataFrame, column: str | None, default: str) -> str | None:
     if column != "auto":
         return column
     return default if default in frame.columns else None
+
+
+def _refuse_shared_columns(**columns: str | None) -> None:
+    named = [name for name, column in columns.items() if column is not None]
+    for place, name in enumerate(named):
+        for other in named[:place]:
+            if columns[name] == columns[other]:
+                raise ValueError(
+                    f"`{other}` and `{name}` must be two columns. Got "
+                    f"{columns[name]!r} for both."
+                )
+
+
+def _density(user: np.ndarray, item: np.ndarray) -> float:
+    """Share of the pairs of a user and an item that have a row, or several."""
+    num_pairs = len(np.unique(user * (item.max() + 1) + item))
+    return num_pairs / (len(np.unique(user)) * len(np.unique(item)))
+
+
+def _notes(rows: dict[str, np.ndarray]) -> tuple[str, ...]:
+    if "timestamp_us" in rows and counts_steps(rows["timestamp_us"]):
+        return (
+            "all times lie in 1970: they tell the order, and their differences are "
+            "taken for seconds. Dates need `timestamp_unit` or `timestamp_format`.",
+        )
+    return ()
 
 
 def _refuse_time_split(frame: pd.DataFrame, split: str) -> None:

@@ -48,6 +48,8 @@ def timeline(
             "`data` must have timestamps: what came before is a matter of time. Got "
             f"{list(train)}. Name their column with `timestamp_column`."
         )
+    # Tables that were put together by hand may have whole seconds only.
+    time = "timestamp_us" if "timestamp_us" in train else "timestamp"
     lengths = [len(data.splits[split]["user_id"]) for split in splits]
 
     def column(name: str) -> np.ndarray:
@@ -57,5 +59,5 @@ def timeline(
     return Timeline(
         columns={name: column(name) for name in names},
         split=np.repeat(np.arange(len(splits)), lengths),
-        order=np.lexsort((column("timestamp"), column("user_id"))),
+        order=np.lexsort((column(time), column("user_id"))),
     )

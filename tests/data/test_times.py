@@ -1,0 +1,181 @@
+"""Times as they stand in people's tables: read as meant, or refused with the cure."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfrs_models import data
+
+DAYS = ["2024-01-28", "2024-01-29", "2024-01-30", "2024-01-31", "2024-02-01"]
+
+
+def table(times):
+    """Two users with five rows each, at the same five times."""
+    return pd.DataFrame(
+        {
+            "user_id": np.repeat(["ann", "bob"], 5),
+            "item_id": [*"pqrst", *"tsrqp"],
+            "timestamp": pd.Series([*times, *times]),
+        }
+    )
+
+
+def last_time(times, **options):
+    """Microseconds of the row that is held out, since 1970."""
+    made = data.from_frame(table(times), split="leave_last_out", **options)
+    return int(made.splits["test"]["timestamp_us"][0])
+
+
+def microseconds(*moment):
+    utc = datetime.datetime(*moment, tzinfo=datetime.UTC)
+    return round(utc.timestamp() * 1e6)
+
+
+@pytest.mark.parametrize(
+    ("times", "options"),
+    [
+        (DAYS, {}),
+        (pd.period_range("2024-01-28", periods=5, freq="D"), {}),
+        (pd.period_range("2024-01-28", periods=5, freq="D").astype(object), {}),
+        ([datetime.date.fromisoformat(day) for day in DAYS], {}),
+        (pd.Series(pd.to_datetime(DAYS)).astype("category"), {}),
+        (pd.Series(pd.to_datetime(DAYS)).astype("timestamp[ms][pyarrow]"), {}),
+        ([int(day.replace("-", "")) for day in DAYS], {"timestamp_format": "%Y%m%d"}),
+        ([day.replace("-", "") for day in DAYS], {"timestamp_format": "%Y%m%d"}),
+        ([float(day.replace("-", "")) for day in DAYS], {"timestamp_format": "%Y%m%d"}),
+        (
+            [f"{day[5:7]}/{day[8:]}/2024 12:00 AM" for day in DAYS],
+            {"timestamp_format": "%m/%d/%Y %I:%M %p"},
+        ),
+    ],
+)
+def test_dates_are_dates_however_they_are_written(times, options):
+    assert last_time(times, **options) == microseconds(2024, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "dtype"),
+    [
+        (unit, dtype)
+        for unit in ("s", "ms", "us", "ns")
+        for dtype in ("int64", "uint64", "float64", str, object, "Int64")
+    ],
+)
+def test_numbers_are_times_in_the_unit_that_is_named(unit, dtype):
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    times = pd.Series(np.arange(1_700_000_000, 1_700_000_005) * per_second)
+    found = last_time(times.astype(dtype), timestamp_unit=unit)
+    assert found == 1_700_000_004 * 10**6
+
+
+NEWEST_FIRST = 1_700_000_000_900_000 - 100_000 * np.arange(10)  # of one second
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        (NEWEST_FIRST // 1000, "ms"),
+        (NEWEST_FIRST, "us"),
+        (NEWEST_FIRST * 1000, "ns"),
+        (NEWEST_FIRST / 1e6, "s"),
+        (pd.to_datetime(NEWEST_FIRST, unit="us"), "s"),
+        (pd.to_datetime(NEWEST_FIRST, unit="us").astype(str), "s"),
+    ],
+)
+@pytest.mark.parametrize("split", ["leave_last_out", "per_user_time", "global_time"])
+def test_rows_within_a_second_are_in_the_order_of_their_times(times, unit, split):
+    frame = pd.DataFrame({"user_id": "ann", "item_id": [*"abcdefghij"]})
+    made = data.from_frame(
+        frame.assign(timestamp=times), split=split, timestamp_unit=unit
+    )
+    names = np.array(["", *made.vocabularies["item_id"]])
+    assert names[made.splits["test"]["item_id"]].tolist() == ["a"]
+    assert made.splits["test"]["timestamp"].tolist() == [1_700_000_000]
+    history = data.history_table(made, "serving", 20)[1]
+    assert names[history[history > 0]].tolist() == [*"jihgfedcba"]
+    assert made.summary.audit.tied_rows == 0
+    (batch,) = made.batches("test", 4)
+    assert batch["timestamp"].numpy().tolist() == [1_700_000_000]
+    assert "timestamp_us" not in batch
+
+
+def test_an_hour_of_the_audit_is_an_hour_of_the_clock():
+    times = 1_700_000_000_000 + 1000 * np.array([0, 1, 2, 3, 3604])
+    made = data.from_frame(table(times), split="leave_last_out", timestamp_unit="ms")
+    assert made.summary.audit.long_gap_rows == 2
+    times[-1] -= 1000
+    made = data.from_frame(table(times), split="leave_last_out", timestamp_unit="ms")
+    assert made.summary.audit.long_gap_rows == 0
+
+
+def test_steps_are_an_order_and_the_summary_says_so():
+    made = data.from_frame(table([4, 0, 3, 1, 2]), split="leave_last_out")
+    assert made.splits["test"]["timestamp"].tolist() == [4, 4]
+    assert "all times lie in 1970: they tell the order" in str(made)
+    made = data.from_frame(table(DAYS), split="leave_last_out")
+    assert "1970" not in str(made)
+
+
+SECONDS = [1_700_000_000 + i for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "message"),
+    [
+        ([int(d.replace("-", "")) for d in DAYS], {}, '`timestamp_format="%Y%m%d"`'),
+        ([d.replace("-", "") for d in DAYS], {}, '`timestamp_format="%Y%m%d"`'),
+        (
+            [int(d.replace("-", "")) for d in DAYS],
+            {"timestamp_unit": "ms"},
+            '`timestamp_format="%Y%m%d"`',
+        ),
+        ([2011, 2012, 2013, 2014, 2015], {}, '`timestamp_format="%Y"`'),
+        ([201112, 201201, 201202, 201203, 201204], {}, '`timestamp_format="%Y%m"`'),
+        ([202401312359 + i for i in range(-4, 1)], {}, "%Y%m%d%H%M"),
+        ([20240131235955 + i for i in range(5)], {}, "%Y%m%d%H%M%S"),
+        ([t * 1000 for t in SECONDS], {}, 'is it "ms".*`timestamp_unit="ms"`'),
+        ([t * 10**6 for t in SECONDS], {}, 'is it "us"'),
+        ([t * 10**9 for t in SECONDS], {}, 'is it "ns"'),
+        (SECONDS, {"timestamp_unit": "ms"}, 'is it "s"'),
+        ([*SECONDS[:4], SECONDS[4] * 1000], {}, 'some are in "s" and some in "ms"'),
+        (
+            [*SECONDS[:4], SECONDS[4] * 1000],
+            {"timestamp_unit": "ms"},
+            'Got 8 of 10 rows .*some are in "ms" and some in "s"',
+        ),
+        ([0, *SECONDS[1:]], {}, "between 1971 and 2099.*Got 2 of 10 .*row 0.*missing"),
+        ([1e300, *SECONDS[1:]], {}, "between 1971 and 2099"),
+        ([2**63, *SECONDS[1:]], {}, "between 1971 and 2099"),
+        ([5_000_000_000] * 5, {}, "between 1971 and 2099"),
+        (["2024-01-01", "2124-01-01", *DAYS[:3]], {}, "between 1971 and 2099.*2124"),
+        (["1970-01-01", *DAYS[1:]], {}, "between 1971 and 2099.*1970-01-01"),
+        (["1969-12-31", *DAYS[1:]], {}, "not negative.*1969-12-31"),
+        ([np.inf, *SECONDS[1:]], {}, "must be finite"),
+        ([True, False, True, True, False], {}, "must be a number, or a date.*True"),
+        (pd.to_timedelta([1, 2, 3, 4, 5], unit="D"), {}, "must be a number, or a date"),
+        ([1j, 2j, 3j, 4j, 5j], {}, "must be a number, or a date"),
+        (
+            ["01/31/2024 11:59 PM"] * 5,
+            {},
+            r'say `timestamp_format="%m/%d/%Y %I:%M %p"`',
+        ),
+        (["03/04/2024"] * 5, {}, r'"%m/%d/%Y"` or `timestamp_format="%d/%m/%Y"'),
+        (
+            ["Tue Apr 03 18:00:09 +0000 2012"] * 5,
+            {},
+            r'timestamp_format="%a %b %d %H:%M:%S %z %Y"',
+        ),
+        (["2024-01-31", "1700000000", *DAYS[:3]], {}, "a number, or a date.*'17000000"),
+        (DAYS, {"timestamp_format": "%d.%m.%Y"}, "must be dates of the form"),
+        (DAYS, {"timestamp_format": "ISO"}, "must say where year"),
+        (DAYS, {"timestamp_format": "%Y-%m-%Q"}, "`timestamp_format` '%Y-%m-%Q'"),
+        (DAYS, {"timestamp_format": "%Y-%m-%d", "timestamp_unit": "ms"}, "leave one"),
+    ],
+)
+def test_times_that_mean_something_else_are_refused_with_the_cure(
+    times, options, message
+):
+    with pytest.raises(ValueError, match=message):
+        data.from_frame(table(times), split="leave_last_out", **options)

@@ -1,0 +1,95 @@
+"""What the flags of the data reach, whichever pipeline has them."""
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+import tyro
+
+import tfrs_models as tm
+from pipelines.data import DataConfig, load_data
+
+CLICKS = pd.DataFrame(
+    {
+        "visitor": np.repeat(["v1", "v2", "v3"], 4),
+        "sku": [*"abcd", *"bcda", *"dacb"],
+        "at": 1_433_221_332_117 + 61_000 * np.arange(12),
+    }
+)
+
+
+@pytest.fixture
+def clicks(tmp_path):
+    """Flags of a table in milliseconds, with tables of its items and users."""
+    CLICKS.to_csv(tmp_path / "clicks.csv", index=False)
+    (tmp_path / "skus.csv").write_text(
+        "sku,tags,shelf\na,x; y,1\nb,y,2\nc,x,1\nd,y; z,2\n"
+    )
+    (tmp_path / "people.csv").write_text(
+        "visitor,city,age\nv1,Rome,20\nv2,Oslo,30\nv3,Rome,40\n"
+    )
+    return [
+        *("--dataset", str(tmp_path / "clicks.csv")),
+        *("--user-column", "visitor", "--item-column", "sku"),
+        *("--timestamp-column", "at", "--timestamp-unit", "ms"),
+        *("--item-table", str(tmp_path / "skus.csv")),
+        *("--bag-columns", "tags", "--bag-separator", ";"),
+        *("--user-table", str(tmp_path / "people.csv")),
+        *("--user-category-columns", "city", "--user-number-columns", "age"),
+    ]
+
+
+def test_flags_read_what_python_reads(clicks, tmp_path):
+    found = load_data(tyro.cli(DataConfig, args=clicks), seed=1)
+    expected = tm.data.from_table(
+        tmp_path / "clicks.csv",
+        user_column="visitor",
+        item_column="sku",
+        timestamp_column="at",
+        timestamp_unit="ms",
+        item_table=tmp_path / "skus.csv",
+        bag_columns=["tags"],
+        bag_separator=";",
+        user_table=tmp_path / "people.csv",
+        user_category_columns=["city"],
+        user_number_columns=["age"],
+        split="leave_last_out",
+    )
+    assert found.vocabularies["tags"].tolist() == ["x", "y", "z"]
+    assert [f.name for f in found.user_features] == ["user_id", "city", "age"]
+    for side in ("users", "items"):
+        columns = getattr(expected, side)
+        assert getattr(found, side).keys() == columns.keys()
+        for name, column in columns.items():
+            np.testing.assert_array_equal(getattr(found, side)[name], column)
+    last = CLICKS["at"][3::4].to_numpy() * 1000
+    np.testing.assert_array_equal(found.splits["test"]["timestamp_us"], last)
+
+
+def test_a_message_names_the_flag_that_cures_it(clicks):
+    without = [flag for flag in clicks if flag not in ("--timestamp-unit", "ms")]
+    with pytest.raises(SystemExit, match='Then say `--timestamp-unit "ms"`'):
+        load_data(tyro.cli(DataConfig, args=without), seed=1)
+
+
+def test_dates_of_a_form_are_read_with_a_flag(clicks, tmp_path):
+    days = CLICKS.assign(at=[f"{n + 1:02d}.01.2024" for n in range(12)])
+    days.to_csv(tmp_path / "clicks.csv", index=False)
+    flags = [flag for flag in clicks if flag not in ("--timestamp-unit", "ms")]
+    with pytest.raises(SystemExit, match=r'`--timestamp-format "%d.%m.%Y"`'):
+        load_data(tyro.cli(DataConfig, args=flags), seed=1)
+    flags += ["--timestamp-format", "%d.%m.%Y"]
+    found = load_data(tyro.cli(DataConfig, args=flags), seed=1)
+    assert found.splits["test"]["timestamp"][0] == 1_704_326_400  # 4 January 2024
+
+
+def test_every_option_of_a_table_has_a_flag():
+    options = set(inspect.signature(tm.data.from_frame).parameters)
+    options |= set(inspect.signature(tm.data.from_table).parameters)
+    flags = {field.name for field in dataclasses.fields(DataConfig)}
+    renamed = {"item_category_columns", "item_number_columns"}
+    elsewhere = {"frame", "path", "options", "name", "seed", "item_frame", "user_frame"}
+    without = {"year_column", "validation_fraction", "test_fraction"}
+    assert options - flags - renamed - elsewhere == without

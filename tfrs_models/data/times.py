@@ -1,0 +1,227 @@
+"""Times of a user's table as microseconds since 1970, checked before they are used."""
+
+import numpy as np
+import pandas as pd
+
+from tfrs_models.data.columns import as_strings, refuse, require_column
+
+SECOND = 10**6  # in microseconds, the unit inside
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+FIRST_SECOND = 31_536_000  # of 1971: dates before it are zeros or another unit
+END_SECOND = 4_102_444_800  # of 2099
+_DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y-%m-%d", "%Y/%m/%d", "%b %d, %Y")
+_HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %I:%M:%S %p")
+_FORMATS = (
+    *(day + hour for day in _DAYS for hour in _HOURS),
+    "%a %b %d %H:%M:%S %z %Y",
+    "%d/%b/%Y:%H:%M:%S %z",
+)
+_COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+
+
+def read_timestamps(
+    frame: pd.DataFrame,
+    name: str,
+    *,
+    unit: str = "s",
+    form: str | None = None,
+    argument: str,
+) -> np.ndarray:
+    """Timestamps as microseconds since 1970, from 1971 to 2099.
+
+    Numbers that all lie within the first year are kept as they are: they count steps or
+    seconds from a beginning of their own.
+
+    Args:
+      frame: the table.
+      name: the column: numbers, dates, or ISO 8601 dates as text.
+      unit: of numbers: "s", "ms", "us" or "ns".
+      form: of dates as text or as numbers, "%m/%d/%Y %I:%M %p" or "%Y%m%d"; None for
+        ISO 8601 and numbers in `unit`.
+      argument: the argument that named the column, for the error.
+
+    Returns:
+      `[num_rows]` int64 microseconds.
+
+    Raises:
+      ValueError: no such column; missing, negative or unreadable timestamps; a unit or
+        a format that gives other years than 1971 to 2099, for all rows or for some.
+    """
+    if unit not in PER_SECOND:
+        raise ValueError(
+            f"`timestamp_unit` must be one of {tuple(PER_SECOND)}. Got {unit!r}."
+        )
+    column = require_column(frame, name, argument=argument)
+    refuse(
+        column.isna(), column, name, "must not be missing (NaN)", "drop or repair them"
+    )
+    if form is not None:
+        return _in_range(_parse(column, name, unit, form), column, name)
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        numbers = _numbers(column)
+        if not numbers.isna().any():
+            return _of_numbers(numbers.to_numpy(), column, name, unit)
+        if numbers.notna().any():
+            return _in_range(_iso_dates(column, name, numbers), column, name)
+    return _in_range(_iso_dates(column, name), column, name)
+
+
+def counts_steps(micro: np.ndarray) -> bool:
+    """Whether times, in microseconds, number rows or steps and are no dates."""
+    return bool(len(micro)) and int(micro.max()) < FIRST_SECOND * SECOND
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Of text too; NaN for what is no number, and for truth values and durations."""
+    if column.dtype.kind in "bmc":
+        return pd.Series(np.nan, column.index)
+    return pd.to_numeric(column, errors="coerce")
+
+
+def _iso_dates(
+    column: pd.Series, name: str, numbers: pd.Series | None = None
+) -> np.ndarray:
+    is_date = pd.api.types.is_datetime64_any_dtype(column)
+    text = column if is_date else column.astype(str)
+    dates = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
+    unread = dates.isna()
+    first = unread if numbers is None else unread & numbers.isna()
+    for bad in (first, unread):
+        if bad.any():
+            rule = "must be a number, or a date such as 2024-01-31 23:59:59"
+            refuse(bad, column, name, rule, _cure(text[bad.to_numpy()].iloc[0]))
+    return _microseconds_of(dates)
+
+
+def _cure(text: str) -> str:
+    """Which formats read this text, for the one who has to choose."""
+    fitting = [
+        form
+        for form in _FORMATS
+        if pd.notna(pd.to_datetime(text, format=form, errors="coerce", utc=True))
+    ]
+    if not fitting:
+        return "repair them, or name their form with `timestamp_format`"
+    named = " or ".join(f'`timestamp_format="{form}"`' for form in fitting[:2])
+    return f"say {named}"
+
+
+def _parse(column: pd.Series, name: str, unit: str, form: str) -> np.ndarray:
+    if "%" not in form:
+        raise ValueError(
+            "`timestamp_format` must say where year, month and day stand, such as "
+            f'"%m/%d/%Y %I:%M %p". Got {form!r}.'
+        )
+    if unit != "s":
+        raise ValueError(
+            "`timestamp_format` is for dates, `timestamp_unit` for numbers: leave one "
+            f"of them out. Got {form!r} and {unit!r}."
+        )
+    text = pd.Series(as_strings(column), column.index)
+    try:
+        dates = pd.to_datetime(text, format=form, errors="coerce", utc=True)
+    except ValueError as error:  # of a format that there is none of
+        raise ValueError(f"`timestamp_format` {form!r}: {error}") from error
+    rule = f'must be dates of the form "{form}" (`timestamp_format`)'
+    refuse(dates.isna(), column, name, rule, "repair them, or name another form")
+    return _microseconds_of(dates)
+
+
+def _microseconds_of(dates: pd.Series) -> np.ndarray:
+    return dates.dt.tz_convert(None).to_numpy("datetime64[us]").astype(np.int64)
+
+
+def _of_numbers(
+    values: np.ndarray, column: pd.Series, name: str, unit: str
+) -> np.ndarray:
+    seconds = values.astype(np.float64) / PER_SECOND[unit]
+    refuse(
+        pd.Series(~np.isfinite(seconds) | (seconds < 0)),
+        column,
+        name,
+        "must be finite and not negative",
+        "drop or repair them",
+    )
+    form = _compact_form(values)
+    if form:
+        raise ValueError(
+            f"`{name}` holds dates such as {column.iloc[0]!r}, which are no number of "
+            f'{unit} since 1970. What to do: say `timestamp_format="{form}"`.'
+        )
+    _check_range(seconds, column, name, unit, values)
+    per_second = PER_SECOND[unit]
+    if values.dtype.kind in "iu":
+        if per_second > SECOND:
+            return (values // (per_second // SECOND)).astype(np.int64)
+        return values.astype(np.int64) * (SECOND // per_second)
+    return np.rint(values.astype(np.float64) * (SECOND / per_second)).astype(np.int64)
+
+
+def _compact_form(values: np.ndarray) -> str | None:
+    """The format of numbers of which most are dates written without separators."""
+    largest = float(values.max(initial=0))
+    digits = len(str(int(largest))) if largest < 1e15 else 0
+    form = _COMPACT.get(digits)
+    if form is None:
+        return None
+    scale = 10 ** (digits - 4)
+    maybe = (values >= 1971 * scale) & (values < 2100 * scale) & (values % 1 == 0)
+    if maybe.mean() <= 0.5:
+        return None
+    text = pd.Series(values[maybe].astype(np.int64)).astype(str)
+    dates = pd.to_datetime(text, format=form, errors="coerce")
+    return form if dates.notna().sum() > len(values) / 2 else None
+
+
+def _in_range(micro: np.ndarray, column: pd.Series, name: str) -> np.ndarray:
+    refuse(
+        pd.Series(micro < 0),
+        column,
+        name,
+        "must be finite and not negative",
+        "drop or repair what lies before 1970",
+    )
+    _check_range(micro / SECOND, column, name)
+    return micro
+
+
+def _check_range(
+    seconds: np.ndarray,
+    column: pd.Series,
+    name: str,
+    unit: str | None = None,
+    values: np.ndarray | None = None,
+) -> None:
+    """Raises where rows are not of 1971 to 2099, unless all are of a first year."""
+    early, late = seconds < FIRST_SECOND, seconds >= END_SECOND
+    others = [] if unit is None else [u for u in PER_SECOND if u != unit]
+    fits = {u: _is_plausible(values / PER_SECOND[u]) for u in others}
+    bad = early | late
+    if early.all() and not any(fit.any() for fit in fits.values()):
+        return
+    if not bad.any():
+        return
+    found = [u for u, fit in fits.items() if (fit & bad).any()]
+    cure = "drop or repair them: 0 and the like stand for times that are missing"
+    if found:
+        cure = f'is it "{found[0]}"? Then say `timestamp_unit="{found[0]}"`'
+        if not bad.all():
+            cure = (
+                f'some are in "{unit}" and some in "{found[0]}": bring all to one unit'
+            )
+    elif late.any():
+        cure = "drop or repair them, or name the `timestamp_unit` of numbers"
+    where = "" if unit is None else f' with timestamp_unit="{unit}"'
+    refuse(
+        pd.Series(bad),
+        column,
+        name,
+        f"must lie between 1971 and 2099{where}",
+        cure,
+    )
+
+
+def _is_plausible(seconds: np.ndarray) -> np.ndarray:
+    return (seconds >= FIRST_SECOND) & (seconds < END_SECOND)
