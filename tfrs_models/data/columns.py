@@ -181,6 +181,15 @@ def read_ratings(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
 
 
 def refuse(bad: pd.Series, column: pd.Series, name: str, rule: str, cure: str) -> None:
+    """Raises a `ValueError` where rows break a rule, with the first of them.
+
+    Args:
+      bad: `[num_rows]` bool, the rows that do.
+      column: `[num_rows]` what is shown of the first.
+      name: the column's name.
+      rule: what must hold, to follow the name.
+      cure: what to do.
+    """
     bad = bad.to_numpy(dtype=bool)
     if bad.any():
         first = int(np.argmax(bad))

@@ -32,7 +32,7 @@ def split_rows(
     Args:
       user: `[num_rows]` user of the row, as non-negative ints.
       item: `[num_rows]` item of the row.
-      timestamp: `[num_rows]` time of the row in any unit; None will do for the random split.
+      timestamp: `[num_rows]` time of the row; None will do for the random split.
       split: one of `SPLITS`.
       validation_fraction: see the functions of `data.splits`.
       test_fraction: see there.

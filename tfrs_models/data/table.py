@@ -1,6 +1,5 @@
 """A table of interactions, any table, as `Interactions`."""
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,20 +17,14 @@ from tfrs_models.data.probabilities import candidate_probabilities
 from tfrs_models.data.splits import SPLIT_NAMES, TRAIN
 from tfrs_models.data.splitting import TIME_SPLITS, split_rows
 from tfrs_models.data.summary import Summary
-from tfrs_models.data.times import SECOND, counts_steps, read_timestamps
-
-RESERVED = (
-    "rating",
-    "timestamp",
-    "timestamp_us",
-    "candidate_sampling_probability",
-    "known_items",
-    "history",
-    "activity",
-    "user_features",
-    "item_features",
-    "history_timestamp",
+from tfrs_models.data.table_checks import (
+    found_column,
+    refuse_shared_columns,
+    refuse_shared_names,
+    refuse_time_split,
+    require_rows,
 )
+from tfrs_models.data.times import SECOND, counts_steps, read_timestamps
 
 
 def from_frame(
@@ -100,10 +93,10 @@ def from_frame(
       ValueError: a table that cannot be used; says which column, which rule, and what
         to do.
     """
-    _require_rows(frame, "frame")
-    rating_column = _found(frame, rating_column, "rating")
-    timestamp_column = _found(frame, timestamp_column, "timestamp")
-    _refuse_shared_columns(
+    require_rows(frame, "frame")
+    rating_column = found_column(frame, rating_column, "rating")
+    timestamp_column = found_column(frame, timestamp_column, "timestamp")
+    refuse_shared_columns(
         user_column=user_column,
         item_column=item_column,
         rating_column=rating_column,
@@ -124,7 +117,7 @@ def from_frame(
         )
         rows["timestamp"] = rows["timestamp_us"] // SECOND
     elif split in TIME_SPLITS:
-        _refuse_time_split(frame, split)
+        refuse_time_split(frame, split)
     user_table, user_names = attribute_table(
         frame, user, user_names, own=user_frame, column=user_column, side="user"
     )
@@ -176,7 +169,7 @@ def from_frame(
         items.add_category(column, argument="item_category_columns")
     for column in item_number_columns:
         items.add_number(column, column, argument="item_number_columns")
-    _refuse_shared_names(users, items)
+    refuse_shared_names(users, items)
 
     rows["user_id"] = _index_of(train_users, len(user_names))[rows["user_id"]]
     rows["item_id"] = _index_of(catalogue, len(item_names))[rows["item_id"]]
@@ -212,31 +205,6 @@ def from_frame(
     )
 
 
-def _require_rows(frame: pd.DataFrame, argument: str) -> None:
-    if not len(frame):
-        raise ValueError(
-            f"`{argument}` must have at least one row. Got an empty table with the "
-            f"columns {list(frame.columns)}."
-        )
-
-
-def _found(frame: pd.DataFrame, column: str | None, default: str) -> str | None:
-    if column != "auto":
-        return column
-    return default if default in frame.columns else None
-
-
-def _refuse_shared_columns(**columns: str | None) -> None:
-    named = [name for name, column in columns.items() if column is not None]
-    for place, name in enumerate(named):
-        for other in named[:place]:
-            if columns[name] == columns[other]:
-                raise ValueError(
-                    f"`{other}` and `{name}` must be two columns. Got "
-                    f"{columns[name]!r} for both."
-                )
-
-
 def _density(user: np.ndarray, item: np.ndarray) -> float:
     """Share of the pairs of a user and an item that have a row, or several."""
     num_pairs = len(np.unique(user * (item.max() + 1) + item))
@@ -250,16 +218,6 @@ def _notes(rows: dict[str, np.ndarray]) -> tuple[str, ...]:
             "taken for seconds. Dates need `timestamp_unit` or `timestamp_format`.",
         )
     return ()
-
-
-def _refuse_time_split(frame: pd.DataFrame, split: str) -> None:
-    near = difflib.get_close_matches("timestamp", map(str, frame.columns), n=1)
-    hint = f" Did you mean `timestamp_column={near[0]!r}`?" if near else ""
-    raise ValueError(
-        f'`split="{split}"` needs timestamps. Got a table without: name their column '
-        f'with `timestamp_column`, or use split="random". The columns are '
-        f"{list(frame.columns)}.{hint}"
-    )
 
 
 def _positives(
@@ -291,12 +249,3 @@ def _index_of(order: np.ndarray, num_codes: int) -> np.ndarray:
     index = np.zeros(num_codes, np.int64)
     index[order] = np.arange(1, len(order) + 1)
     return index
-
-
-def _refuse_shared_names(users: Attributes, items: Attributes) -> None:
-    for name in (*users.columns, *items.columns):
-        if name in RESERVED or (name in users.columns and name in items.columns):
-            raise ValueError(
-                f"`{name}` cannot name a feature: a batch has this key already. Rename "
-                "the column."
-            )
