@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models.ops.finite import float_features
-from tfrs_models.ops.replicas import num_replicas
+from tfrs_models.ops.replicas import num_replicas, share_of_rows
 from tfrs_models.types import Features
 
 
@@ -89,6 +89,26 @@ class Model(tfrs.Model):
         """
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
+    def penalty(self, features: Features) -> tf.Tensor:
+        """This replica's share of what regularisers and `add_loss` cost.
+
+        The losses of replicas add up. A replica counts by its share of the rows:
+        penalties of weights, which are the same on all, then count once, and those of
+        activities, which Keras divides by the rows of the replica, are the mean over
+        all rows. A loss that is added must be a mean over rows, or not depend on them.
+
+        Args:
+          features: the batch that the layers were called with.
+
+        Returns:
+          Scalar float32.
+        """
+        penalties = [tf.reduce_sum(tf.cast(p, tf.float32)) for p in self.losses]
+        if not penalties:
+            return tf.zeros([])
+        # Of activities without a row, the mean is NaN.
+        return tf.math.multiply_no_nan(tf.add_n(penalties), share_of_rows(features))
+
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
         """The metrics that a step reports: those that it updates.
 
@@ -135,20 +155,18 @@ class Model(tfrs.Model):
         self._remember(features)
         loss = tf.cast(self.compute_loss(features, training=training), tf.float32)
         self.built = True  # the loss need not have gone through `__call__`
-        penalties = [tf.reduce_sum(tf.cast(p, tf.float32)) for p in self.losses]
-        penalty = tf.add_n(penalties) if penalties else tf.zeros([])
+        penalty = self.penalty(features)
         total = tf.debugging.check_numerics(
             loss + penalty,
             "The loss is not finite although every feature of the batch is: lower the "
             "learning rate, raise the temperature, or clip the gradients",
         )
-        whole = loss * num_replicas()
-        for name, value in (  # replicas' losses add up, and the mean is over them
-            ("loss", whole),
+        for name, value in (
+            ("loss", loss),
             ("regularization_loss", penalty),
-            ("total_loss", whole + penalty),
-        ):
-            self._loss_means[name].update_state(value)
+            ("total_loss", total),
+        ):  # replicas' losses add up, and the mean is over them
+            self._loss_means[name].update_state(value * num_replicas())
         return total
 
     def _results(self, *, training: bool) -> dict[str, tf.Tensor]:

@@ -227,6 +227,23 @@ def test_frozen_batch_normalization_keeps_its_moving_averages(way, is_built):
         assert len(tower.trainable_variables) == 2
 
 
+def test_the_single_step_knows_regularisers_as_fit_does():
+    batch = next(iter(vector_clicks()))
+    found = []
+    for step in (fine_tuning_train_step, FineTuningModel.train_step):
+        tf.keras.utils.set_random_seed(0)
+        query = tf.keras.layers.Dense(3, kernel_regularizer="l2")
+        item = TableOfVectors(VECTORS, tf.keras.layers.Dense(3))
+        model = FineTuningModel(FeaturesExtractor(query, item))
+        model.compile(sgd(1.0))
+        model(batch)
+        before = query.kernel.numpy()
+        step(model, batch)
+        found.append(query.kernel.numpy() - before)
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+    assert np.abs(found[0]).max() > 1e-3
+
+
 def test_without_fixed_layers_everything_learns():
     model = model_of((5,))
     model.compile(sgd())

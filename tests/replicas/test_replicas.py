@@ -10,6 +10,7 @@ import tfrs_models
 from tests import oracles
 from tfrs_models import layers, metrics, models, towers
 from tfrs_models.data import Feature, mixed_negatives
+from tfrs_models.ops.weight_decay import add_l2
 
 NUM_ITEMS = 11
 
@@ -162,6 +163,76 @@ def test_two_replicas_count_the_ids_of_both(strategy, data, mode, text, rows):
     for left, right in zip(one[1], two[1], strict=True):
         np.testing.assert_array_equal(left, right)
     assert two[2]["found"] == pytest.approx(one[2]["found"], rel=1e-5)
+
+
+class Penalised(tfrs_models.Model):
+    """A sum over rows, with penalties of weights, of activities and of a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = tf.keras.layers.Dense(
+            3, kernel_regularizer="l2", activity_regularizer=tf.keras.regularizers.L1(7)
+        )
+
+    def call(self, features):
+        hidden = self.hidden(features["x"])
+        self.add_loss(tf.reduce_mean(tf.abs(features["x"]) @ self.hidden.kernel))
+        return hidden
+
+    def compute_loss(self, features, training=False):
+        del training
+        return tf.reduce_sum(tf.sin(self(features)))
+
+
+@pytest.mark.parametrize("step", ["train_step", "test_step"])
+@pytest.mark.parametrize("shares", [(4, 4), (5, 3), (8, 0)])
+def test_penalties_of_two_replicas_are_those_of_one(strategy, shares, step):
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    parts = [{"x": tf.constant(part)} for part in (x[: shares[0]], x[shares[0] :])]
+    found = []
+    for scope in (contextlib.nullcontext(), strategy.scope()):
+        tf.keras.utils.set_random_seed(0)
+        with scope:
+            model = Penalised()
+            model.compile(tf.keras.optimizers.SGD(0.5))
+            model.hidden.build((None, 2))
+        found.append(model)
+    one, two = found
+    kernel = one.hidden.kernel.numpy().astype("float64")
+    penalty = 0.01 * (kernel**2).sum() + (np.abs(x) @ kernel).mean()
+    penalty += 7 * sum(np.abs(row @ kernel).sum() for row in x) / 8
+    values = strategy.experimental_distribute_values_from_function(
+        lambda context: parts[context.replica_id_in_sync_group]
+    )
+    getattr(one, step)({"x": tf.constant(x)})
+    strategy.run(getattr(two, step), args=(values,))
+    for model in found:
+        figures = {metric.name: float(metric.result()) for metric in model.metrics}
+        assert figures["regularization_loss"] == pytest.approx(penalty, rel=1e-5)
+        assert figures["total_loss"] == pytest.approx(figures["loss"] + penalty)
+    np.testing.assert_allclose(two.hidden.kernel, one.hidden.kernel, rtol=1e-5)
+    assert np.any(one.hidden.kernel != kernel.astype("float32")) == (step[:2] == "tr")
+
+
+@pytest.mark.parametrize("unused_rows", [True, False])
+def test_rows_of_a_table_decay_as_much_on_two_replicas(strategy, unused_rows):
+    table = np.random.default_rng(0).normal(size=(6, 2)).astype("float32")
+    rows = [[1, 4, 1], [4, 5]]  # of each replica: 4 is on both
+    ones = [tf.ones([len(own), 2]) for own in rows]
+
+    def decayed(index):
+        gradient = tf.IndexedSlices(ones[index], tf.constant(rows[index]), (6, 2))
+        options = {"l2": 0.5, "unused_rows": unused_rows}
+        return tf.convert_to_tensor(add_l2(gradient, tf.constant(table), **options))
+
+    def on_replica():
+        context = tf.distribute.get_replica_context()
+        return decayed(context.replica_id_in_sync_group)
+
+    found = strategy.experimental_local_results(strategy.run(on_replica))
+    counts = np.array([0, 2, 0, 0, 2, 1])[:, None]  # what is no decay
+    used = (counts > 0) | unused_rows
+    np.testing.assert_allclose(tf.add_n(found), counts + 0.5 * table * used, rtol=1e-6)
 
 
 def test_mixed_negatives_train_on_two_replicas(strategy, data):

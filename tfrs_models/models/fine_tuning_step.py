@@ -11,7 +11,7 @@ class TrainStep(NamedTuple):
     """What one step of training did.
 
     Attributes:
-      loss: Scalar, before the step.
+      loss: Scalar of the pairs, before the step; regularisers are in the gradients.
       query_gradients: One for each trainable variable of the query tower.
       item_gradients: One for each trainable variable of the item tower.
     """
@@ -30,8 +30,9 @@ def fine_tuning_train_step(model: FineTuningModel, batch: dict) -> TrainStep:
     """
     with tf.GradientTape() as tape:
         loss = model.compute_loss(batch, training=True)
+        total = loss + model.penalty(batch)
     variables = model.trainable_variables
-    gradients = tape.gradient(loss, variables)
+    gradients = tape.gradient(total, variables)
     model.apply_gradients(gradients, variables)
     found = {v.ref(): g for v, g in zip(variables, gradients, strict=True)}
     return TrainStep(

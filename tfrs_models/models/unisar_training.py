@@ -18,7 +18,7 @@ from tfrs_models.models.unisar_network import (
 )
 from tfrs_models.models.unisar_objective import TERMS, UniSARObjective
 from tfrs_models.ops.rank_metrics import ndcg
-from tfrs_models.ops.replicas import num_replicas, sum_over_replicas
+from tfrs_models.ops.replicas import sum_over_replicas
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 from tfrs_models.ops.weight_decay import add_l2
 from tfrs_models.types import Features
@@ -126,13 +126,8 @@ class UniSARTraining(Model):
     def apply_gradients(
         self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
-        """Moves the variables; the decay is part of their gradients.
-
-        On several replicas each adds its share of it, which for the rows of a table is
-        a share for each replica that has the row.
-        """
+        """Moves the variables; the decay is part of their gradients."""
         l2, unused_rows = self._options["l2"], self._options["decay_unused_rows"]
-        l2 /= num_replicas()
         spared = _SPARED if unused_rows else _SPARED_BY_US
         gradients = [
             gradient

@@ -1,5 +1,7 @@
 """Values of all replicas of a `tf.distribute` strategy."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 
@@ -39,3 +41,55 @@ def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
         return value
     context = tf.distribute.get_replica_context()
     return tf.stop_gradient(context.all_reduce(tf.distribute.ReduceOp.SUM, value))
+
+
+def share_of_rows(features: object) -> tf.Tensor:
+    """The share of a batch's rows that this replica has.
+
+    Args:
+      features: one replica's batch, a nested structure of dense, ragged or sparse
+        tensors.
+
+    Returns:
+      Scalar float32 in [0, 1]; the shares of all replicas sum to 1. It is 1 where there
+      is one replica, and outside of replicas.
+    """
+    if num_replicas() == 1:
+        return tf.ones([])
+    rows = num_rows(features)
+    # Without a tensor that has rows, and without any row, replicas share alike.
+    rows = tf.ones([]) if rows is None else tf.cast(rows, tf.float32)
+    total = sum_over_replicas(rows)
+    return tf.where(total > 0, tf.math.divide_no_nan(rows, total), 1 / num_replicas())
+
+
+def num_rows(features: object) -> tf.Tensor | None:
+    """The rows of a batch.
+
+    Args:
+      features: nested structure of dense, ragged or sparse tensors. The first tensor
+        of the outermost level counts; where that level only has structures, such as
+        the examples of two services, their rows add up.
+
+    Returns:
+      Scalar int64; None without a tensor that has rows.
+    """
+    if not isinstance(features, (Mapping, tuple, list)):
+        return _leading_dimension(features)
+    values = features.values() if isinstance(features, Mapping) else features
+    counts = {False: [], True: []}
+    for value in values:
+        if (count := num_rows(value)) is not None:
+            counts[isinstance(value, (Mapping, tuple, list))].append(count)
+    if counts[False]:
+        return counts[False][0]
+    return tf.add_n(counts[True]) if counts[True] else None
+
+
+def _leading_dimension(value: object) -> tf.Tensor | None:
+    if isinstance(value, tf.RaggedTensor):
+        return tf.cast(value.nrows(), tf.int64)
+    if isinstance(value, tf.SparseTensor):
+        return value.dense_shape[0]
+    has_rows = tf.TensorShape(getattr(value, "shape", ())).rank
+    return tf.shape(value, out_type=tf.int64)[0] if has_rows else None
