@@ -15,11 +15,10 @@ def spectrum(series: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
       `[batch, ..., length // 2 + 1]` complex64, frequencies last. There are no
       transforms of half precision: those of a float16 are those of its float32.
     """
-    series = tf.cast(series, tf.float32)[:, :length]
-    missing = length - tf.shape(series)[1]
-    rank = series.shape.rank
-    series = tf.pad(series, [[0, 0], [0, missing]] + [[0, 0]] * (rank - 2))
-    return tf.signal.rfft(tf.transpose(series, [0, *range(2, rank), 1]))
+    around, mean = _around_mean(series, length)
+    level = tf.cast(mean * tf.cast(length, tf.float32), tf.complex64)
+    # A large mean would leave rounding of its own size on every other frequency.
+    return tf.concat([level, tf.signal.rfft(around)[..., 1:]], axis=-1)
 
 
 def correlation(
@@ -41,8 +40,11 @@ def correlation(
 
 def mean_correlation(
     left: tf.Tensor, right: tf.Tensor, length: tf.Tensor | int
-) -> tf.Tensor:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The mean of `correlation` over all channels, with one transform for all of them.
+
+    The means of the series add the same to every lag. That is apart: beside a large one
+    float32 would not tell the lags from each other.
 
     Args:
       left: `[batch, ..., length // 2 + 1]`, of `spectrum`.
@@ -50,11 +52,14 @@ def mean_correlation(
       length: Steps of the series.
 
     Returns:
-      `[batch, length]` float32.
+      How much each lag is above the mean of all lags, `[batch, length]` float32, and
+      that mean, `[batch, 1]` float32.
     """
     channels = list(range(1, left.shape.rank - 1))
     mean = tf.reduce_mean(left * tf.math.conj(right), axis=channels)
-    return tf.signal.irfft(mean, fft_length=[length])
+    level = tf.math.real(mean[:, :1]) / tf.cast(length, tf.float32)
+    mean = tf.concat([tf.zeros_like(mean[:, :1]), mean[:, 1:]], axis=1)
+    return tf.signal.irfft(mean, fft_length=[length]), level
 
 
 def rolled_sum(
@@ -68,7 +73,9 @@ def rolled_sum(
     """`out[t] = sum_i weights[i] values[(t + direction delays[i]) mod length]`.
 
     The weights at their delays are a series too, and the sum is one more correlation:
-    time and memory do not grow with the number of delays.
+    time and memory do not grow with the number of delays. In return a value reaches all
+    steps of its row and channel: a NaN makes all of them NaN, and one that is far from
+    the mean leaves about 1e-7 of its size on each.
 
     Args:
       values: `[batch, seq_len, ...]`; cut off or followed by zeros as in `spectrum`.
@@ -86,6 +93,21 @@ def rolled_sum(
     comb = tf.signal.rfft(tf.scatter_nd(places, weights, [batch, length]))
     comb = tf.math.conj(comb) if direction == 1 else comb
     rank = values.shape.rank
-    comb = comb[(slice(None), *[None] * (rank - 2), slice(None))]
-    out = tf.signal.irfft(spectrum(values, length) * comb, fft_length=[length])
+    channels = (slice(None), *[None] * (rank - 2), slice(None))
+    around, mean = _around_mean(values, length)
+    out = tf.signal.irfft(tf.signal.rfft(around) * comb[channels], fft_length=[length])
+    out += mean * tf.reduce_sum(weights, axis=1, keepdims=True)[channels]
     return tf.transpose(out, [0, rank - 1, *range(1, rank - 1)])
+
+
+def _around_mean(
+    series: tf.Tensor, length: tf.Tensor | int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Series of a length around their means over time, time last, and these means."""
+    series = tf.cast(series, tf.float32)[:, :length]
+    missing = length - tf.shape(series)[1]
+    rank = series.shape.rank
+    series = tf.pad(series, [[0, 0], [0, missing]] + [[0, 0]] * (rank - 2))
+    series = tf.transpose(series, [0, *range(2, rank), 1])
+    mean = tf.reduce_mean(series, axis=-1, keepdims=True)
+    return series - mean, mean

@@ -128,6 +128,25 @@ def test_constant_values_stay_as_they_are(training):
     np.testing.assert_allclose(out, value, rtol=1e-5)
 
 
+@pytest.mark.parametrize("offset", [100, -300, 3e4])
+@MODES
+def test_raw_series_with_an_offset_have_the_lags_of_those_without(offset, training):
+    inputs = draw(25, batch=20)
+    steps = [2.0, 0.5, -1.0]  # query, key and value, by channel
+    inputs = [
+        series + np.float32(offset) * np.float32(step) * np.ones(2, "float32")[:, None]
+        for series, step in zip(inputs, steps, strict=True)
+    ]
+    layer = AutoCorrelation(factor=1.5)
+    out = layer(*inputs, training=training)
+    whole = [series.astype("float64") for series in inputs]
+    expected, found = loops(*whole, int(1.5 * np.log(25)), shared=training)
+    rounding = abs(offset) * 2e-6
+    np.testing.assert_allclose(out, expected, atol=rounding)
+    lags = layer.lags(*inputs[:2], training=training)
+    np.testing.assert_allclose(lags.correlation, found.mean(axis=(2, 3)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("shift", [0, 1, 4])
 def test_an_impulse_appears_where_the_lag_leads_to_it(shift):
     impulse = np.eye(7)[0]
