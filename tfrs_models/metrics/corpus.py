@@ -94,7 +94,7 @@ class Corpus:
         spec = self._source.element_spec
         if isinstance(spec, tuple):
             return spec[0].dtype, spec[1].shape[-1]
-        return tf.int32, spec.shape[-1]
+        return tf.int64, spec.shape[-1]
 
     def _fingerprint(self) -> tf.Tensor:
         """`[num_variables, 8]` bytes that change when what is captured changes."""
@@ -148,7 +148,7 @@ def _concatenate(dataset: tf.data.Dataset) -> tuple[tf.Tensor, tf.Tensor]:
         )
 
     embeddings = parts(dtype, [None, width])
-    identifiers = parts(spec[0].dtype if has_ids else tf.int32, [None])
+    identifiers = parts(spec[0].dtype if has_ids else tf.int64, [None])
     place = tf.constant(0)
     for element in dataset:
         if has_ids:
@@ -159,7 +159,7 @@ def _concatenate(dataset: tf.data.Dataset) -> tuple[tf.Tensor, tf.Tensor]:
         place += 1
     embeddings = embeddings.concat()
     if not has_ids:
-        return tf.range(tf.shape(embeddings)[0]), embeddings
+        return tf.range(tf.shape(embeddings, tf.int64)[0]), embeddings
     return identifiers.concat(), embeddings
 
 

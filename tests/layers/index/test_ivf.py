@@ -140,3 +140,13 @@ def test_an_unknown_measure_is_refused():
 def test_probes_must_be_positive_later_too(index):
     with pytest.raises(ValueError, match="`num_probes` must be at least 1. Got 0"):
         index.num_probes = 0
+
+
+def test_upper_bounds_of_blocks_hold_for_very_long_embeddings():
+    rows = np.random.default_rng(0).normal(size=(400, 3)).astype("float32")
+    queries = np.random.default_rng(1).normal(size=(6, 3)).astype("float32")
+    found = [
+        layers.IVF(k=9, num_probes=2, block_size=32).index(scale * rows)(queries)[1]
+        for scale in (1, 2.0**60)  # a power of two rounds nothing
+    ]
+    np.testing.assert_array_equal(*found)

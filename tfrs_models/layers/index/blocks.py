@@ -20,9 +20,13 @@ def promises(rows: tf.Tensor, in_slot: tf.Tensor) -> tf.Tensor:
     used = tf.cast(in_slot, tf.float32)[:, :, None]
     count = tf.reduce_sum(used, axis=1)
     mean = tf.math.divide_no_nan(tf.reduce_sum(rows * used, axis=1), count)
-    squares = tf.reduce_sum((rows - mean[:, None]) ** 2 * used, axis=[1, 2])
+    apart = (rows - mean[:, None]) * used
+    # Squares of shares of the largest entry fit into their type.
+    largest = tf.reduce_max(tf.abs(apart), axis=[1, 2])
+    shares = tf.math.divide_no_nan(apart, largest[:, None, None])
+    squares = tf.reduce_sum(shares**2, axis=[1, 2])
     entries = count[:, 0] * rows.shape[2]
-    spread = _SPREAD * tf.sqrt(tf.math.divide_no_nan(squares, entries))
+    spread = _SPREAD * largest * tf.sqrt(tf.math.divide_no_nan(squares, entries))
     empty = tf.where(count > 0, 0.0, -float("inf"))
     return tf.concat([mean, spread[:, None], empty], axis=1)
 

@@ -6,21 +6,37 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.lookup import comparable
+
 _CHUNK = 65_536  # rows that are looked at in one go
 DUPLICATES = ("warn", "error")
+LONGEST = 1e19  # embeddings; products with queries as long fit into float32
 EMPTY = (
     "The index is empty: call `index` or `index_from_dataset` first. (The `index` of a "
     "subclass must call `super().index`.)"
 )
 
 
-def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> None:
+def check_candidates(
+    candidates: tf.Tensor,
+    identifiers: tf.Tensor | None,
+    *,
+    longest: float | None = LONGEST,
+) -> None:
     """Raises a `ValueError` for candidates that an index cannot hold.
 
     Args:
       candidates: `[num_candidates, embedding_dim]` embeddings.
       identifiers: `[num_candidates]` ids, or None.
+      longest: largest length of an embedding; None where only directions count.
     """
+    dtype = tf.as_dtype(candidates.dtype)
+    if not dtype.is_floating:
+        raise ValueError(
+            f"`candidates` must be floating-point embeddings. Got {dtype.name}: cast "
+            "them, and multiply quantised ones by their scale, for example "
+            "`tf.cast(candidates, tf.float32) * scale`."
+        )
     if len(candidates.shape) != 2:
         raise ValueError(
             "`candidates` must be `[num_candidates, embedding_dim]`. "
@@ -29,12 +45,25 @@ def check_candidates(candidates: tf.Tensor, identifiers: tf.Tensor | None) -> No
     if candidates.shape[0] == 0:
         raise ValueError("`candidates` must hold at least one candidate. Got none.")
     for start in range(0, candidates.shape[0], _CHUNK):
-        finite = np.isfinite(np.asarray(candidates[start : start + _CHUNK]))
+        rows = np.asarray(candidates[start : start + _CHUNK])
+        finite = np.isfinite(rows)
         if not finite.all():
             row = start + int(np.flatnonzero(~finite.all(axis=1))[0])
             raise ValueError(
                 "`candidates` must be finite: a NaN or infinite embedding has no rank. "
                 f"Row {row} is not; look at that item's features."
+            )
+        if longest is None:
+            continue
+        if rows.dtype.itemsize < 4:  # NumPy does not add up bfloat16
+            rows = rows.astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        if (lengths > longest).any():
+            row = start + int(np.argmax(lengths > longest))
+            raise ValueError(
+                f"`candidates` must be at most {longest:.0e} long, or products with "
+                f"them are beyond float32. Row {row} is {lengths[row - start]:.3g} "
+                "long: a tower whose training diverges gives such embeddings."
             )
     if identifiers is None:
         return
@@ -120,13 +149,58 @@ def check_queries(
     return queries
 
 
-def finite_queries(queries: tf.Tensor) -> tf.Tensor:
-    """Returns `queries`, or raises an `InvalidArgumentError` when one is not finite."""
-    return tf.debugging.check_numerics(
-        queries,
-        "`queries` must be finite: a NaN or infinite embedding has no best candidates. "
-        "Look at the features of the batch",
+def finite_queries(queries: tf.Tensor, *, any_length: bool = False) -> tf.Tensor:
+    """Returns `queries` if their products with candidates are finite.
+
+    Args:
+      queries: `[batch, embedding_dim]`.
+      any_length: whether only the directions of the queries count.
+
+    Raises:
+      InvalidArgumentError: a query is not finite, or its square is beyond float32.
+    """
+    squares = tf.square(tf.cast(queries, tf.float32))
+    check = tf.debugging.check_numerics(
+        queries if any_length else tf.reduce_sum(squares, axis=-1),
+        "`queries` must be finite and at most 1e19 long: others have no best "
+        "candidates. Look at the features of the batch",
     )
+    with tf.control_dependencies([check]):
+        return tf.identity(queries)
+
+
+def scoring_dtype(dtype: tf.DType) -> tf.DType:
+    """The type of products with embeddings: half precision would overflow at 65,504."""
+    return tf.float32 if dtype.size < 4 else dtype
+
+
+def read_ids(identifiers: tf.Tensor) -> tf.Tensor:
+    """Ids as an index keeps them: int64, float64 or strings.
+
+    Args:
+      identifiers: ids of any integer, floating or string dtype.
+
+    Raises:
+      ValueError: an id is -1, "" or NaN, by which answers say that there is none, or
+        beyond int64.
+    """
+    identifiers = tf.convert_to_tensor(identifiers)
+    ids = comparable(identifiers, identifiers.dtype)
+    none = tf.constant("" if ids.dtype == tf.string else -1)
+    wrong = ids == tf.cast(none, ids.dtype)
+    if ids.dtype.is_floating:
+        wrong |= tf.math.is_nan(ids)
+    if identifiers.dtype == tf.uint64:
+        wrong |= ids < 0
+    wrong = wrong.numpy()
+    if wrong.any():
+        raise ValueError(
+            "`identifiers` must not be -1, an empty string, NaN or above 2^63: answers "
+            "mark positions without a candidate by -1 or by an empty string. "
+            f"{wrong.sum()} are, {first_of(identifiers, wrong)!r} is one. Give these "
+            "candidates other ids, or leave them out."
+        )
+    return ids
 
 
 def first_of(identifiers: tf.Tensor, chosen: np.ndarray) -> object:

@@ -36,6 +36,7 @@ def search_all(
     Returns:
       Scores and slots `[batch, k]`, the score `-inf` where nothing is left.
     """
+    embeddings = tf.cast(embeddings, queries.dtype)
     scores = tf.matmul(queries, embeddings, transpose_b=True)
     if in_use is not None:
         lowest = tf.constant(-float("inf"), scores.dtype)
@@ -109,7 +110,9 @@ def search_among(
         tf.shape(queries)[0] > 0,
         # A query at a time: `[batch, width, embedding_dim]` is large.
         lambda: tf.map_fn(
-            lambda row: tf.linalg.matvec(tf.gather(embeddings, row[1]), row[0]),
+            lambda row: tf.linalg.matvec(
+                tf.cast(tf.gather(embeddings, row[1]), row[0].dtype), row[0]
+            ),
             (queries, rows),
             fn_output_signature=queries.dtype,
         ),

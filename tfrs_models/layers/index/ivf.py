@@ -179,15 +179,15 @@ class IVF(UpdatableIndex):
         told = self._promises.numpy()
         blocks = np.unique(slots // self._block_size)
         for start in range(0, len(blocks), _BLOCKS):
-            some = blocks[start : start + _BLOCKS]
-            in_use = tf.constant(in_slot[some])
-            told[some] = promises(self._rows(tf.constant(some)), in_use).numpy()
+            some = tf.constant(blocks[start : start + _BLOCKS])
+            rows, used = self._rows(some, tf.float32), tf.gather(in_slot, some)
+            told[some] = promises(rows, used)
         self._promises.assign(told)
 
-    def _rows(self, blocks: tf.Tensor) -> tf.Tensor:
+    def _rows(self, blocks: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         """Embeddings `[n, block_size, embedding_dim]` of blocks."""
         shape = [self.num_blocks, self._block_size, self._embeddings.shape[1]]
-        return tf.gather(tf.reshape(self._embeddings, shape), blocks)
+        return tf.cast(tf.gather(tf.reshape(self._embeddings, shape), blocks), dtype)
 
     def _in_use(self, slots: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.reshape(self._in_slot, [-1]), slots)
@@ -257,7 +257,8 @@ class IVF(UpdatableIndex):
         width = probes * size if isinstance(probes, int) else None
         scores = tf.map_fn(  # a query at a time: its rows stay in the processor's cache
             lambda row: tf.linalg.matvec(
-                tf.reshape(self._rows(row[1]), [probes * size, -1]), row[0]
+                tf.reshape(self._rows(row[1], row[0].dtype), [probes * size, -1]),
+                row[0],
             ),
             (queries, blocks),
             fn_output_signature=tf.TensorSpec([width], queries.dtype),
@@ -296,5 +297,4 @@ class IVF(UpdatableIndex):
             k=k,
             in_use=tf.reshape(self._in_slot, [-1]),
         )
-        all_found = tf.fill(tf.shape(scores)[:1], tf.int32.max)
-        return scores, slots, all_found
+        return scores, slots, tf.fill(tf.shape(scores)[:1], tf.int32.max)  # all found

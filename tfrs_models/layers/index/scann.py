@@ -16,6 +16,7 @@ from tfrs_models.layers.index.checks import (
     check_sizes,
     finite_queries,
     most_copies,
+    read_ids,
 )
 from tfrs_models.layers.index.exclusions import blank_missing, is_missing
 from tfrs_models.layers.index.hooks import refuse_own_scores
@@ -28,6 +29,9 @@ from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import spool
 from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.types import Features, Tensor
+
+_LONGEST = 1e15  # its training adds the squares of all rows, and aborts beyond float32
+_FEWEST = 16  # centres of a quantised block
 
 
 @register
@@ -128,18 +132,20 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
 
         Args:
           candidates: `[num_candidates, embedding_dim]`.
-          identifiers: `[num_candidates]` ids of any dtype; the row numbers where None.
+          identifiers: as of `BruteForce.index`.
           attributes: As of `BruteForce.index`.
 
         Raises:
-          ValueError: shapes do not match, an id repeats with `duplicates="error"`, an
-            embedding is not finite.
+          ValueError: shapes do not match, an id is -1 or "" or repeats with
+            `duplicates="error"`, an embedding is not finite or longer than 1e15, there
+            are fewer than 16 candidates.
         """
         candidates = tf.cast(candidates, tf.float32)
         if identifiers is None:
-            identifiers = tf.range(candidates.shape[0])
+            identifiers = tf.range(candidates.shape[0], dtype=tf.int64)
         identifiers = tf.convert_to_tensor(identifiers)
-        check_candidates(candidates, identifiers)
+        check_candidates(candidates, identifiers, longest=_LONGEST)
+        identifiers = read_ids(identifiers)
         num_copies = most_copies(identifiers, self._duplicates)
         leaves = self._settings["num_leaves"]
         if candidates.shape[0] < leaves:
@@ -147,6 +153,12 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
                 f"`num_leaves` must be at most the number of candidates, "
                 f"{candidates.shape[0]}. Got {leaves}: so few need no ScaNN, "
                 "`BruteForce` is exact."
+            )
+        if candidates.shape[0] < _FEWEST:
+            raise ValueError(
+                f"ScaNN needs at least {_FEWEST} candidates to train its quantiser. "
+                f"Got {candidates.shape[0]}: so few need no ScaNN, `BruteForce` is "
+                "exact."
             )
         attributes = dict(attributes or {})
         super().index(candidates)
@@ -192,7 +204,9 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
 
         Returns:
           Scores and identifiers `[batch, k]`, best first. Where fewer than `k`
-          candidates are found, the score is `-inf` and the id -1, or "".
+          candidates are found, the score is `-inf` and the id -1, or "". By
+          `"squared_l2"` a score is a squared distance, of which smaller is better, and
+          `inf` where no candidate is found.
 
         Raises:
           ValueError: nothing is indexed, or `k` is above the number of candidates.
@@ -221,6 +235,8 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
                 leaves=(self.num_leaves_to_search, self._settings["num_leaves"]),
             )
         scores, names = blank_missing(scores, self._table.names(rows))
+        if self._settings["distance_measure"] == "squared_l2":
+            scores = tf.where(is_missing(scores), float("inf"), scores)
         return (scores[0], names[0]) if is_single else (scores, names)
 
     @property

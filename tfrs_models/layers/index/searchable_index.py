@@ -10,6 +10,7 @@ from tfrs_models.layers.index.checks import (
     check_k,
     check_queries,
     finite_queries,
+    scoring_dtype,
 )
 from tfrs_models.layers.index.exact_search import best_of, search_among
 from tfrs_models.layers.index.exclusions import blank_missing
@@ -95,6 +96,7 @@ class SearchableIndex(SlotIndex):
         slots = self._find(tf.convert_to_tensor(identifiers))
         k = check_k(self._k if k is None else k, self.num_candidates)
         queries = tf.gather(self._embeddings.read_value(), tf.maximum(slots, 0))
+        queries = tf.cast(queries, scoring_dtype(queries.dtype))
         itself = Restrictions(self._table.find_all(identifiers), {})
         scores, best = self._search(queries, k, itself)
         scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))
@@ -132,8 +134,8 @@ class SearchableIndex(SlotIndex):
         """
         restrictions = read_restrictions(self._table, exclusions, filters, values)
         every = tf.range(self._embeddings.shape[0])
-        ids = tf.cast(self._table.names(every), tf.int32)
-        has_value = (ids >= 0) & (ids < tf.shape(values)[1])
+        ids = tf.cast(self._table.names(every), tf.int64)
+        has_value = (ids >= 0) & (ids < tf.shape(values, tf.int64)[1])
         scores = tf.gather(values, tf.where(has_value, ids, 0), axis=1)
         lowest = tf.constant(-float("inf"), values.dtype)
         scores = tf.where(has_value & self._in_use(every), scores, lowest)
@@ -169,12 +171,13 @@ class SearchableIndex(SlotIndex):
         """Queries `[batch, embedding_dim]`, and whether there was but one."""
         if self.query_model is not None:
             queries = self.query_model(queries)
-        queries = tf.cast(queries, self._embeddings.dtype)
+        queries = tf.cast(queries, scoring_dtype(self._embeddings.dtype))
         check_queries(queries, self._embeddings.shape[1])
         is_single = queries.shape.rank == 1
         if is_single:
             queries = queries[None]
-        queries = finite_queries(queries)
-        if self._distance_measure == "cosine":
+        is_cosine = self._distance_measure == "cosine"
+        queries = finite_queries(queries, any_length=is_cosine)
+        if is_cosine:
             queries = unit_rows(queries)
         return queries, is_single

@@ -12,11 +12,13 @@ import tensorflow_recommenders as tfrs
 from tfrs_models._keras import FromConfig
 from tfrs_models.layers.index.checks import (
     EMPTY,
+    LONGEST,
     check_candidates,
     check_duplicates,
     check_k,
     check_sizes,
     most_copies,
+    read_ids,
 )
 from tfrs_models.layers.index.hooks import refuse_own_scores
 from tfrs_models.layers.index.memory import MemoryEstimate
@@ -104,7 +106,9 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
 
         Args:
           candidates: `[num_candidates, embedding_dim]`.
-          identifiers: `[num_candidates]` ids of any dtype; the row numbers where None.
+          identifiers: `[num_candidates]` ids of any dtype but -1 and "", which mean
+            "none" in answers; the row numbers where None. Integers are kept and
+            answered as int64.
           attributes: Name -> `[num_candidates]` or `[num_candidates, None]` strings,
             integers or booleans, dense or ragged, that `filters` can ask for. "" and -1
             are padding.
@@ -115,7 +119,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         """
         candidates = tf.convert_to_tensor(candidates)
         if identifiers is None:
-            identifiers = tf.range(candidates.shape[0])
+            identifiers = tf.range(candidates.shape[0], dtype=tf.int64)
         identifiers = tf.convert_to_tensor(identifiers)
         self._index(candidates.numpy(), identifiers, dict(attributes or {}))
         return self
@@ -139,7 +143,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
                 attributes = {"attributes": rows.attributes} if rows.attributes else {}
                 return self.index(rows.embeddings[:], identifiers, **attributes)
             if identifiers is None:
-                identifiers = tf.range(len(rows.embeddings))
+                identifiers = tf.range(len(rows.embeddings), dtype=tf.int64)
             self._index(rows.embeddings, identifiers, rows.attributes)
         return self
 
@@ -193,7 +197,8 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         identifiers: tf.Tensor,
         attributes: Mapping[str, Tensor],
     ) -> None:
-        check_candidates(embeddings, identifiers)
+        self._check_candidates(embeddings, identifiers)
+        identifiers = read_ids(identifiers)
         num_copies = most_copies(identifiers, self._duplicates)
         capacity = self._capacity or len(embeddings)
         if capacity < len(embeddings):
@@ -277,6 +282,10 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
     @abc.abstractmethod
     def _settle(self, slots: np.ndarray) -> None:
         """What follows when candidates were written into slots."""
+
+    def _check_candidates(self, embeddings: np.ndarray, identifiers: tf.Tensor) -> None:
+        longest = LONGEST if self._distance_measure == "dot_product" else None
+        check_candidates(embeddings, identifiers, longest=longest)
 
     def _measured(self, embeddings: np.ndarray) -> np.ndarray:
         """Embeddings whose products are the measure."""

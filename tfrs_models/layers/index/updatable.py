@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from tfrs_models.layers.index.checks import (
     EMPTY,
-    check_candidates,
     check_queries,
     first_of,
     most_copies,
+    read_ids,
 )
 from tfrs_models.layers.index.searchable_index import SearchableIndex
 from tfrs_models.types import Tensor
@@ -42,13 +42,15 @@ class UpdatableIndex(SearchableIndex):
         """Adds candidates, without building anew.
 
         Args:
-          candidates: `[n, embedding_dim]`.
+          candidates: `[n, embedding_dim]`; nothing changes where there are none.
           identifiers: `[n]` ids that are not there yet.
           attributes: Of all names that `index` was given.
 
         Raises:
           ValueError: an id is there, or there is no room: see `capacity`.
         """
+        if self._is_nothing(candidates, identifiers):
+            return
         candidates, identifiers, keys = self._checked_rows(
             candidates, identifiers, attributes
         )
@@ -64,11 +66,13 @@ class UpdatableIndex(SearchableIndex):
         """Removes candidates, without building anew.
 
         Args:
-          identifiers: `[n]` ids.
+          identifiers: `[n]` ids; nothing changes where there are none.
 
         Raises:
           ValueError: an id is not there.
         """
+        if self._is_nothing(identifiers):
+            return
         identifiers = tf.convert_to_tensor(identifiers)
         slots = self._find(identifiers).numpy()
         missing = slots < 0
@@ -93,13 +97,15 @@ class UpdatableIndex(SearchableIndex):
         """Adds candidates, or replaces those whose ids are there.
 
         Args:
-          candidates: `[n, embedding_dim]`.
+          candidates: `[n, embedding_dim]`; nothing changes where there are none.
           identifiers: `[n]` ids, each once.
           attributes: Of all names that `index` was given.
 
         Raises:
           ValueError: there is no room.
         """
+        if self._is_nothing(candidates, identifiers):
+            return
         candidates, identifiers, keys = self._checked_rows(
             candidates, identifiers, attributes
         )
@@ -118,6 +124,12 @@ class UpdatableIndex(SearchableIndex):
     def _free(self, slots: np.ndarray) -> None:
         """What follows when the table has lost the candidates of slots."""
 
+    def _is_nothing(self, *rows: tf.Tensor) -> bool:
+        """Whether there are no rows: a nightly update without news."""
+        if self._table is None:
+            raise ValueError(EMPTY)
+        return not any(len(some) for some in rows)
+
     def _checked_rows(
         self,
         candidates: tf.Tensor,
@@ -125,11 +137,10 @@ class UpdatableIndex(SearchableIndex):
         attributes: Mapping[str, Tensor] | None,
     ) -> tuple[np.ndarray, tf.Tensor, dict[str, tf.Tensor]]:
         """Everything that can be wrong is found before anything is changed."""
-        if self._table is None:
-            raise ValueError(EMPTY)
         candidates = tf.cast(candidates, self._embeddings.dtype).numpy()
         identifiers = tf.convert_to_tensor(identifiers)
-        check_candidates(candidates, identifiers)
+        self._check_candidates(candidates, identifiers)
+        identifiers = read_ids(identifiers)
         most_copies(identifiers, "error")
         check_queries(candidates, self._embeddings.shape[1], name="candidates")
         attributes = dict(attributes or {})
