@@ -12,7 +12,7 @@ class DataConfig:
 
     dataset: str = "movielens-latest-small"
     """movielens-latest-small, recbole:ml-100k, tfds:movielens/<config>, or the path of
-    your own .parquet or .csv."""
+    your own .parquet, .csv or .tsv, the latter two also as .gz, .bz2 or .xz."""
     split: Literal[
         "leave_last_out", "per_user_time", "global_time", "new_items", "random"
     ] = "leave_last_out"
@@ -29,13 +29,15 @@ class DataConfig:
     """Of your own table."""
     timestamp_column: str = "auto"
     """Of your own table; time splits need one."""
+    encoding: str | None = None
+    """Of your own .csv and .tsv tables, such as latin-1; UTF-8 where none is given."""
     timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
     """Of times that are numbers in your own table."""
     timestamp_format: str | None = None
     """Of dates in your own table that are not like 2024-01-31 23:59:59, such as
     "%m/%d/%Y %I:%M %p" or, where they are numbers, "%Y%m%d"."""
     item_table: str | None = None
-    """Your own items' features, a .parquet or .csv with the same item column."""
+    """Your own items' features, a table with the same item column."""
     title_column: str | None = None
     """Of your own item table: the name that people read."""
     category_columns: tuple[str, ...] = ()
@@ -47,7 +49,7 @@ class DataConfig:
     bag_separator: str = "|"
     """Between the values of a bag column."""
     user_table: str | None = None
-    """Your own users' features, a .parquet or .csv with the same user column."""
+    """Your own users' features, a table with the same user column."""
     user_category_columns: tuple[str, ...] = ()
     """Of your own user table: columns that hold one value each."""
     user_number_columns: tuple[str, ...] = ()
@@ -60,6 +62,7 @@ _TABLE_FLAGS = {
     "item_column": "item_column",
     "rating_column": "rating_column",
     "timestamp_column": "timestamp_column",
+    "encoding": "encoding",
     "timestamp_unit": "timestamp_unit",
     "timestamp_format": "timestamp_format",
     "item_table": "item_table",

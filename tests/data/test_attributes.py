@@ -134,6 +134,25 @@ def test_bags_can_be_lists_and_repeat_nothing(ratings, catalogue):
     assert all(np.count_nonzero(row) <= 2 for row in made.items["tags"])
 
 
+def test_bags_can_be_texts_of_lists(ratings, catalogue):
+    lists = ["['b', 'a']", "[]", "['a']", None, "[1, 2]", '["c"]'] + ["['a']"] * 4
+    made = data.from_frame(
+        ratings, item_frame=catalogue.assign(tags=lists), bag_columns=["tags"]
+    )
+    tags = by_id(made, "tags")
+    expected = [set(), {"a"}, set(), {"1", "2"}, {"c"}]
+    assert [tags[item] for item in "xwvut"] == expected
+
+
+def test_large_whole_categories_stay_apart_where_rows_are_missing(ratings):
+    shelves = pd.DataFrame({"item_id": [*"pqrstuvw"], "shelf": 2**53 + np.arange(8)})
+    made = data.from_frame(
+        ratings, item_frame=shelves, item_category_columns=["shelf"], split="random"
+    )
+    assert made.vocabularies["shelf"].tolist() == [str(2**53 + n) for n in range(8)]
+    assert "1 of 9 items have no row in the item table" in str(made)
+
+
 def test_long_titles_keep_their_first_words(ratings, catalogue):
     long = " ".join(f"word{i}" for i in range(30))
     made = data.from_frame(
@@ -167,6 +186,45 @@ def test_item_categories_are_ids(ratings, catalogue):
             lambda c: pd.concat([c, c[:2]]),
             {},
             "`item_frame` must have each `item_id` once. Got 2 of them .*'z', 2 times",
+        ),
+        (
+            lambda c: c.assign(item_id=range(10)),
+            {},
+            "`item_frame` must have rows of the items.*none of 9.* '.', .* like '0'",
+        ),
+        (
+            lambda c: c,
+            {"item_category_columns": ["genres"]},
+            r"`genres` must hold one value a row, none with '\|'.*in `bag_columns`",
+        ),
+        *(
+            (
+                lambda c, cell=cell: c.assign(tags=[cell] * 10),
+                {"item_category_columns": ["tags"]},
+                "`tags` must hold one value a row, not a list.*in `bag_columns`",
+            )
+            for cell in ["['x', 'y']", "['x']", "[x, y]", ["x"], {"x": 1}, ("x",), []]
+        ),
+        *(
+            (
+                lambda c, mark=mark: c.assign(tags=f"Short{mark}Horror"),
+                {"bag_columns": ["tags"], "bag_separator": "/"},
+                "`tags` must separate values by `bag_separator`, '/'.*say `bag_",
+            )
+            for mark in "|;,\t"
+        ),
+        *(
+            (
+                lambda c, cell=cell: c.assign(tags=[cell] * 10),
+                {"bag_columns": ["tags"]},
+                "`tags` must hold lists of texts or numbers",
+            )
+            for cell in ["[x, y]", "[['x'], ['y']]", [["x"]], {"x": 1}, "[{'id': 2}]"]
+        ),
+        (
+            lambda c: c,
+            {"bag_columns": ["genres"], "bag_separator": ""},
+            "`bag_separator` must be a text",
         ),
         (lambda c: c.drop(columns="item_id"), {}, "`item_column` must be a column"),
         (lambda c: c, {"title_column": "titel"}, "Did you mean `title_column='title'`"),

@@ -1,3 +1,7 @@
+import bz2
+import gzip
+import lzma
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +42,124 @@ def test_an_empty_id_in_csv_is_missing(tmp_path):
     path.write_text("user_id,item_id,timestamp\na,1,5\n,1,6\n")
     with pytest.raises(ValueError, match=r"`user_id` must not have missing ids.*row 1"):
         data.load(path)
+
+
+ROWS = ["user,item,timestamp,Straße", "ü,01,5,NA", "ü,02,6,é", "b,01,7,"]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "separator"),
+    [
+        ("mine.tsv", "utf-8", "\t"),
+        ("mine.TSV", "utf-8-sig", "\t"),
+        ("mine.CSV", "utf-8", ","),
+        ("mine.csv", "utf-8", ";"),
+        ("mine.csv", "utf-8-sig", ","),
+        ("mine.csv", "utf-16", ","),
+        ("mine.csv", "utf-8", "\t"),
+        ("mine.csv", "utf-8", "|"),
+        ("mine.tsv", "utf-8", ","),
+        ("mine.csv.gz", "utf-8", ","),
+        ("mine.tsv.bz2", "utf-16", "\t"),
+        ("mine.csv.xz", "utf-8", ";"),
+        ("mine.csv", "gzip", ","),
+    ],
+)
+def test_text_files_are_read_however_they_are_written(
+    tmp_path, name, encoding, separator
+):
+    text = "\r\n".join(ROWS).replace(",", separator)
+    content = text.encode("utf-8" if encoding == "gzip" else encoding)
+    kind = "gz" if encoding == "gzip" else name.split(".")[-1]
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    (tmp_path / name).write_bytes(pack.get(kind, bytes)(content))
+    made = data.load(
+        tmp_path / name,
+        user_column="user",
+        item_column="item",
+        user_category_columns=["Straße"],
+        split="random",
+        test_fraction=0.4,
+        validation_fraction=0,
+    )
+    assert made.name == "mine"
+    assert set(made.vocabularies["item_id"]) == {"01", "02"}
+    assert set(made.vocabularies["user_id"]) <= {"ü", "b"}
+    assert set(made.vocabularies["Straße"]) <= {"NA", "é"}
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_bytes("\n".join(ROWS).encode("latin-1"))
+    columns = {"user_column": "user", "item_column": "item", "split": "random"}
+    with pytest.raises(
+        ValueError, match='must be in UTF-8.*name its `encoding`, .*"la'
+    ):
+        data.load(path, **columns)
+    with pytest.raises(ValueError, match="`encoding` must be one that Python has"):
+        data.load(path, encoding="klingon", **columns)
+    made = data.load(path, encoding="latin-1", test_fraction=0.4, **columns)
+    assert "Straße" not in made.vocabularies
+    assert set(made.vocabularies["user_id"]) <= {"ü", "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("user_id,item_id,item_id\na,1,2\n", r"\['item_id'\] more than once"),
+        ("user_id;item_id;item_id\na;1;2\n", r"\['item_id'\] more than once"),
+        ("user_id,item_id,timestamp\na,1,5,\nb,1,6,\n", "as many values as the header"),
+        ("user_id,item_id,timestamp\na,1,5\nb,1,6,7\n", "Expected 3 fields in line 3"),
+    ],
+)
+def test_a_header_that_does_not_say_what_is_below_is_refused(tmp_path, text, message):
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        data.load(path)
+
+
+def test_attributes_in_csv_stay_as_they_are_written(tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        "user_id,item_id,timestamp,country\n"
+        + "".join(f"u{n % 3},{n % 4},{n},{'NA' if n % 3 else ''}\n" for n in range(24))
+    )
+    (tmp_path / "items.csv").write_text(
+        "item_id,zip,region,price,title\n0,01234,NA,NA,None\n1,1234,null,2.5,NA\n"
+        "2,01234,None,,\n3,9007199254740993,EU,4,nan\n"
+    )
+    made = data.load(
+        tmp_path / "rows.csv",
+        item_table=tmp_path / "items.csv",
+        user_category_columns=["country"],
+        item_category_columns=["zip", "region"],
+        item_number_columns=["price"],
+        title_column="title",
+    )
+    assert made.vocabularies["zip"].tolist() == ["01234", "1234", "9007199254740993"]
+    assert made.vocabularies["region"].tolist() == ["EU", "NA", "None", "null"]
+    assert made.vocabularies["country"].tolist() == ["NA"]
+    assert sorted(made.titles) == ["NA", "None", "item 2", "nan", "unknown"]
+    prices = dict(
+        zip(made.vocabularies["item_id"], made.items["price"][1:], strict=True)
+    )
+    assert prices["1"] == 2.5
+    assert prices["0"] == prices["2"] == made.items["price"][0]  # missing
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_an_empty_id_is_missing_in_every_kind_of_file(
+    tmp_path, ratings, column, suffix
+):
+    ratings.loc[3, column] = ""
+    path = tmp_path / f"mine.{suffix}"
+    getattr(ratings, f"to_{suffix}")(path, index=False)
+    for load in (lambda: data.load(path), lambda: data.from_frame(ratings)):
+        with pytest.raises(
+            ValueError, match=f"`{column}` must not have missing.*row 3"
+        ):
+            load()
 
 
 def test_a_file_that_does_not_exist_is_named(tmp_path):

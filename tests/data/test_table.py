@@ -57,6 +57,22 @@ def test_ids_of_any_type_become_the_same_strings(ratings):
         )
 
 
+def test_a_fraction_among_ids_does_not_rename_the_others():
+    items = pd.DataFrame({"item_id": [1, 3, 2**53 + 1], "kind": ["x", "y", "z"]})
+    made = data.from_frame(
+        pd.DataFrame({"user_id": [1.0, 2.0] * 6, "item_id": [1.0, 2.5, 3.0] * 4}),
+        item_frame=items,
+        item_category_columns=["kind"],
+        split="random",
+    )
+    kinds = [None, *made.vocabularies["kind"]]
+    found = {
+        name: kinds[made.items["kind"][row]]
+        for row, name in enumerate(made.vocabularies["item_id"], 1)
+    }
+    assert found == {"1": "x", "2.5": None, "3": "y", "9007199254740993": None}
+
+
 def test_only_ratings_from_the_threshold_are_positives(ratings):
     made = data.from_frame(ratings, min_rating=4)
     kept = np.concatenate([columns["rating"] for columns in made.splits.values()])
@@ -188,6 +204,63 @@ def with_value(frame, column, row, value):
         (lambda f: f, {"timestamp_unit": "h"}, "`timestamp_unit` must be one of"),
         (lambda f: with_value(f, "user_id", 3, None), {}, "`user_id` .*missing.*row 3"),
         (lambda f: with_value(f, "item_id", 2, None), {}, "`item_id` .*missing.*row 2"),
+        (lambda f: with_value(f, "item_id", 2, " "), {}, "`item_id` .*missing.*row 2"),
+        (
+            lambda f: with_value(f, "user_id", 3, -1),
+            {},
+            "must not have the id -1.*row 3",
+        ),
+        (lambda f: with_value(f, "user_id", 3, -1.0), {}, "not have the id -1.*row 3"),
+        (lambda f: with_value(f, "item_id", 3, "-1"), {}, "not have the id -1.*row 3"),
+        *(
+            (
+                lambda f, mark=mark: with_value(f, "item_id", 5, f"a{mark}b"),
+                {},
+                "`item_id` must not have line breaks or other control .*row 5",
+            )
+            for mark in [
+                "\n",
+                "\r",
+                "\t",
+                "\0",
+                "\v",
+                "\x1e",
+                "\x85",
+                "\u2028",
+                "\ud800",
+            ]
+        ),
+        (
+            lambda f: with_value(f, "item_id", 5, b"\xff"),
+            {},
+            "Text must be UTF-8",
+        ),
+        (
+            lambda f: f.assign(item_id=[["p"]] * len(f)),
+            {},
+            "`item_id` must hold one id a row",
+        ),
+        *(
+            (
+                lambda f, dtype=dtype, bits=bits: f.assign(
+                    item_id=pd.Series(np.arange(len(f)) + 2.0**bits, dtype=dtype)
+                ),
+                {},
+                rf"`item_id` must hold ids that can be told apart: .* 2\^{bits} on",
+            )
+            for dtype, bits in [("float64", 53), ("float32", 24), (object, 53)]
+        ),
+        (lambda f: f.assign(user_id=np.inf), {}, "`user_id` must .*told apart.*inf"),
+        (
+            lambda f: f,
+            {"item_column": "user_id"},
+            "`user_column` and `item_column` must be two columns. Got 'user_id'",
+        ),
+        (
+            lambda f: f,
+            {"timestamp_column": "rating"},
+            "`rating_column` and `timestamp_column` must be two columns",
+        ),
         (
             lambda f: with_value(f, "rating", 1, None),
             {},

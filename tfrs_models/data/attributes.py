@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from tfrs_models.data.columns import (
     read_numbers,
     require_column,
 )
+from tfrs_models.data.several_values import bags, refuse_lists
 from tfrs_models.feature import Feature
 
 MAX_WORDS = 12
@@ -58,11 +59,15 @@ class Attributes:
         feature = Feature(name, "number", mean=mean, scale=scale or 1.0)
         self._add(feature, np.concatenate([[mean], filled]).astype(np.float32))
 
-    def add_category(self, name: str, *, argument: str) -> None:
-        """Adds an id: one value a row; a missing one is index 0."""
+    def add_category(self, name: str, *, separator: str, argument: str) -> None:
+        """Adds an id: one value a row; a missing one is index 0.
+
+        Values with the separator of bags are several in one, and refused.
+        """
+        self._refuse_twice(name)
         column = require_column(self.frame, name, argument=argument)
-        values = [[] if pd.isna(v) else as_strings([v]).tolist() for v in column]
-        self._add_values(name, "id", values)
+        refuse_lists(column, name, separator=separator, argument=argument)
+        self._add_values(name, "id", [_value(cell) for cell in column])
 
     def add_decade(self, name: str, year_column: str, *, argument: str) -> None:
         """Adds the decade of a year as an id; a missing one is index 0."""
@@ -72,8 +77,10 @@ class Attributes:
 
     def add_bag(self, name: str, *, separator: str, argument: str) -> None:
         """Adds a bag of the parts of a text, or of the values of a list."""
+        self._refuse_twice(name)
         column = require_column(self.frame, name, argument=argument)
-        self._add_values(name, "bag", [_parts(cell, separator) for cell in column])
+        rows = bags(column, name, separator=separator, argument=argument)
+        self._add_values(name, "bag", rows)
 
     def add_words(self, name: str, column: str, *, argument: str) -> None:
         """Adds a bag of the words that at least two texts of training have."""
@@ -104,11 +111,14 @@ class Attributes:
             column[:, 0] if kind == "id" else column,
         )
 
-    def _add(self, feature: Feature, column: np.ndarray) -> None:
-        if feature.name in self.columns:
+    def _refuse_twice(self, name: str) -> None:
+        if name in self.columns:
             raise ValueError(
-                f"`{feature.name}` must be one feature. Got it twice: rename a column."
+                f"`{name}` must be one feature. Got it twice: rename a column."
             )
+
+    def _add(self, feature: Feature, column: np.ndarray) -> None:
+        self._refuse_twice(feature.name)
         self.features.append(feature)
         self.columns[feature.name] = column
 
@@ -121,7 +131,7 @@ def attribute_table(
     own: pd.DataFrame | None,
     column: str,
     side: str,
-) -> tuple[pd.DataFrame, np.ndarray]:
+) -> tuple[pd.DataFrame, np.ndarray, int]:
     """One row of attributes per user or item.
 
     Args:
@@ -134,14 +144,15 @@ def attribute_table(
       side: "user" or "item", for the error.
 
     Returns:
-      The table, and the ids of its rows: `names`, then those that only `own` has.
+      The table; the ids of its rows: `names`, then those that only `own` has; and how
+      many of `names` have no row in `own`.
 
     Raises:
-      ValueError: an id that `own` has twice.
+      ValueError: an id that `own` has twice, or none of the ids there.
     """
     if own is None:
         _, first = np.unique(code, return_index=True)
-        return frame.iloc[first], names
+        return frame.iloc[first], names, 0
     own_code, own_names = read_ids(own, column, argument=f"{side}_column")
     if len(own_names) < len(own):
         counts = np.bincount(own_code)
@@ -151,8 +162,20 @@ def attribute_table(
             f"{np.sum(counts > 1):,} of them repeated, among them {worst!r}, "
             f"{counts.max()} times: drop the repeats."
         )
+    is_there = np.isin(names, own_names)
+    if not is_there.any():
+        raise ValueError(
+            f"`{side}_frame` must have rows of the {side}s of the interactions. Got "
+            f"none of {len(names):,}: they are like {str(names[0])!r}, the table's "
+            f"`{column}` like {str(own_names[0])!r}."
+        )
     names = pd.unique(np.concatenate([names, own_names]))
-    return own.set_axis(own_names, axis=0).reindex(names), names
+    # Whole numbers stay whole where rows are missing: large floats run together.
+    own = own.convert_dtypes(
+        infer_objects=False, convert_string=False, convert_floating=False
+    )
+    table = own.set_axis(own_names, axis=0).reindex(names)
+    return table, names, int((~is_there).sum())
 
 
 def display_titles(
@@ -173,7 +196,7 @@ def display_titles(
     if title_column is not None:
         column = items.frame[title_column]
         titles = [
-            name if pd.isna(title) else str(as_strings([title])[0])
+            "".join(_value(title)) or name
             for name, title in zip(titles, column, strict=True)
         ]
     if title_column is not None and year_column is not None:
@@ -189,15 +212,10 @@ def _words(text) -> list[str]:
     return _WORD.findall(str(as_strings([text])[0]).lower())
 
 
-def _parts(cell, separator: str) -> list[str]:
-    if isinstance(cell, bytes):
-        cell = cell.decode()
-    if isinstance(cell, str):
-        cell = [part.strip() for part in cell.split(separator)]
-    elif not isinstance(cell, Iterable):
-        return [] if pd.isna(cell) else as_strings([cell]).tolist()
-    parts = as_strings(np.array(list(cell), dtype=object))
-    return list(dict.fromkeys(part for part in parts if part))
+def _value(cell) -> list[str]:
+    """The one value of a cell, or none: an empty text is a missing one."""
+    value = [] if pd.isna(cell) else as_strings([cell]).tolist()
+    return [text for text in value if text.strip()]
 
 
 def _padded(rows: Sequence[Sequence[int]], max_length: int | None) -> np.ndarray:

@@ -10,7 +10,20 @@ import pandas as pd
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FLOAT = (float, np.floating)
 _NONE = "-1"  # stands for "no id" in the answers of an index
-_TEXT_NUMBERS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "?")
+_MISSING = (
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "<NA>",
+    "#N/A",
+    "NaN",
+    "nan",
+    "NULL",
+    "null",
+    "None",
+)
+_TRUTHS = {"True": 1, "TRUE": 1, "true": 1, "False": 0, "FALSE": 0, "false": 0}
 
 
 def require_column(frame: pd.DataFrame, name: str, *, argument: str) -> pd.Series:
@@ -147,7 +160,9 @@ def read_numbers(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
     """
     column = require_column(frame, name, argument=argument)
     if not pd.api.types.is_numeric_dtype(column):
-        column = column.mask(column.isin(_TEXT_NUMBERS))
+        column = column.mask(column.isin(_MISSING))
+        if column.dropna().isin([*_TRUTHS]).all():
+            column = column.map(_TRUTHS)
     numbers = pd.to_numeric(column, errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     bad = (np.isnan(values) & column.notna().to_numpy()) | np.isinf(values)

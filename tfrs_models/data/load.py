@@ -24,7 +24,7 @@ def load(
 
     Args:
       dataset: "movielens-latest-small" (offline), "recbole:ml-100k",
-        "tfds:movielens/<config>", or a path to a .parquet or .csv file.
+        "tfds:movielens/<config>", or the path of a table, see `from_table`.
       **options: of `from_frame`; of `from_table` for a path.
 
     Returns:

@@ -19,12 +19,14 @@ from tfrs_models.data.splitting import TIME_SPLITS, split_rows
 from tfrs_models.data.summary import Summary
 from tfrs_models.data.table_checks import (
     found_column,
+    missing_rows,
     refuse_shared_columns,
     refuse_shared_names,
     refuse_time_split,
     require_rows,
+    step_notes,
 )
-from tfrs_models.data.times import SECOND, counts_steps, read_timestamps
+from tfrs_models.data.times import SECOND, read_timestamps
 
 
 def from_frame(
@@ -104,7 +106,7 @@ def from_frame(
     )
     user, user_names = read_ids(frame, user_column, argument="user_column")
     item, item_names = read_ids(frame, item_column, argument="item_column")
-    rows = {"user_id": user, "item_id": item}
+    rows, notes = {"user_id": user, "item_id": item}, []
     if rating_column is not None:
         rows["rating"] = read_ratings(frame, rating_column, argument="rating_column")
     if timestamp_column is not None:
@@ -116,14 +118,17 @@ def from_frame(
             argument="timestamp_column",
         )
         rows["timestamp"] = rows["timestamp_us"] // SECOND
+        notes += step_notes(rows["timestamp_us"])
     elif split in TIME_SPLITS:
         refuse_time_split(frame, split)
-    user_table, user_names = attribute_table(
+    user_table, user_names, without_row = attribute_table(
         frame, user, user_names, own=user_frame, column=user_column, side="user"
     )
-    item_table, item_names = attribute_table(
+    notes += missing_rows("user", without_row, len(user_names))
+    item_table, item_names, without_row = attribute_table(
         frame, item, item_names, own=item_frame, column=item_column, side="item"
     )
+    notes += missing_rows("item", without_row, len(item_names))
 
     rows, num_dropped = _positives(rows, min_rating)
     part = split_rows(
@@ -149,7 +154,9 @@ def from_frame(
     users = Attributes(user_table.iloc[train_users], user_counts[train_users])
     users.add_index("user_id", user_names[train_users], num_known=len(train_users))
     for column in user_category_columns:
-        users.add_category(column, argument="user_category_columns")
+        users.add_category(
+            column, separator=bag_separator, argument="user_category_columns"
+        )
     for column in user_number_columns:
         users.add_number(column, column, argument="user_number_columns")
 
@@ -166,7 +173,9 @@ def from_frame(
         items.add_number("year", year_column, argument="year_column")
         items.add_decade("decade", year_column, argument="year_column")
     for column in item_category_columns:
-        items.add_category(column, argument="item_category_columns")
+        items.add_category(
+            column, separator=bag_separator, argument="item_category_columns"
+        )
     for column in item_number_columns:
         items.add_number(column, column, argument="item_number_columns")
     refuse_shared_names(users, items)
@@ -200,7 +209,7 @@ def from_frame(
             dropped_rows=num_dropped,
             density=density,
             audit=audited,
-            notes=_notes(rows),
+            notes=tuple(notes),
         ),
     )
 
@@ -209,15 +218,6 @@ def _density(user: np.ndarray, item: np.ndarray) -> float:
     """Share of the pairs of a user and an item that have a row, or several."""
     num_pairs = len(np.unique(user * (item.max() + 1) + item))
     return num_pairs / (len(np.unique(user)) * len(np.unique(item)))
-
-
-def _notes(rows: dict[str, np.ndarray]) -> tuple[str, ...]:
-    if "timestamp_us" in rows and counts_steps(rows["timestamp_us"]):
-        return (
-            "all times lie in 1970: they tell the order, and their differences are "
-            "taken for seconds. Dates need `timestamp_unit` or `timestamp_format`.",
-        )
-    return ()
 
 
 def _positives(

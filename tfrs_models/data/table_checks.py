@@ -2,9 +2,11 @@
 
 import difflib
 
+import numpy as np
 import pandas as pd
 
 from tfrs_models.data.attributes import Attributes
+from tfrs_models.data.times import FIRST_SECOND, SECOND
 
 RESERVED = (
     "rating",
@@ -67,3 +69,23 @@ def refuse_shared_names(users: Attributes, items: Attributes) -> None:
                 f"`{name}` cannot name a feature: a batch has this key already. Rename "
                 "the column."
             )
+
+
+def missing_rows(side: str, count: int, of: int) -> list[str]:
+    """A note where more than a tenth of the users or items have no row of their own."""
+    if count <= 0.1 * of:
+        return []
+    return [
+        f"{count:,} of {of:,} {side}s have no row in the {side} table: their features "
+        "are unknown."
+    ]
+
+
+def step_notes(micro: np.ndarray) -> list[str]:
+    """A note where times, in microseconds, number rows or steps and are no dates."""
+    if micro.max(initial=0) >= FIRST_SECOND * SECOND:
+        return []
+    return [
+        "all times lie in 1970: they tell the order, and their differences are taken "
+        "for seconds. Dates need `timestamp_unit` or `timestamp_format`."
+    ]

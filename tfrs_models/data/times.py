@@ -68,11 +68,6 @@ def read_timestamps(
     return _in_range(_iso_dates(column, name), column, name)
 
 
-def counts_steps(micro: np.ndarray) -> bool:
-    """Whether times, in microseconds, number rows or steps and are no dates."""
-    return bool(len(micro)) and int(micro.max()) < FIRST_SECOND * SECOND
-
-
 def _numbers(column: pd.Series) -> pd.Series:
     """Of text too; NaN for what is no number, and for truth values and durations."""
     if column.dtype.kind in "bmc":

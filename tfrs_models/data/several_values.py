@@ -1,0 +1,136 @@
+"""Cells with several values: read where bags are meant, refused where one is."""
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from tfrs_models.data.columns import as_strings, refuse
+
+_OTHERS = ("|", ";", ",", "\t")  # separators that people use
+_LISTED = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
+
+
+def bags(
+    column: pd.Series, name: str, *, separator: str, argument: str
+) -> list[list[str]]:
+    """The values of each row, each once, none for a missing cell.
+
+    Args:
+      column: lists, texts with a separator, or texts of lists: "['x', 'y']".
+      name: the column's name.
+      separator: between the values of a text.
+      argument: the argument that named the column, for the error.
+
+    Returns:
+      A list of strings for each row.
+
+    Raises:
+      ValueError: lists in lists, texts of lists that cannot be read, an empty
+        separator, or texts that have none of this separator and some of another.
+    """
+    if not separator:
+        raise ValueError("`bag_separator` must be a text. Got an empty one.")
+    cells = [_decoded(cell) for cell in column]
+    listed = [_list_in(cell) if _is_listed(cell) else cell for cell in cells]
+    refuse(
+        pd.Series([_is_listed(cell) or _is_nested(cell) for cell in listed]),
+        column,
+        name,
+        "must hold lists of texts or numbers",
+        f"make lists of them, or texts with `bag_separator` {separator!r}",
+    )
+    texts = [cell if isinstance(cell, str) else "" for cell in listed]
+    if not any(separator in text for text in texts):
+        for other in _OTHERS:
+            refuse(
+                pd.Series([other in text for text in texts]),
+                column,
+                name,
+                f"must separate values by `bag_separator`, {separator!r}; no row does",
+                f"say `bag_separator={other!r}`, or name the column in "
+                f"`{argument.replace('bag', 'item_category')}` if each is one value",
+            )
+    return [_parts(cell, separator) for cell in listed]
+
+
+def refuse_lists(
+    column: pd.Series, name: str, *, separator: str, argument: str
+) -> None:
+    """Raises a `ValueError` where a column of single values holds several in a row.
+
+    Args:
+      column: one value a row.
+      name: the column's name.
+      separator: between the values of bags.
+      argument: the argument that named the column, for the error.
+    """
+    cure = "make a column of each value"
+    if argument.startswith("item"):
+        cure = "name the column in `bag_columns`"
+    cells = [_decoded(cell) for cell in column]
+    refuse(
+        pd.Series(
+            [
+                _is_listed(cell)
+                or (isinstance(cell, Iterable) and not isinstance(cell, str))
+                for cell in cells
+            ]
+        ),
+        column,
+        name,
+        "must hold one value a row, not a list",
+        cure,
+    )
+    refuse(
+        pd.Series(
+            [isinstance(cell, str) and separator in cell.strip() for cell in cells]
+        ),
+        column,
+        name,
+        f"must hold one value a row, none with {separator!r} (`bag_separator`)",
+        f"{cure}, or say another `bag_separator` if they are single values",
+    )
+
+
+def _decoded(cell):
+    return as_strings([cell])[0] if isinstance(cell, bytes) else cell
+
+
+def _is_listed(cell) -> bool:
+    """Whether a text looks like a list: "[deleted]" does not."""
+    return (
+        isinstance(cell, str)
+        and _LISTED.fullmatch(cell) is not None
+        and ("," in cell or isinstance(_list_in(cell), list))
+    )
+
+
+def _list_in(text: str) -> list | str:
+    """The list that a text writes out; the text itself if there is none."""
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return found if isinstance(found, list) else text
+
+
+def _is_nested(cell) -> bool:
+    if isinstance(cell, Mapping):
+        return True
+    if isinstance(cell, str) or not isinstance(cell, Iterable):
+        return False
+    return any(
+        isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+        for value in cell
+    )
+
+
+def _parts(cell, separator: str) -> list[str]:
+    if isinstance(cell, str):
+        cell = [part.strip() for part in cell.split(separator)]
+    elif not isinstance(cell, Iterable):
+        cell = [] if pd.isna(cell) else [cell]
+    parts = as_strings(pd.Series(list(cell), dtype=object))
+    return list(dict.fromkeys(part for part in parts if part))
