@@ -208,8 +208,10 @@ def refuse(bad: pd.Series, column: pd.Series, name: str, rule: str, cure: str) -
     bad = bad.to_numpy(dtype=bool)
     if bad.any():
         first = int(np.argmax(bad))
+        value = column.iloc[first]
+        value = value.item() if isinstance(value, np.generic) else value
         raise ValueError(
             f"`{name}` {rule}. Got {bad.sum():,} of {len(bad):,} rows that break it, "
-            f"the first at row {first} (from 0): {column.iloc[first]!r}. What to do: "
+            f"the first at row {first} (from 0): {value!r}. What to do: "
             f"{cure}."
         )

@@ -142,7 +142,7 @@ def _of_numbers(
     form = _compact_form(values)
     if form:
         raise ValueError(
-            f"`{name}` holds dates such as {column.iloc[0]!r}, which are no number of "
+            f"`{name}` holds dates such as {column.iloc[0]}, which are no number of "
             f'{unit} since 1970. What to do: say `timestamp_format="{form}"`.'
         )
     _check_range(seconds, column, name, unit, values)

@@ -1,7 +1,10 @@
 """Pickles that were made to do harm, opcode by opcode."""
 
+import collections
 import importlib
 import pickle
+import resource
+import struct
 
 import numpy as np
 import pandas as pd
@@ -113,6 +116,115 @@ def test_text_whose_offsets_leave_its_buffer_is_refused(tmp_path):
     text = Reduced(restore, (kind, 1, 0, 0, buffers, [], None))
     with pytest.raises(ValueError, match=r"Cannot read .*x.pkl"):
         read(tmp_path / "x.pkl", pickle.dumps(text))
+
+
+def nested(kind, levels):
+    """A value that takes a few bytes a level and twice the room at each."""
+    value = kind([1])
+    for _ in range(levels):
+        value = kind([value, value])
+    return value
+
+
+def opcodes(*parts):
+    return b"".join(parts) + b"."
+
+
+RANGE = b"cbuiltins\nrange\n(I10000000000\ntR"
+MANY = Reduced(range, 10**10)
+ARROW_RESTORE, ((ARROW_NULL, *_),) = pyarrow.nulls(1).__reduce__()
+RECONSTRUCT = np.arange(1).__reduce__()[0]
+NEW_INDEX = pd.RangeIndex(1).__reduce__()[0]
+DEEP = np.empty(2, object)
+DEEP[0] = nested(list, 60)
+DEEP_KEY = pickle.dumps(nested(tuple, 60), protocol=2)[2:-1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        opcodes(b"cbuiltins\nset\n(", RANGE, b"tR"),
+        opcodes(b"cbuiltins\nfrozenset\n(", RANGE, b"tR"),
+        opcodes(b"(", RANGE, b"ibuiltins\nset\n"),
+        opcodes(b"(cbuiltins\nset\n", RANGE, b"o"),
+        opcodes(b"cbuiltins\nbytearray\n(I10000000000\ntR"),
+        opcodes(b"cbuiltins\nbytearray\nI10000000000\n\x85\x81"),
+        opcodes(b"\x96", struct.pack("<Q", 10**12)),
+        opcodes(b"\x8e", struct.pack("<Q", 10**12)),
+        opcodes(b"\x8d", struct.pack("<Q", 10**12)),
+        opcodes(b"\x95", struct.pack("<Q", 10**12)),
+        opcodes(b"}", DEEP_KEY, b"K\x01s"),
+        opcodes(b"}(", DEEP_KEY, b"K\x01u"),
+        opcodes(b"(", DEEP_KEY, b"K\x01d"),
+        opcodes(b"\x8f(", DEEP_KEY, b"\x90"),
+        opcodes(b"(", DEEP_KEY, b"\x91"),
+        # The same thousand items, in a set again and again.
+        opcodes(
+            b"(",
+            b"K\x01" * 1000,
+            b"tp0\n",
+            b"cbuiltins\nset\np1\n(",
+            *[b"g1\n(g0\ntR"] * 2000,
+        ),
+        opcodes(b"cnumpy\nndarray\n((I10000000000\nttR"),
+        opcodes(b"cnumpy\nndarray\n((I10000000000\ntt\x81"),
+        *map(
+            pickle.dumps,
+            [
+                MANY,
+                [Reduced(slice, 0, 10**10)],
+                Reduced(set, [nested(tuple, 60)]),
+                nested(tuple, 60),
+                nested(list, 60),
+                {"x": [nested(list, 60)]},
+                DEEP,
+                pd.DataFrame({"x": DEEP}),
+                Reduced(collections.OrderedDict, [(nested(tuple, 60), 1)]),
+                Reduced(RECONSTRUCT, np.ndarray, (10**10,), b"b"),
+                Reduced(
+                    RECONSTRUCT,
+                    np.ndarray,
+                    (0,),
+                    b"b",
+                    state=(1, (10**10,), np.dtype("O"), False, [1]),
+                ),
+                np.dtype("S1000000000"),
+                Reduced(np.dtype, "(100000000,)i8"),
+                pd.RangeIndex(10**10),
+                Reduced(NEW_INDEX, pd.Index, {"data": MANY, "name": None}),
+                Reduced(pd.Series, 0, pd.RangeIndex(1000)),
+                Reduced(pd.DataFrame, 0, pd.RangeIndex(1000), ["x"]),
+                Reduced(ARROW_RESTORE, (ARROW_NULL, 10**15, 0, 0, [None], [], None)),
+            ],
+        ),
+    ],
+)
+def test_a_file_makes_no_more_than_it_holds(content, tmp_path):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"forbidden|is to hold|hold itself"):
+        read(tmp_path / "x.pkl", content)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100_000  # kB
+
+
+def test_a_value_that_holds_itself_is_refused(tmp_path):
+    value = [1]
+    value.append(value)
+    with pytest.raises(ValueError, match="A value must not hold itself"):
+        read(tmp_path / "x.pkl", pickle.dumps(value))
+
+
+def test_columns_are_set_in_dicts_only(tmp_path):
+    frame = pickle.dumps(pd.DataFrame({"x": [1]}), protocol=2)[:-1]
+    with pytest.raises(ValueError, match=r"Items of .*DataFrame.* are forbidden"):
+        read(tmp_path / "x.pkl", frame + b"S'y'\nI1\ns.")
+
+
+def test_rows_may_share_what_they_hold(tmp_path):
+    shared = list(range(200))
+    frame = pd.DataFrame({"id": np.arange(300), "list": [shared] * 300})
+    found = read(tmp_path / "x.pkl", pickle.dumps(frame))
+    assert found["list"].tolist() == [shared] * 300
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))

@@ -1,9 +1,18 @@
 """Pickles that hold data and nothing else."""
 
+import math
+import os
 import pickle
+import reprlib
+import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
+
+from tfrs_models.data.kuaisar.spread import refuse_more, spread_out
 
 _ALLOWED = {
     "_codecs": {"encode"},
@@ -37,19 +46,34 @@ _MOVED = {
         for name in _ALLOWED[old]
     },
 }
-
-
 _KINDS = "biufcSUO"  # of plain arrays: no fields, no units
+# Made empty and then given a state; their arguments could ask for any size.
+_STATEFUL = (np.ndarray, pd.DataFrame, pd.Series, pd.Index, pd.RangeIndex)
+_RECONSTRUCT = np.zeros(0).__reduce__()[0]
+_MADE_PER_BYTE, _MADE_AT_LEAST = 8, 10**6
+_HELD_PER_BYTE, _HELD_AT_LEAST = 100, 10**7  # rows may share a list
 
 
 class RestrictedUnpickler(pickle._Unpickler):
-    """Admits NumPy arrays, pandas frames and plain containers.
+    """Admits NumPy arrays, pandas frames and plain containers, of the file's own size.
 
     An ordinary unpickler runs whatever code the file names. It also sets attributes of
     whatever it has at hand, classes among them: that takes the one in Python to refuse.
+
+    What calls make is counted before they are made, with the values in their arguments,
+    and bounded by the bytes of the file: `set(range(10**10))` takes 47 of them.
     """
 
-    dispatch = pickle._Unpickler.dispatch.copy()
+    def __init__(self, file: BinaryIO) -> None:
+        """Initializes the unpickler.
+
+        Args:
+          file: a file on disk, from its beginning.
+        """
+        super().__init__(file)
+        self._num_bytes = os.fstat(file.fileno()).st_size
+        self._left = max(_MADE_AT_LEAST, _MADE_PER_BYTE * self._num_bytes)
+        self._file_read = lambda count: file.read(self._at_most(count))
 
     def find_class(self, module: str, name: str) -> object:
         """The class of that name where it is one of the admitted."""
@@ -63,6 +87,61 @@ class RestrictedUnpickler(pickle._Unpickler):
             return _restored_arrow_array
         return super().find_class(*_MOVED.get((module, name), (module, name)))
 
+    def load_reduce(self) -> None:
+        """Calls something, once it is clear how much that makes."""
+        self._count_call(self.stack[-2], self.stack[-1])
+        super().load_reduce()
+        self._check_made()
+
+    def load_newobj(self) -> None:
+        """Makes an object, as `load_reduce` does."""
+        self._count_call(self.stack[-2], self.stack[-1])
+        super().load_newobj()
+        self._check_made()
+
+    def load_newobj_ex(self) -> None:
+        """Makes an object, which takes no named arguments here."""
+        if self.stack[-1]:
+            raise pickle.UnpicklingError("Named arguments are forbidden.")
+        self._count_call(self.stack[-3], self.stack[-2])
+        super().load_newobj_ex()
+        self._check_made()
+
+    def _instantiate(self, klass: Callable, args: list) -> None:
+        self._count_call(klass, args)
+        super()._instantiate(klass, args)
+        self._check_made()
+
+    def load_bytearray8(self) -> None:
+        """Reads bytes, as many as there are in the file."""
+        (count,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(self._at_most(count))))
+
+    def load_setitem(self) -> None:
+        """Puts a value into a dict."""
+        self._count_keys(self.stack[-3], dict, self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        """Puts values into a dict."""
+        self._count_keys(self.metastack[-1][-1], dict, self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        """Makes a dict."""
+        self._count_keys({}, dict, self.stack[::2])
+        super().load_dict()
+
+    def load_additems(self) -> None:
+        """Puts values into a set."""
+        self._count_keys(self.metastack[-1][-1], set, self.stack)
+        super().load_additems()
+
+    def load_frozenset(self) -> None:
+        """Makes a set."""
+        self._count_keys(set(), set, self.stack)
+        super().load_frozenset()
+
     def load_build(self) -> None:
         """Gives an object its state, once it is one that may have it."""
         state, value = self.stack[-1], self.stack[-2]
@@ -70,9 +149,58 @@ class RestrictedUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"The state of {value} is forbidden.")
         if isinstance(value, np.dtype):
             _check_dtype(value, state)
+        if isinstance(value, np.ndarray):
+            self._count(math.prod(state[1]))
         super().load_build()
+        self._check_made()
 
-    dispatch[pickle.BUILD[0]] = load_build
+    def _count_call(self, function: Callable, args: Iterable) -> None:
+        """Raises for a call that makes more than the file accounts for."""
+        sized = function is bytearray and args and hasattr(args[0], "__index__")
+        if sized or (args and function in _STATEFUL):
+            raise pickle.UnpicklingError(f"A size of a {function} is forbidden.")
+        for value in args:
+            is_flat = isinstance(value, (str, bytes, bytearray, range))
+            self._count(len(value) if is_flat else spread_out(value, self._left))
+        self._count(_made_by(function, args))
+
+    def _check_made(self) -> None:
+        """Raises for a dtype of which one value is longer than the file."""
+        if isinstance(self.stack[-1], np.dtype):
+            self._at_most(self.stack[-1].itemsize)
+
+    def _count_keys(self, holder: object, kind: type, keys: list) -> None:
+        """Raises for keys whose hash takes longer than the file is long."""
+        if not isinstance(holder, kind):
+            raise pickle.UnpicklingError(f"Items of {type(holder)} are forbidden.")
+        for key in keys:
+            if isinstance(key, (tuple, frozenset)):
+                self._count(spread_out(key, self._left))
+
+    def _count(self, count: int) -> None:
+        refuse_more(count, self._left)
+        self._left -= count
+
+    def _at_most(self, count: int) -> int:
+        """A number of bytes, which a file that holds them is no shorter than."""
+        if count > self._num_bytes:
+            raise pickle.UnpicklingError(
+                f"It is to hold {count:,} bytes in a row and has {self._num_bytes:,}."
+            )
+        return count
+
+    dispatch = pickle._Unpickler.dispatch | {
+        pickle.REDUCE[0]: load_reduce,
+        pickle.NEWOBJ[0]: load_newobj,
+        pickle.NEWOBJ_EX[0]: load_newobj_ex,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.FROZENSET[0]: load_frozenset,
+        pickle.BUILD[0]: load_build,
+    }
 
 
 def load_pickle(path: Path) -> object:
@@ -83,11 +211,34 @@ def load_pickle(path: Path) -> object:
     """
     try:
         with open(path, "rb") as file:
-            return RestrictedUnpickler(file).load()
+            value = RestrictedUnpickler(file).load()
+        num_bytes = path.stat().st_size
+        spread_out(value, max(_HELD_AT_LEAST, _HELD_PER_BYTE * num_bytes))
+        return value
     except FileNotFoundError:
         raise
     except Exception as error:  # what a broken pickle raises is not defined
         raise ValueError(f"Cannot read {path}: {error}") from error
+
+
+def _made_by(function: Callable, args: Iterable) -> int:
+    """How many values a call makes that are not in its arguments."""
+    if function in (range, slice):
+        return 0 if None in args else len(range(*args))
+    if function is _RECONSTRUCT:
+        return math.prod(args[1])
+    if function is _restored_arrow_array:
+        return _arrow_length(args[0])
+    state = args[1] if len(args) > 1 else None
+    if isinstance(state, dict) and "stop" in state:  # an index over a range
+        return len(range(state.get("start", 0), state["stop"], state.get("step", 1)))
+    return 0
+
+
+def _arrow_length(data: tuple) -> int:
+    """Values of an array and its children: without buffers they may be any number."""
+    _, length, _, offset, _, children, *_ = data
+    return length + offset + sum(map(_arrow_length, children or ()))
 
 
 def _check_dtype(dtype: np.dtype, state: object) -> None:
@@ -96,8 +247,8 @@ def _check_dtype(dtype: np.dtype, state: object) -> None:
     is_own = isinstance(state, tuple) and state[2:] == own[2:]
     if dtype.kind not in _KINDS or not is_own:
         raise pickle.UnpicklingError(
-            f"The dtype {dtype} of the state {state!r:.200} is forbidden: arrays are "
-            "of numbers, strings or admitted objects."
+            f"The dtype {dtype} of the state {reprlib.repr(state)} is forbidden: "
+            "arrays are of numbers, strings or admitted objects."
         )
 
 
