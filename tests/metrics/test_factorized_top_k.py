@@ -151,13 +151,6 @@ def test_neighbouring_ids_beyond_the_exact_floats_are_told_apart():
     assert results(metric) == {"top_1_categorical_accuracy": 0.25}
 
 
-@pytest.mark.parametrize("ids", [[3, 8, 8, 1], ["a", "twin", "b", "twin"]])
-def test_repeated_candidate_ids_are_refused_by_name(ids):
-    metric = metrics.FactorizedTopK(dataset(np.eye(4), np.array(ids)))
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)unique.*(8|twin)"):
-        metric.update_state(np.eye(4), np.eye(4), np.array(ids))
-
-
 @pytest.mark.parametrize("by_id", [True, False])
 def test_a_collapsed_model_scores_at_chance(by_id):
     corpus = np.tile(np.float32([[0.3, -1.7, 0.9]]), [50, 1])
@@ -423,7 +416,7 @@ def test_what_an_approximate_index_cannot_do_is_said():
     index = layers.ScaNN(num_leaves=1, num_leaves_to_search=1).index(
         np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
     )
-    with pytest.raises(ValueError, match=r"approximate index \(ScaNN\).*'mrr'"):
+    with pytest.raises(ValueError, match=r"approximate index.*\(ScaNN\).*'mrr'"):
         metrics.FactorizedTopK(index, metrics=["mrr"])
     metric = metrics.FactorizedTopK(index, ks=[1])
     with pytest.raises(ValueError, match="`true_candidate_ids` must be given"):

@@ -3,7 +3,10 @@
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_models.layers.index.checks import copies_of_dataset, most_copies
+from tfrs_models.layers.index.hooks import has_own_scores
 from tfrs_models.layers.index.searchable_index import SearchableIndex
+from tfrs_models.layers.index.streaming import Streaming
 from tfrs_models.ops.lookup import IdIndex, index_ids
 
 _upstream = tfrs.layers.factorized_top_k
@@ -17,19 +20,42 @@ class Corpus:
     the mapping itself writes, such as a counter, makes them stale at every batch). The
     candidates and the state are deliberately out of Keras's sight: tracked, a corpus
     would enter every checkpoint.
+
+    Attributes:
+      given: Where the candidates come from.
     """
 
-    def __init__(self, source: tf.data.Dataset | tf.keras.layers.Layer) -> None:
-        """Initializes the corpus.
+    def __init__(self, *, duplicates: str) -> None:
+        """Initializes the corpus, which is empty.
+
+        Args:
+          duplicates: Whether ids that repeat are a warning, "warn", or an error,
+            "error".
+        """
+        self._duplicates = duplicates
+        self.given = self._source = self._state = None
+
+    def take(self, source: tf.data.Dataset | tf.keras.layers.Layer) -> None:
+        """Takes candidates, whose ids are looked at once.
 
         Args:
           source: Dataset of `[batch, embedding_dim]` embeddings or of (identifiers,
             embeddings), or a BruteForce or Streaming layer that holds candidates.
+
+        Raises:
+          ValueError: an id repeats with `duplicates="error"`.
         """
+        self.given = source
+        if isinstance(source, tf.data.Dataset):
+            copies_of_dataset(source, self._duplicates)
+        elif self._duplicates == "error" or not isinstance(
+            source,
+            (SearchableIndex, Streaming),  # ours have warned already
+        ):
+            _check_ids(source, self._duplicates)
         if isinstance(source, _upstream.Streaming):
             source = source._candidates
-        self._source = source
-        self._state = None
+        self._source, self._state = source, None
 
     def mark_stale(self) -> None:
         """Makes the next `read` embed the candidates again."""
@@ -40,7 +66,7 @@ class Corpus:
         """Embeddings `[num_candidates, embedding_dim]` and the index of their ids."""
         if not tf.compat.v1.executing_eagerly_outside_functions():
             identifiers, embeddings = self._embed()
-            return embeddings, index_ids(identifiers)
+            return embeddings, self._index_ids(identifiers)
         if self._state is None:
             with tf.init_scope():
                 self._state = _State(*self._specs())
@@ -57,7 +83,7 @@ class Corpus:
 
     def _refresh(self, mark: tf.Tensor) -> tf.Tensor:
         identifiers, embeddings = self._embed()
-        index = index_ids(identifiers)
+        index = self._index_ids(identifiers)
         state = self._state
         assigned = [
             state.embeddings.assign(embeddings),
@@ -69,6 +95,9 @@ class Corpus:
         ]
         with tf.control_dependencies([a for a in assigned if a is not None]):
             return tf.constant(True)
+
+    def _index_ids(self, identifiers: tf.Tensor) -> IdIndex:
+        return index_ids(identifiers, unique=self._duplicates == "error")
 
     def _embed(self) -> tuple[tf.Tensor, tf.Tensor]:
         if isinstance(self._source, tf.data.Dataset):
@@ -175,11 +204,46 @@ def _captured_variables(dataset: tf.data.Dataset) -> list[tf.Variable]:
     return list({id(variable): variable for variable in variables}.values())
 
 
-def holds_candidates(layer: tf.keras.layers.Layer) -> bool:
-    """Whether an exact index, ours or upstream's, has been filled."""
-    if isinstance(layer, SearchableIndex):
-        return bool(layer.num_candidates)
-    return getattr(layer, "_candidates", None) is not None
+def is_ranked(candidates: tf.data.Dataset | _upstream.TopK) -> bool:
+    """Whether candidates are ranked by dot products; else an index must be asked.
+
+    A subclass of an exact index with a `call` or a `_compute_score` of its own may have
+    any scores.
+
+    Raises:
+      ValueError: neither a dataset nor an index, or an index without candidates.
+    """
+    if isinstance(candidates, tf.data.Dataset):
+        return True
+    if not isinstance(candidates, _upstream.TopK):
+        raise ValueError(
+            "`candidates` must be a tf.data.Dataset of embeddings or an index layer. "
+            f"Got {type(candidates).__name__}."
+        )
+    known = (SearchableIndex, Streaming, _upstream.BruteForce, _upstream.Streaming)
+    if (
+        not candidates.is_exact()
+        or has_own_scores(candidates)
+        or type(candidates).call not in [cls.call for cls in known]
+    ):
+        return False
+    if isinstance(candidates, SearchableIndex):
+        is_full = bool(candidates.num_candidates)
+    else:
+        is_full = candidates._candidates is not None
+    if not is_full:
+        raise ValueError(
+            "`candidates` must hold candidates: call its `index` or "
+            "`index_from_dataset` first."
+        )
+    return True
+
+
+def _check_ids(layer: tf.keras.layers.Layer, duplicates: str) -> None:
+    if isinstance(layer, _upstream.Streaming):
+        copies_of_dataset(layer._candidates, duplicates)
+    elif tf.executing_eagerly():
+        most_copies(_contents(layer)[0].numpy(), duplicates)
 
 
 def _variables_of(layer: tf.keras.layers.Layer) -> list[tf.Variable]:

@@ -50,6 +50,21 @@ def parse_metric(metric: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match[1] else (metric, None)
 
 
+def k_of_keras_metric(metric: tf.keras.metrics.TopKCategoricalAccuracy) -> int:
+    """The `k` of a metric as old scripts give it.
+
+    Raises:
+      ValueError: a metric of another class.
+    """
+    if not isinstance(metric, tf.keras.metrics.TopKCategoricalAccuracy):
+        raise ValueError(
+            "`metrics` must be names, such as 'mrr' or 'ndcg_at_10'. Got a "
+            f"{type(metric).__name__}: of Keras metrics only TopKCategoricalAccuracy "
+            "says something about ranks; put others into the task's `batch_metrics`."
+        )
+    return int(metric.get_config()["k"])
+
+
 @register
 class EvaluationMean(tf.keras.metrics.Mean):
     """A mean whose reset, which begins an evaluation, lets the corpus go stale."""

@@ -5,16 +5,21 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_models.metrics.corpus import Corpus, holds_candidates
+from tfrs_models.layers.index.checks import check_duplicates
+from tfrs_models.layers.index.streaming import Streaming
+from tfrs_models.metrics.answers import hits_by_answers
+from tfrs_models.metrics.corpus import Corpus, is_ranked
 from tfrs_models.metrics.corpus_metrics import (
     CoverageAtK,
     NoveltyAtK,
     Ranked,
     RankMean,
+    k_of_keras_metric,
     parse_metric,
 )
+from tfrs_models.ops.copies import best_copies
 from tfrs_models.ops.corpus_ranks import ranks_by_row, ranks_by_score
-from tfrs_models.ops.lookup import comparable, find_rows
+from tfrs_models.ops.lookup import find_copies
 from tfrs_models.ops.rank_metrics import check_ties
 from tfrs_models.types import Tensor
 
@@ -36,22 +41,24 @@ class FactorizedTopK(tfrs.metrics.Factorized):
 
     def __init__(
         self,
-        candidates: tf.data.Dataset | _top_k.TopK,
+        candidates: tf.data.Dataset | _top_k.TopK | None,
         ks: Sequence[int] = (1, 5, 10, 50, 100),
         name: str = "factorized_top_k",
         *,
         ties: str = "expected",
-        metrics: Sequence[str] = (),
+        metrics: Sequence[str | tf.keras.metrics.TopKCategoricalAccuracy] = (),
         exclude: tf.RaggedTensor | None = None,
         candidate_probabilities: tf.Tensor | None = None,
+        duplicates: str = "warn",
     ) -> None:
         """Initializes the metric.
 
         Args:
           candidates: Dataset of `[batch, embedding_dim]` candidate embeddings or of
-            (identifiers, embeddings), or an index layer. Ids must be unique. Where
-            there are no ids, the positions are the ids. An approximate index gives
-            top-k accuracy only, and only by id.
+            (identifiers, embeddings), or an index layer. Where there are no ids, the
+            positions are the ids. An index that is approximate, or a class of your own,
+            gives top-k accuracy only, and by its answers. Where None, a subclass
+            assigns `_candidates` before the first update.
           ks: Places at which top-k accuracy (the hit rate) is reported; a `k` above
             the number of candidates is always a hit.
           name: Prefix of the metrics' names.
@@ -61,49 +68,83 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             `"coverage_at_10"`, share of the candidates that are recommended to anyone;
             `"novelty_at_10"`, mean bits of surprise of the recommended candidates;
             `"tie_rate"`, share of queries whose positive ties with another candidate;
-            `"miss_rate"`, share of queries whose positive is no candidate at all.
+            `"miss_rate"`, share of queries whose positive is no candidate at all. A
+            `TopKCategoricalAccuracy`, as old scripts give it, adds its `k` to `ks`.
           exclude: `[num_queries, None]` candidate ids by query id: what each user
             already has and will not be given. `update_state` then needs `query_ids`.
             The positive itself is never excluded.
           candidate_probabilities: `[num_candidates]` popularity of each candidate in
             the order of `candidates`, for novelty.
+          duplicates: Whether ids that repeat among the candidates are a warning,
+            "warn", or a `ValueError`, "error". A positive ranks by its best copy, and
+            its other copies are no rivals.
         """
         super().__init__(name=name)
         self._ks = [_check_k(k) for k in ks]
         check_ties(ties)
         self._exclude = exclude
-        self._index, self._corpus = _split_source(candidates)
-        kinds = {metric: parse_metric(metric) for metric in metrics}
-        if self._corpus is None and kinds:
-            raise ValueError(
-                "`metrics` need exact ranks, which an approximate index "
-                f"({type(candidates).__name__}) does not give. Pass a dataset of "
-                f"candidates or a BruteForce layer. Got {tuple(metrics)}."
-            )
-
-        def mean(metric: str, name: str) -> RankMean:
-            return RankMean(self._corpus, metric, ties=ties, name=f"{self.name}/{name}")
-
+        self._corpus = Corpus(duplicates=check_duplicates(duplicates))
+        self._index = None
+        old = [metric for metric in metrics if not isinstance(metric, str)]
+        kinds = {name: parse_metric(name) for name in metrics if isinstance(name, str)}
+        self._needs_ranks = tuple(kinds)
+        if candidates is not None:
+            self._take(candidates)
+        names = [f"{self.name}/top_{k}_categorical_accuracy" for k in self._ks]
+        names += [metric.name for metric in old]
+        self._ks += [k_of_keras_metric(metric) for metric in old]
         self._top_k_metrics = [
-            mean(f"hit_rate_at_{k}", f"top_{k}_categorical_accuracy") for k in self._ks
+            RankMean(self._corpus, f"hit_rate_at_{k}", ties=ties, name=metric)
+            for k, metric in zip(self._ks, names, strict=True)
         ]
         extras = []
         for metric, (kind, k) in kinds.items():
+            own_name = f"{self.name}/{metric}"
             if kind == "coverage":
-                extra = CoverageAtK(k, name=f"{self.name}/{metric}")
+                extra = CoverageAtK(k, name=own_name)
             elif kind == "novelty":
                 if candidate_probabilities is None:
                     raise ValueError("Novelty needs `candidate_probabilities`.")
                 extra = NoveltyAtK(
-                    self._corpus,
-                    k,
-                    candidate_probabilities,
-                    name=f"{self.name}/{metric}",
+                    self._corpus, k, candidate_probabilities, name=own_name
                 )
             else:
-                extra = mean(metric, metric)
+                extra = RankMean(self._corpus, metric, ties=ties, name=own_name)
             extras.append(extra)
         self._extra_metrics = extras  # whole: Keras tracks what is assigned
+
+    # `_candidates` is where upstream's metric has the layer that retrieves, and what
+    # subclasses read and assign. No property: Keras would write it into model files.
+
+    def __getattr__(self, name: str) -> object:
+        if name != "_candidates":
+            raise AttributeError(f"{type(self).__name__} has no attribute `{name}`.")
+        if isinstance(self._corpus.given, tf.data.Dataset):
+            with tf.init_scope():
+                self._corpus.given = Streaming(k=max(self._ks)).index_from_dataset(
+                    self._corpus.given
+                )
+        return self._corpus.given
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "_candidates":
+            self._take(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _take(self, candidates: tf.data.Dataset | _top_k.TopK) -> None:
+        self._index = None
+        if is_ranked(candidates):
+            self._corpus.take(candidates)
+            return
+        if self._needs_ranks:
+            raise ValueError(
+                "`metrics` need exact ranks, which an approximate index or one with "
+                f"scores of its own ({type(candidates).__name__}) does not give. Pass "
+                "a dataset of candidates or a BruteForce layer. Got "
+                f"{self._needs_ranks}."
+            )
+        self._index = self._corpus.given = candidates
 
     def update_state(
         self,
@@ -144,18 +185,33 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         if true_candidate_ids is not None:
             true_candidate_ids = tf.reshape(true_candidate_ids, [-1])
         exclude = self._excluded(query_ids, exclude)
+        if self._corpus.given is None:
+            raise ValueError(
+                "`candidates` was None: a subclass assigns `_candidates`, a dataset of "
+                "embeddings or an index layer, before the first update."
+            )
+        index = self._index
         if true_candidate_ids is None and (
-            self._corpus is None or exclude is not None or queries.shape.rank == 3
+            exclude is not None
+            or queries.shape.rank == 3
+            or (index is not None and not index.is_exact())
         ):
             raise ValueError(
                 "`true_candidate_ids` must be given for an approximate index, for "
                 "queries with several heads and with `exclude`: without them the "
                 "positive is known by its score only."
             )
-        if self._corpus is None:
-            return self._update_approximate(
-                queries, true_candidate_ids, exclude, weight
+        if index is not None:
+            hits = hits_by_answers(
+                index,
+                queries,
+                tf.cast(true_candidate_embeddings, tf.float32),
+                true_candidate_ids,
+                exclude,
+                ks=self._ks,
             )
+            means = zip(self._top_k_metrics, hits, strict=True)
+            return tf.group([mean.update_state(hit, weight) for mean, hit in means])
         embeddings, index = self._corpus.read()
         _check_width(queries, embeddings)
         if true_candidate_ids is None:
@@ -166,10 +222,15 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             excluded_rows = (
                 _empty_rows(queries)
                 if exclude is None
-                else exclude.with_values(find_rows(index, exclude.values))
+                else exclude.with_values(find_copies(index, exclude.values))
             )
-            rows = find_rows(index, true_candidate_ids)
-            ranks = ranks_by_row(queries, embeddings, rows, excluded_rows)
+            if exclude is not None:
+                excluded_rows = excluded_rows.merge_dims(1, 2)
+            copies = find_copies(index, true_candidate_ids)
+            rows, others = best_copies(queries, embeddings, copies)
+            ranks = ranks_by_row(
+                queries, embeddings, rows, tf.concat([excluded_rows, others], axis=1)
+            )
         ranked = Ranked(ranks, queries, embeddings, excluded_rows, weight)
         updates = [
             metric.update(ranked)
@@ -190,56 +251,6 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             )
         table = tf.gather(self._exclude, query_ids)
         return table if exclude is None else tf.concat([table, exclude], axis=1)
-
-    def _update_approximate(
-        self,
-        queries: tf.Tensor,
-        true_candidate_ids: tf.Tensor,
-        exclude: tf.RaggedTensor | None,
-        weight: tf.Tensor | None,
-    ) -> tf.Operation:
-        k = max(self._ks)
-        if (size := getattr(self._index, "num_candidates", None)) is not None:
-            k = min(k, size)  # upstream's cut a `k` that is too large
-        if exclude is None:
-            scores, retrieved = self._index(queries, k=k)
-        else:
-            own = tf.gather(true_candidate_ids, exclude.value_rowids())
-            keep = tf.not_equal(
-                comparable(exclude.values, own.dtype), comparable(own, exclude.dtype)
-            )
-            exclude = tf.ragged.boolean_mask(exclude, exclude.with_values(keep))
-            scores, retrieved = self._index.query_with_exclusions(queries, exclude, k=k)
-        own = comparable(true_candidate_ids, retrieved.dtype)
-        hit = tf.equal(own[:, None], comparable(retrieved, own.dtype))
-        hit &= tf.math.is_finite(scores)  # or else there is no candidate in the place
-        return tf.group(
-            [
-                metric.update_state(tf.reduce_any(hit[:, :k], axis=1), weight)
-                for k, metric in zip(self._ks, self._top_k_metrics, strict=True)
-            ]
-        )
-
-
-def _split_source(
-    candidates: tf.data.Dataset | _top_k.TopK,
-) -> tuple[_top_k.TopK | None, Corpus | None]:
-    """The index of an approximate source, or the corpus of an exact one."""
-    if isinstance(candidates, tf.data.Dataset):
-        return None, Corpus(candidates)
-    if not isinstance(candidates, _top_k.TopK):
-        raise ValueError(
-            "`candidates` must be a tf.data.Dataset of embeddings or an index layer. "
-            f"Got {type(candidates).__name__}."
-        )
-    if not candidates.is_exact():
-        return candidates, None
-    if not holds_candidates(candidates):
-        raise ValueError(
-            "`candidates` must hold candidates: call its `index` or "
-            "`index_from_dataset` first."
-        )
-    return None, Corpus(candidates)
 
 
 def _check_k(k: int) -> int:

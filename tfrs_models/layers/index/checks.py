@@ -113,6 +113,36 @@ def most_copies(
     return int(count.max())
 
 
+def copies_of_dataset(
+    candidates: tf.data.Dataset, duplicates: str, *, name: str = "candidates"
+) -> int:
+    """`most_copies` of a dataset of (identifiers, embeddings), which is read once.
+
+    Args:
+      candidates: Batches of (identifiers, embeddings), or of embeddings, whose
+        positions are unique.
+      duplicates: As of `most_copies`.
+      name: What the dataset is called in the message.
+
+    Returns:
+      How often the most frequent id occurs; 1 where it cannot be known before the
+      dataset is used.
+    """
+    if not isinstance(candidates.element_spec, tuple) or not tf.executing_eagerly():
+        return 1
+    if candidates.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"`{name}` must end: the dataset repeats for ever. Take `.repeat()` off."
+        )
+    try:
+        identifiers = [ids.numpy() for ids, _ in candidates]
+    except tf.errors.OpError:  # a tower that is not ready; it will say so when it runs
+        return 1
+    if not identifiers:
+        return 1
+    return most_copies(np.concatenate(identifiers), duplicates, name=f"ids of {name}")
+
+
 def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
     """Returns `k`, or raises a `ValueError` when there are not that many candidates.
 
