@@ -169,7 +169,7 @@ def test_a_subclass_may_bring_its_candidates_later_and_ask_them_itself():
                 hit = tf.equal(true_candidate_ids[:, None], found[:, :k])
                 metric.update_state(tf.reduce_any(hit, axis=1))
 
-    rank = np.argsort(-QUERIES @ CORPUS.T).astype("int32")
+    rank = np.argsort(-QUERIES @ CORPUS.T)
     expected = [0.0, 1.0]
     for candidates in (dataset(CORPUS), layers.BruteForce().index(CORPUS)):
         for base in (Later, metrics.FactorizedTopK):

@@ -60,6 +60,8 @@ def search_then_exclude(
     Returns:
       Scores and identifiers, as of `keep_allowed`.
     """
+    if not isinstance(exclusions, tf.RaggedTensor):
+        exclusions = tf.convert_to_tensor(exclusions)
     widest = (
         exclusions.bounding_shape(axis=1, out_type=tf.int32)
         if isinstance(exclusions, tf.RaggedTensor)

@@ -132,14 +132,14 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores and identifiers of the best of all batches."""
         has_ids = isinstance(self._candidates.element_spec, tuple)
-        dtype = self._candidates.element_spec[0].dtype if has_ids else tf.int32
+        dtype = self._candidates.element_spec[0].dtype if has_ids else tf.int64
 
         def best_of_batch(*element: tf.Tensor) -> tuple[tf.Tensor, ...]:
             embeddings = element[-1]
             scores = self._compute_score(queries, embeddings)
             scores, places = _top_k(scores, k)
-            ids = tf.gather(element[0], places) if has_ids else places
-            return tf.shape(embeddings)[0], scores, ids
+            ids = tf.gather(element[0], places) if has_ids else tf.cast(places, dtype)
+            return tf.shape(embeddings, tf.int64)[0], scores, ids
 
         def best_so_far(
             best: tuple[tf.Tensor, ...], batch: tuple[tf.Tensor, ...]
@@ -152,7 +152,8 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
 
         nothing = [tf.shape(queries)[0], 0]
         blank = tf.constant("" if dtype == tf.string else 0)
-        best = (0, tf.zeros(nothing), tf.fill(nothing, tf.cast(blank, dtype)))
+        start = tf.constant(0, tf.int64)
+        best = (start, tf.zeros(nothing), tf.fill(nothing, tf.cast(blank, dtype)))
         batches = self._candidates.map(
             best_of_batch, num_parallel_calls=self._num_parallel_calls
         )
