@@ -7,7 +7,7 @@ from typing import Annotated
 import tensorflow as tf
 import tyro
 
-from tfrs_models.serving import list_versions
+from tfrs_models.serving import contract
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,7 @@ def print_answers(
 
 def load_model(model: Path) -> tf.Module:
     """A SavedModel, or the newest version in a folder of them."""
-    versions = list_versions(model) if model.is_dir() else []
-    path = model / str(versions[-1]) if versions else model
+    path = contract.version_folder(model)
     if not (path / "saved_model.pb").is_file():
         raise SystemExit(
             "`--model` must be a SavedModel or a folder of numbered ones, as "

@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tfrs_models.serving import list_versions
+from tfrs_models.serving.versions import version_folders
 
 
 class RefusedError(Exception):
@@ -58,8 +58,7 @@ class PredictionServiceDouble(
         self._name = name
         self._labels = dict(labels or {})
         self._models, self._signatures = {}, {}
-        for version in list_versions(directory):
-            folder = directory / str(version)
+        for version, folder in version_folders(directory).items():
             self._models[version] = tf.saved_model.load(str(folder))
             saved = saved_model_pb2.SavedModel.FromString(
                 (folder / "saved_model.pb").read_bytes()

@@ -1,3 +1,5 @@
+import gc
+import itertools
 import json
 import shutil
 
@@ -148,6 +150,179 @@ def test_a_missing_file_is_named(version, name, words):
     assert words in complaints(version)[0]
 
 
+def test_files_that_were_added_are_named(version):
+    (version / "assets.extra" / "added.bin").touch()
+    (version / "assets" / "more").mkdir()
+    (version / "assets" / "more" / "words.txt").touch()
+    (version / "linked").symlink_to(version.parent)
+    assert complaints(version) == [
+        "the file assets.extra/added.bin was added",
+        "the file assets/more/words.txt was added",
+        "the file linked was added",
+    ]
+
+
+def test_files_outside_of_the_version_are_not_even_read(version):
+    outside = version.parent / "secret"
+    outside.write_bytes(b"")
+    digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    for name in ("../secret", "assets/../../secret", str(outside), "./assets/x"):
+        rewrite(
+            version, lambda values, name=name: values["files"].update({name: digest})
+        )
+        assert (
+            f"names a file outside of the version: {name!r}" in complaints(version)[-1]
+        )
+
+
+def test_a_folder_of_a_version_may_be_a_link(version):
+    (version / "assets").rename(version.parent / "shared")
+    (version / "assets").symlink_to(version.parent / "shared")
+    contract.verify(version)
+
+
+def test_a_signature_that_was_not_promised_is_named(version):
+    rewrite(version, lambda values: values["signatures"].pop("top"))
+    rewrite(version, lambda values: values.update(samples=values["samples"][:1]))
+    assert complaints(version) == ["signature `top` is there but not promised"]
+
+
+def edit(*path, value=None, remove=False):
+    """Sets, or removes, what is at a path of the contract."""
+
+    def change(values):
+        *parents, last = path
+        for key in parents:
+            values = values[key]
+        if remove:
+            del values[last]
+        else:
+            values[last] = value
+
+    return change
+
+
+SPEC = ("signatures", "serving_default", "inputs", "user_id")
+INPUT = ("samples", 0, "inputs", "user_id")
+OUTPUT = ("samples", 0, "outputs", "weight")
+EDITS = {
+    **{
+        f"no {key}": edit(key, remove=True) for key in ("signatures", "files", "server")
+    },
+    **{f"no {key}": edit(key, remove=True) for key in ("libraries", "samples")},
+    **{
+        f"{key} is {value!r}": edit(key, value=value)
+        for key in ("signatures", "files", "server", "samples")
+        for value in (None, 3, "text", [1])
+    },
+    "a file above": edit("files", "../../etc/passwd", value="0" * 64),
+    "a file above in the middle": edit("files", "assets/../../x", value="0" * 64),
+    "a file of the root": edit("files", "/etc/passwd", value="0" * 64),
+    "a file of Windows": edit("files", "C:\\x", value="0" * 64),
+    "a file above of Windows": edit("files", "..\\x", value="0" * 64),
+    "a file without a name": edit("files", "", value="0" * 64),
+    "a file with a NUL": edit("files", "a\0b", value="0" * 64),
+    "a name too long for a file": edit("files", "a" * 5000, value="0" * 64),
+    "a folder": edit("files", "assets", value="0" * 64),
+    "no digest": edit("files", "saved_model.pb", value=None),
+    "half a digest": edit("files", "saved_model.pb", value="abc"),
+    "no needs": edit("server", "needs", remove=True),
+    "needs of numbers": edit("server", "needs", value=[1]),
+    "a signature of nothing": edit("signatures", "top", value=None),
+    "no outputs": edit("signatures", "top", "outputs", remove=True),
+    "batchable perhaps": edit("signatures", "top", "batchable", value="perhaps"),
+    "an unknown dtype": edit(*SPEC, "dtype", value="zz"),
+    "a dtype by number": edit(*SPEC, "dtype", value=1),
+    "a dtype in a list": edit(*SPEC, "dtype", value=["string"]),
+    "no shape": edit(*SPEC, "shape", remove=True),
+    "a shape of text": edit(*SPEC, "shape", value="abc"),
+    "a shape below 0": edit(*SPEC, "shape", value=[-1]),
+    "an input of nothing": edit(*SPEC, value=None),
+    "a sample of nothing": edit("samples", 0, value=None),
+    "a sample of no signature": edit("samples", 0, "signature", value=7),
+    "a sample of another signature": edit("samples", 0, "signature", value="top"),
+    "a sample of an unknown signature": edit("samples", 0, "signature", value="gone"),
+    "a sample without inputs": edit("samples", 0, "inputs", value={}),
+    "one more input": edit("samples", 1, "inputs", "more", value={}),
+    "no values": edit(*INPUT, "values", remove=True),
+    "values of another number": edit(*INPUT, "shape", value=[77]),
+    "values without end": edit(*INPUT, "shape", value=[10**12, 10**12]),
+    "an open shape": edit(*INPUT, "shape", value=[None]),
+    "another rank": edit(*INPUT, "shape", value=[3, 1]),
+    "numbers for text": edit(*INPUT, "values", value=[1, 2, 3]),
+    "no base64": edit(*INPUT, "values", value=[{"b64": "?"}] * 3),
+    "text for a number": edit(*OUTPUT, "values", value=["a", "b", "c"]),
+    "booleans for numbers": edit(*OUTPUT, "values", value=[True, False, True]),
+    "lists for numbers": edit(*OUTPUT, "values", value=[[1.0], [2.0], [3.0]]),
+    "another kind of number": edit(*OUTPUT, "dtype", value="float64"),
+    "too large a number": edit(*OUTPUT, "values", value=[1e300, 1.0, 2.0]),
+    "half a whole number": edit("samples", 1, "inputs", "k", "values", value=[1.5]),
+    "beyond int32": edit("samples", 1, "inputs", "k", "values", value=[2**31]),
+    "a resource": edit("samples", 1, "inputs", "k", "dtype", value="resource"),
+}
+
+
+@pytest.mark.parametrize("change", EDITS.values(), ids=EDITS)
+def test_a_contract_that_export_did_not_write_breaks_it(version, change):
+    rewrite(version, change)
+    assert complaints(version)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"12",
+        b"{}",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"1" * 5000,
+        b'{"files": Infinity}',
+    ],
+)
+def test_a_file_that_is_no_contract_breaks_it(version, content):
+    (version / "assets.extra" / "contract.json").write_bytes(content)
+    assert len(complaints(version)) == 1
+    with pytest.raises(ContractError):
+        contract.read(version)
+
+
+def test_a_folder_in_the_place_of_the_contract_breaks_it(version):
+    path = version / "assets.extra" / "contract.json"
+    path.unlink()
+    path.mkdir()
+    assert "contract.json is missing or no JSON" in complaints(version)[0]
+
+
+def nodes(value, path=()):
+    yield path
+    entries = {dict: dict.items, list: enumerate}.get(type(value), lambda _: ())
+    for key, entry in entries(value):
+        yield from nodes(entry, (*path, key))
+
+
+def test_whatever_is_put_anywhere_is_a_contract_or_breaks_it(version):
+    path = version / "assets.extra" / "contract.json"
+    rewrite(version, edit("server", "ops", value=["Add"]))
+    text = path.read_text()
+    junks = itertools.cycle([None, True, -1, 2.5, "x", [None], {"a": 1}])
+    refused = 0
+    for *parents, last in [node for node in nodes(json.loads(text)) if node]:
+        for junk in itertools.islice(junks, 3):
+            values = json.loads(text)
+            edit(*parents, last, value=junk)(values)
+            path.write_text(json.dumps(values))
+            try:
+                contract.samples_of(contract.read(version))
+            except ContractError:
+                refused += 1
+    assert refused > 150
+
+
 def test_a_folder_without_versions_has_no_contract(tmp_path):
     assert "contract.json is missing" in complaints(tmp_path)[0]
 
@@ -184,6 +359,18 @@ def test_arrays_come_back_from_json_bit_for_bit(values):
     assert back.dtype == values.dtype
     assert back.shape == values.shape
     assert back.tolist() == values.tolist() or back.tobytes() == values.tobytes()
+
+
+def test_the_files_of_vocabularies_go_with_their_module(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    module = Weighted()
+    export(module, tmp_path / "export")
+    assert len(list((tmp_path / "temporary").glob("*/user_id.txt"))) == 1
+    del module
+    gc.collect()
+    assert list((tmp_path / "temporary").iterdir()) == []
+    contract.verify(tmp_path / "export")
 
 
 class ByHeart(tf.keras.Model):

@@ -2,16 +2,26 @@ import concurrent.futures
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.serving import contract, export, list_versions, versions
+from tfrs_models.serving import (
+    ServedModel,
+    contract,
+    export,
+    gate,
+    list_versions,
+    versions,
+    write_server_config,
+)
 
 
 class Doubler(tf.Module):
@@ -46,10 +56,50 @@ def test_versions_are_counted_up_and_answer(module, tmp_path):
 def test_versions_are_numbers_not_words(module, tmp_path):
     (tmp_path / "9").mkdir()
     (tmp_path / "9" / "saved_model.pb").touch()
-    for name in ("x", "010", "²", ".5"):  # no server takes these for versions
-        (tmp_path / name).mkdir()
+    # No server takes these for versions; the last ones are beyond int64.
+    for name in ("x", "²", "٣", ".5", "-12", "+13", "1_0", "9" * 19, "9" * 5000):
+        (tmp_path / name[:200]).mkdir()
     assert export(module, tmp_path).name == "10"
     assert list_versions(tmp_path) == [9, 10]
+
+
+@pytest.mark.parametrize("name", ["00000123", " 123", "123 "])
+def test_a_server_reads_padded_numbers_and_so_do_we(module, name, tmp_path):
+    export(module, tmp_path).rename(tmp_path / name)
+    assert list_versions(tmp_path) == [123]
+    contract.verify(tmp_path)
+    assert export(module, tmp_path, keep=1).name == "124"
+    assert left_in(tmp_path) == ["124"]
+
+
+def test_after_the_last_number_there_is_none_and_nothing_is_written(module, tmp_path):
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(ValueError, match="`directory` must leave a number.*9223372036"):
+        export(module, tmp_path)
+    assert left_in(tmp_path) == [str(2**63 - 1)]
+
+
+ADDRESSES = ["gs://bucket/m", "s3://bucket/m", "hdfs://n:1/m", "file:///m", "gs:/b/m"]
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, *map(Path, ADDRESSES), b"gs://b", ""])
+def test_an_address_is_refused_and_is_no_name_of_a_folder(
+    module, address, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for call in (
+        lambda: export(module, address),
+        lambda: list_versions(address),
+        lambda: contract.verify(address),
+        lambda: contract.read(address),
+        lambda: gate.compare(address, address, [{"x": [1.0]}]),
+        lambda: write_server_config(address, {"m": ServedModel(base_path="/m")}),
+    ):
+        with pytest.raises(
+            ValueError, match="`directory` must be a folder of this mac"
+        ):
+            call()
+    assert left_in(tmp_path) == []
 
 
 def test_a_folder_that_is_no_model_keeps_its_number(module, tmp_path):
@@ -191,6 +241,68 @@ def test_the_version_just_written_is_never_removed(tmp_path):
         (tmp_path / str(number) / "saved_model.pb").touch()
     versions.remove_old(tmp_path, keep=1, spare=tmp_path / "2")
     assert left_in(tmp_path) == ["2", "3"]
+
+
+def made_up(*folders):
+    """Folders that look like complete versions."""
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").touch()
+
+
+def test_of_a_version_that_is_a_link_only_the_link_is_removed(module, tmp_path):
+    made_up(tmp_path / "store" / "7", tmp_path / "m" / "2", tmp_path / "m" / "3")
+    (tmp_path / "m" / "1").symlink_to(tmp_path / "store" / "7")
+    assert export(module, tmp_path / "m", keep=1).name == "4"
+    assert left_in(tmp_path / "m") == ["4"]
+    assert left_in(tmp_path / "store" / "7") == ["saved_model.pb"]
+
+
+def test_what_cannot_be_removed_is_a_warning_and_the_rest_is_removed(
+    module, tmp_path, monkeypatch
+):
+    made_up(tmp_path / "1", tmp_path / "2", tmp_path / "3")
+    rename = os.rename
+
+    def busy(source, target):
+        if source.name == "1":  # where something is mounted, or belongs to another
+            raise OSError(errno.EBUSY, "busy")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", busy)
+    with pytest.warns(UserWarning, match="version .*1 could not be removed .*busy"):
+        assert export(module, tmp_path, keep=1).name == "4"
+    assert left_in(tmp_path) == ["1", "4"]
+
+
+def test_an_old_version_is_hidden_before_a_file_of_it_is_removed(tmp_path, monkeypatch):
+    made_up(tmp_path / "1", tmp_path / "02", tmp_path / "3")
+    rmtree, removed = shutil.rmtree, []
+
+    def watched(path, **arguments):
+        removed.append(os.path.basename(path))
+        rmtree(path, **arguments)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    versions.remove_old(tmp_path, keep=1, spare=tmp_path / "3")
+    assert left_in(tmp_path) == ["3"]
+    assert len(removed) == 2
+    assert all(name.startswith(".") for name in removed)
+
+
+def test_a_running_export_of_another_user_is_left_alone(tmp_path, monkeypatch):
+    with versions.unfinished_version(tmp_path) as running:
+        open_ = os.open
+
+        def refused(path, *rest, **more):
+            if str(path) == str(running):
+                raise PermissionError(path)
+            return open_(path, *rest, **more)
+
+        monkeypatch.setattr(os, "open", refused)
+        with versions.unfinished_version(tmp_path) as other:
+            assert other != running
+        assert running.is_dir()
 
 
 def test_a_failed_export_leaves_nothing(module, tmp_path, monkeypatch):

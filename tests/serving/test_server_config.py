@@ -90,8 +90,27 @@ def test_the_server_reads_batching_parameters(tmp_path):
 def test_beside_the_versions_it_is_no_version(tmp_path):
     write_server_config(tmp_path, {"m": ServedModel(base_path="/models/m")})
     assert list_versions(tmp_path) == []
-    with pytest.raises(ValueError, match="must not be a version"):
-        write_server_config(tmp_path / "3", {"m": ServedModel(base_path="/m")})
+    for name in ("3", "00000123"):
+        with pytest.raises(ValueError, match="must not be a version"):
+            write_server_config(tmp_path / name, {"m": ServedModel(base_path="/m")})
+
+
+@pytest.mark.parametrize(
+    "path", ["artifacts/export", "./m", "~/m", "", "gs:/bucket/m", "gs://", "m:8500"]
+)
+def test_a_path_that_the_server_dies_of_is_refused(path):
+    words = f"`base_path` must be an absolute path or an address.*Got '{path}'"
+    with pytest.raises(ValueError, match=words):
+        ServedModel(base_path=path)
+
+
+def test_addresses_and_odd_characters_reach_the_server(tmp_path):
+    paths = {"a": "gs://bucket/m", "b": '/m\n\r\t\x01"é\\n', "c": tmp_path}
+    write_server_config(
+        tmp_path, {name: ServedModel(base_path=path) for name, path in paths.items()}
+    )
+    for name, model in parsed(tmp_path).items():
+        assert model.base_path == str(paths[name])
 
 
 @pytest.mark.parametrize("models", [{}, {"a/b": ServedModel(base_path="/m")}])
@@ -105,6 +124,10 @@ def test_a_name_that_no_address_can_have_is_refused(models, tmp_path):
     [
         ({"newest": 0}, "at least 1"),
         ({"versions": (0, 1)}, "at least 1"),
+        ({"versions": (1.0,)}, r"whole numbers.*Got \[1.0\]"),
+        ({"versions": (2**63,)}, "whole numbers that int64 holds"),
+        ({"newest": True}, r"whole numbers.*Got \[True\]"),
+        ({"labels": {"stable": "3"}}, r"whole numbers.*Got \['3'\]"),
         ({"versions": (1, 2), "labels": {"stable": 3}}, r"\[1, 2\].*\{'stable': 3\}"),
     ],
 )
@@ -118,6 +141,8 @@ def test_a_model_that_could_not_be_served_is_refused(arguments, words):
     [
         {"max_batch_size": 0},
         {"threads": 0},
+        {"threads": 2.0},
+        {"max_batch_size": "64"},
         {"timeout_micros": -1},
         {"allowed_batch_sizes": (8, 4, 64)},
         {"allowed_batch_sizes": (8, 32)},

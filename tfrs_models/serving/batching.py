@@ -1,6 +1,7 @@
 """How TensorFlow Serving joins requests into batches."""
 
 import dataclasses
+import numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,8 @@ class Batching:
         `max_batch_size`. None where empty.
 
     Raises:
-      ValueError: numbers below 1 (the time: below 0), or sizes that do not ascend.
+      ValueError: numbers that are not whole or below 1 (the time: below 0), or sizes
+        that do not ascend.
     """
 
     max_batch_size: int = 64
@@ -26,6 +28,15 @@ class Batching:
     allowed_batch_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        given = [
+            self.max_batch_size,
+            self.timeout_micros,
+            self.threads,
+            self.max_enqueued_batches,
+            *self.allowed_batch_sizes,
+        ]
+        if not all(map(is_whole, given)):
+            raise ValueError(f"Batching needs whole numbers. Got {self}.")
         least = min(self.max_batch_size, self.threads, self.max_enqueued_batches)
         if least < 1 or self.timeout_micros < 0:
             raise ValueError(f"Batching needs positive numbers. Got {self}.")
@@ -51,3 +62,8 @@ class Batching:
         lines = [f"{name} {{ value: {value} }}" for name, value in values.items()]
         lines += [f"allowed_batch_sizes: {size}" for size in self.allowed_batch_sizes]
         return "\n".join([*lines, ""])
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

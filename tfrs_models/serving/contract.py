@@ -1,6 +1,5 @@
 """What an exported model promised, and whether it still holds."""
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -10,15 +9,24 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.serving.answers import ABSOLUTE, RELATIVE, differences
-from tfrs_models.serving.json_values import from_json, to_json
+from tfrs_models.serving.answers import ABSOLUTE, RELATIVE
+from tfrs_models.serving.contract_checks import (
+    PLACE,
+    broken_promises,
+    changed_files,
+    digest,
+    files_of,
+    samples_of,
+)
+from tfrs_models.serving.contract_form import wrong_form
+from tfrs_models.serving.json_values import to_json
+from tfrs_models.serving.local_path import local_path
 from tfrs_models.serving.preflight import Needs
 from tfrs_models.serving.signatures import Signature, describe, is_batchable
-from tfrs_models.serving.versions import list_versions
+from tfrs_models.serving.versions import version_folders
 
 __all__ = ["ContractError", "read", "samples_of", "verify"]
 
-PLACE = Path("assets.extra", "contract.json")
 _PACKAGES = (
     "tfrs-models",
     "tensorflow",
@@ -59,38 +67,29 @@ def read(directory: str | os.PathLike) -> dict:
       their answers).
 
     Raises:
-      ContractError: there is none.
+      ContractError: there is none, or none that `export` could have written.
+      ValueError: an address in place of a folder.
     """
-    path = version_folder(directory) / PLACE
+    folder = version_folder(directory)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
+        contract = json.loads((folder / PLACE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ContractError(
-            path.parent.parent,
+            folder,
             [f"{PLACE} is missing or no JSON ({error}); `serving.export` writes it"],
         ) from error
-
-
-def samples_of(contract: Mapping) -> list[tuple[str, dict, dict]]:
-    """Signature, inputs and outputs of each sample of a contract, as arrays."""
-    return [
-        (
-            sample["signature"],
-            *(
-                {name: from_json(value) for name, value in sample[side].items()}
-                for side in ("inputs", "outputs")
-            ),
-        )
-        for sample in contract["samples"]
-    ]
+    if problems := wrong_form(contract):
+        raise ContractError(folder, problems)
+    return contract
 
 
 def verify(directory: str | os.PathLike) -> dict:
     """Loads an exported model, asks it what it was asked at export, and compares.
 
-    Every file must have the bytes that were exported, every signature its names, dtypes
-    and shapes, and every sample its answer: floats within 1e-4 of their size or 1e-5,
-    all else exactly, but for ids whose scores tie within this tolerance.
+    Every file must have the bytes that were exported, and no file may be added; every
+    signature must have its names, dtypes and shapes, and every sample its answer:
+    floats within 1e-4 of their size or 1e-5, all else exactly, but for ids whose scores
+    tie within this tolerance.
 
     Args:
       directory: A version, or a folder of them, of which the newest is verified.
@@ -100,17 +99,18 @@ def verify(directory: str | os.PathLike) -> dict:
 
     Raises:
       ContractError: naming the files, signatures and tensors that differ.
+      ValueError: an address in place of a folder.
     """
     folder = version_folder(directory)
     contract = read(folder)
-    problems = _changed_files(folder, contract["files"])
+    problems = changed_files(folder, contract["files"])
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # whatever a broken file makes TensorFlow raise
         needs = "; ".join(contract["server"]["needs"]) or "stock TensorFlow"
         problems.append(f"it does not load (it needs {needs}): {error}")
         raise ContractError(folder, problems) from error
-    problems += _broken_promises(loaded, contract)
+    problems += broken_promises(loaded, contract)
     if problems:
         raise ContractError(folder, problems)
     return contract
@@ -144,11 +144,7 @@ def write(
             }
             for name, signature in sorted(signatures.items())
         },
-        "files": {
-            str(path.relative_to(folder)): _digest(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
+        "files": {name: digest(folder / name) for name in sorted(files_of(folder))},
         "server": {
             "needs": needs.reasons(),
             "custom_ops": list(needs.custom_ops),
@@ -172,15 +168,14 @@ def write(
     (folder / PLACE).parent.mkdir(exist_ok=True)
     text = json.dumps(contract, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / PLACE).write_text(text + "\n", encoding="utf-8")
-    if problems := _broken_promises(tf.saved_model.load(str(folder)), contract):
+    if problems := broken_promises(tf.saved_model.load(str(folder)), contract):
         raise ContractError(folder, problems)
 
 
 def version_folder(directory: str | os.PathLike) -> Path:
     """The folder itself where it is a version, else its newest version."""
-    directory = Path(directory)
-    versions = list_versions(directory)
-    return directory / str(versions[-1]) if versions else directory
+    folders = version_folders(directory)
+    return folders[max(folders)] if folders else local_path("directory", directory)
 
 
 def _answer(signature: Signature, request: dict[str, np.ndarray]) -> dict:
@@ -192,64 +187,6 @@ def _answer(signature: Signature, request: dict[str, np.ndarray]) -> dict:
             f"{error.message}. Pass `samples=` real requests, or `samples={{}}` for "
             "none."
         ) from error
-
-
-def _changed_files(folder: Path, files: Mapping[str, str]) -> list[str]:
-    problems = []
-    for name, digest in files.items():
-        kind = "vocabulary or other asset " if name.startswith("assets/") else ""
-        if not (folder / name).is_file():
-            problems.append(f"the {kind or 'file '}{name} is missing")
-        elif (now := _digest(folder / name)) != digest:
-            problems.append(
-                f"the {kind or 'file '}{name} changed: sha256 {now[:12]}... instead of "
-                f"{digest[:12]}..."
-            )
-    return problems
-
-
-def _broken_promises(loaded: tf.Module, contract: Mapping) -> list[str]:
-    problems = []
-    for name, promised in contract["signatures"].items():
-        if name not in loaded.signatures:
-            problems.append(f"signature `{name}` is missing")
-            continue
-        function = loaded.signatures[name]
-        now = {
-            "inputs": describe(function.structured_input_signature[1]),
-            "outputs": describe(function.structured_outputs),
-        }
-        for side in ("inputs", "outputs"):
-            for key in sorted(promised[side].keys() | now[side].keys()):
-                before, after = promised[side].get(key), now[side].get(key)
-                if before != after:
-                    problems.append(
-                        f"signature `{name}`, {side[:-1]} `{key}`: "
-                        f"{_spec(after)} instead of {_spec(before)}"
-                    )
-    if problems:
-        return problems
-    for number, (name, inputs, outputs) in enumerate(samples_of(contract)):
-        where = f"signature `{name}`, sample {number}"
-        try:
-            answer = loaded.signatures[name](
-                **{key: tf.constant(value) for key, value in inputs.items()}
-            )
-        except tf.errors.OpError as error:
-            problems.append(f"{where}: {error.message}")
-            continue
-        arrays = {key: value.numpy() for key, value in answer.items()}
-        problems += [f"{where}: {line}" for line in differences(outputs, arrays)]
-    return problems
-
-
-def _spec(entry: Mapping | None) -> str:
-    return "nothing" if entry is None else f"{entry['dtype']} {entry['shape']}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _installed(package: str) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfrs_models.serving import contract
+from tfrs_models.serving.local_path import local_path
 from tfrs_models.serving.preflight import check_stock, preflight
 from tfrs_models.serving.signatures import Samples, Signature, read_requests
 from tfrs_models.serving.versions import publish, remove_old, unfinished_version
@@ -38,7 +39,8 @@ def export(
 
     Args:
       module: What to save.
-      directory: Holds the versions 1, 2, ...
+      directory: Local folder of the versions 1, 2, ...; the new one gets the number
+        after the largest.
       signatures: Name -> `tf.function` with an input signature of named specs, a method
         of the module, which returns a dict; the module's `signatures` where None.
       samples: Signature -> a request (a dict of inputs) or several: what the server
@@ -54,7 +56,8 @@ def export(
       The path of the version.
 
     Raises:
-      ValueError: a signature without names, a sample that does not fit or is refused.
+      ValueError: a signature without names, a sample that does not fit or is refused,
+        an address such as `gs://bucket` in place of a folder.
       CustomOpsError: operations that stock TensorFlow Serving lacks.
       ContractError: the SavedModel answers otherwise than the module.
       ImportError: `samples` are given and `tensorflow-serving-api`, which has the
@@ -63,7 +66,7 @@ def export(
     """
     if keep is not None and keep < 1:
         raise ValueError(f"`keep` must be at least 1, or None for all. Got {keep}.")
-    directory = Path(directory)
+    directory = local_path("directory", directory)
     functions = _signatures(module, signatures)
     served = {name: Signature(name, function) for name, function in functions.items()}
     warms_up = samples is not None or can_write_warm_up()

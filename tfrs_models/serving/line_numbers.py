@@ -1,7 +1,9 @@
 """From the strings of a vocabulary to their numbers, inside a SavedModel."""
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -29,7 +31,8 @@ def line_numbers(vocabulary: Sequence[str], *, name: str) -> tf.lookup.StaticHas
             f"empty and none with a line break. Got {len(values)} strings, "
             f"{len(set(values))} of them different; wrong are {wrong[:5]}."
         )
-    path = os.path.join(tempfile.mkdtemp(), f"{name.replace('/', '_')}.txt")
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, f"{name.replace('/', '_')}.txt")
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{value}\n" for value in values)
     lines = tf.lookup.TextFileInitializer(
@@ -39,4 +42,6 @@ def line_numbers(vocabulary: Sequence[str], *, name: str) -> tf.lookup.StaticHas
         value_dtype=tf.int64,
         value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
     )
+    # An export copies the file: it is there as long as the table is, and no longer.
+    weakref.finalize(lines, shutil.rmtree, folder, ignore_errors=True)
     return tf.lookup.StaticHashTable(lines, default_value=-1)

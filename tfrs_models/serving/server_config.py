@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tfrs_models.serving.batching import Batching
+from tfrs_models.serving.batching import Batching, is_whole
+from tfrs_models.serving.local_path import local_path
+from tfrs_models.serving.versions import number_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,7 +16,8 @@ class ServedModel:
     """A model as the server finds it.
 
     Attributes:
-      base_path: Folder of the versions, as the server sees it: in the container.
+      base_path: Absolute path or address (`gs://bucket/model`) of the folder of the
+        versions, as the server sees it: in the container.
       newest: How many of the newest versions are served.
       versions: Serve exactly these instead.
       labels: Names that clients may call versions by, `{"stable": 3, "canary": 4}`.
@@ -22,7 +25,8 @@ class ServedModel:
         with labels needs --allow_version_labels_for_unavailable_models=true.
 
     Raises:
-      ValueError: numbers below 1, or a label of a version that is not served.
+      ValueError: a path that no server takes, numbers that are not whole or below 1, or
+        a label of a version that is not served.
     """
 
     base_path: str
@@ -31,6 +35,20 @@ class ServedModel:
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        path = os.fspath(self.base_path)
+        object.__setattr__(self, "base_path", path)
+        if not re.match(r"/|[A-Za-z][\w+.-]*://.", path):
+            raise ValueError(
+                "`base_path` must be an absolute path or an address, for a server "
+                f"takes no others. Got {path!r}. Write what the server sees, such as "
+                "'/models/retrieval' or 'gs://bucket/retrieval'."
+            )
+        given = [self.newest, *self.versions, *self.labels.values()]
+        if wrong := [n for n in given if not is_whole(n) or n > 2**63 - 1]:
+            raise ValueError(
+                "`newest`, `versions` and the values of `labels` must be whole numbers "
+                f"that int64 holds. Got {wrong}."
+            )
         served = sorted(set(self.versions) or set(self.labels.values()))
         object.__setattr__(self, "versions", tuple(served))
         if self.newest < 1 or any(version < 1 for version in served):
@@ -68,14 +86,14 @@ def write_server_config(
     Raises:
       ValueError: no models, a name that no address can have, or a version's folder.
     """
-    directory = Path(directory)
+    directory = local_path("directory", directory)
     wrong = [name for name in models if not re.fullmatch(r"[\w.-]+", name, re.ASCII)]
     if not models or wrong:
         raise ValueError(
             "`models` must have names of letters, digits, `_`, `.` and `-`, one or "
             f"more. Got {wrong or 'none'}."
         )
-    if directory.name.isdecimal():
+    if number_of(directory.name) is not None:
         raise ValueError(
             "`directory` must not be a version: its files are those of its contract. "
             f"Got {directory}. Take {directory.parent}."
@@ -116,5 +134,5 @@ def _models_text(models: Mapping[str, ServedModel]) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f]", lambda m: f"\\{ord(m[0]):03o}", escaped) + '"'

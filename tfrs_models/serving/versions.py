@@ -4,21 +4,42 @@ import contextlib
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfrs_models.serving.local_path import local_path
+
+_LAST = 2**63 - 1  # a server reads numbers as int64
 # No number, so no server takes it for a version; beside them, so a rename is atomic.
 UNFINISHED = ".unfinished-"
 
 
 def list_versions(directory: str | os.PathLike) -> list[int]:
-    """The numbers of the complete versions, ascending."""
-    directory = Path(directory)
-    return [
-        number
-        for number in _numbers(directory)
-        if (directory / str(number) / "saved_model.pb").is_file()
-    ]
+    """The numbers of the complete versions, ascending.
+
+    As a server reads the names of the folders: `00000123` is 123, and what is beyond
+    int64 is no version.
+    """
+    return list(version_folders(directory))
+
+
+def version_folders(directory: str | os.PathLike) -> dict[int, Path]:
+    """Number -> folder of the complete versions, ascending."""
+    return {
+        number: complete[0]
+        for number, folders in _numbered(local_path("directory", directory)).items()
+        if (complete := [f for f in folders if (f / "saved_model.pb").is_file()])
+    }
+
+
+def number_of(name: str) -> int | None:
+    """The version that a server takes a folder for by its name; None for none."""
+    digits = name.strip(" \t\n\v\f\r")
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) < 20 and int(digits) <= _LAST else None
 
 
 @contextlib.contextmanager
@@ -30,6 +51,7 @@ def unfinished_version(directory: Path) -> Iterator[Path]:
     writing is not.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    _next_number(directory)  # where there is none, nothing needs to be written
     for leftover in directory.glob(f"{UNFINISHED}*"):
         _remove_if_abandoned(leftover)
     folder, lock = _locked_folder(directory)
@@ -51,7 +73,7 @@ def publish(folder: Path, directory: Path) -> Path:
         for path in (root, *(os.path.join(root, name) for name in names)):
             _flush(path)
     while True:
-        target = directory / str(max(_numbers(directory), default=0) + 1)
+        target = directory / str(_next_number(directory))
         try:
             os.rename(folder, target)
         except OSError:
@@ -63,20 +85,57 @@ def publish(folder: Path, directory: Path) -> Path:
 
 
 def remove_old(directory: Path, *, keep: int, spare: Path) -> None:
-    """Removes all complete versions but the newest `keep` and `spare`."""
+    """Removes all complete versions but the newest `keep` and `spare`.
+
+    Of a version that is a link, the link is removed. What cannot be removed stays, with
+    a warning: the new version is there all the same.
+    """
+    numbered = _numbered(directory)
     for number in list_versions(directory)[:-keep]:
-        if (old := directory / str(number)) == spare:
-            continue
-        folder = tempfile.mkdtemp(prefix=UNFINISHED, dir=directory)
-        with contextlib.suppress(FileNotFoundError):  # another export removed it
+        for old in numbered[number]:
+            if old == spare:
+                continue
+            try:
+                _remove(old)
+            except OSError as error:
+                warnings.warn(
+                    f"The version {old} could not be removed ({error}). Remove it by "
+                    "hand.",
+                    stacklevel=3,
+                )
+
+
+def _remove(old: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # another export removed it
+        if old.is_symlink():
+            old.unlink()
+            return
+        folder = tempfile.mkdtemp(prefix=UNFINISHED, dir=old.parent)
+        try:
             # Hidden in one step: a server never sees a version that lacks files.
             os.rename(old, folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _numbers(directory: Path) -> list[int]:
-    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
-    return sorted(int(n) for n in names if n.isdecimal() and n == str(int(n)))
+def _numbered(directory: Path) -> dict[int, list[Path]]:
+    """Number -> what has it, ascending; the plain name before padded ones."""
+    names = sorted(os.listdir(directory), key=len) if directory.is_dir() else []
+    found = {}
+    for name in names:
+        if (number := number_of(name)) is not None:
+            found.setdefault(number, []).append(directory / name)
+    return dict(sorted(found.items()))
+
+
+def _next_number(directory: Path) -> int:
+    number = max(_numbered(directory), default=0) + 1
+    if number > _LAST:
+        raise ValueError(
+            f"`directory` must leave a number for the next version. {directory} has "
+            f"{_LAST}, the last one that a server can read. Remove or rename it."
+        )
+    return number
 
 
 def _locked_folder(directory: Path) -> tuple[Path, int]:
@@ -92,7 +151,8 @@ def _locked_folder(directory: Path) -> tuple[Path, int]:
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    # Gone meanwhile, or another user's.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         if _lock(descriptor):
             shutil.rmtree(folder, ignore_errors=True)

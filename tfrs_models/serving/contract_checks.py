@@ -1,0 +1,146 @@
+"""What a version is, beside what its contract says."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_models.serving.answers import differences
+from tfrs_models.serving.json_values import from_json
+from tfrs_models.serving.signatures import describe
+
+PLACE = Path("assets.extra", "contract.json")
+
+
+def samples_of(contract: Mapping) -> list[tuple[str, dict, dict]]:
+    """Signature, inputs and outputs of each sample of a contract, as arrays."""
+    return [
+        (
+            sample["signature"],
+            *(
+                {name: from_json(value) for name, value in sample[side].items()}
+                for side in ("inputs", "outputs")
+            ),
+        )
+        for sample in contract["samples"]
+    ]
+
+
+def files_of(folder: Path) -> set[str]:
+    """Names of the files of a version, without its contract."""
+    paths = (
+        Path(root, name)
+        for root, folders, names in os.walk(folder)
+        for name in (*names, *(n for n in folders if Path(root, n).is_symlink()))
+    )
+    return {path.relative_to(folder).as_posix() for path in paths} - {PLACE.as_posix()}
+
+
+def changed_files(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Files that are not those of a contract, a line each: other, missing or added."""
+    problems = []
+    for name, promised in files.items():
+        kind = "vocabulary or other asset" if name.startswith("assets/") else "file"
+        try:
+            now = digest(folder / name) if (folder / name).is_file() else None
+        except OSError as error:
+            problems.append(f"the {kind} {name} cannot be read: {error.strerror}")
+            continue
+        if now is None:
+            problems.append(f"the {kind} {name} is missing")
+        elif now != promised:
+            problems.append(
+                f"the {kind} {name} changed: sha256 {now[:12]}... instead of "
+                f"{promised[:12]}..."
+            )
+    return problems + [
+        f"the file {name} was added"
+        for name in sorted(files_of(folder) - files.keys())
+        # A folder may be a link to where its files lie.
+        if not any(known.startswith(f"{name}/") for known in files)
+    ]
+
+
+def broken_promises(loaded: tf.Module, contract: Mapping) -> list[str]:
+    """What a loaded version does otherwise than its contract says, a line each."""
+    promises = contract["signatures"]
+    problems = [
+        f"signature `{name}` is there but not promised"
+        for name in sorted(loaded.signatures.keys() - promises.keys())
+    ]
+    for name, promised in promises.items():
+        if name not in loaded.signatures:
+            problems.append(f"signature `{name}` is missing")
+            continue
+        function = loaded.signatures[name]
+        now = {
+            "inputs": describe(function.structured_input_signature[1]),
+            "outputs": describe(function.structured_outputs),
+        }
+        for side in ("inputs", "outputs"):
+            for key in sorted(promised[side].keys() | now[side].keys()):
+                before, after = promised[side].get(key), now[side].get(key)
+                if before != after:
+                    problems.append(
+                        f"signature `{name}`, {side[:-1]} `{key}`: "
+                        f"{_spec(after)} instead of {_spec(before)}"
+                    )
+    if problems:
+        return problems
+    samples = list(enumerate(samples_of(contract)))
+    for number, (name, *sides) in samples:
+        if name not in promises:
+            problems.append(f"sample {number} asks the signature `{name}`")
+            continue
+        for side, arrays in zip(("inputs", "outputs"), sides, strict=True):
+            problems += [
+                f"signature `{name}`, sample {number}: {line}"
+                for line in _other_kinds(side[:-1], arrays, promises[name][side])
+            ]
+    if problems:
+        return problems
+    for number, (name, inputs, outputs) in samples:
+        where = f"signature `{name}`, sample {number}"
+        try:
+            answer = loaded.signatures[name](
+                **{key: tf.constant(value) for key, value in inputs.items()}
+            )
+        except tf.errors.OpError as error:
+            problems.append(f"{where}: {error.message}")
+            continue
+        arrays = {key: value.numpy() for key, value in answer.items()}
+        problems += [f"{where}: {line}" for line in differences(outputs, arrays)]
+    return problems
+
+
+def _other_kinds(
+    side: str, arrays: Mapping[str, np.ndarray], specs: Mapping[str, Mapping]
+) -> list[str]:
+    """How arrays of a sample are not of their signature."""
+    problems = []
+    for key in sorted(arrays.keys() | specs.keys()):
+        array, spec = arrays.get(key), specs.get(key)
+        if array is not None and spec is not None:
+            dtype = tf.as_dtype(array.dtype).name
+            if dtype == spec["dtype"] and tf.TensorShape(
+                spec["shape"]
+            ).is_compatible_with(array.shape):
+                continue
+            array = {"dtype": dtype, "shape": list(array.shape)}
+        elif array is not None:
+            array = {"dtype": array.dtype, "shape": list(array.shape)}
+        problems.append(f"{side} `{key}` is {_spec(array)}, where {_spec(spec)} is due")
+    return problems
+
+
+def _spec(entry: Mapping | None) -> str:
+    return "nothing" if entry is None else f"{entry['dtype']} {entry['shape']}"
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
