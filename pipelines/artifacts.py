@@ -2,12 +2,17 @@
 
 import dataclasses
 import json
+import math
+import sys
 import tempfile
 import typing
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tfrs_models as tm
+from pipelines import flags
+from pipelines.files import write_text
 
 
 def prepare_folder(path: Path) -> Path:
@@ -48,59 +53,103 @@ def print_places(output: Path, exported: Path) -> None:
     print(f"Model    {exported}")
 
 
-def check_at_least(least: int, **flags: int | None) -> None:
-    """Ends the program for a flag that is given and below `least`."""
-    for name, value in flags.items():
-        if value is not None and value < least:
-            flag = name.replace("_", "-")
-            raise SystemExit(f"`--{flag}` must be at least {least}. Got {value}.")
+def new_run() -> str:
+    """An identity for all files of one run, so that a mixture is seen."""
+    return uuid.uuid4().hex[:12]
 
 
 def write_json(path: Path, values: object) -> None:
-    """Writes values as indented JSON, NaN as null."""
-    text = json.dumps(_finite(values), indent=2, default=str, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    """Writes values as indented JSON, NaN as null, in place of the file at once."""
+    text = json.dumps(finite(values), indent=2, default=str, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, names: Sequence[str], advice: str) -> dict:
+    """A JSON object from a file.
+
+    Args:
+      path: the file.
+      names: what the object must have.
+      advice: what to do where it is damaged, a sentence without its end.
+
+    Raises:
+      SystemExit: it cannot be read or is no such object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SystemExit(
+            f"{path} cannot be read: {error.strerror}. {advice}."
+        ) from error
+    except ValueError as error:  # no JSON, or no text
+        raise SystemExit(f"{path} is damaged: {error}. {advice}.") from error
+    if not isinstance(values, dict) or not values.keys() >= set(names):
+        raise SystemExit(
+            f"{path} must be a JSON object with {', '.join(names)}. {advice}."
+        )
+    return values
+
+
+def read_metrics(folder: Path, kind: type) -> dict:
+    """What a run wrote to metrics.json.
+
+    Args:
+      folder: of the run.
+      kind: the `Config` of its pipeline.
+
+    Raises:
+      SystemExit: no run, or a damaged file.
+    """
+    path = folder / "metrics.json"
+    command = f"`python -m {module_of(kind)} --output {folder}`"
+    if not path.exists():
+        raise SystemExit(
+            f"There is no trained model in {folder}. Make one with {command}."
+        )
+    return read_json(path, ("config",), f"Make it again with {command}")
 
 
 def read_config(folder: Path, kind: type) -> object:
     """The flags of the run that wrote a folder's metrics.json.
 
     Args:
-      folder: Of the run.
-      kind: The `Config` of its pipeline.
+      folder: of the run.
+      kind: the `Config` of its pipeline.
 
     Raises:
-      SystemExit: no run, or flags of another version of the pipeline.
+      SystemExit: no run, a damaged file, or flags of another version of the pipeline.
     """
-    path = folder / "metrics.json"
-    pipeline = kind.__module__
-    if not path.exists():
-        raise SystemExit(
-            f"There is no trained model in {folder}. Make one with `python -m "
-            f"{pipeline} --output {folder}`."
-        )
-    values = json.loads(path.read_text(encoding="utf-8"))["config"]
+    values = read_metrics(folder, kind)["config"]
     try:
-        return _restored(values, kind)
-    except TypeError as error:
+        config = _restored(values, kind)
+    except (TypeError, AttributeError) as error:
+        problem = str(error)
+    else:
+        problem = flags.first_problem(config)
+    if problem:
         raise SystemExit(
-            f"{path} must be of this version of the pipeline: {error}. Run it again."
-        ) from error
-
-
-def load_checkpoint(model: tm.Model, folder: Path) -> None:
-    """Fills a model, whose weights all are made, from the checkpoint of a run.
-
-    Raises:
-      SystemExit: there is none.
-    """
-    path = folder / "checkpoint" / "best"
-    if not path.with_suffix(".index").exists():
-        raise SystemExit(
-            f"There is no checkpoint in {path.parent}: run the pipeline that writes to "
-            f"{folder} again."
+            f"{folder / 'metrics.json'} must be of this version of the pipeline: "
+            f"{problem}. Run it again."
         )
-    model.load_weights(path).expect_partial().assert_existing_objects_matched()
+    return config
+
+
+def module_of(kind: type) -> str:
+    """The module that people run for a `Config`."""
+    if kind.__module__ != "__main__":
+        return kind.__module__
+    return f"pipelines.{Path(sys.modules['__main__'].__file__).stem}"
+
+
+def finite(value: object) -> object:
+    """Values with None in place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {str(name): finite(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _restored(values: dict, kind: type) -> object:
@@ -112,17 +161,7 @@ def _restored(values: dict, kind: type) -> object:
             value = _restored(value, hint)
         elif isinstance(value, list):
             value = tuple(value)
-        elif hint is Path:
+        elif Path in (hint, *typing.get_args(hint)) and value is not None:
             value = Path(value)
         fields[name] = value
     return kind(**fields)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(name): _finite(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    if isinstance(value, float) and value != value:
-        return None
-    return value

@@ -21,13 +21,23 @@ import tyro
 
 import tfrs_models as tm
 from pipelines.artifacts import (
-    check_at_least,
     export_ranker,
+    new_run,
     prepare_folder,
     print_places,
     write_json,
 )
 from pipelines.check_in_data import CheckInConfig, load_check_ins
+from pipelines.command import command, ending
+from pipelines.flags import (
+    Depth,
+    Number,
+    Rate,
+    Seed,
+    ShareBelowOne,
+    Weight,
+    Width,
+)
 from pipelines.place_baselines import BASELINES, rank_test
 from pipelines.reporting.automtn import MODEL, print_tables, write_report
 from tfrs_models.data.checkins import Traces
@@ -47,11 +57,11 @@ class Config:
     data: tyro.conf.OmitArgPrefixes[CheckInConfig] = dataclasses.field(
         default_factory=CheckInConfig
     )
-    embedding_dim: int = 32
+    embedding_dim: Width = 32
     """Width."""
-    num_layers: int = 1
+    num_layers: Depth = 1
     """Of the stack of correlations."""
-    num_heads: int = 1
+    num_heads: Width = 1
     """Of each correlation."""
     factor: float = 3.0
     """Lags per natural logarithm of the trace's length."""
@@ -63,23 +73,23 @@ class Config:
     """Whether closeness multiplies a step's score, as the code, or is added."""
     softmax: Literal["time", "candidates"] | None = None
     """Over what a step's scores are normalised."""
-    distance_scale: float = 1.0
+    distance_scale: Weight = 1.0
     """Kilometres at which closeness falls by a factor of e."""
-    distance_weight: float = 4.0
+    distance_weight: Number = 4.0
     """Closeness of a place to itself."""
-    category_weight: float = 1.0
+    category_weight: Weight = 1.0
     """Of the category's loss."""
-    dropout: float = 0.1
+    dropout: ShareBelowOne = 0.1
     """Of embeddings and blocks."""
     batch_size: int = 32
     """Traces of a batch."""
-    learning_rate: float = 0.01
+    learning_rate: Rate = 0.01
     """Of Adam."""
     epochs: int = 12
     """The weights of the best one are kept, by the MRR of validation."""
     ablations: bool = True
     """Whether to train without lags and without distances too."""
-    seed: int = 42
+    seed: Seed = 42
     """Of the planted check-ins, the weights and the order."""
     output: Path = Path("artifacts/automtn")
     """Folder of the report, the metrics and the export."""
@@ -90,9 +100,9 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
-    _check_flags(config)
     output = prepare_folder(config.output)
     data = load_check_ins(config.data, seed=config.seed)
     traces = data.traces
@@ -114,13 +124,15 @@ def main(config: Config) -> dict:
     figures = print_tables(tables, data)
     exported = export(model, traces, output / "export")
     metrics = {
+        "run": new_run(),
+        "export": exported.name,
         "config": dataclasses.asdict(config),
         "history": curves,
         "test": figures,
     }
-    write_json(output / "metrics.json", metrics)
     write_report(
         output / "report.html",
+        run=metrics["run"],
         config=config,
         data=data,
         model=model,
@@ -128,6 +140,7 @@ def main(config: Config) -> dict:
         tables=tables,
         history=curves,
     )
+    write_json(output / "metrics.json", metrics)
     print_places(output, exported)
     return metrics
 
@@ -204,7 +217,7 @@ def _start(config: Config, traces: Traces) -> tm.models.AutoMTN:
     try:
         return untrained(config, traces)
     except ValueError as error:
-        raise SystemExit(f"A flag is out of range: {error}") from error
+        raise ending(f"A flag is out of range: {error}", 2) from error
 
 
 def _warn_of_one_lag(factor: float, length: int) -> None:
@@ -213,25 +226,6 @@ def _warn_of_one_lag(factor: float, length: int) -> None:
         print(
             f"A factor of {factor} leaves one lag of traces of {length} steps: its "
             "weight is 1, and query and key learn nothing. Take a larger `--factor`.\n"
-        )
-
-
-def _check_flags(config: Config) -> None:
-    """Ends the program for flags that no run could use."""
-    check_at_least(
-        1,
-        embedding_dim=config.embedding_dim,
-        num_layers=config.num_layers,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
-        users=config.data.users,
-        length=config.data.length,
-        stride=config.data.stride,
-    )
-    check_at_least(0, seed=config.seed)
-    if not config.learning_rate > 0:
-        raise SystemExit(
-            f"`--learning-rate` must be positive. Got {config.learning_rate}."
         )
 
 

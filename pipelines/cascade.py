@@ -1,7 +1,6 @@
 """The cascade of the serving pipeline, out of the folders of the other pipelines."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,8 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines import query_towers, ranking, retrieval
-from pipelines.artifacts import load_checkpoint, read_config
+from pipelines.artifacts import read_config
+from pipelines.checkpoints import Checkpoint, finished, is_empty
 from pipelines.indexes import index_items
 from pipelines.ranking_data import held_out_users, load_ranking_data
 
@@ -40,13 +40,14 @@ class Parts:
 
 def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
     """Both models from their folders; one that is missing is trained first."""
-    if not (retrieval_folder / "metrics.json").exists():
+    if is_empty(retrieval_folder):
         print(f"No model in {retrieval_folder}: training one.\n")
         retrieval.main(retrieval.Config(output=retrieval_folder))
     flags, data, model = retrieval.restore(retrieval_folder)
-    if not (ranking_folder / "metrics.json").exists():
+    if is_empty(ranking_folder):
         print(f"\nNo ranker in {ranking_folder}: training one.\n")
-        ranking.main(ranking.Config(data=flags.data, output=ranking_folder))
+        own = {"data": flags.data, "seed": flags.seed, "output": ranking_folder}
+        ranking.main(ranking.Config(**own))
     ranker_flags = read_config(ranking_folder, ranking.Config)
     if ranker_flags.data != flags.data or ranker_flags.model != "multi-task":
         raise SystemExit(
@@ -55,17 +56,22 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
             f"{ranker_flags.model} on {ranker_flags.data}. Train one: python -m "
             f"pipelines.ranking --split {flags.data.split} --output DIR."
         )
+    checkpoint = finished(ranking_folder, ranking.Config)
+    # A random split of another seed has rows in training that this one tests.
+    checkpoint.check_data(finished(retrieval_folder, retrieval.Config).about["data"])
     return Parts(
         data=data,
         retrieval=flags,
         retriever=model,
         ranking=ranker_flags,
-        ranker=load_ranker(ranking_folder, ranker_flags),
+        ranker=load_ranker(checkpoint, ranker_flags),
         activity=tm.data.with_activity(data),
     )
 
 
-def load_ranker(folder: Path, flags: ranking.Config) -> tm.models.MultiTaskRanker:
+def load_ranker(
+    checkpoint: Checkpoint, flags: ranking.Config
+) -> tm.models.MultiTaskRanker:
     """The ranker that a run of the ranking pipeline exported."""
     data = load_ranking_data(
         flags.data,
@@ -74,12 +80,13 @@ def load_ranker(folder: Path, flags: ranking.Config) -> tm.models.MultiTaskRanke
         cold_users=flags.cold_users,
         seed=flags.seed,
     )
-    best = json.loads((folder / "metrics.json").read_text())["best"]
+    checkpoint.check_data(data.fingerprint)
+    best = checkpoint.about["best"]
     model = ranking.build_model(
         flags, data, best["tower"], position_bias=best["position_bias"]
     )
     model.compute_loss(next(iter(data.test)))  # makes all weights, the task's too
-    load_checkpoint(model, folder)
+    checkpoint.load(model)
     return model
 
 

@@ -2,10 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from pipelines.flags import Positive, Range, Width
 from tfrs_models.data.checkins import (
     Traces,
     make_traces,
@@ -27,15 +28,15 @@ class CheckInConfig:
     """`synthetic`, or a file of check-ins."""
     format: Literal["foursquare", "gowalla"] = "foursquare"
     """Of the file."""
-    length: int = 25
+    length: Width = 25
     """Check-ins of a trace of a file; planted trips have their own."""
-    min_length: int | None = None
+    min_length: Width | None = None
     """Fewest check-ins of a trace; `length` where None, 1 with a session gap."""
-    session_gap: float | None = None
+    session_gap: Positive | None = None
     """Hours without a check-in after which another session begins; None for none."""
     stride: int = 1
     """Check-ins from one target to the next."""
-    users: int = 200
+    users: Annotated[int, Range(1, 1_000_000)] = 200
     """Synthetic users, of twelve trips each."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from pipelines.files import write_text
 from tfrs_models.data import clickstream
 from tfrs_models.data.clickstream import FineTuningInput, ItemSet
 
@@ -159,9 +160,7 @@ def _write_sessions(
         sessions_per_user=sessions_per_user,
         list_size=min(20, data.num_items),
     )
-    with path.open("w", encoding="utf-8") as file:
-        for session in made:
-            file.write(json.dumps(session) + "\n")
+    write_text(path, "".join(json.dumps(session) + "\n" for session in made))
 
 
 def _ranked(

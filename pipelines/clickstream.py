@@ -17,21 +17,39 @@ metrics.json, the checkpoint and export/1 to `artifacts/clickstream`.
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
 import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
 from pipelines import retrieval
 from pipelines.artifacts import (
-    check_at_least,
+    new_run,
     prepare_folder,
     print_places,
     write_json,
 )
+from pipelines.checkpoints import (
+    Checkpoints,
+    Origin,
+    finished,
+    is_empty,
+    sized,
+)
 from pipelines.click_data import ClickData, load_clicks
+from pipelines.command import command, ending
 from pipelines.data import DataConfig
+from pipelines.flags import (
+    CountOrNone,
+    Depth,
+    Range,
+    Rate,
+    Seed,
+    ShareAboveNone,
+    Weight,
+)
 from pipelines.indexes import index_items
 from pipelines.reporting.clickstream import (
     Comparison,
@@ -77,42 +95,42 @@ class Config:
     another scale."""
     sessions_per_user: int = 15
     """Synthetic sessions of each user."""
-    query_lr: float = 0.0001
+    query_lr: Rate = 0.0001
     """Learning rate of the user tower."""
-    items_lr: float = 0.0001
+    items_lr: Rate = 0.0001
     """Learning rate of the item tower."""
-    query_weight_decay: float = 0.0
+    query_weight_decay: Weight = 0.0
     """Of the user tower."""
-    items_weight_decay: float = 0.0
+    items_weight_decay: Weight = 0.0
     """Of the item tower."""
-    margin: float = 0.05
+    margin: Annotated[float, Range(0, 100, open_low=True)] = 0.05
     """By how much a click should be ahead, in cosine."""
     adjust: Literal["unit", "cosine"] = "cosine"
     """How steep the loss is around the margin."""
     not_irrelevant_only: bool = True
     """Leave searches without a click out of the training."""
-    negative_downsampling: float = 0.5
+    negative_downsampling: ShareAboveNone = 0.5
     """Share of the results without a click that a step sees."""
     confidences: Literal["dummy", "windowed"] = "dummy"
     """Trust every click alike, or by its neighbours on the page."""
-    fixed_layers: tuple[int, ...] = (0,)
+    fixed_layers: tuple[Depth, ...] = (0,)
     """Layers of each tower that do not learn; a search tries all of these."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Of both towers, each its own."""
     step_size: int = 500
     """Steps between two cuts of the learning rates."""
-    gamma: float = 0.9
+    gamma: ShareAboveNone = 0.9
     """What the learning rates are multiplied with."""
     batch_size: int = 64
     """Pairs of searches of a batch."""
     epochs: int = 15
     """At most: the pair accuracy of the validation sessions stops it earlier."""
-    patience: int = 3
+    patience: CountOrNone = 3
     """Epochs without a better one before training stops."""
-    trials: int = 0
+    trials: CountOrNone = 0
     """Trials of a search over learning rates, decays and margin (needs `optuna`);
     finished ones are kept in trials-*.db and not repeated."""
-    seed: int = 42
+    seed: Seed = 42
     """Of the model, the sessions, the split and the order."""
     output: Path = Path("artifacts/clickstream")
     """Folder of the report, the metrics, the checkpoint and the export."""
@@ -123,15 +141,22 @@ START = retrieval.Config(query_tower="id")
 SMOKE_START = dataclasses.replace(START, embedding_dim=4, epochs=1)
 
 
+@command
 def main(config: Config, *, start: retrieval.Config = START) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
     _check_flags(config)
     output = prepare_folder(config.output)
-    if not (config.retrieval / "metrics.json").exists():
+    if is_empty(config.retrieval):
         print(f"No model in {config.retrieval}: training one.\n")
         flags = {"data": config.data, "seed": config.seed, "output": config.retrieval}
         retrieval.main(dataclasses.replace(start, **flags))
     towers_of, data, two_tower = retrieval.restore(config.retrieval)
+    if config.data not in (towers_of.data, Config().data):
+        raise SystemExit(
+            "The flags of the data must be those of the model that training starts "
+            f"from, in {config.retrieval}, or be left out. Got {config.data} and "
+            f"{towers_of.data}."
+        )
     tf.keras.utils.set_random_seed(config.seed)
     clicks = load_clicks(
         two_tower,
@@ -146,16 +171,19 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
     )
     print(f"\n{clicks.summary}\n")
 
+    origin = _origin(config, clicks)
     params, search = _params(config), None
     if config.trials:
-        search = tune(config, clicks, towers_of)
+        search = tune(config, clicks, towers_of, origin)
         params = fine_tuning_params(search.params)
     before = measure(build_model(config, params, clicks), two_tower, data, clicks)
     model, history = train(config, params, clicks)
     after = measure(model, two_tower, data, clicks)
     comparison = compare(before, after, data, clicks)
     print_comparison(comparison)
-    return _write(config, params, search, clicks, model, history, comparison, towers_of)
+    return _write(
+        config, params, search, clicks, model, history, comparison, towers_of, origin
+    )
 
 
 def build_model(
@@ -222,7 +250,7 @@ def train(
 
 
 def tune(
-    config: Config, clicks: ClickData, towers_of: retrieval.Config
+    config: Config, clicks: ClickData, towers_of: retrieval.Config, origin: Origin
 ) -> tm.training.SearchResult:
     """Searches for hyper-parameters; every trial starts from the model as it was."""
 
@@ -244,7 +272,7 @@ def tune(
             quality,
             config.trials,
             config.seed,
-            storage=_storage(config, clicks),
+            storage=_storage(config, clicks, origin),
         )
     except (ImportError, ValueError) as error:
         raise SystemExit(f"Cannot search: {error}") from error
@@ -258,10 +286,22 @@ def _space(config: Config) -> dict[str, tuple]:
     return SPACE | {"num_fixed_layers": config.fixed_layers}
 
 
-def _storage(config: Config, clicks: ClickData) -> str:
-    """A file for each way to train and space: trials of another one say nothing."""
+def _origin(config: Config, clicks: ClickData) -> Origin:
+    """What the fine-tuned weights are of: the model before, and the sessions."""
+    start = finished(config.retrieval, retrieval.Config)
+    data = dict(start.about["data"])
+    data["models to start from"] = {"size": 1, "sha256": start.id}
+    for split, searches in clicks.splits.items():
+        lines = [f"{s.query} {s.results} {s.events}" for s in searches]
+        data[f"{split} sessions"] = sized(len(lines), np.array(lines))
+    return Origin(new_run(), config, data, clicks.data.vocabularies)
+
+
+def _storage(config: Config, clicks: ClickData, origin: Origin) -> str:
+    """A file for each way to train and its data: trials of another one say nothing."""
     left_out = {"output", "trials", "fixed_layers", *SPACE}
     flags = dataclasses.asdict(config) | clicks.counts | {"space": _space(config)}
+    flags |= {"of": origin.data}
     text = str({name: v for name, v in flags.items() if name not in left_out})
     name = f"trials-{hashlib.sha256(text.encode()).hexdigest()[:12]}.db"
     return f"sqlite:///{config.output.resolve() / name}"
@@ -276,10 +316,11 @@ def _write(
     history: dict,
     comparison: Comparison,
     towers_of: retrieval.Config,
+    origin: Origin,
 ) -> dict:
     """Checkpoint, export, metrics and report."""
     data, two_tower = clicks.data, clicks.two_tower
-    tf.train.Checkpoint(model=model).write(str(config.output / "checkpoint" / "best"))
+    kept = Checkpoints(config.output / "checkpoint").save(model, origin)
     exact = index_items(
         tm.layers.BruteForce(k=min(100, data.num_items), duplicates="error"),
         two_tower,
@@ -289,6 +330,9 @@ def _write(
         towers_of, data, two_tower, exact, config.output / "export"
     )
     metrics = {
+        "run": origin.run,
+        "checkpoint": kept.id,
+        "export": exported.name,
         "config": dataclasses.asdict(config),
         "start": dataclasses.asdict(towers_of),
         "params": {"id": params.id, "text": params.text},
@@ -297,9 +341,9 @@ def _write(
         "history": history,
         **comparison.metrics,
     }
-    write_json(config.output / "metrics.json", metrics)
     write_report(
         config.output / "report.html",
+        run=origin.run,
         config=config,
         clicks=clicks,
         history=history,
@@ -307,6 +351,7 @@ def _write(
         search=search,
         params=params,
     )
+    write_json(config.output / "metrics.json", metrics)
     print_places(config.output, exported)
     return metrics
 
@@ -330,16 +375,8 @@ def _optimizer(
 
 def _check_flags(config: Config) -> None:
     """Ends the program for flags that no run could use."""
-    check_at_least(
-        1,
-        sessions_per_user=config.sessions_per_user,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
-        step_size=config.step_size,
-    )
-    check_at_least(0, trials=config.trials)
     if not config.fixed_layers:
-        raise SystemExit("`--fixed-layers` must name a number. Got none.")
+        raise ending("`--fixed-layers` must name a number. Got none.", 2)
     _params(config)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 import tfrs_models as tm
+from pipelines.flags import Number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class DataConfig:
     """What is held out: each user's last row, each user's last tenth, the last tenth of
     all, each user's last row and all rows of a random tenth of the items, or a random
     tenth."""
-    min_rating: float | None = None
+    min_rating: Number | None = None
     """Ratings from which a row is a positive; all rows are where this is not given."""
     user_column: str = "user_id"
     """Of your own table."""

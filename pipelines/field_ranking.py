@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.artifacts import export_ranker, print_places, write_json
+from pipelines.artifacts import export_ranker, new_run, print_places, write_json
 from pipelines.benchmarks.baselines import tutorial_ranking
 from pipelines.data import load_data
 from pipelines.reporting import plots
@@ -103,13 +103,15 @@ def main(config: object, output: Path) -> dict:
         vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
     )
     metrics = {
+        "run": new_run(),
+        "export": exported.name,
         "config": dataclasses.asdict(config),
         "test": {name: [turn.figures for turn in of] for name, of in turns.items()},
     }
-    write_json(output / "metrics.json", metrics)
     render(
         "field_ranking.html",
         output / "report.html",
+        run=metrics["run"],
         config=dataclasses.asdict(config),
         data=data,
         header=header,
@@ -117,6 +119,7 @@ def main(config: object, output: Path) -> dict:
         num_seeds=len(seeds),
         curves=plots.losses(first.history),
     )
+    write_json(output / "metrics.json", metrics)
     print_places(output, exported)
     return metrics
 

@@ -14,13 +14,15 @@ import tyro
 
 import tfrs_models as tm
 from pipelines.artifacts import (
-    check_at_least,
     export_ranker,
+    new_run,
     prepare_folder,
     print_places,
     write_json,
 )
+from pipelines.command import command, ending
 from pipelines.data import DataConfig
+from pipelines.flags import CountOrNone, Rate, Seed, Share, Width
 from pipelines.list_data import ListData, load_list_data
 from pipelines.reporting.joint_ranking import Run, evaluate, print_runs, write_report
 
@@ -48,23 +50,23 @@ class Config:
     losses: tuple[str, ...] = NAMES
     """What to compare: list losses by name, `calibrated`, one number that both ranks
     and predicts, and `clicks only`, without a ranking loss."""
-    alpha: float = 0.5
+    alpha: Share = 0.5
     """Share of the ranking loss."""
-    embedding_dim: int = 32
+    embedding_dim: Width = 32
     """Width of the user's and the item's embedding."""
-    list_size: int = 20
+    list_size: Width = 20
     """Places of a list; synthetic lists have their own."""
     batch_size: int = 64
     """Lists of a batch."""
-    learning_rate: float = 0.002
+    learning_rate: Rate = 0.002
     """Of Adam."""
     epochs: int = 30
     """At most: the validation loss stops the training earlier."""
-    patience: int = 2
+    patience: CountOrNone = 2
     """Epochs without a better validation loss before training stops."""
     seeds: int = 5
     """Trainings of each loss."""
-    seed: int = 42
+    seed: Seed = 42
     """Of the split, the weights and the order of the lists."""
     output: Path = Path("artifacts/joint_ranking")
     """Folder of the report, the metrics and the export."""
@@ -78,6 +80,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
     _check_flags(config)
@@ -104,12 +107,21 @@ def main(config: Config) -> dict:
         vocabularies=data.vocabularies,
     )
     metrics = {
+        "run": new_run(),
+        "export": exported.name,
         "config": dataclasses.asdict(config),
         "exported": best.loss,
         "runs": [run.figures() for run in runs],
     }
+    write_report(
+        output / "report.html",
+        run=metrics["run"],
+        config=config,
+        data=data,
+        runs=runs,
+        best=best,
+    )
     write_json(output / "metrics.json", metrics)
-    write_report(output / "report.html", config=config, data=data, runs=runs, best=best)
     print_places(output, exported)
     return metrics
 
@@ -152,16 +164,7 @@ def _check_flags(config: Config) -> None:
     """Ends the program for flags that no run could use."""
     unknown = sorted(set(config.losses) - set(NAMES))
     if unknown or not config.losses:
-        raise SystemExit(f"`--losses` must be of {NAMES}. Got {unknown}.")
-    check_at_least(
-        1,
-        seeds=config.seeds,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        list_size=config.list_size,
-    )
-    if not 0 <= config.alpha <= 1:
-        raise SystemExit(f"`--alpha` must be in [0, 1]. Got {config.alpha}.")
+        raise ending(f"`--losses` must be of {NAMES}. Got {unknown}.", 2)
 
 
 if __name__ == "__main__":

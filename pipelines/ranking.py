@@ -17,13 +17,23 @@ import tyro
 import tfrs_models as tm
 from pipelines import field_ranking
 from pipelines.artifacts import (
-    check_at_least,
     export_ranker,
+    new_run,
     prepare_folder,
     print_places,
     write_json,
 )
+from pipelines.checkpoints import Checkpoints, Origin
+from pipelines.command import command
 from pipelines.data import DataConfig
+from pipelines.flags import (
+    CountOrNone,
+    Rate,
+    Seed,
+    ShareBelowOne,
+    Weight,
+    Width,
+)
 from pipelines.ranking_data import POSITION, RankingData, load_ranking_data
 from pipelines.reporting.ranking import (
     Run,
@@ -61,42 +71,42 @@ class Config:
     position_bias: bool = True
     """Whether clicks that were shown at positions are explained by them too; with
     `synthetic-clicks` the report has the same model without, beside it."""
-    embedding_dim: int = 32
+    embedding_dim: Width = 32
     """Width of the user's and the item's embedding."""
-    num_cohorts: int = 32
+    num_cohorts: Width = 32
     """Of the cohort tower."""
-    top_k: int | None = None
+    top_k: Width | None = None
     """Cohorts of a user; weighted by a softmax over all where this is not given."""
-    mixture_dropout: float = 0.0
+    mixture_dropout: ShareBelowOne = 0.0
     """Of the mixture's gate in training; the original's 0.8 leaves the gate at even
     weights on MovieLens."""
-    num_hashes: int = 256
+    num_hashes: Width = 256
     """Of the deep hash."""
-    id_dropout: float = 0.1
+    id_dropout: ShareBelowOne = 0.1
     """Share of the rows whose user training takes for the unknown one, so that it means
     something."""
-    hidden_units: tuple[int, ...] = (64,)
+    hidden_units: tuple[Width, ...] = (64,)
     """Widths of the layers before the logits; none is the original's layout."""
     task_weights: Literal["equal", "uncertainty"] = "equal"
     """Of the tasks in the loss; uncertainty learns them."""
-    user_value_weights: tuple[float, ...] = ()
+    user_value_weights: tuple[Weight, ...] = ()
     """What each action is worth in the score, in the order of the tasks; 1 each."""
-    num_unseen: int = 1
+    num_unseen: Width = 1
     """Items that a user never had, drawn for each row."""
-    cold_users: float = 0.1
+    cold_users: ShareBelowOne = 0.1
     """Share of the users held out of training entirely: the cold users of the
     report."""
     batch_size: int = 1024
     """Examples of a batch."""
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     """Of Adam."""
     epochs: int = 40
     """At most: the validation loss stops the training earlier."""
-    patience: int = 2
+    patience: CountOrNone = 2
     """Epochs without a better validation loss before training stops."""
     seeds: int | None = None
     """Trainings of each tower; 5 to compare all of them, else 1."""
-    seed: int = 42
+    seed: Seed = 42
     """Of the split, the weights and the order of the rows."""
     output: Path = Path("artifacts/ranking")
     """Folder of the report, the metrics and the export."""
@@ -107,9 +117,9 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
-    _check_flags(config)
     output = prepare_folder(config.output)
     if config.model != "multi-task":
         return field_ranking.main(config, output)
@@ -136,22 +146,28 @@ def main(config: Config) -> dict:
         output / "export",
         vocabularies=data.vocabularies,
     )
-    best.model.save_weights(output / "checkpoint" / "best")
+    origin = Origin(new_run(), config, data.fingerprint, data.vocabularies)
+    chosen = {"tower": best.tower, "position_bias": best.position_bias}
+    kept = Checkpoints(output / "checkpoint").save(best.model, origin, best=chosen)
     metrics = {
+        "run": origin.run,
+        "checkpoint": kept.id,
+        "export": exported.name,
         "config": dataclasses.asdict(config),
         "exported": best.label,
-        "best": {"tower": best.tower, "position_bias": best.position_bias},
+        "best": chosen,
         "runs": [run.figures() for run in runs],
     }
-    write_json(output / "metrics.json", metrics)
     write_report(
         output / "report.html",
+        run=origin.run,
         config=config,
         data=data,
         runs=runs,
         best=best,
         tables=tables,
     )
+    write_json(output / "metrics.json", metrics)
     print_places(output, exported)
     ask(exported, data)
     return metrics
@@ -240,19 +256,6 @@ def ask(exported: Path, data: RankingData, *, rows: int = 3) -> None:
         user, item = (i.decode() if isinstance(i, bytes) else i for i in ids)
         figures = ", ".join(f"{name} {answer[name][row]:.3f}" for name in answer)
         print(f"  user {user or 'unknown'}, item {item}: {figures}")
-
-
-def _check_flags(config: Config) -> None:
-    """Ends the program for a number that no run could use."""
-    check_at_least(
-        1,
-        seeds=config.seeds,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        num_unseen=config.num_unseen,
-    )
-    if not 0 <= config.cold_users < 1:
-        raise SystemExit(f"`--cold-users` must be in [0, 1). Got {config.cold_users}.")
 
 
 def _print_epoch(epoch: int, logs: dict[str, float]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from pipelines.checkpoints import Fingerprint, fingerprint, sized
 from pipelines.data import DataConfig, load_data
 
 SYNTHETIC = "synthetic-clicks"
@@ -24,6 +25,7 @@ class RankingData:
       task_names: Of the labels.
       num_users: Ids of users are in [1, num_users]; 0 is unknown.
       num_items: Ids of items are in [1, num_items]; 0 is unknown.
+      fingerprint: Sizes and hashes of the data and its split.
       train: From a seed to shuffled batches.
       validation: Batches.
       test: Batches, in the order of what follows.
@@ -41,6 +43,7 @@ class RankingData:
     task_names: tuple[str, ...]
     num_users: int
     num_items: int
+    fingerprint: Fingerprint
     train: Callable[[int], tf.data.Dataset]
     validation: tf.data.Dataset
     test: tf.data.Dataset
@@ -74,6 +77,7 @@ def load_ranking_data(
     try:
         return _interactions(
             tm.data.with_activity(data),
+            fingerprint(data),
             batch_size=batch_size,
             num_unseen=num_unseen,
             cold_users=cold_users,
@@ -85,6 +89,7 @@ def load_ranking_data(
 
 def _interactions(
     data: tm.data.Interactions,
+    of_data: Fingerprint,
     *,
     batch_size: int,
     num_unseen: int,
@@ -120,6 +125,7 @@ def _interactions(
         task_names=tuple(tasks),
         num_users=data.num_users,
         num_items=data.num_items,
+        fingerprint=of_data,
         train=lambda seed: batches("train", seed=seed),
         validation=batches("validation"),
         test=test,
@@ -162,6 +168,7 @@ def _clicks(*, batch_size: int, seed: int) -> RankingData:
         task_names=clicks.task_names,
         num_users=int(clicks.columns["user_id"].max()),
         num_items=int(clicks.columns["item_id"].max()),
+        fingerprint={"rows": sized(len(clicks.split), clicks.columns)},
         train=lambda seed: clicks.batches("train", batch_size, shuffle=True, seed=seed),
         validation=clicks.batches("validation", batch_size),
         test=clicks.batches("test", batch_size),

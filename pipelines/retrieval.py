@@ -15,13 +15,30 @@ import tyro
 import tfrs_models as tm
 from pipelines import query_towers
 from pipelines.artifacts import (
-    load_checkpoint,
+    new_run,
     prepare_folder,
     print_places,
     read_config,
     write_json,
 )
+from pipelines.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    KeepBest,
+    Origin,
+    fingerprint,
+    finished,
+)
+from pipelines.command import command, ending
 from pipelines.data import DataConfig, load_data
+from pipelines.flags import (
+    CountOrNone,
+    Rate,
+    Seed,
+    ShareBelowOne,
+    Temperature,
+    Width,
+)
 from pipelines.indexes import build_indexes
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
@@ -53,36 +70,37 @@ class Config:
     or a mixture of id and cohort."""
     features: Literal["id", "all"] = "all"
     """What the towers read: ids only, or every feature too."""
-    embedding_dim: int = 64
+    embedding_dim: Width = 64
     """Width of both towers' output."""
-    history_length: int = 50
+    history_length: Width = 50
     """Items of a history; the newest stay."""
-    temperature: float | None = None
+    temperature: Temperature | None = None
     """Of the softmax over unit-length embeddings; 0.1, 0.2 with `--query-tower id`
     alone."""
     negatives: query_towers.Negatives = "batch"
     """What a positive is told from: the other positives of its batch, corrected for
     their popularity, or, with histories, every item (the full softmax)."""
-    id_dropout: float | None = None
+    id_dropout: ShareBelowOne | None = None
     """Share of ids replaced by the unknown in training, so that cold ids mean
     something; 0, with a user tower 0.1."""
     batch_size: int | None = None
     """Windows of a batch with histories (16), rows with ids (1,024); the positives of a
     batch are each other's negatives."""
-    learning_rate: float | None = None
+    learning_rate: Rate | None = None
     """Of Adam; with histories 0.005 (sasrec and autocorrelation 0.002) at its highest,
     warmed up and brought to 0 along a cosine, with ids 0.001, with the user towers
     deep-hash, cohort and mixture 0.003."""
-    epochs: int | None = None
+    epochs: CountOrNone | None = None
     """At most, validation NDCG@10 stops the training earlier; 5 with histories (sasrec
     and autocorrelation 10), 30 with ids."""
-    patience: int = 4
+    patience: CountOrNone = 4
     """Epochs without a better validation NDCG@10 before training stops."""
-    seed: int = 42
+    seed: Seed = 42
     """Of the split, the weights and the order of the rows."""
     resume: bool = False
-    """Start from the checkpoint of an earlier run (with `--epochs 0`: only evaluate and
-    export it)."""
+    """Start from the checkpoint of an earlier run with the same data and flags (with
+    `--epochs 0`: only evaluate and export it). Its weights are what is kept, until an
+    epoch is better; how training goes, such as `--learning-rate`, may be another."""
     output: Path = Path("artifacts/retrieval")
     """Folder of the report, the metrics, the checkpoint and the export."""
 
@@ -111,16 +129,28 @@ def resolved(config: Config) -> Config:
     return dataclasses.replace(config, query_tower=query_tower, **filled)
 
 
+@command
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
     config = resolved(config)
+    if not config.epochs and not config.resume:
+        raise ending(
+            "`--epochs 0` must come with --resume: there is nothing to evaluate and "
+            "export but an untrained model. Got no --resume.",
+            2,
+        )
     output = prepare_folder(config.output)
+    start = to_resume(output) if config.resume else None
+    if start is not None:
+        start.check_flags(config)
     tf.keras.utils.set_random_seed(config.seed)
-    data = with_user_features(config, load_data(config.data, seed=config.seed))
+    data, origin = load(config, run=new_run())
+    if start is not None:
+        start.check_data(origin.data)
     print(data.summary, "\n")
 
     model = build_model(config, data)
-    history = train(config, data, model)
+    history, kept = train(config, data, model, origin, start=start)
 
     evaluation = evaluate(model, data)
     print_metrics(evaluation)
@@ -131,17 +161,20 @@ def main(config: Config) -> dict:
 
     exported = export_recommender(config, data, model, exact, output / "export")
     metrics = {
+        "run": origin.run,
+        "checkpoint": kept.id,
+        "export": exported.name,
         "config": dataclasses.asdict(config),
         "data": dataclasses.asdict(data.summary),
         **evaluation.metrics,
         "scann_recall_at_100": recall,
     }
-    write_json(output / "metrics.json", metrics)
     users = example_users(
         model, exact, data, user_features(config, data, "test"), seed=config.seed
     )
     write_report(
         output / "report.html",
+        run=origin.run,
         config=config,
         data=data,
         history=history,
@@ -150,6 +183,7 @@ def main(config: Config) -> dict:
         recall=recall,
         monitor=MONITOR,
     )
+    write_json(output / "metrics.json", metrics)
     print_places(output, exported)
     asked = [users[0].user_id]
     print(f"\nAsking the exported model for user {asked[0]}:")
@@ -158,14 +192,46 @@ def main(config: Config) -> dict:
 
 
 def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
-    """Flags, data and trained model of an earlier run; only `output` may be another."""
+    """Flags, data and trained model of an earlier run; only `output` may be another.
+
+    Raises:
+      SystemExit: the run did not finish, its files are damaged or of two runs, or the
+        data are no longer those that it was trained on.
+    """
+    checkpoint = finished(folder, Config)
     config = resolved(dataclasses.replace(read_config(folder, Config), output=folder))
     tf.keras.utils.set_random_seed(config.seed)
-    data = with_user_features(config, load_data(config.data, seed=config.seed))
+    data, origin = load(config, run=checkpoint.about["run"])
+    checkpoint.check_data(origin.data)
     model = build_model(config, data)
-    model(next(iter(data.batches("test", 1))))
-    load_checkpoint(model, folder)
+    fill(model, data, checkpoint)
     return config, data, model
+
+
+def load(config: Config, *, run: str) -> tuple[tm.data.Interactions, Origin]:
+    """The data with what the query tower reads, and what a model of it is of."""
+    data = load_data(config.data, seed=config.seed)
+    origin = Origin(run, config, fingerprint(data), data.vocabularies)
+    return with_user_features(config, data), origin
+
+
+def to_resume(output: Path) -> Checkpoint:
+    """The checkpoint that training goes on from; the end of the program without."""
+    checkpoint = Checkpoints(output / "checkpoint").newest()
+    if checkpoint is None:
+        raise SystemExit(
+            f"There is no checkpoint to --resume from in {output / 'checkpoint'}: run "
+            "without it, or give that run's --output."
+        )
+    return checkpoint
+
+
+def fill(
+    model: tm.models.TwoTower, data: tm.data.Interactions, checkpoint: Checkpoint
+) -> None:
+    """Makes all weights of a model and takes their values from a checkpoint."""
+    model(next(iter(data.batches("test", 1))))
+    checkpoint.load(model)
 
 
 def export_recommender(
@@ -210,9 +276,31 @@ def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTowe
     return model
 
 
-def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
-    """Fits the model; the best epoch's weights are kept. Returns Keras's history."""
-    checkpoint = config.output / "checkpoint" / "best"
+def train(
+    config: Config,
+    data: tm.data.Interactions,
+    model: tm.Model,
+    origin: Origin,
+    *,
+    start: Checkpoint | None,
+) -> tuple[dict, Checkpoint]:
+    """Fits the model; its weights are then those of the best epoch.
+
+    Args:
+      config: the flags.
+      data: what to train on.
+      model: the model.
+      origin: what the weights are of.
+      start: the checkpoint to go on from, which stays where no epoch is better.
+
+    Returns:
+      Keras's history, empty of no epochs, and the checkpoint of the best epoch.
+    """
+    if start is not None:
+        model.compile(tf.keras.optimizers.Adam())  # takes the rate of the checkpoint
+        fill(model, data, start)
+    if not config.epochs:
+        return {}, start
     batches = training_batches(config, data)
     rate = query_towers.learning_rate(
         config.query_tower,
@@ -220,42 +308,34 @@ def train(config: Config, data: tm.data.Interactions, model: tm.Model) -> dict:
         num_steps=len(batches) * config.epochs,
     )
     model.compile(tf.keras.optimizers.Adam(rate))
-    if config.resume:
-        if not checkpoint.with_suffix(".index").exists():
-            raise SystemExit(
-                f"There is no checkpoint to --resume from in {checkpoint.parent}: run "
-                "without it, or give that run's --output."
-            )
-        model(next(iter(data.batches("test", 1))))
-        model.load_weights(checkpoint).assert_existing_objects_matched()
-    if not config.epochs:
-        return {}
+    checkpoints = Checkpoints(config.output / "checkpoint")
+    keep = KeepBest(checkpoints, origin, MONITOR, kept=start)
     callbacks = [
         tf.keras.callbacks.EarlyStopping(
-            MONITOR, mode="max", patience=config.patience, restore_best_weights=True
+            MONITOR, mode="max", patience=config.patience, baseline=keep.best
         ),
-        tf.keras.callbacks.ModelCheckpoint(
-            checkpoint, MONITOR, mode="max", save_best_only=True, save_weights_only=True
-        ),
+        keep,
         tf.keras.callbacks.TensorBoard(config.output / "logs"),
         tm.training.LearningAlarms(
             training_batches(config, data, drop_ids=False),
             id_features=query_towers.ID_FEATURES[config.query_tower],
         ),
     ]
-    try:
-        fitted = model.fit(
-            batches,
-            validation_data=data.batches("validation", 4096),
-            epochs=config.epochs,
-            callbacks=callbacks,
-        )
-    except KeyboardInterrupt:
+    fitted = model.fit(
+        batches,
+        validation_data=data.batches("validation", 4096),
+        epochs=config.epochs,
+        callbacks=callbacks,
+    )
+    if keep.kept is None:
         raise SystemExit(
-            f"\nInterrupted. The best epoch so far is in {checkpoint}: evaluate and "
-            "export it with --resume --epochs 0, or go on training with --resume."
-        ) from None
-    return fitted.history
+            "No epoch had a finite validation NDCG@10, so none was kept: lower "
+            "--learning-rate."
+        )
+    if keep.kept is start:
+        print(f"No epoch is better than {start.folder}, which is kept.")
+    keep.kept.load(model)
+    return fitted.history, keep.kept
 
 
 def training_batches(

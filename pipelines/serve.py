@@ -14,8 +14,10 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.artifacts import check_at_least, prepare_folder, write_json
+from pipelines.artifacts import new_run, prepare_folder, write_json
 from pipelines.cascade import build_cascade, build_index, ids_of, load_parts
+from pipelines.command import command
+from pipelines.flags import ShareAboveNone, Weight
 from pipelines.reporting.cascade import best_weight, evaluate, print_metrics
 
 
@@ -30,11 +32,11 @@ class Config:
     index: Literal["brute-force", "ivf"] = "brute-force"
     """Exact, or approximate and tuned to the recall, for catalogues of hundreds of
     thousands."""
-    recall: float = 0.95
+    recall: ShareAboveNone = 0.95
     """Share of the exact answer that `ivf` must find."""
     num_retrieved: int = 100
     """Candidates that the ranker puts in order."""
-    retrieval_weight: float | None = None
+    retrieval_weight: Weight | None = None
     """What the score of retrieval is worth beside the ranker's; the best of a few by
     NDCG@10 on the validation rows where it is not given."""
     keep: int = 3
@@ -45,9 +47,9 @@ class Config:
     """Folder of the export and the metrics."""
 
 
+@command
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
-    check_at_least(1, num_retrieved=config.num_retrieved, keep=config.keep)
     output = prepare_folder(config.output)
     parts = load_parts(config.retrieval, config.ranking)
     recall = config.recall if config.index == "ivf" else None
@@ -79,6 +81,8 @@ def main(config: Config) -> dict:
         batching=tm.serving.Batching(),
     )
     metrics = {
+        "run": new_run(),
+        "export": exported.name,
         "config": dataclasses.asdict(config),
         "retrieval_weight": weight,
         "test": test,

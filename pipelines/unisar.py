@@ -7,16 +7,28 @@ report.html, metrics.json and export/1 to `artifacts/unisar`.
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
 from pipelines.artifacts import (
-    check_at_least,
+    new_run,
     prepare_folder,
     print_places,
     write_json,
+)
+from pipelines.command import command, ending
+from pipelines.flags import (
+    CountOrNone,
+    Range,
+    Rate,
+    Seed,
+    ShareBelowOne,
+    Temperature,
+    Weight,
+    Width,
 )
 from pipelines.reporting.unisar import (
     Run,
@@ -51,53 +63,53 @@ class Config:
     """`synthetic`, or a folder of KuaiSAR's files, UniSAR's pickles or records."""
     raw: Options = dataclasses.field(default_factory=Options)
     """How raw files become samples; for those only."""
-    users: int = 12_000
+    users: Annotated[int, Range(1, 10_000_000)] = 12_000
     """Of synthetic data, besides the edge cases."""
-    length: int = 10
+    length: Width = 10
     """Items and searches of a history, at most."""
-    embedding_dim: int = 16
+    embedding_dim: Width = 16
     """Width of ids, words and categories; 32 in the paper."""
-    width: int = 32
+    width: Width = 32
     """Of everything else; 64 in the paper."""
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     """Share that training drops; 0.1 in the paper."""
-    search_weight: float = 0.1
+    search_weight: Weight = 0.1
     """Of the search's loss."""
-    pair_weight: float = 0.001
+    pair_weight: Weight = 0.001
     """Of the contrast of queries and clicked items."""
-    pair_temperature: float = 0.5
+    pair_temperature: Temperature = 0.5
     """Of it, before training."""
-    transition_weight: float = 0.0001
+    transition_weight: Weight = 0.0001
     """Of the contrast of transitions; 0.1 in the paper."""
-    transition_temperature: float = 0.1
+    transition_temperature: Temperature = 0.1
     """Of it, before training."""
     log_temperature: bool = True
     """Whether temperatures are learned by their logarithm; not so in the original."""
-    l2: float = 0.0
+    l2: Weight = 0.0
     """Of the weights; 3e-5 in the paper."""
     decay_unused_rows: bool = False
     """Whether rows that a batch does not have decay too, as in the original."""
     batch_size: int = 256
     """Recommendations of a step; 1,024 in the paper."""
-    num_random: int = 64
+    num_random: Width = 64
     """Random items and queries of a step; 1,024 in the paper."""
-    learning_rate: float = 0.003
+    learning_rate: Rate = 0.003
     """Of Adam; 0.001 in the paper."""
     lazy: bool = False
     """Whether Adam leaves rows alone that a batch does not have: for large tables."""
     epochs: int = 16
     """At most: the validation stops the training earlier."""
-    rate_patience: int = 3
+    rate_patience: CountOrNone = 3
     """Epochs without a better validation that leave the rate; the next divides it."""
-    patience: int = 5
+    patience: CountOrNone = 5
     """Epochs without a better validation that training goes on; the next ends it."""
     ablation: bool = True
     """Whether to train again without each loss and each encoder."""
     seeds: int = 1
     """Trainings of each variant."""
-    seed: int = 42
+    seed: Seed = 42
     """Of the synthetic data, the weights and the order of the batches."""
-    corpus_rows: int = 512
+    corpus_rows: CountOrNone = 512
     """Test rows of each service that are ranked among all items; 0 for none."""
     output: Path = Path("artifacts/unisar")
     """Folder of the report, the metrics and the export."""
@@ -115,14 +127,16 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
-    _check_flags(config)
     output = prepare_folder(config.output)
     data = load(config)
+    _check_sizes(config, data)
     print(data, "\n")
     baseline = popularity(data)
     metrics = {
+        "run": new_run(),
         "config": dataclasses.asdict(config),
         "manifest": data.manifest,
         "popularity": baseline,
@@ -142,9 +156,9 @@ def main(config: Config) -> dict:
         tm.serving.CandidateRanker(model, serving_examples(config, data)),
         output / "export",
     )
-    write_json(output / "metrics.json", metrics)
     write_report(
         output / "report.html",
+        run=metrics["run"],
         config=config,
         data=data,
         runs=runs,
@@ -153,6 +167,7 @@ def main(config: Config) -> dict:
         baseline=baseline,
         corpus=metrics["corpus"],
     )
+    write_json(output / "metrics.json", metrics | {"export": exported.name})
     print_places(output, exported)
     return metrics
 
@@ -275,23 +290,12 @@ def serving_examples(config: Config, data: SearchAndRecommendation) -> dict[str,
     }
 
 
-def _check_flags(config: Config) -> None:
-    """Ends the program for flags that no run could use."""
-    check_at_least(
-        1,
-        users=config.users,
-        length=config.length,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        num_random=config.num_random,
-        seeds=config.seeds,
-    )
-    check_at_least(
-        0,
-        corpus_rows=config.corpus_rows,
-        rate_patience=config.rate_patience,
-        patience=config.patience,
-    )
+def _check_sizes(config: Config, data: SearchAndRecommendation) -> None:
+    """Ends the program for flags that do not fit each other, before any training."""
+    try:
+        build_model(config, data, FULL)
+    except ValueError as error:
+        raise ending(f"A flag is out of range: {error}", 2) from error
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ def print_tables(tables: Mapping[str, RankTable], data: CheckInData) -> dict:
 def write_report(
     target: Path,
     *,
+    run: str,
     config: object,
     data: CheckInData,
     model: tm.models.AutoMTN,
@@ -66,6 +67,7 @@ def write_report(
     return render(
         "automtn.html",
         target,
+        run=run,
         config=dataclasses.asdict(config),
         data=traces,
         summary=str(traces),

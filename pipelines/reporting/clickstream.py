@@ -215,6 +215,7 @@ class ExampleResult:
 def write_report(
     target: Path,
     *,
+    run: str,
     config: object,
     clicks: ClickData,
     history: dict,
@@ -228,6 +229,7 @@ def write_report(
     return render(
         "clickstream.html",
         target,
+        run=run,
         config=dataclasses.asdict(config),
         clicks=clicks,
         data=clicks.data,

@@ -144,6 +144,7 @@ def print_runs(runs: Sequence[Run], data: ListData) -> None:
 def write_report(
     target: Path,
     *,
+    run: str,
     config: object,
     data: ListData,
     runs: Sequence[Run],
@@ -154,6 +155,7 @@ def write_report(
     return render(
         "joint_ranking.html",
         target,
+        run=run,
         config=dataclasses.asdict(config),
         data=data,
         runs=runs,

@@ -7,15 +7,18 @@ from pathlib import Path
 import jinja2
 from matplotlib.figure import Figure
 
+from pipelines.files import write_text
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, target: Path, **values: object) -> Path:
+def render(template: str, target: Path, *, run: str, **values: object) -> Path:
     """Fills a template of this folder and writes the page.
 
     Args:
       template: File name below `templates`.
       target: The page.
+      run: Identity of the run, which its other files have too.
       **values: What the template names; figures become inline images.
     """
     environment = jinja2.Environment(
@@ -26,8 +29,8 @@ def render(template: str, target: Path, **values: object) -> Path:
         lstrip_blocks=True,
     )
     environment.filters["image"] = _image
-    page = environment.get_template(template).render(**values)
-    target.write_text(page, encoding="utf-8")
+    page = environment.get_template(template).render(run=run, **values)
+    write_text(target, page)
     return target
 
 

@@ -215,6 +215,7 @@ def print_runs(
 def write_report(
     target: Path,
     *,
+    run: str,
     config: object,
     data: RankingData,
     runs: Sequence[Run],
@@ -236,6 +237,7 @@ def write_report(
     return render(
         "ranking.html",
         target,
+        run=run,
         config=dataclasses.asdict(config),
         data=data,
         runs=runs,

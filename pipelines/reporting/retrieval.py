@@ -230,6 +230,7 @@ def _last_items(data: tm.data.Interactions, user: int, count: int = 8) -> np.nda
 def write_report(
     target: Path,
     *,
+    run: str,
     config: object,
     data: tm.data.Interactions,
     history: dict,
@@ -247,6 +248,7 @@ def write_report(
     return render(
         "retrieval.html",
         target,
+        run=run,
         config=dataclasses.asdict(config),
         data=data,
         metrics=evaluation.metrics,

@@ -190,6 +190,7 @@ def print_runs(runs: Sequence[Run], baseline: Mapping[str, float]) -> None:
 def write_report(
     target: Path,
     *,
+    run: str,
     config: object,
     data: tm.data.kuaisar.SearchAndRecommendation,
     runs: Sequence[Run],
@@ -205,6 +206,7 @@ def write_report(
     return render(
         "unisar.html",
         target,
+        run=run,
         config=dataclasses.asdict(config) | {"data": {"data": config.data}},
         data=data,
         best=best,

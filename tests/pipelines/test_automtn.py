@@ -271,12 +271,12 @@ def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path):
         ({"learning_rate": -1.0}, "`--learning-rate` must be positive. Got -1.0"),
         ({"learning_rate": math.nan}, "`--learning-rate` must be positive. Got nan"),
         ({"seed": -1}, "`--seed` must be at least 0"),
-        ({"dropout": 1.5}, r"`dropout` must be in \[0, 1\). Got 1.5"),
-        ({"factor": 0.0}, "`factor` must be positive. Got 0.0"),
+        ({"dropout": 1.5}, r"`--dropout` must be in \[0, 1\). Got 1.5"),
+        ({"factor": 0.0}, "`--factor` must be positive. Got 0.0"),
         ({"num_heads": 9}, "`num_heads` must be at least 1 and at most"),
-        ({"distance_scale": -1.0}, "`scale` must be finite, not negative. Got -1.0"),
-        ({"distance_weight": math.nan}, "`weight` must be finite. Got nan"),
-        ({"category_weight": math.nan}, "`category_weight` must be finite, at least 0"),
+        ({"distance_scale": -1.0}, "`--distance-scale` must be at least 0. Got -1.0"),
+        ({"distance_weight": math.nan}, "`--distance-weight` must be finite.* Got nan"),
+        ({"category_weight": math.nan}, "`--category-weight` must be finite, at least"),
     ],
 )
 def test_flags_that_no_run_could_use_end_the_program(

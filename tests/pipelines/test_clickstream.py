@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import pathlib
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import clickstream
+from pipelines import clickstream, retrieval
+from pipelines.checkpoints import Origin
 from pipelines.data import load_data
 from pipelines.recommend import print_answers
 from tfrs_models.data.clickstream import read_sessions
@@ -84,7 +87,7 @@ STRANGE = json.dumps(
 
 
 def test_sessions_of_a_file_are_read_and_what_cannot_be_used_is_counted(
-    run, tmp_path, capsys
+    run, tmp_path, capsys, monkeypatch
 ):
     config, _ = run
     path = write(tmp_path / "log.jsonl", 60, extra=["{broken", STRANGE])
@@ -107,6 +110,8 @@ def test_sessions_of_a_file_are_read_and_what_cannot_be_used_is_counted(
     assert "synthetic" not in (config.output / "report.html").read_text()
     trials = metrics["search"]["trials"]
     assert len(trials) == 2
+    monkeypatch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
+    monkeypatch.setattr(clickstream, "write_report", lambda *_, **__: None)
     # Finished trials are kept: one more is one more, not three.
     again = clickstream.main(dataclasses.replace(config, trials=1))
     assert len(again["search"]["trials"]) == 3
@@ -114,6 +119,26 @@ def test_sessions_of_a_file_are_read_and_what_cannot_be_used_is_counted(
     # Those of another space are kept elsewhere: optuna refuses to mix them.
     wider = dataclasses.replace(config, trials=1, fixed_layers=(0, 0))
     assert len(clickstream.main(wider)["search"]["trials"]) == 1
+
+
+def test_trials_are_those_of_one_model_and_its_sessions(run):
+    config, _ = run
+    words = {"user_id": np.array(["u1"])}
+    of = Origin("run", config, {"models to start from": {"sha256": "a"}}, words)
+    clicks = types.SimpleNamespace(counts={"sessions": 3})
+    other = dataclasses.replace(of, data={"models to start from": {"sha256": "b"}})
+    later = dataclasses.replace(of, run="later")
+    known = clickstream._storage(config, clicks, of)
+    assert clickstream._storage(config, clicks, later) == known
+    assert clickstream._storage(config, clicks, other) != known
+
+
+def test_flags_of_other_data_than_the_models_are_refused(run, tmp_path):
+    config, _ = run
+    data = dataclasses.replace(config.data, min_rating=3.0)
+    config = dataclasses.replace(config, data=data, output=tmp_path)
+    with pytest.raises(SystemExit, match="must be those of the model that training"):
+        clickstream.main(config)
 
 
 @pytest.mark.parametrize(
@@ -159,10 +184,10 @@ def test_too_few_sessions_end_the_program(run, tmp_path, count):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"margin": 0.0}, "A flag is out of range: `margin` must be above 0"),
+        ({"margin": 0.0}, "`--margin` must be positive. Got 0.0"),
         (
             {"negative_downsampling": 2.0},
-            r"`negative_downsampling` must be in \(0, 1\]",
+            r"`--negative-downsampling` must be in \(0, 1\]",
         ),
         ({"epochs": 0}, "`--epochs` must be at least 1. Got 0"),
         ({"trials": -1}, "`--trials` must be at least 0. Got -1"),

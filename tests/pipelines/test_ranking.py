@@ -148,8 +148,9 @@ def test_data_without_ratings_has_the_task_of_having(orders):
     ("change", "message"),
     [
         ({"user_value_weights": (1.0, 2.0)}, "`user_value_weights` must have one"),
-        ({"num_cohorts": 0, "user_tower": "cohort"}, "`num_cohorts` and"),
-        ({"hidden_units": (0,)}, "`units` must be"),
+        ({"top_k": 40, "user_tower": "cohort"}, "`top_k` must be None or in"),
+        ({"num_cohorts": 0}, "`--num-cohorts` must be at least 1. Got 0"),
+        ({"hidden_units": (8, 0)}, r"`--hidden-units` must be at least 1. Got \(8, 0"),
         ({"seeds": 0}, "`--seeds` must be at least 1. Got 0"),
         ({"epochs": 0}, "`--epochs` must be at least 1. Got 0"),
         ({"batch_size": 0}, "`--batch-size` must be at least 1. Got 0"),

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -13,7 +15,7 @@ import tyro
 import tfrs_models as tm
 from pipelines import gate, query_towers, recommend, retrieval
 from pipelines.data import DataConfig, load_data
-from pipelines.indexes import build_indexes
+from pipelines.indexes import build_indexes, index_items
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
@@ -88,37 +90,6 @@ def test_the_export_takes_the_requests_of_the_readme(run):
     assert {"exclusions", "filter_genres", "filter_decade"} < inputs.keys()
 
 
-def test_a_checkpoint_can_be_evaluated_again(run):
-    config, first = run
-    again = dataclasses.replace(config, resume=True, epochs=0)
-    second = retrieval.main(again)
-    assert (config.output / "export" / "2").is_dir()
-    for metric, value in first["test"]["model"].items():
-        assert second["test"]["model"][metric]["mean"] == pytest.approx(value["mean"])
-
-
-def test_ctrl_c_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    config = dataclasses.replace(retrieval.SMOKE, output=tmp_path, epochs=5)
-
-    class Interrupt(tf.keras.callbacks.TensorBoard):
-        def on_epoch_begin(self, epoch, _=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(tf.keras.callbacks, "TensorBoard", Interrupt)
-    with pytest.raises(SystemExit, match="--resume"):
-        retrieval.main(config)
-    reader = tf.train.load_checkpoint(str(tmp_path / "checkpoint" / "best"))
-    shapes = reader.get_variable_to_shape_map()
-    assert any("query_tower" in name for name in shapes)
-
-
-def test_resume_without_a_checkpoint_says_so(tmp_path):
-    config = dataclasses.replace(retrieval.SMOKE, output=tmp_path, resume=True)
-    with pytest.raises(SystemExit, match="no checkpoint"):
-        retrieval.main(config)
-
-
 def test_an_output_that_cannot_be_written_is_named_before_training(tmp_path):
     (tmp_path / "file").touch()
     config = dataclasses.replace(retrieval.SMOKE, output=tmp_path / "file" / "below")
@@ -189,6 +160,158 @@ def test_an_own_table_goes_all_the_way_to_the_gate(small, capsys):
     assert found.overlap.mean == 1
     assert found.num_queries == 30
     assert "PROMOTE" in capsys.readouterr().out
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Runs without what comes after training and evaluation."""
+    monkeypatch.setattr(
+        retrieval,
+        "build_indexes",
+        lambda model, data: (index_items(tm.layers.BruteForce(k=9), model, data), None),
+    )
+    monkeypatch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
+    monkeypatch.setattr(retrieval, "print_answers", lambda *_, **__: None)
+
+
+@pytest.fixture
+def copied(small, tmp_path):
+    """The flags and the figures of the small run, whose folder is a copy."""
+    config, figures = small
+    folder = shutil.copytree(config.output, tmp_path / "run", symlinks=True)
+    return dataclasses.replace(config, output=folder), figures
+
+
+def weights_of(folder):
+    """What `checkpoint/best` has, as TensorFlow reads it."""
+    reader = tf.train.load_checkpoint(str(folder / "checkpoint" / "best"))
+    name = "query_tower/user_id/.ATTRIBUTES/VARIABLE_VALUE"
+    return reader.get_tensor(name)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_checkpoint_can_be_evaluated_again(copied):
+    config, first = copied
+    second = retrieval.main(dataclasses.replace(config, resume=True, epochs=0))
+    assert second["checkpoint"] == first["checkpoint"]
+    for metric, value in first["test"]["model"].items():
+        assert second["test"]["model"][metric]["mean"] == pytest.approx(value["mean"])
+    _, _, model = retrieval.restore(config.output)
+    np.testing.assert_array_equal(
+        model.query_model.weights[0], weights_of(config.output)
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_worse_epoch_leaves_the_checkpoint_that_training_went_on_from(
+    copied, monkeypatch
+):
+    config, first = copied
+    before = weights_of(config.output)
+    rates = []
+
+    class Spoil(tf.keras.callbacks.TensorBoard):
+        def on_epoch_end(self, *_):
+            rates.append(float(self.model.optimizer.learning_rate))
+            rows = self.model.query_model.weights[0]
+            assert not np.array_equal(rows, before)  # it was trained
+
+    monkeypatch.setattr(tf.keras.callbacks, "TensorBoard", Spoil)
+    worse = {"resume": True, "learning_rate": 50.0, "epochs": 2}
+    again = retrieval.main(dataclasses.replace(config, **worse))
+    assert rates == [50.0] * 2  # the flag's, not the checkpoint's
+    np.testing.assert_array_equal(weights_of(config.output), before)
+    assert again["checkpoint"] == first["checkpoint"]
+    for metric, value in first["test"]["model"].items():
+        assert again["test"]["model"][metric]["mean"] == pytest.approx(value["mean"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 3}, "`--seed` was 42 and is 3"),
+        ({"embedding_dim": 5}, "`--embedding-dim` was 4 and is 5"),
+        ({"user_tower": "deep-hash"}, "`--user-tower` was None and is deep-hash"),
+    ],
+)
+def test_a_checkpoint_of_other_flags_is_refused(copied, changes, words):
+    config, _ = copied
+    config = dataclasses.replace(config, resume=True, epochs=0, **changes)
+    with pytest.raises(SystemExit, match=words):
+        retrieval.main(config)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("", "\nuser 3,sku-99,5000", "train rows then"),
+        (",7\n", ",900\n", "rows are others"),  # one time
+        ("sku-1,", "sku-one,", "items then"),
+    ],
+)
+def test_weights_of_other_rows_are_refused(copied, tmp_path, old, new, words):
+    config, _ = copied
+    text = pathlib.Path(config.data.dataset).read_text()
+    changed = text.replace(old, new) if old else text + new
+    assert changed != text
+    other = tmp_path / "other.csv"
+    other.write_text(changed)
+    data = dataclasses.replace(config.data, dataset=str(other))
+    again = dataclasses.replace(config, data=data, resume=True, epochs=0)
+    with pytest.raises(SystemExit, match=f"trained on other data: .*{words}"):
+        retrieval.main(again)
+    # The run's own flags, and another file behind them.
+    metrics = config.output / "metrics.json"
+    metrics.write_text(metrics.read_text().replace(config.data.dataset, str(other)))
+    with pytest.raises(SystemExit, match=f"trained on other data: .*{words}"):
+        retrieval.restore(config.output)
+
+
+def test_the_same_rows_elsewhere_are_the_same_rows(copied, tmp_path):
+    config, _ = copied
+    moved = shutil.copy(config.data.dataset, tmp_path / "moved.csv")
+    data = dataclasses.replace(config.data, dataset=str(moved))
+    _, origin = retrieval.load(dataclasses.replace(config, data=data), run="")
+    retrieval.to_resume(config.output).check_data(origin.data)
+
+
+@pytest.mark.parametrize(("epoch", "kept"), [(0, "logs"), (1, "checkpoint, logs")])
+def test_a_stopped_run_says_what_it_kept_and_is_not_taken_for_the_one_before(
+    copied, monkeypatch, epoch, kept
+):
+    config, _ = copied
+    before = weights_of(config.output)
+
+    class Interrupt(tf.keras.callbacks.TensorBoard):
+        def on_epoch_begin(self, number, _=None):
+            if number == epoch:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(tf.keras.callbacks, "TensorBoard", Interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        retrieval.main(dataclasses.replace(config, epochs=3, learning_rate=0.1))
+    assert stopped.value.code == 130
+    assert f"Kept of this run in {config.output}: {kept}." in str(stopped.value)
+    assert ("--resume goes on" in str(stopped.value)) == (epoch > 0)
+    if epoch == 0:  # nothing of the finished run is touched
+        np.testing.assert_array_equal(weights_of(config.output), before)
+        assert retrieval.restore(config.output)[0].seed == config.seed
+        return
+    assert not np.array_equal(weights_of(config.output), before)
+    with pytest.raises(SystemExit, match="holds files of two runs"):
+        retrieval.restore(config.output)
+
+
+def test_resume_without_a_checkpoint_says_so(tmp_path, small):
+    config = dataclasses.replace(small[0], output=tmp_path, resume=True)
+    with pytest.raises(SystemExit, match="no checkpoint"):
+        retrieval.main(config)
+
+
+def test_no_epochs_need_a_checkpoint(tmp_path):
+    config = dataclasses.replace(retrieval.SMOKE, output=tmp_path, epochs=0)
+    with pytest.raises(SystemExit, match="`--epochs 0` must come with --resume"):
+        retrieval.main(config)
 
 
 @pytest.mark.parametrize(

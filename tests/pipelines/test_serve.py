@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines import ranking, retrieval, serve
+from pipelines import checkpoints, ranking, retrieval, serve
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
@@ -114,6 +115,23 @@ def test_a_ranker_of_another_split_is_refused(folders, orders, tmp_path):
     config = serve.Config(folders["retrieval"], other, output=tmp_path / "out")
     with pytest.raises(SystemExit, match=r"`--ranking` must be .*--split leave_last"):
         serve.main(config)
+
+
+def test_a_ranker_that_trained_on_test_rows_is_refused(folders, tmp_path):
+    """As with a random split of another seed: flags alike, rows not."""
+    other = shutil.copytree(folders["ranking"], tmp_path / "other", symlinks=True)
+    about = checkpoints.Checkpoints(other / "checkpoint").newest()
+    about.about["data"]["test rows"]["sha256"] = "of another seed"
+    (about.folder / "about.json").write_text(json.dumps(about.about))
+    with pytest.raises(SystemExit, match="test rows are others"):
+        serve.load_parts(folders["retrieval"], other)
+
+
+def test_a_run_that_was_stopped_is_not_trained_over(folders, tmp_path):
+    stopped = shutil.copytree(folders["retrieval"], tmp_path / "stopped")
+    (stopped / "metrics.json").unlink()
+    with pytest.raises(SystemExit, match="did not finish"):
+        serve.load_parts(stopped, folders["ranking"])
 
 
 def test_a_folder_without_its_checkpoint_is_named(folders, tmp_path):
