@@ -102,6 +102,8 @@ def _problems(config: object, prefix: str) -> Iterator[str]:
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), hints[field.name]
         flag = prefix + field.name.replace("_", "-")
+        if type(value).__module__.startswith("tfrs_models"):
+            continue  # checked itself when it was made
         if dataclasses.is_dataclass(value):
             is_flat = tyro.conf.OmitArgPrefixes in getattr(hint, "__metadata__", ())
             yield from _problems(value, prefix if is_flat else f"{flag}.")
