@@ -53,7 +53,7 @@ class NotEmpty:
         """The rule that a value breaks, in words; None where it breaks none."""
         if not isinstance(value, str):
             return "be text"
-        return None if value.strip() and "\0" not in value else "not be empty"
+        return None if value and "\0" not in value else "not be empty"
 
 
 @dataclasses.dataclass(frozen=True)
