@@ -6,13 +6,16 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from pipelines.data import TableConfig, as_flags
 from pipelines.flags import Positive, Range, Width
 from tfrs_models.data.checkins import (
+    CheckIns,
     Traces,
     make_traces,
     read_foursquare,
     read_gowalla,
 )
+from tfrs_models.data.files import read_table
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.synthetic import PlantedCheckIns, make_check_ins
 
@@ -21,13 +24,19 @@ _TRIP_GAP = 240.0  # hours: planted trips are a month apart
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckInConfig:
+class CheckInConfig(TableConfig):
     """Flags of the data."""
 
     data: str = SYNTHETIC
     """`synthetic`, or a file of check-ins."""
-    format: Literal["foursquare", "gowalla"] = "foursquare"
-    """Of the file."""
+    format: Literal["foursquare", "gowalla", "table"] = "foursquare"
+    """Of the file: those of Foursquare and Gowalla, with commas and a header too, or a
+    .parquet, .csv or .tsv of your own."""
+    columns: tuple[str, ...] = ()
+    """Of your own table, where they are not found by their names: user=guest poi=shop,
+    and so on for category, lat, lon, offset and time."""
+    offset: Annotated[int, Range(-1440, 1440)] | None = None
+    """Minutes ahead of UTC of all rows of your own table, where it has no column."""
     length: Width = 25
     """Check-ins of a trace of a file; planted trips have their own."""
     min_length: Width | None = None
@@ -88,8 +97,7 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
                 session_gap=_TRIP_GAP,
             )
             return CheckInData(traces, planted)
-        read = read_gowalla if config.format == "gowalla" else read_foursquare
-        check_ins = read(Path(config.data))
+        check_ins = _read(config)
         for problem in check_ins.problems[:5]:
             print(problem)
         print(f"{len(check_ins):,} check-ins, {check_ins.num_skipped:,} lines skipped")
@@ -101,7 +109,7 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
             stride=config.stride,
         )
     except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"`--data` cannot be used: {error}") from error
+        raise SystemExit(f"`--data` cannot be used: {as_flags(str(error))}") from error
     sizes = {name: len(traces.rows(name)) for name in SPLIT_NAMES}
     if not all(sizes.values()):
         got = ", ".join(f"{size} {name}" for name, size in sizes.items())
@@ -110,3 +118,25 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
             f"{got}: give it more check-ins, or lower `--min-length` or `--stride`."
         )
     return CheckInData(traces, None)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    part, is_there, column = text.partition("=")
+    if not is_there:
+        raise ValueError(f"`columns` must be like poi=shop. Got {text!r}.")
+    return part, column
+
+
+def _read(config: CheckInConfig) -> CheckIns:
+    path = Path(config.data)
+    if config.format == "table":
+        return CheckIns.from_frame(
+            read_table(path, argument="data", encoding=config.encoding),
+            name=path.stem,
+            columns=dict(_pair(text) for text in config.columns),
+            offset=config.offset,
+            timestamp_unit=config.timestamp_unit,
+            timestamp_format=config.timestamp_format,
+        )
+    read = read_gowalla if config.format == "gowalla" else read_foursquare
+    return read(path)

@@ -8,7 +8,20 @@ from pipelines.flags import Number
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
+class TableConfig:
+    """Flags of how a table of your own is read, in every pipeline that reads one."""
+
+    encoding: str | None = None
+    """Of your own .csv and .tsv tables, such as latin-1; UTF-8 where none is given."""
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
+    """Of times that are numbers in your own table."""
+    timestamp_format: str | None = None
+    """Of dates in your own table that are not like 2024-01-31 23:59:59, such as
+    "%m/%d/%Y %I:%M %p" or, where they are numbers, "%Y%m%d"."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(TableConfig):
     """Flags of the data."""
 
     dataset: str = "movielens-latest-small"
@@ -30,13 +43,6 @@ class DataConfig:
     """Of your own table."""
     timestamp_column: str = "auto"
     """Of your own table; time splits need one."""
-    encoding: str | None = None
-    """Of your own .csv and .tsv tables, such as latin-1; UTF-8 where none is given."""
-    timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
-    """Of times that are numbers in your own table."""
-    timestamp_format: str | None = None
-    """Of dates in your own table that are not like 2024-01-31 23:59:59, such as
-    "%m/%d/%Y %I:%M %p" or, where they are numbers, "%Y%m%d"."""
     item_table: str | None = None
     """Your own items' features, a table with the same item column."""
     title_column: str | None = None
@@ -83,15 +89,34 @@ def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
     if tm.data.is_table(config.dataset):
         options |= {name: getattr(config, _TABLE_FLAGS[name]) for name in _TABLE_FLAGS}
+    else:
+        _refuse_table_flags(config)
     try:
         return tm.data.load(config.dataset, **options)
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"Cannot load the data: {as_flags(str(error))}") from error
 
 
+def _refuse_table_flags(config: DataConfig) -> None:
+    """Ends the program where a flag would not be read."""
+    usual = DataConfig()
+    for flag in _TABLE_FLAGS.values():
+        if getattr(config, flag) != getattr(usual, flag):
+            raise SystemExit(
+                f"`--{flag.replace('_', '-')}` is for a table of your own. Got "
+                f"`--dataset {config.dataset}`: leave it out, or name a file that ends "
+                "in .parquet, .csv or .tsv."
+            )
+
+
 def as_flags(message: str) -> str:
     """A message of the library in which arguments are named as on the command line."""
-    flags = {"item_frame": "item_table", "user_frame": "user_table", **_TABLE_FLAGS}
+    flags = {
+        "columns": "columns",
+        "item_frame": "item_table",
+        "user_frame": "user_table",
+        **_TABLE_FLAGS,
+    }
     for argument, flag in flags.items():
         flag = "--" + flag.replace("_", "-")
         message = message.replace(f"`{argument}=", f"`{flag} ")

@@ -9,6 +9,7 @@ import pytest
 import tyro
 
 import tfrs_models as tm
+from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.data import DataConfig, load_data
 
 CLICKS = pd.DataFrame(
@@ -85,6 +86,13 @@ def test_dates_of_a_form_are_read_with_a_flag(clicks, tmp_path):
     assert found.splits["test"]["timestamp"][0] == 1_704_326_400  # 4 January 2024
 
 
+@pytest.mark.parametrize("dataset", ["movielens-latest-small", "clicks.txt"])
+def test_a_flag_of_tables_that_nothing_reads_is_refused(dataset):
+    config = DataConfig(dataset=dataset, timestamp_unit="ms")
+    with pytest.raises(SystemExit, match="`--timestamp-unit` is for a table of your o"):
+        load_data(config, seed=1)
+
+
 def test_every_option_of_a_table_has_a_flag():
     options = set(inspect.signature(tm.data.from_frame).parameters)
     options |= set(inspect.signature(tm.data.from_table).parameters)
@@ -93,3 +101,20 @@ def test_every_option_of_a_table_has_a_flag():
     elsewhere = {"frame", "path", "options", "name", "seed", "item_frame", "user_frame"}
     without = {"year_column", "validation_fraction", "test_fraction"}
     assert options - flags - renamed - elsewhere == without
+
+
+def test_check_ins_of_a_table_are_read_with_the_same_flags(tmp_path):
+    path = tmp_path / "visits.tsv"
+    rows = [
+        f"u{u}\tp{n % 5}\t40.{n}\t-74.{u}\t{n + 1:02d}/04/2012 {u + 1:02d}:00 PM"
+        for u in range(3)
+        for n in range(12)
+    ]
+    path.write_text("\n".join(["guest\tpoi\tlat\tlon\ttime", *rows]))
+    flags = ["--data", str(path), "--format", "table", "--length", "2"]
+    flags += ["--columns", "user=guest", "--offset", "-240"]
+    with pytest.raises(SystemExit, match='say `--timestamp-format "%m/%d/%Y %I:%M %p"'):
+        load_check_ins(tyro.cli(CheckInConfig, args=flags), seed=0)
+    flags += ["--timestamp-format", "%d/%m/%Y %I:%M %p"]
+    found = load_check_ins(tyro.cli(CheckInConfig, args=flags), seed=0)
+    assert found.traces.num_users == 3

@@ -76,3 +76,66 @@ def test_check_ins_may_be_none():
 def test_a_column_of_another_kind_is_named(name, values, message):
     with pytest.raises(ValueError, match=message):
         CheckIns("bad", **(ROWS | {name: values}))
+
+
+TABLE = pd.DataFrame(
+    {
+        "User": [7, 7, 8],
+        "venue": ["a", "b", "a"],
+        "lat": [1.5, -2.5, 1.5],
+        "lng": [31.0, -46.0, 31.0],
+        "utc_time": [1_333_476_009_900, 1_333_476_009_100, 1_333_476_000_000],
+    }
+)
+
+
+def test_a_table_is_check_ins_in_the_order_of_its_times():
+    found = CheckIns.from_frame(TABLE, timestamp_unit="ms")
+    assert found.user.tolist() == ["8", "7", "7"]
+    assert found.poi.tolist() == ["a", "b", "a"]
+    assert found.category.tolist() == ["place"] * 3
+    assert found.timestamp.tolist() == [1_333_476_000, *[1_333_476_009] * 2]
+    assert found.offset.tolist() == [120, -180, 120]  # 15 degrees an hour
+    np.testing.assert_array_equal(found.coordinates[1], [-2.5, -46.0])
+
+
+def test_columns_of_other_names_are_named():
+    frame = TABLE.assign(kind=["x", "y", "x"], zone=[60, 120, -60]).rename(
+        columns={"venue": "shop"}
+    )
+    found = CheckIns.from_frame(
+        frame,
+        columns={"poi": "shop", "category": "kind", "offset": "zone"},
+        timestamp_unit="ms",
+    )
+    assert found.category.tolist() == ["x", "y", "x"]
+    assert found.offset.tolist() == [-60, 120, 60]
+    assert (
+        CheckIns.from_frame(TABLE, offset=-240, timestamp_unit="ms").offset.tolist()
+        == [-240] * 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "message"),
+    [
+        (TABLE, {}, r'`utc_time` must lie between 1971 and 2099.*is it "ms"'),
+        (TABLE.drop(columns="lat"), {}, r"columns of \['lat'\]. Got"),
+        (TABLE, {"columns": {"shop": "venue"}}, "keys of .*Got 'shop'"),
+        (TABLE, {"columns": {"poi": "shop"}}, "`columns.'poi'.` must be a column"),
+        (TABLE.assign(venue=["a", "", "b"]), {}, "`venue` must not have missing ids"),
+        (TABLE.assign(timezone=[1.5, 0, 0]), {}, "whole minutes ahead of UTC. Got 1.5"),
+        (TABLE.assign(timezone=[1, 2, 9000]), {}, "`offset` must be minutes"),
+        (TABLE.assign(lat=[1, 2, 91]), {}, "`coordinates` must be latitudes"),
+        (TABLE[:0], {}, "at least one row"),
+    ],
+)
+def test_a_table_that_is_no_check_ins_is_refused(frame, options, message):
+    unit = {} if not options and "1971" in message else {"timestamp_unit": "ms"}
+    with pytest.raises(ValueError, match=message):
+        CheckIns.from_frame(frame, **options, **unit)
+
+
+def test_times_in_milliseconds_are_no_seconds():
+    with pytest.raises(ValueError, match="`timestamp` must be seconds since 1970, bef"):
+        CheckIns("ms", **(ROWS | {"timestamp": [1_333_476_009_900] * 2}))

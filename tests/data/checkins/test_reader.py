@@ -170,3 +170,64 @@ def test_coordinates_that_are_no_place_are_refused():
         CheckIns("bad", coordinates=np.array([[1, 2], [np.nan, 3]]), **columns, **times)
     with pytest.raises(ValueError, match="as many rows"):
         CheckIns("bad", coordinates=np.zeros((3, 2)), **columns, **times)
+
+
+KAGGLE = [
+    "userId,venueId,venueCategoryId,venueCategory,latitude,longitude,timezoneOffset,"
+    "utcTimestamp",
+    *(line.replace("\t", ",") for line in FOURSQUARE),
+]
+GETNEXT = [
+    "user_id;UTC_time;POI_id;POI_catname;longitude;latitude;timezone;local_time",
+    "470;2012-04-03 18:00:09+00:00;49bb;Arts & Crafts;-74;40.7;-240;2012-04-03 14:00",
+    "979;2012-04-03T02:00:25Z;4a43;Café;-74.0442;40.6068;-240;2012-04-02 22:00",
+    "69;2012-04-08 23:30:00;4c5c;Café;139.6196;35.7051;540;2012-04-09 08:30",
+]
+
+
+@pytest.mark.parametrize("lines", [KAGGLE, GETNEXT])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig"])
+def test_a_file_with_a_header_is_read_by_its_names(tmp_path, lines, encoding):
+    found = read_foursquare(write(tmp_path, lines, encoding), strict=True)
+    expected = read_foursquare(write(tmp_path, FOURSQUARE))
+    for name in ("user", "poi", "category", "coordinates", "timestamp", "offset"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_gowalla_with_a_header_needs_neither_category_nor_zone(tmp_path):
+    header = "user,check-in_time,latitude,longitude,location_id"
+    lines = [header, *(line.replace("\t", ",") for line in GOWALLA)]
+    found = read_gowalla(write(tmp_path, lines), strict=True)
+    expected = read_gowalla(write(tmp_path, GOWALLA))
+    for name in ("user", "poi", "category", "coordinates", "timestamp", "offset"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_lines_below_a_header_are_counted_as_they_stand(tmp_path):
+    lines = [*KAGGLE[:2], KAGGLE[2].replace("-74.0442", "-740"), KAGGLE[3]]
+    path = write(tmp_path, lines)
+    found = read_foursquare(path)
+    assert found.user.tolist() == ["470", "69"]
+    reason = f"{path}, line 3: latitude or longitude is no place"
+    assert found.problems == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            [KAGGLE[0].replace("utcTimestamp", "when"), *KAGGLE[1:]],
+            r"must have columns of \['time'\]. Got .*'when'",
+        ),
+        (GETNEXT[:1], "must hold check-ins"),
+        (
+            [KAGGLE[0], *(f"{line},1" for line in KAGGLE[1:])],
+            "header for all columns",
+        ),
+        ([*KAGGLE, f"{KAGGLE[1]},1"], "a header for all columns.*line 5, saw 9"),
+        (KAGGLE[1:], "no line that fits.*or give a file with commas .* a header"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(tmp_path, lines, message):
+    with pytest.raises(ValueError, match=message):
+        read_foursquare(write(tmp_path, lines))

@@ -1,3 +1,5 @@
+import datetime
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -185,6 +187,27 @@ def test_a_click_on_an_id_that_is_once_a_number_and_once_a_string_is_not_lost():
     assert found.event_types == [3.0, 1.0]
 
 
+@pytest.mark.parametrize("name", [318, 318.0, np.float64(318), b"318", "318"])
+def test_an_id_is_the_same_text_whatever_its_type(name):
+    shown = [{"object_id": name}, {"object_id": "b"}]
+    found = session_to_input(SESSION | {"search_results": shown, "events": shown[:1]})
+    assert found.results == ["318", "b"]
+    assert found.events == ["318"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (None, None),
+        (1_700_000_000, 1_700_000_000),
+        (1_700_000_000.25, 1_700_000_000.25),
+        (datetime.datetime(2023, 11, 14, 22, 13, 20), 1_700_000_000),
+    ],
+)
+def test_a_session_is_of_a_second(moment, expected):
+    assert session_to_input(SESSION | {"created_at": moment}).timestamp == expected
+
+
 @pytest.mark.parametrize("events", [[], None])
 def test_a_session_without_events_is_irrelevant(events):
     assert session_to_input(SESSION | {"events": events}).is_irrelevant
@@ -195,6 +218,18 @@ def test_a_session_without_events_is_irrelevant(events):
     [
         ({"search_query": None}, r"must have the fields.*Missing: \['search_query'\]"),
         ({"search_results": "abc"}, "`search_results` of a session must be a list"),
+        *(
+            ({"created_at": moment}, "`created_at` of a session must be seconds")
+            for moment in [1_700_000_000_000, -1, float("nan"), 1e300, "2024", True]
+        ),
+        (
+            {"search_results": [{"object_id": " "}, {"object_id": "b"}]},
+            "`object_id` of `search_results` must not be empty",
+        ),
+        (
+            {"search_results": [{"object_id": 2.0**53}, {"object_id": "b"}]},
+            "An id must be a text or a whole number",
+        ),
         ({"events": [{"id": 3}]}, "Each of `events` must have `object_id`. Got"),
         (
             {"search_results": [{"object_id": "a"}] * 2, "events": []},

@@ -102,6 +102,7 @@ def test_no_rows_at_a_time_are_refused(tmp_path):
                 ("timestamp", (1, 10, None, 1)),
                 ("timestamp", (1, 10, 0, 1)),
                 ("timestamp", (1, 10, START // 1000, 1)),  # seconds
+                ("timestamp", (1, 10, START * 1000, 1)),  # microseconds
                 ("timestamp", (1, 10, 1e30, 1)),
                 ("user_id", (-1, 10, START, 1)),
                 ("user_id", (1.9, 10, START, 1)),

@@ -1,9 +1,15 @@
 """Who was where, and when."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
+import pandas as pd
+
+from tfrs_models.data.checkins.header import find_columns
+from tfrs_models.data.columns import read_ids, read_numbers
+from tfrs_models.data.times import END_SECOND, SECOND, read_timestamps
 
 PLACE = "place"  # the category where the data have none
 DAY = 1440  # minutes: zones are from -720 to 840
@@ -59,8 +65,95 @@ class CheckIns:
             raise ValueError(
                 f"`offset` must be minutes from {-DAY} to {DAY}. Got {wrong[0]}."
             )
+        seconds = columns["timestamp"]
+        wrong = seconds[(seconds <= -END_SECOND) | (seconds >= END_SECOND)]
+        if len(wrong):
+            raise ValueError(
+                "`timestamp` must be seconds since 1970, before 2100. Got "
+                f"{wrong[0]}: bring milliseconds and the like to seconds."
+            )
         for name, values in columns.items():
             object.__setattr__(self, name, values)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        name: str = "table",
+        columns: Mapping[str, str] | None = None,
+        offset: int | None = None,
+        timestamp_unit: str = "s",
+        timestamp_format: str | None = None,
+    ) -> Self:
+        """Check-ins of a table with one row each.
+
+        Columns are found by the names that people give them: `userId` or `user_id`,
+        `venueId`, `POI_id` or `location_id`, `venueCategory`, `latitude` or `lat`,
+        `longitude` or `lon`, `timezoneOffset`, `utcTimestamp`, `UTC_time` or
+        `timestamp`, and more like these.
+
+        Args:
+          frame: the table; where times have parts of a second it is put in their order.
+          name: of the data.
+          columns: "user", "poi", "category", "lat", "lon", "offset" or "time" -> the
+            column that holds it, where its name is another one.
+          offset: minutes ahead of UTC of all rows; None reads their column, or takes
+            the time of the sun where there is none, as `read_gowalla` does.
+          timestamp_unit: "s", "ms", "us" or "ns", where times are numbers.
+          timestamp_format: of dates that are not ISO 8601.
+
+        Returns:
+          The check-ins; without a column of categories all are "place".
+
+        Raises:
+          ValueError: a column is not there, or has values that cannot be used.
+        """
+        if not len(frame):
+            raise ValueError("`frame` must have at least one row. Got none.")
+        found = find_columns(frame.columns, columns)
+
+        def text(part: str) -> np.ndarray:
+            codes, names = read_ids(frame, found[part], argument=f"columns[{part!r}]")
+            return names[codes]
+
+        def numbers(part: str) -> np.ndarray:
+            return read_numbers(frame, found[part], argument=f"columns[{part!r}]")
+
+        time = read_timestamps(
+            frame,
+            found["time"],
+            unit=timestamp_unit,
+            form=timestamp_format,
+            argument="columns['time']",
+        )
+        coordinates = np.stack([numbers("lat"), numbers("lon")], axis=1)
+        if offset is not None:
+            zone = np.full(len(frame), offset)
+        elif "offset" in found:
+            zone = numbers("offset")
+        else:
+            zone = sun_offset(coordinates[:, 1])
+        if not np.all(zone == np.floor(zone)):  # False of NaN
+            raise ValueError(
+                f"`{found.get('offset', 'offset')}` must be whole minutes ahead of "
+                f"UTC. Got {zone[zone != np.floor(zone)][0]}."
+            )
+        category = np.full(len(frame), PLACE)
+        if "category" in found:
+            category = text("category")
+        order = np.arange(len(frame))
+        if (time % SECOND).any():  # what whole seconds would not say any more
+            order = np.argsort(time, kind="stable")
+        return cls(
+            name=name,
+            user=text("user")[order],
+            poi=text("poi")[order],
+            category=category[order],
+            coordinates=coordinates[order],
+            timestamp=time[order] // SECOND,
+            offset=zone[order].astype(np.int64),
+        )
 
     def __len__(self) -> int:
         """The number of check-ins."""
@@ -80,6 +173,11 @@ class CheckIns:
     def weekday(self) -> np.ndarray:
         """`[num_rows]` int64 local days, 0 for Monday."""
         return (self.local_time // 86_400 + 3) % 7  # the first day was a Thursday
+
+
+def sun_offset(longitude: np.ndarray) -> np.ndarray:
+    """`[num_rows]` minutes ahead of UTC: a whole hour for every 15 degrees."""
+    return 60 * np.round(longitude / 15)
 
 
 def are_places(coordinates: np.ndarray) -> np.ndarray:

@@ -1,23 +1,33 @@
 """Check-ins of Foursquare and of Gowalla, as their files are published."""
 
 import contextlib
+import csv
 import gzip
 import io
 import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 
-from tfrs_models.data.checkins.check_ins import DAY, PLACE, CheckIns, are_places
+from tfrs_models.data.checkins.check_ins import (
+    DAY,
+    PLACE,
+    CheckIns,
+    are_places,
+    sun_offset,
+)
+from tfrs_models.data.checkins.header import OPTIONAL, find_columns, looks_like_header
+from tfrs_models.data.times import END_SECOND
 
 _FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset", "time")
 _GOWALLA = ("user", "time", "lat", "lon", "poi")
 _MAX_PROBLEMS = 100
-_END = 4_102_444_800  # seconds to the year 2100, like those before 1970 a misprint
+_FORMS = ("%a %b %d %H:%M:%S %z %Y", "%Y-%m-%dT%H:%M:%S%z")
+_SEPARATORS = ("\t", ",", ";")
 _MARK, _GZIP, _UTF_16 = b"\xef\xbb\xbf", b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -27,7 +37,9 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
     Tab-separated, without a header: user, venue, category id, category name, latitude,
     longitude, whole minutes ahead of UTC, UTC time ("Tue Apr 03 18:00:09 +0000
     2012", from 1970 to 2099). The originals are in Latin-1; a file that is valid UTF-8
-    is read as that, and one that gzip has compressed is unpacked.
+    is read as that, and one that gzip has compressed is unpacked. A file with a header,
+    such as Kaggle's `dataset_TSMC2014_NYC.csv`, may have commas or semicolons, its
+    columns in any order (see `CheckIns.from_frame`), and times in ISO 8601.
 
     Args:
       path: The file.
@@ -45,8 +57,8 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
       Yang et al., Modeling user activity preference by leveraging user spatial temporal
       characteristics in LBSNs, IEEE TSMC 2015 (the data).
     """
-    frame = _read(path, _FOURSQUARE)
-    seconds = _seconds(frame["time"], "%a %b %d %H:%M:%S %z %Y")
+    frame = _read(path, _FOURSQUARE, optional=())
+    seconds = _seconds(frame["time"], _FORMS[0])
     offset = pd.to_numeric(frame["offset"], errors="coerce").to_numpy(np.float64)
     return _check_ins(path, frame, seconds, offset, strict=strict)
 
@@ -78,22 +90,36 @@ def read_gowalla(
       Cho et al., Friendship and mobility: user movement in location-based social
       networks, KDD 2011 (the data).
     """
-    frame = _read(path, _GOWALLA).assign(category=PLACE)
-    seconds = _seconds(frame["time"], "%Y-%m-%dT%H:%M:%S%z")
+    frame = _read(path, _GOWALLA, optional=OPTIONAL).assign(category=PLACE)
+    seconds = _seconds(frame["time"], _FORMS[1])
     if offset is None:
         longitude = pd.to_numeric(frame["lon"], errors="coerce").to_numpy(np.float64)
-        minutes = 60 * np.round(longitude / 15)
+        minutes = sun_offset(longitude)
     else:
         minutes = np.full(len(frame), float(offset))
     return _check_ins(path, frame, seconds, minutes, strict=strict)
 
 
-def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
-    """All columns as text, and how many too many a line has."""
+def _read(
+    path: str | os.PathLike, names: tuple[str, ...], *, optional: tuple[str, ...]
+) -> pd.DataFrame:
+    """All columns as text, the line of each row, and how many columns too many it has.
+
+    Args:
+      path: The file.
+      names: Of the columns of a file without a header.
+      optional: What a header need not name.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     try:
+        with _open(path) as file:
+            first = file.readline().decode("latin-1").rstrip("\r\n")
+        separator = max(_SEPARATORS, key=first.count)
+        header = next(csv.reader([first], delimiter=separator), [])
+        if looks_like_header(header):
+            return _read_with_header(path, header, separator, optional)
         with _open(path) as file:
             # Of bytes: tabs are the same in UTF-8.
             lines = io.TextIOWrapper(file, encoding="latin-1")
@@ -105,18 +131,42 @@ def _read(path: str | os.PathLike, names: tuple[str, ...]) -> pd.DataFrame:
     if not (sizes == len(names)).any():
         raise ValueError(
             f"{path} must have {len(names)} columns, separated by tabs. Got {sizes[0]} "
-            "in line 1, and no line that fits: try the other format."
+            "in line 1, and no line that fits: try the other format, or give a file "
+            "with commas or other columns a header, such as user_id,venue_id,"
+            "venue_category,latitude,longitude,timezone_offset,utc_time."
         )
-    options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3}
+    options = {"sep": "\t", "header": None, "quoting": csv.QUOTE_NONE}
     options |= {"names": list(names), "usecols": range(len(names)), "index_col": False}
-    options |= {"keep_default_na": False, "na_values": [""], "skip_blank_lines": False}
+    frame = _text(path, skip_blank_lines=False, **options)
+    return frame.assign(line=np.arange(1, len(frame) + 1), extra=sizes - len(names))
+
+
+def _read_with_header(
+    path: Path, header: list[str], separator: str, optional: tuple[str, ...]
+) -> pd.DataFrame:
+    columns = find_columns(header, optional=optional)
+    try:
+        frame = _text(path, sep=separator)
+    except pd.errors.ParserError as error:
+        raise ValueError(
+            f"{path} must have a header for all columns: {error}"
+        ) from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError(f"{path} must have a header for all columns. Got {header}.")
+    if not len(frame):
+        raise ValueError(f"{path} must hold check-ins. Got none.")
+    frame = pd.DataFrame({part: frame[name] for part, name in columns.items()})
+    return frame.assign(line=np.arange(2, len(frame) + 2), extra=0)
+
+
+def _text(path: Path, **options: Any) -> pd.DataFrame:
+    options |= {"dtype": str, "keep_default_na": False, "na_values": [""]}
     try:
         with _open(path) as file:
-            frame = pd.read_csv(file, encoding="utf-8", **options)
+            return pd.read_csv(file, encoding="utf-8", **options)
     except UnicodeDecodeError:
         with _open(path) as file:
-            frame = pd.read_csv(file, encoding="latin-1", **options)
-    return frame.assign(extra=sizes - len(names))
+            return pd.read_csv(file, encoding="latin-1", **options)
 
 
 @contextlib.contextmanager
@@ -135,12 +185,17 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _seconds(times: pd.Series, form: str) -> np.ndarray:
-    """Seconds since 1970, NaN for what is no time."""
-    parsed = pd.to_datetime(times, format=form, errors="coerce", utc=True)
+def _seconds(times: pd.Series, usual: str) -> np.ndarray:
+    """Seconds since 1970, NaN for what is no time of either file."""
+    parsed = pd.Series(pd.NaT, times.index, dtype="datetime64[s, UTC]")
+    for form in dict.fromkeys((usual, *_FORMS, "ISO8601")):
+        rest = parsed.isna()
+        if rest.any():
+            read = pd.to_datetime(times[rest], format=form, errors="coerce", utc=True)
+            parsed[rest] = read.dt.as_unit("s")
     parsed = parsed.dt.tz_convert(None).to_numpy("datetime64[s]")
     seconds = np.where(np.isnat(parsed), np.nan, parsed.astype(np.int64))
-    return np.where((seconds >= 0) & (seconds < _END), seconds, np.nan)
+    return np.where((seconds >= 0) & (seconds < END_SECOND), seconds, np.nan)
 
 
 def _check_ins(
@@ -170,8 +225,9 @@ def _check_ins(
     }
     wrong = {"columns are missing": extra < 0, "there are columns too many": extra > 0}
     wrong |= {reason: rows & (extra == 0) for reason, rows in of_columns.items()}
+    line_of = frame["line"].to_numpy()
     problems = sorted(
-        (int(row) + 1, reason)
+        (int(line_of[row]), reason)
         for reason, rows in wrong.items()
         for row in np.flatnonzero(rows)[:_MAX_PROBLEMS]
     )

@@ -178,8 +178,14 @@ def as_id(value: object) -> str:
         value = value[0]
     if isinstance(value, (tf.Tensor, np.ndarray, np.generic)):
         value = np.asarray(value).item()
-        value = value.decode() if isinstance(value, bytes) else value
-    return str(value)
+    if isinstance(value, float):  # of a column of whole numbers, some of them missing
+        if not abs(value) < 2**53:
+            raise ValueError(
+                f"An id must be a text or a whole number. Got {value}, which floats "
+                "cannot tell from its neighbours."
+            )
+        value = int(value) if value.is_integer() else value
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _types(

@@ -1,8 +1,10 @@
 """From a logged session to an input."""
 
+import datetime
 from collections.abc import Mapping
 
 from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput, as_id
+from tfrs_models.data.times import END_SECOND
 
 _REQUIRED = ("search_query", "search_results")
 
@@ -20,7 +22,8 @@ def session_to_input(session: Mapping) -> FineTuningInput:
       The input. Events on results that were not shown are left out.
 
     Raises:
-      ValueError: a field is missing or of the wrong kind, or a result is there twice.
+      ValueError: a field is missing or of the wrong kind, a result is there twice, or
+        the time is in another unit.
     """
     if not isinstance(session, Mapping):
         raise ValueError(f"A session must be an object with fields. Got {session!r}.")
@@ -44,7 +47,7 @@ def session_to_input(session: Mapping) -> FineTuningInput:
         results=results,
         ranks=ranks,
         event_types=[importance.get(result, 1.0) for result in results],
-        timestamp=session.get("created_at"),
+        timestamp=_seconds(session.get("created_at")),
     )
 
 
@@ -60,7 +63,24 @@ def _list(session: Mapping, name: str) -> list:
 def _object_id(entry: object, where: str) -> str:
     if not isinstance(entry, Mapping) or entry.get("object_id") is None:
         raise ValueError(f"Each of `{where}` must have `object_id`. Got {entry!r}.")
-    return as_id(entry["object_id"])
+    name = as_id(entry["object_id"])
+    if not name.strip():
+        raise ValueError(f"`object_id` of `{where}` must not be empty. Got {entry!r}.")
+    return name
+
+
+def _seconds(moment: object) -> float | None:
+    """Unix seconds of a number or of a date of a Parquet file."""
+    if isinstance(moment, datetime.datetime):
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+        moment = aware.timestamp()
+    is_number = isinstance(moment, (int, float)) and not isinstance(moment, bool)
+    if moment is None or (is_number and 0 <= moment < END_SECOND):
+        return moment
+    raise ValueError(
+        "`created_at` of a session must be seconds since 1970, before 2100. Got "
+        f"{moment!r}: bring milliseconds and dates to seconds, or leave it out."
+    )
 
 
 def _importance(event: Mapping) -> float:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from tfrs_models.data.kuaisar.whole_numbers import whole_numbers
 from tfrs_models.data.kuaisar.words import parse_column
+from tfrs_models.data.times import END_SECOND
 
 USER_ATTRIBUTES = (
     "onehot_feat1",
@@ -25,6 +26,7 @@ USER_ATTRIBUTES = (
 CATEGORIES = ("first_level_category_id", "second_level_category_id")
 _MOMENTS = ("timestamp", "search_session_timestamp")
 _FIRST_MOMENT = 100_000_000_000  # milliseconds, of 1973: seconds end in 5138
+LAST_MOMENT = 1000 * END_SECOND - 1  # microseconds are beyond
 
 
 class RawLog(NamedTuple):
@@ -209,6 +211,7 @@ def _whole(
         column.to_numpy(),
         f"`{name}` of {file}",
         first=_FIRST_MOMENT if name in _MOMENTS else first,
+        last=LAST_MOMENT if name in _MOMENTS else None,
         dtype=dtype,
         rows=chunk.index.to_numpy(),
     )

@@ -8,6 +8,7 @@ def whole_numbers(
     name: str,
     *,
     first: int | None = 0,
+    last: int | None = None,
     dtype: type = np.int64,
     axes: tuple[int, ...] = (1,),
     rows: np.ndarray | None = None,
@@ -18,6 +19,7 @@ def whole_numbers(
       values: Numbers, in an array, a list or a column.
       name: Of the values, with the file that has them.
       first: The least that is allowed; None: that of the dtype.
+      last: The most that is allowed; None: that of the dtype.
       dtype: Of the integers.
       axes: How many axes there may be.
       rows: Numbers of the rows in the file; None: 0, 1, ...
@@ -26,7 +28,8 @@ def whole_numbers(
       ValueError: a value that is no whole number in that range, or another rank.
     """
     limits = np.iinfo(dtype)
-    first, last = limits.min if first is None else first, int(limits.max)
+    first = limits.min if first is None else first
+    last = int(limits.max) if last is None else last
     found = _array(values)
     check_axes(name, found, axes)
     if found.dtype.kind == "O":
