@@ -627,6 +627,17 @@ def test_every_argument_of_the_constructor_is_in_the_config(cls):
     assert arguments <= ROWS[cls].make().get_config().keys()
 
 
+@pytest.mark.parametrize(
+    "cls",
+    [cls for cls in ROWS if issubclass(cls, tfrs_models.Model)],
+    ids=lambda cls: cls.__name__,
+)
+def test_a_batch_of_features_and_labels_is_refused_by_name(cls):
+    features = tf.nest.map_structure(tf.constant, ROWS[cls].inputs[0])
+    with pytest.raises(ValueError, match=r"(?s)must be a dict of feat.*\(dict, .*Tens"):
+        ROWS[cls].make().compute_loss((features, tf.ones([2])), training=True)
+
+
 @rows
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_inputs_of_half_precision_are_welcome(cls, dtype):

@@ -1,12 +1,15 @@
 """The one training and evaluation step of all models."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models.ops.finite import float_features
+from tfrs_models.ops.monitors import maximise_what_should_be_large
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
 from tfrs_models.types import Features
 
@@ -29,10 +32,109 @@ class Model(tfrs.Model):
         # Towers cast where they can afford to: a timestamp does not survive float16.
         self._autocast = False
         self._seen = {}
+        self._warned = set()
         self._loss_means = {
             name: tf.keras.metrics.Mean(name)
             for name in ("loss", "regularization_loss", "total_loss")
         }
+
+    def compile(self, *args, **kwargs) -> None:
+        """As Keras's; losses and metrics that it would ignore are warned of.
+
+        Args:
+          *args: arguments of `tf.keras.Model.compile`.
+          **kwargs: arguments of `tf.keras.Model.compile`.
+        """
+        given = inspect.signature(super().compile).bind(*args, **kwargs).arguments
+        of_keras = ("loss", "metrics", "loss_weights", "weighted_metrics")
+        if ignored := [name for name in of_keras if given.get(name) is not None]:
+            names = ", ".join(f"`{name}`" for name in ignored)
+            warnings.warn(
+                f"{names} of `compile` have no effect: `compute_loss` is the loss, and "
+                "tasks hold the metrics (`tasks.Retrieval(loss=..., metrics=...)`); "
+                "weights of rows are the feature `sample_weight`.",
+                stacklevel=2,
+            )
+        super().compile(*args, **kwargs)
+
+    def fit(self, *args, **kwargs) -> tf.keras.callbacks.History:
+        """As Keras's; weights that it would drop are refused.
+
+        A callback that would minimise a metric of which more is better, as Keras's
+        `mode="auto"` does with an NDCG, maximises it.
+
+        Args:
+          *args: arguments of `tf.keras.Model.fit`.
+          **kwargs: arguments of `tf.keras.Model.fit`.
+
+        Raises:
+          ValueError: weights beside features, or batches that the model cannot read.
+        """
+        given = _checked_arguments(super().fit, args, kwargs)
+        maximise_what_should_be_large(given.get("callbacks"))
+        history = super().fit(*args, **kwargs)
+        self._warn_of_figures()
+        return history
+
+    def evaluate(self, *args, **kwargs) -> object:
+        """As Keras's; weights that it would drop are refused.
+
+        Args:
+          *args: arguments of `tf.keras.Model.evaluate`.
+          **kwargs: arguments of `tf.keras.Model.evaluate`.
+
+        Raises:
+          ValueError: weights beside features, or batches that the model cannot read.
+        """
+        _checked_arguments(super().evaluate, args, kwargs)
+        found = super().evaluate(*args, **kwargs)
+        self._warn_of_figures()
+        return found
+
+    def train_on_batch(self, *args, **kwargs) -> object:
+        """As Keras's; see `fit`.
+
+        Args:
+          *args: arguments of `tf.keras.Model.train_on_batch`.
+          **kwargs: arguments of `tf.keras.Model.train_on_batch`.
+        """
+        _checked_arguments(super().train_on_batch, args, kwargs)
+        return super().train_on_batch(*args, **kwargs)
+
+    def test_on_batch(self, *args, **kwargs) -> object:
+        """As Keras's; see `evaluate`.
+
+        Args:
+          *args: arguments of `tf.keras.Model.test_on_batch`.
+          **kwargs: arguments of `tf.keras.Model.test_on_batch`.
+        """
+        _checked_arguments(super().test_on_batch, args, kwargs)
+        return super().test_on_batch(*args, **kwargs)
+
+    def reset_metrics(self) -> None:
+        """Forgets the figures of an epoch, once it was warned of them."""
+        self._warn_of_figures()
+        super().reset_metrics()
+
+    def make_test_function(self, force: bool = False) -> Callable:
+        """As Keras's, without XLA, which cannot compile metrics over a corpus.
+
+        Args:
+          force: whether to make another one.
+        """
+        if self.test_function is None or force:
+            step = super().make_test_function(force)
+
+            def without_xla(iterator: Iterator) -> dict[str, tf.Tensor]:
+                # Keras looks as it traces.
+                jit_compile, self._jit_compile = self._jit_compile, False
+                try:
+                    return step(iterator)
+                finally:
+                    self._jit_compile = jit_compile
+
+            self.test_function = without_xla if self._jit_compile else step
+        return self.test_function
 
     def train_step(self, features: Features) -> dict[str, tf.Tensor]:
         """Makes one step of gradient descent.
@@ -169,6 +271,14 @@ class Model(tfrs.Model):
             self._loss_means[name].update_state(value * num_replicas())
         return total
 
+    def _warn_of_figures(self) -> None:
+        """Warns, once each, of metrics that say that their figure means nothing."""
+        for metric in self.metrics:
+            text = metric.warning() if hasattr(metric, "warning") else None
+            if text and metric.name not in self._warned:
+                self._warned.add(metric.name)
+                warnings.warn(text, stacklevel=3)
+
     def _results(self, *, training: bool) -> dict[str, tf.Tensor]:
         metrics = self.reported_metrics(training=training)
         return {metric.name: metric.result() for metric in metrics}
@@ -184,6 +294,26 @@ def add_total(mean: tf.keras.metrics.Mean, total: tf.Tensor, count: tf.Tensor) -
     """
     count = tf.cast(count, total.dtype)
     mean.update_state(tf.math.divide_no_nan(total, count), sample_weight=count)
+
+
+def _checked_arguments(method: Callable, args: tuple, kwargs: dict) -> dict:
+    """Arguments of a Keras method by name, once no weights are among them.
+
+    Raises:
+      ValueError: `sample_weight` or `class_weight` without labels of their own beside
+        the features, which Keras drops or dies of.
+    """
+    given = inspect.signature(method).bind(*args, **kwargs).arguments
+    spec = getattr(given.get("x"), "element_spec", None)
+    if given.get("y") is None and not isinstance(spec, tuple):
+        for name in ("sample_weight", "class_weight"):
+            if given.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` of `{method.__name__}` would be ignored: make the "
+                    "weights a feature of the batch, `sample_weight` [batch]. Got "
+                    f"{type(given[name]).__name__}."
+                )
+    return given
 
 
 def _dtype_name(value: tf.Tensor | np.ndarray) -> str:

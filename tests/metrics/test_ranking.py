@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models import metrics
+from tfrs_models import losses, metrics
 
 LIST_SIZE = 6
 TIES = ["expected", "pessimistic", "optimistic"]
@@ -185,6 +185,58 @@ def test_the_mean_is_over_lists_with_a_relevant_item(name, k):
     again = CLASSES[name](k)
     again.update_state(labels[:, mask], scores[:, mask])
     assert float(metric.result()) == pytest.approx(float(again.result()))
+
+
+def test_lists_come_as_keras_and_keras_rs_have_them():
+    labels, scores = inputs()
+    lengths = np.arange(len(labels)) % LIST_SIZE + 1
+    inside = np.arange(LIST_SIZE) < lengths[:, None]
+    labels = np.where(labels < 0, 0, labels)
+    expected = metrics.NDCG(3)
+    expected.update_state(labels, scores, mask=inside)
+    expected = float(expected.result())
+    ragged = [tf.RaggedTensor.from_tensor(v, lengths) for v in (labels, scores)]
+    for call in (
+        {"y_true": np.where(inside, labels, -1), "y_pred": scores},
+        {"labels": ragged[0], "scores": ragged[1]},
+        {"labels": {"labels": labels, "mask": inside}, "scores": scores},
+    ):
+        metric = metrics.NDCG(3)
+        metric.update_state(**call)
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    loss = losses.ListwiseSoftmaxLoss(reduction="none")
+    dense = loss(np.where(inside, labels, -1), scores)
+    np.testing.assert_allclose(loss(*ragged), dense, rtol=1e-6)
+    as_dict = loss({"labels": labels, "mask": inside}, scores)
+    np.testing.assert_allclose(as_dict, dense, rtol=1e-6)
+
+
+def test_lists_that_do_not_fit_are_named():
+    lists = np.ones([2, 3], "float32")
+    ragged = tf.RaggedTensor.from_tensor(lists, [2, 3])
+    other = tf.RaggedTensor.from_tensor(lists, [3, 2])
+    metric = metrics.NDCG()
+    for call, message in (
+        ({"labels": lists}, "`scores` must be given, once.*Got none"),
+        ({"y_true": lists, "labels": lists}, "`labels` must be given, once.*both"),
+        (
+            {"labels": lists, "scores": lists, "sample_weight": lists},
+            r"`sample_weight` must be \[batch\].*\(2, 3\)",
+        ),
+        (
+            {"labels": ragged, "scores": lists},
+            "(?s)must both be ragged.*RaggedTensor and ",
+        ),
+        ({"labels": {"mask": lists}, "scores": lists}, r"dict of \['mask'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            metric.update_state(**call)
+    for call, message in (
+        ((lists, lists, [1.0, 2, 3]), "`sample_weight` must have one weight for each"),
+        ((ragged, other), "ragged lists of the same lengths"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            metric.update_state(*call)
 
 
 def test_names_say_k():

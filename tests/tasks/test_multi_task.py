@@ -150,6 +150,22 @@ def test_every_task_reports_the_figures_of_the_whole_epoch(shift):
         )
 
 
+@pytest.mark.parametrize("kept", [0.0, 1.0])
+def test_the_auc_of_one_class_is_no_number_and_says_so(kept):
+    labels = np.stack([np.where(LABELS[:, 0] == kept, kept, -1), LABELS[:, 1]], axis=1)
+    task = MultiTask(["one", "both"])
+    warnings = {m.name: m.warning() for m in task.metrics if hasattr(m, "warning")}
+    assert warnings == {"one/auc": None, "both/auc": None}  # nothing was seen
+    task(labels, LOGITS[:, :2])
+    found = figures(task)
+    assert math.isnan(found["one/auc"])
+    assert 0 < found["both/auc"] < 1
+    warnings = {m.name: m.warning() for m in task.metrics if hasattr(m, "warning")}
+    assert f"`one/auc` is NaN: all labels are {kept:.0f}" in warnings["one/auc"]
+    assert f"of {np.sum(LABELS[:, 0] == kept)})" in warnings["one/auc"]
+    assert warnings["both/auc"] is None
+
+
 @pytest.mark.parametrize("mixed_policy", ["mixed_bfloat16"], indirect=True)
 @pytest.mark.usefixtures("mixed_policy")
 def test_figures_are_as_fine_in_mixed_precision():
@@ -163,7 +179,9 @@ def test_figures_are_as_fine_in_mixed_precision():
 def test_metrics_can_be_left_out():
     task = MultiTask(3)
     task(LABELS, LOGITS, compute_metrics=False)
-    assert set(figures(task).values()) == {0.0}
+    found = figures(task)
+    assert all(map(math.isnan, [found.pop(f"task_{t}/auc") for t in range(3)]))
+    assert set(found.values()) == {0.0}
 
 
 @pytest.mark.parametrize("graph", [False, True])

@@ -284,6 +284,69 @@ def test_a_loss_of_ones_own_sees_labels_and_logits(inputs, loss):
     )
 
 
+SMOOTHED = tf.keras.losses.CategoricalCrossentropy(
+    from_logits=True,
+    label_smoothing=0.3,
+    reduction=tf.keras.losses.Reduction.SUM,
+)
+
+
+@pytest.mark.parametrize("num_hard", [None, 4])
+@pytest.mark.parametrize("case", ["ids", "mask", "known"])
+def test_labels_are_smoothed_over_the_candidates_that_count(inputs, case, num_hard):
+    task = tasks.Retrieval(
+        loss=SMOOTHED,
+        remove_accidental_hits=case == "ids",
+        num_hard_negatives=num_hard,
+    )
+    names = {"ids": ["ids"], "mask": ["mask"], "known": ["ids", "known"]}[case]
+    call = arguments(inputs, ["weights", *names])
+    loss = task(inputs["queries"], inputs["candidates"], **call)
+    scores = inputs["queries"].astype("float64") @ inputs["candidates"].T
+    ids, expected = inputs["ids"], 0.0
+    for row in range(BATCH):
+        others = [
+            column
+            for column in range(NUM_CANDIDATES)
+            if column != row
+            and not (case == "ids" and ids[column] == ids[row])
+            and not (case == "mask" and not inputs["mask"][row, column])
+            and not (case == "known" and ids[column] in inputs["known"][row])
+        ]
+        others = sorted(others, key=lambda column: -scores[row, column])[:num_hard]
+        counted = scores[row, [row, *others]]
+        log = counted - np.log(np.exp(counted).sum())
+        expected -= inputs["weights"][row] * (0.7 * log[0] + 0.3 * log.mean())
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def smoothed_by_hand(labels, logits, sample_weight=None):
+    del sample_weight
+    labels = 0.9 * labels + 0.1 / tf.cast(tf.shape(labels)[1], tf.float32)
+    return tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        tf.keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
+        tf.keras.losses.CategoricalFocalCrossentropy(label_smoothing=0.1),
+        tf.keras.losses.MeanSquaredError(),
+        tf.keras.losses.MeanAbsoluteError(),
+        smoothed_by_hand,
+    ],
+)
+def test_a_loss_in_which_masked_candidates_count_is_refused_by_name(inputs, loss):
+    name = getattr(loss, "__name__", type(loss).__name__)
+    sides = inputs["queries"], inputs["candidates"]
+    tasks.Retrieval(loss=loss)(*sides)  # nothing is masked
+    for graph in (False, True):
+        task = tasks.Retrieval(loss=loss)
+        call = tf.function(task) if graph else task
+        with pytest.raises(ValueError, match=f"`loss` must leave.*\n?.*`{name}`"):
+            call(*sides, score_mask=tf.constant(inputs["mask"]))
+
+
 def test_the_config_round_trips_with_a_loss_and_metrics_inside(inputs):
     task = tasks.Retrieval(
         loss=tf.keras.losses.CategoricalCrossentropy(

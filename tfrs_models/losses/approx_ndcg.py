@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.smooth_places import check_temperature, smooth_beaten_by
 from tfrs_models.ops.discounts import discounts, gains, largest_dcg
 from tfrs_models.ops.lists import read_lists
@@ -48,7 +49,7 @@ def approx_ndcg_loss(
 
 
 @register
-class ApproxNDCGLoss(tf.keras.losses.Loss):
+class ApproxNDCGLoss(ListLoss):
     """`approx_ndcg_loss`, reduced over the batch."""
 
     def __init__(

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.ops.lists import read_lists
 
 
@@ -41,7 +42,7 @@ def list_mle_loss(
 
 
 @register
-class ListMLELoss(tf.keras.losses.Loss):
+class ListMLELoss(ListLoss):
     """`list_mle_loss`, reduced over the batch."""
 
     def __init__(self, *, name: str = "list_mle_loss", **kwargs) -> None:

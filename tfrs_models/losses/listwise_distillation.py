@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.smooth_places import check_temperature
 from tfrs_models.ops.lists import read_scores, same_lists
 
@@ -47,7 +48,7 @@ def listwise_distillation_loss(
 
 
 @register
-class ListwiseDistillationLoss(tf.keras.losses.Loss):
+class ListwiseDistillationLoss(ListLoss):
     """`listwise_distillation_loss` of a teacher and a student, reduced."""
 
     def __init__(

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.ops.lists import read_lists
 
 
@@ -36,7 +37,7 @@ def listwise_softmax_loss(
 
 
 @register
-class ListwiseSoftmaxLoss(tf.keras.losses.Loss):
+class ListwiseSoftmaxLoss(ListLoss):
     """`listwise_softmax_loss`, reduced over the batch."""
 
     def __init__(self, *, name: str = "listwise_softmax_loss", **kwargs) -> None:

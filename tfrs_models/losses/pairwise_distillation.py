@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.ordered_pairs import PAIRS, pairwise_loss
 from tfrs_models.ops.lists import Lists, read_scores, same_lists
 
@@ -50,7 +51,7 @@ def pairwise_distillation_loss(
 
 
 @register
-class PairwiseDistillationLoss(tf.keras.losses.Loss):
+class PairwiseDistillationLoss(ListLoss):
     """`pairwise_distillation_loss` of a teacher and a student, reduced."""
 
     def __init__(

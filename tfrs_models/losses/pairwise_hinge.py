@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.margins import check_margin
 from tfrs_models.losses.ordered_pairs import check_pair_options, pairwise_loss
 from tfrs_models.ops.lists import read_lists
@@ -56,7 +57,7 @@ def pairwise_hinge_loss(
 
 
 @register
-class PairwiseHingeLoss(tf.keras.losses.Loss):
+class PairwiseHingeLoss(ListLoss):
     """`pairwise_hinge_loss`, reduced over the batch."""
 
     def __init__(

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.ordered_pairs import check_pair_options, pairwise_loss
 from tfrs_models.ops.lists import read_lists
 
@@ -53,7 +54,7 @@ def pairwise_logistic_loss(
 
 
 @register
-class PairwiseLogisticLoss(tf.keras.losses.Loss):
+class PairwiseLogisticLoss(ListLoss):
     """`pairwise_logistic_loss`, reduced over the batch."""
 
     def __init__(

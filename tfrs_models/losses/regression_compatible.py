@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.ops.lists import read_lists
 
 
@@ -40,7 +41,7 @@ def regression_compatible_loss(
 
 
 @register
-class RegressionCompatibleLoss(tf.keras.losses.Loss):
+class RegressionCompatibleLoss(ListLoss):
     """`regression_compatible_loss`, reduced over the batch."""
 
     def __init__(self, *, name: str = "regression_compatible_loss", **kwargs) -> None:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.margins import check_margin
 from tfrs_models.ops.lists import read_lists
 
@@ -70,7 +71,7 @@ def sampled_pairwise_loss(
 
 
 @register
-class SampledPairwiseLoss(tf.keras.losses.Loss):
+class SampledPairwiseLoss(ListLoss):
     """`sampled_pairwise_loss`, reduced over the batch."""
 
     def __init__(

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.smooth_places import check_temperature, smooth_beaten_by
 from tfrs_models.ops.lists import read_lists
 
@@ -50,7 +51,7 @@ def smooth_ap_loss(
 
 
 @register
-class SmoothAPLoss(tf.keras.losses.Loss):
+class SmoothAPLoss(ListLoss):
     """`smooth_ap_loss`, reduced over the batch."""
 
     def __init__(

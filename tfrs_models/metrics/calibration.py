@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.weights import checked_weights
 
 
 @register
@@ -49,7 +50,7 @@ class ExpectedCalibrationError(tf.keras.metrics.Metric):
         labels = tf.cast(labels, tf.float32)
         weight = tf.ones_like(labels)
         if sample_weight is not None:
-            weight = tf.cast(sample_weight, tf.float32)
+            weight = checked_weights(sample_weight)
         rows = tf.stack([weight, weight * probabilities, weight * labels], axis=1)
         bins = tf.cast(probabilities * self.num_bins, tf.int32)
         bins = tf.clip_by_value(bins, 0, self.num_bins - 1)

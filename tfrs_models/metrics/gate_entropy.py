@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.ops.entropy import relative_entropy
+from tfrs_models.ops.weights import checked_weights
 
 
 @register
@@ -41,4 +42,6 @@ class GateEntropy(tf.keras.metrics.Mean):
             raise ValueError(
                 f"`weights` must be of two experts or more. Got {num_experts}."
             )
-        return super().update_state(relative_entropy(weights), sample_weight)
+        return super().update_state(
+            relative_entropy(weights), checked_weights(sample_weight)
+        )

@@ -8,6 +8,7 @@ from tfrs_models._keras import register
 from tfrs_models.metrics.corpus_metrics import RankMean, parse_metric
 from tfrs_models.ops.corpus_ranks import CorpusRanks
 from tfrs_models.ops.rank_metrics import check_ties
+from tfrs_models.ops.weights import checked_weights
 
 _OF_RANKS = ("hit_rate", "ndcg", "mrr", "auc", "tie_rate", "miss_rate")
 
@@ -68,9 +69,8 @@ class RankMetrics(tf.keras.layers.Layer):
           ranks: Of `[batch]` positives.
           sample_weight: `[batch]`.
         """
-        return tf.group(
-            [mean.update_ranks(ranks, sample_weight) for mean in self._means]
-        )
+        weight = checked_weights(sample_weight)
+        return tf.group([mean.update_ranks(ranks, weight) for mean in self._means])
 
     def result(self) -> dict[str, tf.Tensor]:
         """Means so far, by the metrics' names."""

@@ -10,6 +10,7 @@ from tfrs_models.feature import Feature
 from tfrs_models.layers.experts.gated import Expert
 from tfrs_models.model import Model, add_total
 from tfrs_models.ops.declared_features import parse_features, pick_declared
+from tfrs_models.ops.read_features import check_named
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.tasks.regression import Regression
 from tfrs_models.types import Features
@@ -94,6 +95,7 @@ class FieldRanker(FromConfig, Model):
         Raises:
           ValueError: a declared field or the label is missing or does not fit.
         """
+        check_named(features)
         if self.label not in features:
             raise ValueError(
                 f"Feature `{self.label}`, the label, is missing. Got "

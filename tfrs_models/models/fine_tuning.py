@@ -14,6 +14,7 @@ from tfrs_models.losses.prob_margin_ranking import (
 from tfrs_models.metrics.distance_shift import IRRELEVANT, DistanceShift
 from tfrs_models.model import Model, add_total
 from tfrs_models.ops.pair_features import FineTuningFeatures
+from tfrs_models.ops.read_features import check_named
 from tfrs_models.ops.replicas import sum_over_replicas
 from tfrs_models.ops.search_ranks import Extraction, no_searches
 from tfrs_models.towers.freezing import freeze_first_layers
@@ -158,6 +159,7 @@ class FineTuningModel(FromConfig, Model):
         Returns:
           Scalar loss; replicas add up to that of all.
         """
+        check_named(features)
         self._freeze(features)
         found = self.extractor.extract(features, training=training)
         losses = pair_losses(found.features, margin=self.margin, adjust=self.adjust)

@@ -17,7 +17,7 @@ from tfrs_models.ops.list_features import (
     split_lists,
 )
 from tfrs_models.ops.lists import read_lists
-from tfrs_models.ops.read_features import required
+from tfrs_models.ops.read_features import check_named, required
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.types import Features
 
@@ -185,6 +185,7 @@ class JointRankingCTR(FromConfig, Model):
           ValueError: a feature is missing or does not fit, or `list_loss` does not
             return one number for each list.
         """
+        check_named(features)
         score, logit = self(features, training=training)
         labels = self._labels(features, score)
         valid = labels >= 0

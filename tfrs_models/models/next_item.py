@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.models.two_tower import TwoTower
+from tfrs_models.ops.read_features import check_named
 from tfrs_models.towers.sequence.history_tower import HistoryTower
 from tfrs_models.types import Features
 
@@ -48,6 +49,7 @@ class NextItem(TwoTower):
         self.corpus_size = corpus_size
 
     def task_inputs(self, features: Features, training: bool = False) -> dict:
+        check_named(features)
         ids = features.get(self.candidate_id)
         if ids is None or ids.shape.rank != 2:
             return super().task_inputs(features, training)
@@ -64,7 +66,10 @@ class NextItem(TwoTower):
             else tf.gather(known, places[:, 0]),
         }
         if "sample_weight" in features:
-            inputs["sample_weight"] = tf.gather_nd(features["sample_weight"], places)
+            weight = tf.convert_to_tensor(features["sample_weight"])
+            if weight.shape.rank == 1:  # of windows
+                weight = tf.tile(weight[:, None], [1, tf.shape(ids)[1]])
+            inputs["sample_weight"] = tf.gather_nd(weight, places)
         if self.corpus_size is not None:
             corpus = tf.range(1, self.corpus_size + 1, dtype=positives.dtype)
             inputs["positive_columns"] = tf.cast(

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.model import Model, add_total
+from tfrs_models.ops.read_features import check_named
 from tfrs_models.tasks.retrieval import Retrieval
 from tfrs_models.towers.unit_norm import UnitNorm
 from tfrs_models.types import Features
@@ -99,6 +100,7 @@ class TwoTower(FromConfig, Model):
         Returns:
           Keyword arguments of `self.task`.
         """
+        check_named(features)
         if self.candidate_id not in features:
             raise ValueError(
                 f"Feature `{self.candidate_id}`, the candidate's id, is missing. "

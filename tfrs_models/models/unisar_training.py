@@ -18,6 +18,7 @@ from tfrs_models.models.unisar_network import (
 )
 from tfrs_models.models.unisar_objective import TERMS, UniSARObjective
 from tfrs_models.ops.rank_metrics import ndcg
+from tfrs_models.ops.read_features import check_named
 from tfrs_models.ops.replicas import sum_over_replicas
 from tfrs_models.ops.scored_ranks import ranks_of_columns
 from tfrs_models.ops.weight_decay import add_l2
@@ -95,6 +96,7 @@ class UniSARTraining(Model):
           ValueError: an example is missing.
           InvalidArgumentError: a positive is padding, or see `models.UniSAR.call`.
         """
+        check_named(features)
         for name in (*TASKS, "random") if training else ():
             if name not in features:
                 raise ValueError(

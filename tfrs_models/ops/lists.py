@@ -1,5 +1,6 @@
 """Lists of items with labels and scores, padded to one length."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -19,6 +20,29 @@ class Lists(NamedTuple):
     valid: tf.Tensor
 
 
+def masked_labels(labels: tf.Tensor | Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Labels alone, -1 for padding.
+
+    Args:
+      labels: `[batch, list_size]`; or a dict of `labels` and `mask`, as Keras RS has
+        them.
+
+    Raises:
+      ValueError: a dict of anything else.
+    """
+    if not isinstance(labels, Mapping):
+        return labels
+    if "labels" not in labels or set(labels) > {"labels", "mask"}:
+        raise ValueError(
+            "`labels` must be a tensor, or a dict of `labels` and `mask`. Got a dict "
+            f"of {sorted(labels)}."
+        )
+    values, mask = tf.convert_to_tensor(labels["labels"]), labels.get("mask")
+    if mask is None:
+        return values
+    return tf.where(tf.cast(mask, tf.bool), values, tf.cast(-1, values.dtype))
+
+
 def read_lists(
     labels: tf.Tensor, scores: tf.Tensor, mask: tf.Tensor | None = None
 ) -> Lists:
@@ -26,7 +50,8 @@ def read_lists(
 
     Args:
       labels: `[batch, list_size]` relevance, 0 or more; -1 marks padding.
-      scores: `[batch, list_size]`; half precision becomes float32.
+      scores: `[batch, list_size]`; half precision becomes float32. Ragged where the
+        labels are.
       mask: `[batch, list_size]` bool, False where there is no item, whatever the label
         and the score there.
 
@@ -35,6 +60,7 @@ def read_lists(
       tf.errors.InvalidArgumentError: a label that is neither 0 or more nor -1, or
         shapes that turn out to differ.
     """
+    labels, scores, mask = _dense(labels, scores, mask)
     scores, valid = read_scores(scores, mask)
     labels = same_lists("labels", labels, scores)
     padding = tf.equal(labels, -1)
@@ -48,6 +74,29 @@ def read_lists(
     )
     valid &= ~padding
     return Lists(tf.where(valid, labels, 0), tf.where(valid, scores, 0), valid)
+
+
+def _dense(
+    labels: tf.Tensor, scores: tf.Tensor, mask: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Ragged lists padded to the longest; others as they are."""
+    is_ragged = [isinstance(values, tf.RaggedTensor) for values in (labels, scores)]
+    if not any(is_ragged):
+        return labels, scores, mask
+    if not all(is_ragged) or mask is not None:
+        raise ValueError(
+            "`labels` and `scores` must both be ragged or both be dense, and a `mask` "
+            "has no meaning beside ragged ones. Got "
+            f"{' and '.join(type(v).__name__ for v in (labels, scores))}"
+            f"{'' if mask is None else ' with a mask'}."
+        )
+    check = tf.debugging.assert_equal(
+        tf.cast(labels.row_lengths(), tf.int64),
+        tf.cast(scores.row_lengths(), tf.int64),
+        "`labels` and `scores` must be ragged lists of the same lengths.",
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+        return labels.to_tensor(-1), scores.to_tensor(0), None
 
 
 def read_scores(

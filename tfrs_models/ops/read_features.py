@@ -1,16 +1,36 @@
 """Features of a batch as a tower wants them, or an error that names them."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from tfrs_models.types import Features
+
+
+def check_named(features: Features) -> None:
+    """Raises a `ValueError` where a batch is no dict of features.
+
+    Args:
+      features: what a dataset yields.
+    """
+    if not isinstance(features, Mapping):
+        parts = features if isinstance(features, (tuple, list)) else [features]
+        got = ", ".join(type(part).__name__ for part in parts)
+        raise ValueError(
+            "A batch must be a dict of features by name, with labels and "
+            '`sample_weight` among them: `data.map(lambda x, y: {**x, "label": y})`. '
+            "`class_weight` and `sample_weight` of `fit` have no meaning beside it. "
+            f"Got ({got})."
+        )
 
 
 def required(features: Features, name: str) -> tf.Tensor:
     """A feature of a batch, whatever it is.
 
     Raises:
-      ValueError: the feature is missing.
+      ValueError: the batch is no dict, or the feature is missing.
     """
+    check_named(features)
     if name not in features:
         raise ValueError(f"Feature `{name}` is missing. Got {sorted(features)}.")
     return tf.convert_to_tensor(features[name])

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models.losses.sampled_softmax import CORRECTIONS
 from tfrs_models.ops.probabilities import check_floor, checked_probability
+from tfrs_models.ops.weights import checked_weights
 
 
 def check_embeddings(
@@ -160,7 +161,7 @@ _WITHOUT_MEANING = (
 
 def row_weights(sample_weight: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """`[batch, 1]` weights of rows, once there is one for each and none is negative."""
-    weight = tf.cast(sample_weight, tf.float32)
+    weight = checked_weights(sample_weight)
     if weight.shape.rank not in (1, 2) or weight.shape[1:] not in ([], [1]):
         raise ValueError(f"`sample_weight` must be [batch]. Got shape {weight.shape}.")
     checks = [
@@ -168,9 +169,6 @@ def row_weights(sample_weight: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             tf.shape(weight)[0],
             tf.shape(labels)[0],
             "`sample_weight` must have one weight for each row of `labels`.",
-        ),
-        tf.debugging.assert_non_negative(
-            weight, "`sample_weight` must not be negative."
         ),
     ]
     with tf.control_dependencies([check for check in checks if check is not None]):

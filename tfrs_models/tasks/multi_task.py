@@ -22,7 +22,8 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
     A label that was not observed (-1 or NaN) costs nothing and counts in no metric.
     Tasks weigh alike, as given, or as learned: with `"uncertainty"` each task has a
     variance `exp(s_t)`, and an observed label costs `exp(-s_t) * loss + s_t / 2`.
-    Each task reports its AUC, log loss and calibration error.
+    Each task reports its AUC, log loss and calibration error; the AUC of labels that
+    are all alike is NaN, and a model warns of them.
 
     Reference:
       Kendall et al., Multi-task learning using uncertainty to weigh losses, CVPR 2018.
@@ -205,10 +206,38 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         }
 
 
+@register
+class _AUC(tf.keras.metrics.AUC):
+    """Keras's, but NaN, which is what it is, where one class is missing."""
+
+    def result(self) -> tf.Tensor:
+        has_both = tf.reduce_all(tf.stack(self._classes()) > 0)
+        return tf.where(has_both, super().result(), math.nan)
+
+    def warning(self) -> str | None:
+        """What somebody who reads the figures should know of the labels."""
+        negative, positive = (float(weight) for weight in self._classes())
+        if (negative > 0) == (positive > 0):
+            return None
+        return (
+            f"`{self.name}` is NaN: all labels are {0 if negative else 1} (of a weight "
+            f"of {negative or positive:g}). A label of -1 is one that was not "
+            "observed, costs nothing and counts nowhere: where it is meant as a "
+            "negative, make it 0."
+        )
+
+    def _classes(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Weights of the negatives and of the positives so far."""
+        return (
+            self.false_positives[0] + self.true_negatives[0],
+            self.true_positives[0] + self.false_negatives[0],
+        )
+
+
 def _figures(task: str) -> tuple[tf.keras.metrics.Metric, ...]:
     """What a task reports; in float32 under every policy."""
     return (
-        tf.keras.metrics.AUC(_THRESHOLDS, name=f"{task}/auc", dtype="float32"),
+        _AUC(_THRESHOLDS, name=f"{task}/auc", dtype="float32"),
         tf.keras.metrics.Mean(f"{task}/log_loss", dtype="float32"),
         ExpectedCalibrationError(name=f"{task}/calibration_error", dtype="float32"),
     )

@@ -8,6 +8,7 @@ import tensorflow_recommenders as tfrs
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.negatives import CandidateQueue, HardNegativeMining
 from tfrs_models.losses.sampled_softmax import sampled_softmax
+from tfrs_models.ops.weights import checked_weights
 from tfrs_models.tasks import columns as sources
 from tfrs_models.tasks.checks import (
     candidate_column,
@@ -18,6 +19,7 @@ from tfrs_models.tasks.checks import (
 )
 from tfrs_models.tasks.corpus_metrics import update_corpus_metrics
 from tfrs_models.tasks.dense_logits import dense_logits
+from tfrs_models.tasks.loss_of_logits import loss_of_logits
 from tfrs_models.types import Tensor
 
 _Metrics = Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None
@@ -185,7 +187,8 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         Raises:
           ValueError: an argument that another one needs is missing, two arguments have
             no meaning together, or shapes do not match.
-          InvalidArgumentError: a sampling probability is not in (0, 1].
+          InvalidArgumentError: a sampling probability is not in (0, 1], or a weight is
+            negative or not finite.
         """
         queries = tf.cast(query_embeddings, tf.float32)
         candidates = tf.cast(candidate_embeddings, tf.float32)
@@ -211,6 +214,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
                 floor=self.probability_floor,
                 candidate_ids=candidate_ids,
             )
+        sample_weight = checked_weights(sample_weight)
         known = sources.keys_of(known_positives, candidate_ids)
         further = sources.keys_of(positive_ids, candidate_ids)
         batch = tf.shape(queries)[0]
@@ -252,11 +256,15 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             if self._mine is not None:
                 logits, labels = self._mine(logits, labels)
         if self._loss is not None:
-            loss = self._loss(labels, logits, sample_weight=sample_weight)
+            is_masked = self.remove_accidental_hits or scores.masks is not None
+            loss = loss_of_logits(
+                self._loss, labels, logits, sample_weight, is_masked=is_masked
+            )
         if queue is not None:
             sources.enqueue(own, queue, after=loss)
         if metric_weight is None:
             metric_weight = sample_weight
+        metric_weight = checked_weights(metric_weight, "metric_weight")
         updates = [metric.update_state(loss) for metric in self._loss_metrics]
         if compute_metrics and (queries.shape.rank == 2 or candidate_ids is not None):
             updates += update_corpus_metrics(

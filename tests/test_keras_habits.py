@@ -1,0 +1,148 @@
+"""What Keras would ignore, drop or turn upside down without a word."""
+
+import warnings
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfrs_models
+from tfrs_models import tasks
+from tfrs_models.ops.monitors import larger_is_better
+
+RNG = np.random.default_rng(0)
+FEATURES = {
+    "x": RNG.normal(size=(6, 2)).astype("float32"),
+    "y": RNG.integers(2, size=(6, 1)).astype("float32"),
+}
+
+
+class Clicks(tfrs_models.Model):
+    """A logistic regression that also takes pairs of features and labels."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = tf.keras.layers.Dense(1)
+        self.task = tasks.MultiTask(["click"])
+
+    def compute_loss(self, features, training=False):
+        del training
+        y = features["y"] if isinstance(features, dict) else features[1]
+        x = features["x"] if isinstance(features, dict) else features[0]["x"]
+        return self.task(y, self.dense(x))
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = Clicks()
+    model.compile("sgd", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"loss": "mse"}, "`loss` of `compile` have no effect"),
+        (
+            {"metrics": [tf.keras.metrics.Mean()], "loss_weights": [1.0]},
+            "`metrics`, `loss_weights` of `compile`",
+        ),
+        ({"weighted_metrics": ["auc"]}, "rows are the feature `sample_weight`"),
+    ],
+)
+def test_losses_and_metrics_that_are_ignored_are_warned_of(arguments, named):
+    with pytest.warns(UserWarning, match=named):
+        Clicks().compile("sgd", **arguments)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+def test_weights_that_keras_would_drop_are_refused(model, method):
+    with pytest.raises(
+        ValueError, match=f"`sample_weight` of `{method}` would be ignored"
+    ):
+        getattr(model, method)(FEATURES, sample_weight=np.ones(6))
+    dataset = tf.data.Dataset.from_tensors(FEATURES)
+    with pytest.raises(ValueError, match="`class_weight` of `fit` would be ignored"):
+        model.fit(dataset, class_weight={0: 1.0, 1: 2.0})
+
+
+def test_a_model_of_ones_own_may_take_features_and_labels(model):
+    pairs = tf.data.Dataset.from_tensors(({"x": FEATURES["x"]}, FEATURES["y"]))
+    found = model.evaluate(pairs, verbose=0, return_dict=True)
+    plain = model.evaluate(FEATURES, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(plain["loss"])
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_labels_of_one_class_are_warned_of_once(method):
+    model = Clicks()
+    model.compile("sgd", run_eagerly=True)
+    run = getattr(model, method)
+    alike = FEATURES | {"y": np.where(FEATURES["y"], 1.0, -1.0).astype("float32")}
+    with pytest.warns(UserWarning, match=r"`click/auc` is NaN: all labels are 1.*make"):
+        run(alike, verbose=0)
+    run(alike, verbose=0)  # a warning would be an error here
+    assert run(FEATURES, verbose=0) is not None
+
+
+def test_labels_of_one_class_are_noticed_before_a_validation_hides_them():
+    model = Clicks()
+    model.compile("sgd", run_eagerly=True)
+    alike = FEATURES | {"y": np.zeros_like(FEATURES["y"])}
+    with pytest.warns(UserWarning, match="all labels are 0"):
+        history = model.fit(alike, validation_data=FEATURES, verbose=0).history
+    assert np.isnan(history["click/auc"][0])
+    assert 0 <= history["val_click/auc"][0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "larger"),
+    [
+        ("val_factorized_top_k/ndcg_at_10", True),
+        ("factorized_top_k/top_5_categorical_accuracy", True),
+        ("val_ndcg_at_5", True),
+        ("recommendation/hit_rate_at_1", True),
+        ("val_poi/mrr", True),
+        ("val_like/auc", True),
+        ("val_mean_average_precision_at_3", True),
+        ("val_pair_accuracy", True),
+        ("val_loss", False),
+        ("val_like/log_loss", False),
+        ("rating/rmse", False),
+        ("val_like/calibration_error", False),
+        ("mapped_loss", False),
+    ],
+)
+def test_names_of_metrics_say_which_way_is_better(name, larger):
+    assert larger_is_better(name) == larger
+
+
+def best_of(callback, model, values):
+    """What a callback takes for the best of the epochs."""
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {callback.monitor: value, "lr": 1.0})
+    return callback.best
+
+
+@pytest.mark.parametrize("mode", ["auto", "max"])
+@pytest.mark.parametrize("kind", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_callbacks_take_the_largest_ndcg_for_the_best(model, kind, mode, tmp_path):
+    make = getattr(tf.keras.callbacks, kind)
+    callback = make("val_ndcg_at_10", mode=mode, patience=9, min_delta=1e-3)
+    loss = make("val_loss", mode="auto", patience=9)
+    saver = tf.keras.callbacks.ModelCheckpoint(
+        f"{tmp_path}/a.keras", "val_ndcg_at_10", mode=mode, save_best_only=True
+    )
+    fit = {"verbose": 0, "callbacks": [callback, loss, saver]}
+    if mode == "auto":
+        with pytest.warns(UserWarning, match='would minimise `val_ndcg_at_10`.*"max"'):
+            model.fit(FEATURES, **fit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(FEATURES, **fit)
+    assert best_of(callback, model, [0.2, 0.5, 0.3]) == 0.5
+    assert best_of(loss, model, [0.2, 0.5, 0.3]) == 0.2
+    assert saver.best == -np.inf
+    assert saver.monitor_op is np.greater

@@ -1,0 +1,58 @@
+"""One rule for the weights of rows, wherever they come in."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrs_models import losses, metrics, tasks
+from tfrs_models.ops.corpus_ranks import CorpusRanks
+
+RNG = np.random.default_rng(0)
+SIDE = RNG.normal(size=(3, 4)).astype("float32")
+BINARY = RNG.integers(2, size=(3, 1)).astype("float32")
+LISTS = np.array([[1.0, 0, 2], [0, 1, 0], [2, 0, -1]], "float32")
+CORPUS = tf.data.Dataset.from_tensor_slices((np.arange(3), SIDE)).batch(2)
+RANKS = CorpusRanks(*(tf.constant([0, 1, 2]),) * 3, tf.ones([3], tf.bool))
+
+TAKERS = {
+    "MultiTask": lambda w: tasks.MultiTask(1)(BINARY, SIDE[:, :1], sample_weight=w),
+    "Regression": lambda w: tasks.Regression("r")(BINARY, BINARY, sample_weight=w),
+    "Retrieval": lambda w: tasks.Retrieval()(SIDE, SIDE, sample_weight=w),
+    "Retrieval with a loss": lambda w: tasks.Retrieval(
+        loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True)
+    )(SIDE, SIDE, sample_weight=w),
+    "sampled_softmax": lambda w: losses.sampled_softmax(
+        tf.constant(SIDE), tf.constant(SIDE), sample_weight=w
+    ),
+    "FactorizedTopK": lambda w: metrics.FactorizedTopK(CORPUS, ks=(1,)).update_state(
+        SIDE, SIDE, sample_weight=w
+    ),
+    "RankMetrics": lambda w: metrics.RankMetrics(["mrr"]).update_state(RANKS, w),
+    "GateEntropy": lambda w: metrics.GateEntropy("e").update_state(abs(SIDE), w),
+    "calibration": lambda w: metrics.ExpectedCalibrationError().update_state(
+        BINARY[:, 0], BINARY[:, 0], w
+    ),
+    "NDCG": lambda w: metrics.NDCG(2).update_state(LISTS, SIDE[:, :3], w),
+    **{
+        cls.__name__: lambda w, cls=cls: cls()(LISTS, SIDE[:, :3], w)
+        for cls in vars(losses).values()
+        if isinstance(cls, type) and issubclass(cls, tf.keras.losses.Loss)
+    },
+}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+def test_weights_that_are_negative_or_not_finite_are_refused(taker):
+    TAKERS[taker](tf.constant([0.0, 1.0, 2.5]))
+    for wrong in (-1.0, np.nan, np.inf):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="`sample_weight` must not be negative"
+        ):
+            TAKERS[taker](tf.constant([1.0, 1.0, wrong]))
+
+
+def test_weights_of_metrics_have_their_own_name():
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="`metric_weight` must not be negative"
+    ):
+        tasks.Retrieval()(SIDE, SIDE, metric_weight=tf.constant([1.0, -2.0, 0.0]))

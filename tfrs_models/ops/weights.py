@@ -1,0 +1,39 @@
+"""Weights of rows."""
+
+import tensorflow as tf
+
+
+def checked_weights(
+    weights: tf.Tensor | None, name: str = "sample_weight"
+) -> tf.Tensor | None:
+    """Weights of rows as float32, once none is negative or not finite.
+
+    A loss that falls without end is no loss, and a mean of weights that cancel is none:
+    tasks, losses and metrics all take their weights through this check.
+
+    Args:
+      weights: numbers of any shape; None where rows weigh alike.
+      name: name of the argument in the message.
+
+    Returns:
+      Float32 of the same shape; None where none are given.
+
+    Raises:
+      InvalidArgumentError: a weight is negative, NaN or infinite.
+    """
+    if weights is None:
+        return None
+    weights = tf.cast(weights, tf.float32)
+    ok = tf.math.is_finite(weights) & (weights >= 0)
+    check = tf.debugging.Assert(
+        tf.reduce_all(ok),
+        [
+            f"`{name}` must not be negative, and finite. A row that speaks against its "
+            "item is a row of label 0 (`tasks.MultiTask`) or a negative of its query "
+            "(`negative_items` of `models.TwoTower`). Got:",
+            tf.boolean_mask(weights, ~ok),
+        ],
+        summarize=5,
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(weights)
