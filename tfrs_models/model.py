@@ -1,6 +1,5 @@
 """The one training and evaluation step of all models."""
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -8,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_models.ops.finite import float_features
+from tfrs_models.ops.finite import check_features
+from tfrs_models.ops.keras_arguments import checked_arguments, warn_of_ignored
 from tfrs_models.ops.monitors import maximise_what_should_be_large
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
 from tfrs_models.types import Features
@@ -45,16 +45,7 @@ class Model(tfrs.Model):
           *args: arguments of `tf.keras.Model.compile`.
           **kwargs: arguments of `tf.keras.Model.compile`.
         """
-        given = inspect.signature(super().compile).bind(*args, **kwargs).arguments
-        of_keras = ("loss", "metrics", "loss_weights", "weighted_metrics")
-        if ignored := [name for name in of_keras if given.get(name) is not None]:
-            names = ", ".join(f"`{name}`" for name in ignored)
-            warnings.warn(
-                f"{names} of `compile` have no effect: `compute_loss` is the loss, and "
-                "tasks hold the metrics (`tasks.Retrieval(loss=..., metrics=...)`); "
-                "weights of rows are the feature `sample_weight`.",
-                stacklevel=2,
-            )
+        warn_of_ignored(super().compile, args, kwargs)
         super().compile(*args, **kwargs)
 
     def fit(self, *args, **kwargs) -> tf.keras.callbacks.History:
@@ -70,7 +61,7 @@ class Model(tfrs.Model):
         Raises:
           ValueError: weights beside features, or batches that the model cannot read.
         """
-        given = _checked_arguments(super().fit, args, kwargs)
+        given = checked_arguments(super().fit, args, kwargs)
         maximise_what_should_be_large(given.get("callbacks"))
         history = super().fit(*args, **kwargs)
         self._warn_of_figures()
@@ -86,7 +77,7 @@ class Model(tfrs.Model):
         Raises:
           ValueError: weights beside features, or batches that the model cannot read.
         """
-        _checked_arguments(super().evaluate, args, kwargs)
+        checked_arguments(super().evaluate, args, kwargs)
         found = super().evaluate(*args, **kwargs)
         self._warn_of_figures()
         return found
@@ -98,7 +89,7 @@ class Model(tfrs.Model):
           *args: arguments of `tf.keras.Model.train_on_batch`.
           **kwargs: arguments of `tf.keras.Model.train_on_batch`.
         """
-        _checked_arguments(super().train_on_batch, args, kwargs)
+        checked_arguments(super().train_on_batch, args, kwargs)
         return super().train_on_batch(*args, **kwargs)
 
     def test_on_batch(self, *args, **kwargs) -> object:
@@ -108,7 +99,7 @@ class Model(tfrs.Model):
           *args: arguments of `tf.keras.Model.test_on_batch`.
           **kwargs: arguments of `tf.keras.Model.test_on_batch`.
         """
-        _checked_arguments(super().test_on_batch, args, kwargs)
+        checked_arguments(super().test_on_batch, args, kwargs)
         return super().test_on_batch(*args, **kwargs)
 
     def reset_metrics(self) -> None:
@@ -148,7 +139,7 @@ class Model(tfrs.Model):
         Raises:
           InvalidArgumentError: a feature or the loss is not finite.
         """
-        with tf.control_dependencies(_check_features(features, self.nan_features)):
+        with tf.control_dependencies(check_features(features, self.nan_features)):
             with tf.GradientTape() as tape:
                 total = self._total_loss(features, training=True)
                 scaled = total
@@ -176,7 +167,7 @@ class Model(tfrs.Model):
         Raises:
           InvalidArgumentError: a feature or the loss is not finite.
         """
-        with tf.control_dependencies(_check_features(features, self.nan_features)):
+        with tf.control_dependencies(check_features(features, self.nan_features)):
             self._total_loss(features, training=False)
         return self._results(training=False)
 
@@ -296,38 +287,6 @@ def add_total(mean: tf.keras.metrics.Mean, total: tf.Tensor, count: tf.Tensor) -
     mean.update_state(tf.math.divide_no_nan(total, count), sample_weight=count)
 
 
-def _checked_arguments(method: Callable, args: tuple, kwargs: dict) -> dict:
-    """Arguments of a Keras method by name, once no weights are among them.
-
-    Raises:
-      ValueError: `sample_weight` or `class_weight` without labels of their own beside
-        the features, which Keras drops or dies of.
-    """
-    given = inspect.signature(method).bind(*args, **kwargs).arguments
-    spec = getattr(given.get("x"), "element_spec", None)
-    if given.get("y") is None and not isinstance(spec, tuple):
-        for name in ("sample_weight", "class_weight"):
-            if given.get(name) is not None:
-                raise ValueError(
-                    f"`{name}` of `{method.__name__}` would be ignored: make the "
-                    "weights a feature of the batch, `sample_weight` [batch]. Got "
-                    f"{type(given[name]).__name__}."
-                )
-    return given
-
-
 def _dtype_name(value: tf.Tensor | np.ndarray) -> str:
     is_text = isinstance(value, np.ndarray) and value.dtype.kind in "OSU"
     return "string" if is_text else tf.as_dtype(value.dtype).name
-
-
-def _check_features(features: object, nan_features: frozenset[str]) -> list[tf.Tensor]:
-    """Checks of all float tensors of a nested structure, each named in its message."""
-    return [
-        tf.debugging.check_numerics(
-            values,
-            f"Feature `{name}` is not finite: clean or impute it before training",
-        )
-        for name, values in float_features(features)
-        if name not in nan_features
-    ]

@@ -25,6 +25,25 @@ def float_features(features: object, path: str = "") -> Iterator[tuple[str, tf.T
         yield path, values
 
 
+def check_features(
+    features: object, nan_features: frozenset[str]
+) -> list[tf.Operation]:
+    """Checks of all float tensors of a nested structure, each named in its message.
+
+    Args:
+      features: mappings, tuples and lists of dense or ragged tensors.
+      nan_features: names of features that may be NaN.
+    """
+    return [
+        tf.debugging.check_numerics(
+            values,
+            f"Feature `{name}` is not finite: clean or impute it before training",
+        )
+        for name, values in float_features(features)
+        if name not in nan_features
+    ]
+
+
 def require(values: tf.Tensor, ok: tf.Tensor, message: str) -> tf.Tensor:
     """The values, once all of them are as they should be.
 

@@ -9,6 +9,15 @@ from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.types import Tensor
 
 
+def as_list(
+    metrics: Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None,
+) -> list[tfrs.metrics.Factorized]:
+    """One metric, several or none as a list."""
+    if metrics is None:
+        return []
+    return list(metrics) if isinstance(metrics, Sequence) else [metrics]
+
+
 def update_corpus_metrics(
     metrics: Sequence[tfrs.metrics.Factorized],
     queries: tf.Tensor,

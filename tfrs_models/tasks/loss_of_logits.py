@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfrs_models.ops.weights import checked_weights
+from tfrs_models.tasks.columns import Scores
+
 _SMOOTHED = tf.keras.losses.CategoricalCrossentropy
 
 
@@ -12,8 +15,7 @@ def loss_of_logits(
     labels: tf.Tensor,
     logits: tf.Tensor,
     sample_weight: tf.Tensor | None,
-    *,
-    is_masked: bool,
+    scores: Scores,
 ) -> tf.Tensor:
     """A loss in which masked candidates have no part.
 
@@ -24,11 +26,13 @@ def loss_of_logits(
       labels: `[batch, num_candidates]`, 1 for the positive.
       logits: `[batch, num_candidates]`, the lowest finite number where masked.
       sample_weight: `[batch]` weights of the rows, or None.
-      is_masked: whether there may be masked candidates.
+      scores: what the logits come from, which says whether any may be masked.
 
     Raises:
       ValueError: masked candidates would count in the loss.
+      InvalidArgumentError: a weight is negative or not finite.
     """
+    is_masked = scores.remove_accidental_hits or scores.masks is not None
     smoothing = _smoothing(loss) if is_masked else 0.0
     if smoothing and isinstance(loss, _SMOOTHED):
         counts = tf.cast((logits > logits.dtype.min) | (labels > 0), labels.dtype)
@@ -43,7 +47,7 @@ def loss_of_logits(
             "`label_smoothing` is over the others, or mask no candidate "
             "(`remove_accidental_hits`, `known_positives`, `score_mask`)."
         )
-    return loss(labels, logits, sample_weight=sample_weight)
+    return loss(labels, logits, sample_weight=checked_weights(sample_weight))
 
 
 def _ignores_masked(loss: Callable) -> bool:

@@ -17,7 +17,7 @@ from tfrs_models.tasks.checks import (
     check_options,
     sampling_probability,
 )
-from tfrs_models.tasks.corpus_metrics import update_corpus_metrics
+from tfrs_models.tasks.corpus_metrics import as_list, update_corpus_metrics
 from tfrs_models.tasks.dense_logits import dense_logits
 from tfrs_models.tasks.loss_of_logits import loss_of_logits
 from tfrs_models.types import Tensor
@@ -92,7 +92,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         )
         self._autocast = False
         self._loss = loss
-        self._factorized_metrics = _as_list(metrics)
+        self._factorized_metrics = as_list(metrics)
         self._batch_metrics = list(batch_metrics or [])
         self._loss_metrics = list(loss_metrics or [])
         self.temperature = temperature
@@ -127,7 +127,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
 
     @factorized_metrics.setter
     def factorized_metrics(self, value: _Metrics) -> None:
-        self._factorized_metrics = _as_list(value)
+        self._factorized_metrics = as_list(value)
 
     def call(
         self,
@@ -214,7 +214,6 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
                 floor=self.probability_floor,
                 candidate_ids=candidate_ids,
             )
-        sample_weight = checked_weights(sample_weight)
         known = sources.keys_of(known_positives, candidate_ids)
         further = sources.keys_of(positive_ids, candidate_ids)
         batch = tf.shape(queries)[0]
@@ -256,15 +255,12 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             if self._mine is not None:
                 logits, labels = self._mine(logits, labels)
         if self._loss is not None:
-            is_masked = self.remove_accidental_hits or scores.masks is not None
-            loss = loss_of_logits(
-                self._loss, labels, logits, sample_weight, is_masked=is_masked
-            )
+            loss = loss_of_logits(self._loss, labels, logits, sample_weight, scores)
         if queue is not None:
             sources.enqueue(own, queue, after=loss)
+        metric_weight = checked_weights(metric_weight, "metric_weight")
         if metric_weight is None:
             metric_weight = sample_weight
-        metric_weight = checked_weights(metric_weight, "metric_weight")
         updates = [metric.update_state(loss) for metric in self._loss_metrics]
         if compute_metrics and (queries.shape.rank == 2 or candidate_ids is not None):
             updates += update_corpus_metrics(
@@ -300,9 +296,3 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             "num_items": self.num_items,
             "queue": None if self.queue is None else serialize(self.queue),
         }
-
-
-def _as_list(metrics: _Metrics) -> list[tfrs.metrics.Factorized]:
-    if metrics is None:
-        return []
-    return list(metrics) if isinstance(metrics, Sequence) else [metrics]
