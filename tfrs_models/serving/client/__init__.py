@@ -2,6 +2,7 @@
 
 from tfrs_models.serving.client.errors import (
     DeadlineExceeded,
+    InvalidAddress,
     InvalidRequest,
     NotFound,
     ServerError,
@@ -15,6 +16,7 @@ from tfrs_models.serving.client.rest_client import RestClient
 __all__ = [
     "DeadlineExceeded",
     "GrpcClient",
+    "InvalidAddress",
     "InvalidRequest",
     "NotFound",
     "RestClient",

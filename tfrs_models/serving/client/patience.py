@@ -1,14 +1,32 @@
 """How long to wait for an answer, and how often to ask."""
 
+import contextlib
+import contextvars
 import dataclasses
+import math
 import random
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from tfrs_models.serving.client.errors import DeadlineExceeded, Unavailable
 
 Answer = TypeVar("Answer")
+
+_DEADLINE = contextvars.ContextVar("deadline", default=math.inf)
+
+
+def seconds_left() -> float:
+    """Seconds until the call of this thread must have ended, above 0.
+
+    Raises:
+      TimeoutError: none are left.
+    """
+    left = _DEADLINE.get() - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time is left")
+    return left
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,10 +37,11 @@ class Patience:
       timeout: Seconds for all attempts together.
       retries: Attempts after the first.
       backoff: Seconds of the first pause; each is twice the one before, less a random
-        part of up to a half, so that clients do not come back all at once.
+        part of up to a half, so that clients do not come back all at once. It comes on
+        top of what the server asks for.
 
     Raises:
-      ValueError: a timeout or pause that is not positive, retries below 0.
+      ValueError: a timeout or pause that is not positive and finite, retries below 0.
     """
 
     timeout: float = 10.0
@@ -30,11 +49,28 @@ class Patience:
     backoff: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.timeout <= 0 or self.backoff <= 0 or self.retries < 0:
+        longest = threading.TIMEOUT_MAX
+        seconds = (self.timeout, self.backoff)
+        if (
+            not all(0 < value <= longest for value in seconds)
+            or not isinstance(self.retries, int)
+            or self.retries < 0
+        ):
             raise ValueError(
-                "`timeout` and `backoff` must be above 0 seconds and `retries` at "
-                f"least 0. Got {self.timeout}, {self.backoff} and {self.retries}."
+                f"`timeout` and `backoff` must be above 0 seconds and at most "
+                f"{longest:.0f}, and `retries` at least 0. Got {self.timeout}, "
+                f"{self.backoff} and {self.retries}."
             )
+
+    @contextlib.contextmanager
+    def one_deadline(self) -> Iterator[None]:
+        """Everything that is asked inside has to end within the timeout."""
+        deadline = min(_DEADLINE.get(), time.monotonic() + self.timeout)
+        token = _DEADLINE.set(deadline)
+        try:
+            yield
+        finally:
+            _DEADLINE.reset(token)
 
     def call(self, attempt: Callable[[float], Answer]) -> Answer:
         """The answer of the first attempt that reaches the server.
@@ -46,17 +82,21 @@ class Patience:
           Unavailable: no attempt did, or no time is left for another.
           DeadlineExceeded: an attempt took too long.
         """
-        deadline = time.monotonic() + self.timeout
-        for turn in range(self.retries + 1):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise DeadlineExceeded(f"There was no answer in {self.timeout} s.")
-            try:
-                return attempt(left)
-            except Unavailable:
-                pause = self.backoff * 2**turn * random.uniform(0.5, 1.0)
-                no_time = time.monotonic() + pause >= deadline
-                if turn == self.retries or no_time:
-                    raise
-                time.sleep(pause)
+        with self.one_deadline():
+            for turn in range(self.retries + 1):
+                try:
+                    left = seconds_left()
+                except TimeoutError as error:
+                    raise DeadlineExceeded(
+                        f"There was no answer in {self.timeout} s."
+                    ) from error
+                try:
+                    return attempt(left)
+                except Unavailable as error:
+                    pause = self.backoff * 2.0 ** min(turn, 60)
+                    pause = error.retry_after + pause * random.uniform(0.5, 1.0)
+                    no_time = time.monotonic() + pause >= _DEADLINE.get()
+                    if turn == self.retries or no_time:
+                        raise
+                    time.sleep(pause)
         raise AssertionError("the last turn returns or raises")

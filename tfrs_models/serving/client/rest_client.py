@@ -1,16 +1,18 @@
 """TensorFlow Serving's HTTP."""
 
-import base64
+import contextlib
 import json
-import threading
-from collections.abc import Mapping
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
-import tensorflow as tf
 
+from tfrs_models.serving.client import rest_values
 from tfrs_models.serving.client.arrays import pick_signature, to_arrays
 from tfrs_models.serving.client.errors import (
     DeadlineExceeded,
+    InvalidAddress,
     InvalidRequest,
     NotFound,
     ServerError,
@@ -20,13 +22,14 @@ from tfrs_models.serving.client.model_address import ModelAddress, VersionStatus
 from tfrs_models.serving.client.model_client import ModelClient
 from tfrs_models.serving.client.patience import Patience
 
+Content = TypeVar("Content")
+
 _ERRORS = {
     400: InvalidRequest,
     404: NotFound,
-    502: Unavailable,
-    503: Unavailable,
     504: DeadlineExceeded,
 }
+_UNAVAILABLE = (429, 502, 503)
 
 
 class RestClient(ModelClient):
@@ -46,41 +49,68 @@ class RestClient(ModelClient):
         timeout: float = 10.0,
         retries: int = 3,
         backoff: float = 0.1,
+        auth: object | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_answer_bytes: int = 2**28,
     ) -> None:
         """Initializes the client; the server is first asked by a call.
 
+        Redirects are errors: requests go to the server of the address and nowhere else.
+
         Args:
           address: `http://host:8501`, or `https`.
-          model: As the server's configuration calls it.
-          version: A number; the newest where None.
+          model: Name of the model in the server's configuration.
+          version: Number of the version; the newest where None.
           label: A label of the server's configuration, in place of a number.
-          timeout: Seconds for a call with all of its attempts.
+          timeout: Seconds for a call with all of its attempts, from the connection to
+            the last byte. Only looking up the name of a host may take longer.
           retries: Further attempts where the server is unavailable, and only there.
-          backoff: Seconds before the second attempt; twice as long before each other.
+          backoff: Seconds before the second attempt, twice as long before each other,
+            and on top of what the server asks for with `Retry-After`.
+          auth: User and password, or what `requests` takes as `auth`. No message shows
+            them.
+          headers: Name -> value, sent with every request: a bearer token, for example.
+          max_answer_bytes: How large an answer may be, uncompressed.
 
         Raises:
           ImportError: `requests` is not installed.
-          ValueError: an address without `http://` or `https://`, a version and a
-            label, or numbers that make no sense.
+          ValueError: an address without `http://` or `https://`, or that no server can
+            have (which is an `InvalidRequest` too), a version and a label, a header
+            that is not one line, or numbers that make no sense.
         """
         try:
-            import requests
+            import requests  # noqa: F401  of what is imported next
         except ImportError as error:
             raise ImportError(
                 "RestClient needs the package `requests`: "
                 "pip install 'tfrs-models[serving]'."
             ) from error
+        from tfrs_models.serving.client.http import HttpSession, split_address
+
         if not address.lower().startswith(("http://", "https://")):
-            raise ValueError(
-                f"`address` must start with http:// or https://. Got {address!r}. "
-                f"Write 'http://{address.rpartition('://')[2]}'."
+            shown = address.rpartition("@")[2]  # before it may be a password
+            raise InvalidAddress(
+                f"`address` must start with http:// or https://. Got {shown!r}. "
+                f"Write 'http://{shown.rpartition('://')[2]}'."
             )
-        self._requests = requests
+        url, own_auth = split_address(address)
+        auth = own_auth if auth is None else auth
+        if isinstance(auth, tuple):  # HTTP's own encoding lacks most letters
+            auth = tuple(part.encode() for part in auth)
+        headers = dict(headers or {})
+        _check_headers(headers)
+        if max_answer_bytes < 1:
+            raise ValueError(
+                f"`max_answer_bytes` must be at least 1. Got {max_answer_bytes}."
+            )
         self._model = ModelAddress(model=model, version=version, label=label)
-        self._url = address.rstrip("/") + self._model.path()
+        self._url = url + self._model.path()
         self._patience = Patience(timeout=timeout, retries=retries, backoff=backoff)
-        self._own = threading.local()  # sessions are not made for two threads
-        self._sessions = []
+        self._new_session = lambda: HttpSession(
+            auth=auth, headers=headers, max_bytes=max_answer_bytes
+        )
+        self._sessions = []  # those that no thread uses now
+        self._is_closed = False
 
     def predict(
         self, inputs: Mapping[str, object], *, signature: str = "serving_default"
@@ -97,52 +127,34 @@ class RestClient(ModelClient):
         Raises:
           ServingError: of the kinds in `serving.client`.
         """
-        try:
-            specs = pick_signature(self._known_signatures(), signature)
-            arrays = to_arrays(inputs, specs["inputs"])
-            body = {
-                "signature_name": signature,
-                "inputs": {name: _to_json(values) for name, values in arrays.items()},
-            }
-            # Not as `json=`: requests refuses NaN and infinity, which the server reads.
-            outputs = self._ask("POST", ":predict", data=json.dumps(body))["outputs"]
-        except InvalidRequest:
-            self._signatures = None  # a new version may have others
-            raise
-        try:
-            return _from_json(outputs, specs["outputs"])
-        except InvalidRequest:
-            return self._read_anew(outputs, signature)
+        with self._patience.one_deadline():
+            try:
+                specs = pick_signature(self._known_signatures(), signature)
+                arrays = to_arrays(inputs, specs["inputs"])
+                body = {
+                    "signature_name": signature,
+                    "inputs": {n: rest_values.to_json(v) for n, v in arrays.items()},
+                }
+                outputs = self._ask("POST", ":predict", lambda c: c["outputs"], body)
+            except InvalidRequest:
+                self._signatures = None  # a new version may have others
+                raise
+            try:
+                return rest_values.from_json(outputs, specs["outputs"])
+            except InvalidRequest:
+                return self._read_anew(outputs, signature)
 
     def metadata(self) -> dict[str, dict]:
         """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
-        found = self._ask("GET", "/metadata")["metadata"]["signature_def"]
-        return {
-            name: {
-                side: {key: _spec(info) for key, info in signature[side].items()}
-                for side in ("inputs", "outputs")
-            }
-            for name, signature in found["signature_def"].items()
-            if not name.startswith("__saved_model")
-        }
+        return self._ask("GET", "/metadata", rest_values.signatures_of)
 
     def status(self) -> list[VersionStatus]:
         """What the server says about the versions, the newest first."""
-        found = self._ask("GET", "")["model_version_status"]
-        return sorted(
-            (
-                VersionStatus(
-                    int(entry["version"]),
-                    entry["state"],
-                    entry.get("status", {}).get("error_message", ""),
-                )
-                for entry in found
-            ),
-            reverse=True,
-        )
+        return sorted(self._ask("GET", "", rest_values.statuses_of), reverse=True)
 
     def close(self) -> None:
         """Closes the connections of all threads."""
+        self._is_closed = True
         while self._sessions:
             self._sessions.pop().close()
 
@@ -150,7 +162,7 @@ class RestClient(ModelClient):
         self._signatures = None  # the answer may be of a new version
         try:
             specs = pick_signature(self._known_signatures(), signature)
-            return _from_json(outputs, specs["outputs"])
+            return rest_values.from_json(outputs, specs["outputs"])
         except InvalidRequest:
             self._signatures = None
             got = sorted(outputs) if isinstance(outputs, dict) else "one without a name"
@@ -160,79 +172,76 @@ class RestClient(ModelClient):
                 "two versions; ask again."
             ) from None
 
-    def _ask(self, method: str, path: str, **arguments: object) -> dict:
-        def attempt(left: float) -> dict:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[dict], Content],
+        body: dict | None = None,
+    ) -> Content:
+        # Not as `json=`: requests refuses NaN and infinity, which the server reads.
+        data = None if body is None else json.dumps(body).encode()
+
+        def attempt(left: float) -> Content:
+            session = self._sessions.pop() if self._sessions else self._new_session()
             try:
-                response = self._session().request(
-                    method, self._url + path, timeout=left, **arguments
-                )
-            except self._requests.Timeout as error:
+                response = session.ask(method, self._url + path, data=data, left=left)
+            except TimeoutError as error:
                 raise DeadlineExceeded(
                     f"{self._url} did not answer in {self._patience.timeout} s."
                 ) from error
-            except (
-                self._requests.ConnectionError,
-                self._requests.exceptions.ChunkedEncodingError,
-            ) as error:
-                raise Unavailable(f"{self._url}: {error}") from error
-            content = _content(response)
-            if response.status_code == 200 and "error" not in content:
-                return content
-            kind = _ERRORS.get(response.status_code, ServerError)
-            words = content.get("error", content)
-            raise kind(f"{self._url}: {response.status_code} {words}")
+            finally:
+                self._give_back(session)
+            status = response.status
+            words, content = response.body.decode("utf-8", "replace")[:500], None
+            with contextlib.suppress(ValueError, RecursionError):
+                content = json.loads(response.body)  # or a proxy's page, or nothing
+            if isinstance(content, dict) and "error" in content:
+                words = content["error"]
+            elif status == 200 and isinstance(content, dict):
+                try:
+                    return read(content)
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    raise ServerError(
+                        f"{self._url}: the answer is none of TensorFlow Serving's "
+                        f"({type(error).__name__}: {error}). Got {words}"
+                    ) from error
+            if 300 <= status < 400:
+                raise ServerError(
+                    f"{self._url}: {status}, a redirect to "
+                    f"{_host_of(response.headers.get('Location', ''))!r}, which is not "
+                    "followed. Give the `address` of the server itself."
+                )
+            message = f"{self._url}: {status} {words}"
+            if status in _UNAVAILABLE:
+                raise Unavailable(message, retry_after=response.retry_after())
+            raise _ERRORS.get(status, ServerError)(message)
 
         return self._patience.call(attempt)
 
-    def _session(self) -> object:
-        if not hasattr(self._own, "session"):
-            self._own.session = self._requests.Session()
-            self._sessions.append(self._own.session)
-        return self._own.session
+    def _give_back(self, session: object) -> None:
+        self._sessions.append(session)
+        if self._is_closed:
+            self.close()
 
 
-def _to_json(values: np.ndarray) -> object:
-    if values.ndim:
-        return [_to_json(np.asarray(entry, values.dtype)) for entry in values]
-    value = values.item()
-    if not isinstance(value, bytes):
-        return value
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        parts = (name, value)
+        if not all(isinstance(p, str) and p.isprintable() for p in parts) or not (
+            f"{name}{value}".isascii() and name and value == value.strip()
+        ):
+            # The value may be a secret.
+            raise ValueError(
+                f"`headers[{name!r}]` must be one line of ASCII text without space at "
+                "its ends."
+            )
+
+
+def _host_of(location: str) -> str:
+    """Where a redirect leads, without what may be secret in it."""
     try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}
-
-
-def _from_json(outputs: object, specs: Mapping[str, Mapping]) -> dict[str, np.ndarray]:
-    if len(specs) == 1:  # then the server leaves the name out
-        outputs = {next(iter(specs)): outputs}
-    elif not isinstance(outputs, dict):
-        raise InvalidRequest(f"There must be {sorted(specs)}. Got one without a name.")
-    texts = [
-        name for name in outputs.keys() & specs if specs[name]["dtype"] == "string"
-    ]
-    return to_arrays({**outputs, **{n: _from_base64(outputs[n]) for n in texts}}, specs)
-
-
-def _from_base64(value: object) -> object:
-    if isinstance(value, list):
-        return [_from_base64(entry) for entry in value]
-    if isinstance(value, dict) and value.keys() == {"b64"}:
-        return base64.b64decode(value["b64"])
-    return value
-
-
-def _spec(info: Mapping) -> dict:
-    dtype = tf.as_dtype(info["dtype"].removeprefix("DT_").lower()).name
-    shape = info["tensor_shape"]
-    if shape.get("unknown_rank"):
-        return {"dtype": dtype, "shape": None}
-    sizes = [int(dim["size"]) for dim in shape.get("dim", [])]
-    return {"dtype": dtype, "shape": [None if n < 0 else n for n in sizes]}
-
-
-def _content(response: object) -> dict:
-    try:
-        return response.json()
-    except ValueError:  # a proxy's page, or nothing
-        return {"error": response.text[:500]}
+        parts = urllib.parse.urlsplit(location)
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
