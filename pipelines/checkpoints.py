@@ -61,18 +61,27 @@ class Checkpoint:
 
     def check_data(self, data: Fingerprint) -> None:
         """Ends the program for weights of other data: their rows mean other things."""
-        then = self.about["data"]
-        found = [
-            _difference(name, then.get(name), data.get(name))
-            for name in sorted(then.keys() | data.keys())
-            if then.get(name) != data.get(name)
-        ]
-        if found:
+        if found := self.other_data(data):
             raise SystemExit(
                 f"The weights in {self.folder} were trained on other data: "
                 f"{'; '.join(found)}. Give the data and the split of that run, or "
                 "train a new model with another --output."
             )
+
+    def other_data(self, data: Fingerprint, *, only_known: bool = False) -> list[str]:
+        """What differs from the data that the weights are of, a phrase each.
+
+        Args:
+          data: of now.
+          only_known: whether what `data` does not have makes no difference.
+        """
+        then = self.about["data"]
+        names = data.keys() if only_known else then.keys() | data.keys()
+        return [
+            _difference(name, then.get(name), data.get(name))
+            for name in sorted(names)
+            if then.get(name) != data.get(name)
+        ]
 
     def check_flags(self, config: object) -> None:
         """Ends the program where flags make another model than the weights are of.

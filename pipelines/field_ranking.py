@@ -16,6 +16,7 @@ import tfrs_models as tm
 from pipelines.artifacts import export_ranker, new_run, print_places, write_json
 from pipelines.benchmarks.baselines import tutorial_ranking
 from pipelines.data import load_data
+from pipelines.flags import Rate, ShareBelowOne
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import over_seeds, print_table
@@ -34,11 +35,11 @@ class Setting:
     """Width of a field's vector."""
     hidden_units: tuple[int, ...] = (64, 64)
     """Widths of the deep part."""
-    dropout: float = 0.2
+    dropout: ShareBelowOne = 0.2
     """Of the deep part."""
     batch_size: int = 1024
     """Rows of a batch."""
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     """Of Adam."""
     epochs: int = 20
     """At most, where there is a validation part."""

@@ -19,7 +19,12 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
+import tfrs_models as tm
+from pipelines.artifacts import read_json
+from pipelines.checkpoints import Checkpoints, fingerprint
+from pipelines.command import command, ending
 from pipelines.data import DataConfig, load_data
+from pipelines.flags import Seed
 from tfrs_models.serving import ContractError, contract, gate
 
 _BLANK = {"string": "", "int32": -1, "int64": -1}
@@ -44,14 +49,15 @@ class Config:
     """Queries in place of the data: a JSON object a line, `{"inputs": {"user_id": "42",
     "k": 10, ...}, "relevant": ["1196", ...], "group": "42"}`, the last two optional."""
     signature: str | None = None
-    """Which one is asked: `serving_default`, without `--requests` `filtered`."""
+    """Which one is asked: `serving_default`, without `--requests` `filtered` where the
+    old version has it."""
     k: int = 10
     """Places that are compared."""
     batch: int = 32
     """Queries of a request."""
     repeats: int = 5
     """How often each request is timed."""
-    seed: int = 42
+    seed: Seed = 42
     """Of the split of the data."""
 
 
@@ -61,23 +67,30 @@ class _Rows(NamedTuple):
     groups: list | None
 
 
+@command
 def main(config: Config) -> gate.Comparison:
     """Prints the comparison and returns it."""
-    signature = config.signature or (
-        "serving_default" if config.requests else "filtered"
-    )
     try:
         promised = contract.read(config.old)["signatures"]
+        signature = config.signature or (
+            "filtered"
+            if "filtered" in promised and config.requests is None
+            else "serving_default"
+        )
         if signature not in promised:
             raise ValueError(
                 f"`--signature` must be one of {sorted(promised)}. Got {signature!r}."
             )
         specs = promised[signature]["inputs"]
-        rows = _read(config.requests) if config.requests else _held_out(config, specs)
+        rows = (
+            _held_out(config, specs)
+            if config.requests is None
+            else _read(config.requests, specs, signature)
+        )
         if rows.inputs.keys() != specs.keys():
             raise ValueError(
                 f"Queries of `{signature}` must have the inputs {sorted(specs)}. Got "
-                f"{sorted(rows.inputs)}."
+                f"{sorted(rows.inputs)}: give them by --requests."
             )
         found = gate.compare(
             config.old,
@@ -94,10 +107,9 @@ def main(config: Config) -> gate.Comparison:
         ContractError,
         OSError,
         ValueError,
-        tf.errors.InvalidArgumentError,
+        tf.errors.OpError,
     ) as error:
-        print(f"Cannot compare: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        raise ending(f"Cannot compare: {error}", 2) from error
     print(found)
     return found
 
@@ -105,6 +117,7 @@ def main(config: Config) -> gate.Comparison:
 def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
     """Each user with a test row, asked without the items they had before it."""
     data = load_data(config.data, seed=config.seed)
+    _check_data(config.new, data)
     users, items = (["", *data.vocabularies[name]] for name in ("user_id", "item_id"))
     known = data.known_items("test")
     taken = {}
@@ -121,25 +134,100 @@ def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
     return _Rows(inputs, list(taken.values()), list(taken))
 
 
-def _read(path: Path) -> _Rows:
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    if not lines or not all(isinstance(line.get("inputs"), dict) for line in lines):
+def _check_data(new: Path, data: tm.data.Interactions) -> None:
+    """Ends the program for a new version that trained on rows that are asked for.
+
+    A version in the folder of its run is of that run's data and split.
+    """
+    version = contract.version_folder(new).resolve()
+    run = version.parent.parent
+    if not (run / "metrics.json").exists():
+        return
+    metrics = read_json(run / "metrics.json", ("config",), "Run its pipeline again")
+    checkpoint = Checkpoints(run / "checkpoint").newest()
+    if checkpoint is None or metrics.get("export") != version.name:
+        return
+    found = checkpoint.other_data(fingerprint(data), only_known=True)
+    if metrics.get("checkpoint") == checkpoint.id and found:
+        raise ValueError(
+            f"{version} was trained on other data than the flags name: "
+            f"{'; '.join(found)}. Give it the --dataset, --split, --seed and further "
+            "flags of the data that it was trained with, or --requests."
+        )
+
+
+def _read(path: Path, specs: Mapping[str, dict], signature: str) -> _Rows:
+    """The requests of a file, of the inputs that the signature has."""
+    lines = []
+    for number, text in enumerate(path.read_bytes().splitlines(), 1):
+        if text.strip():
+            try:
+                lines.append(_request(json.loads(text), specs, signature))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+    if not lines:
         raise ValueError(
             f"{path} must have a JSON object with `inputs` on every line, and one line "
             "at least."
         )
-    inputs = {
-        name: [line["inputs"].get(name) for line in lines]
-        for name in lines[0]["inputs"]
-    }
-    if any(line["inputs"].keys() != inputs.keys() for line in lines):
-        raise ValueError(f"All lines of {path} must have the inputs {sorted(inputs)}.")
+    inputs = {name: [line["inputs"][name] for line in lines] for name in specs}
     relevant = [line.get("relevant", []) for line in lines]
     groups = [line.get("group") for line in lines]
     return _Rows(
         inputs,
         relevant if any(relevant) else None,
         groups if None not in groups else None,
+    )
+
+
+def _request(line: object, specs: Mapping[str, dict], signature: str) -> dict:
+    """A line of a file of requests, if it is one.
+
+    Raises:
+      ValueError: what it lacks or has too much.
+    """
+    if not isinstance(line, dict) or not isinstance(line.get("inputs"), dict):
+        raise ValueError(
+            "must have a JSON object with `inputs` on every line. Got "
+            f"{str(line)[:60]!r}."
+        )
+    inputs = line["inputs"]
+    if inputs.keys() != specs.keys():
+        raise ValueError(
+            f"Queries of `{signature}` must have the inputs {sorted(specs)}. Got "
+            f"{sorted(inputs)}."
+        )
+    for name, value in inputs.items():
+        _check_value(name, value, specs[name])
+    if not _is_list_of(line.get("relevant", []), (str, int)):
+        raise ValueError("`relevant` must be a list of ids.")
+    if not isinstance(line.get("group"), (str, int, type(None))):
+        raise ValueError("`group` must be text or a number.")
+    return line
+
+
+def _check_value(name: str, value: object, spec: Mapping) -> None:
+    kinds = {"string": (str,), "bool": (bool,)}.get(spec["dtype"], (int,))
+    if spec["dtype"].startswith(("float", "bfloat", "half")):
+        kinds = (int, float)
+    is_right = (
+        _is_list_of(value, kinds)
+        if len(spec["shape"]) > 1
+        else _is_list_of([value], kinds)
+    )
+    if is_right and spec["dtype"].startswith(("int", "uint")):
+        limits = np.iinfo(spec["dtype"])
+        values = value if isinstance(value, list) else [value]
+        is_right = all(limits.min <= one <= limits.max for one in values)
+    if not is_right:
+        what = "a list of " if len(spec["shape"]) > 1 else ""
+        raise ValueError(f"`{name}` must be {what}{spec['dtype']}. Got {value!r}.")
+
+
+def _is_list_of(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, kinds) and (bool in kinds or not isinstance(one, bool))
+        for one in value
     )
 
 

@@ -12,6 +12,8 @@ import tyro
 from nbclient import NotebookClient
 
 from pipelines.artifacts import prepare_folder
+from pipelines.command import command
+from pipelines.files import written_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +28,22 @@ class Config:
     """Seconds for one cell."""
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Runs the notebooks and returns the seconds that each took."""
     output = prepare_folder(config.output)
     seconds = {}
-    for path in sorted(config.notebooks.glob("*.ipynb")):
+    paths = sorted(config.notebooks.glob("*.ipynb"))
+    if not paths:
+        raise SystemExit(
+            f"`--notebooks` must be a folder of notebooks. There is none in "
+            f"{config.notebooks}."
+        )
+    for path in paths:
         start = time.perf_counter()
-        nbformat.write(run(path, timeout=config.timeout), output / path.name)
+        executed = run(path, timeout=config.timeout)
+        with written_whole(output / path.name) as unfinished:
+            nbformat.write(executed, unfinished)
         seconds[path.name] = time.perf_counter() - start
         print(f"{path.name}: {seconds[path.name]:.0f} s")
     return seconds
@@ -40,7 +51,10 @@ def main(config: Config) -> dict[str, float]:
 
 def run(path: Path, *, timeout: int) -> nbformat.NotebookNode:
     """The executed notebook; an error in a cell is raised."""
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (ValueError, nbformat.reader.NotJSONError) as error:
+        raise SystemExit(f"{path} is no notebook: {error}") from error
     client = NotebookClient(notebook, timeout=timeout, kernel_name="python3")
     return client.execute()
 

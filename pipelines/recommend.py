@@ -7,7 +7,12 @@ from typing import Annotated
 import tensorflow as tf
 import tyro
 
+from pipelines.command import command, ending
 from tfrs_models.serving import contract
+from tfrs_models.serving.contract_checks import changed_files
+
+_INPUTS = {"user_id", "k", "exclude_seen"}
+_OUTPUTS = {"item_id", "title", "score", "known_user"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Config:
     """Leave out what the user already has."""
 
 
+@command
 def main(config: Config) -> dict:
     """Prints the answers and returns them."""
     return print_answers(
@@ -35,10 +41,12 @@ def print_answers(
     model: Path, users: tuple[str, ...] | list[str], *, k: int, exclude_seen: bool
 ) -> dict:
     """Asks the SavedModel alone and prints a table for each user."""
+    if k < 1:
+        raise ending(f"`-k` must be at least 1. Got {k}.", 2)
+    if not users:
+        raise ending("`--user` must name a user. Got none.", 2)
     loaded = load_model(model)  # kept: a signature does not keep its module alive
     recommend = loaded.signatures["serving_default"]
-    if k < 1:
-        raise SystemExit(f"`-k` must be at least 1. Got {k}.")
     try:
         answer = recommend(
             user_id=tf.constant(users),
@@ -47,6 +55,8 @@ def print_answers(
         )
     except tf.errors.InvalidArgumentError as error:
         raise SystemExit(f"`-k` is more than the model has items. Got {k}.") from error
+    except tf.errors.OpError as error:
+        raise SystemExit(f"{model} is damaged: {_first_line(error)}") from error
     answer = {name: value.numpy() for name, value in answer.items()}
     for row, user in enumerate(users):
         known = answer["known_user"][row]
@@ -74,17 +84,45 @@ def load_model(model: Path) -> tf.Module:
             "`python -m pipelines.retrieval` writes to artifacts/retrieval/export. "
             f"Got {model}."
         )
-    loaded = tf.saved_model.load(str(path))
-    inputs = set()
-    if "serving_default" in loaded.signatures:
+    _check_files(path)
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:  # whatever a broken file makes TensorFlow raise
+        raise SystemExit(
+            f"{path} does not load: {_first_line(error)} Take another version, or "
+            "export it again."
+        ) from error
+    inputs, outputs = set(), set()
+    if "serving_default" in getattr(loaded, "signatures", {}):
         signature = loaded.signatures["serving_default"]
         inputs = set(signature.structured_input_signature[1])
-    if inputs != {"user_id", "k", "exclude_seen"}:
+        outputs = set(signature.structured_outputs)
+    if inputs != _INPUTS or not outputs >= _OUTPUTS:
         raise SystemExit(
             f"`--model` must have a signature of user_id, k and exclude_seen. {path} "
-            f"takes {sorted(inputs)}."
+            f"takes {sorted(inputs)} and answers {sorted(outputs)}."
         )
     return loaded
+
+
+def _check_files(path: Path) -> None:
+    """Ends the program where a file is not the one that was exported."""
+    if not (path / contract.PLACE).exists():
+        return
+    try:
+        problems = changed_files(path, contract.read(path)["files"])
+    except contract.ContractError as error:
+        raise SystemExit(str(error)) from error
+    if problems:
+        raise SystemExit(
+            f"{path} is not as it was exported: {'; '.join(problems)}. Take another "
+            "version, or export it again."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).splitlines()
+    return f"{text[0].rstrip('.')}." if text else f"{type(error).__name__}."
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.search_corpora import gaussian_mixture, tiled_items
 from pipelines.benchmarks.timing import interleave, ratio, spread, stopwatch
+from pipelines.command import command
+from pipelines.flags import CountOrNone, ShareAboveNone
 from tfrs_models.serving.tuning import Tuning, tune
 
 UPSTREAM = "upstream BruteForce"
@@ -44,7 +46,7 @@ class Config:
     """Width of a row."""
     k: int = 100
     """Candidates of an answer."""
-    recall_target: float = 0.95
+    recall_target: ShareAboveNone = 0.95
     """What IVF and ScaNN are tuned to."""
     batches: tuple[int, ...] = (64, 256)
     """Queries that are asked at once; one query is measured too."""
@@ -56,7 +58,7 @@ class Config:
     """Partitions of ScaNN."""
     repeats: int = 9
     """Turns."""
-    native_queries: int = 2000
+    native_queries: CountOrNone = 2000
     """Asked of the exported IVF by the program without Python; 0 leaves it out."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
@@ -98,6 +100,7 @@ class Measured(NamedTuple):
     exported: dict[int, native.Latency]
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Measures both corpora and writes the section `approximate_search`."""
     measured = {

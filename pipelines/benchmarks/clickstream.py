@@ -27,6 +27,8 @@ from pipelines.benchmarks.baselines.session_loops import (
 )
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread, stopwatch
+from pipelines.command import command
+from pipelines.flags import Seed
 from tfrs_models.data import clickstream
 
 OURS = "ours"
@@ -57,7 +59,7 @@ class Config:
     """Sessions of a file that is read as a stream."""
     repeats: int = 9
     """Turns."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the data."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
@@ -80,6 +82,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Times all cases in turns and writes the section `clickstream`."""
     cases = {

@@ -17,6 +17,7 @@ from pipelines.benchmarks import next_item, results
 from pipelines.benchmarks.figures import points
 from pipelines.benchmarks.next_item import Setting
 from pipelines.benchmarks.protocols import invented_times, rank_embeddings
+from pipelines.command import command
 from tfrs_models.data import Interactions
 
 DATASETS = {
@@ -72,6 +73,7 @@ class Rows:
     values: dict[str, dict[str, np.ndarray]]
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Measures every item tower and writes the section `cold_start`."""
     measured = {

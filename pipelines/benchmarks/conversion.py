@@ -17,6 +17,8 @@ import tyro
 
 from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
+from pipelines.command import command
+from pipelines.flags import Seed, Text
 from tfrs_models.data import kuaisar
 
 _START = 1_684_713_600_000  # 22 May 2023 in Beijing
@@ -38,9 +40,9 @@ class Config:
     """Words of captions and queries."""
     chunk_rows: int = 250_000
     """Rows in memory at a time."""
-    directory: str = ""
+    directory: Text = ""
     """Of a log that is there (set by the benchmark for its own processes)."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the log."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
@@ -51,6 +53,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Converts logs of every size and writes the section `conversion`."""
     figures, table = {}, []

@@ -17,6 +17,7 @@ from pipelines.benchmarks import results
 from pipelines.benchmarks.figures import bars
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
+from pipelines.command import command
 
 BARE = "bare matmul"
 OURS = "ours"
@@ -60,6 +61,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Times all cases in turns and writes the section `corpus_evaluation`."""
     alone = interleave(

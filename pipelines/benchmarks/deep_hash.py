@@ -17,6 +17,8 @@ import tfrs_models as tm
 from pipelines.benchmarks import figures, results
 from pipelines.benchmarks.planted_tastes import SLICES, TasteModel, make_clicks
 from pipelines.benchmarks.timing import interleave, spread
+from pipelines.command import command
+from pipelines.flags import Seed
 
 _ADAM = 3  # a weight and its two moments
 NOBODY, PLANTED = "no user tower", "the planted probability"
@@ -70,7 +72,7 @@ class Config:
     """Over all clicks."""
     batch_size: int = 8192
     """Rows of a batch."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     """Of clicks and weights."""
     steps: int = 4
     """Timed in a turn."""
@@ -98,6 +100,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Counts bytes, trains every case with every seed, writes the section."""
     served = served_bytes(config)

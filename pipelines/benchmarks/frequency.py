@@ -14,6 +14,8 @@ import tyro
 import tfrs_models as tm
 from pipelines.benchmarks import results
 from pipelines.benchmarks.timing import interleave, ratio, spread
+from pipelines.command import command
+from pipelines.flags import Seed
 from tfrs_models.data import Feature
 
 
@@ -39,7 +41,7 @@ class Config:
     """About so many rows are trained in a turn."""
     repeats: int = 9
     """Turns."""
-    seed: int = 0
+    seed: Seed = 0
     """Of data and weights."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
@@ -57,6 +59,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Times steps in turns and writes the section `frequency`."""
     figures, rows = {}, []

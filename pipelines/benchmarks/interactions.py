@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import tfrs_models as tm
 from pipelines.benchmarks import results
 from pipelines.benchmarks.timing import interleave, ratio, spread
+from pipelines.command import command
 
 OURS, PAIRS = "ours", "all pairs"
 
@@ -42,6 +43,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Times both over all numbers of fields and writes the section `interactions`."""
     cases = {

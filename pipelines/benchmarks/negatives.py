@@ -22,6 +22,7 @@ from pipelines.benchmarks.two_tower import (
     training_batches,
     validation_curve,
 )
+from pipelines.command import command
 from tfrs_models.data import Interactions, mixed_negatives
 from tfrs_models.metrics import RankTable
 
@@ -80,6 +81,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Chooses the epochs, measures every cell and writes the section `negatives`."""
     protocol = invented() if config.dataset == "invented" else latest_small()

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tfrs_models as tm
 from pipelines import query_towers
 from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
+from pipelines.flags import Rate, Temperature
 from tfrs_models.data import Interactions
 
 
@@ -24,11 +25,11 @@ class Setting:
     """Width of both towers."""
     history_length: int = 50
     """Items of a history and of a training window."""
-    temperature: float = 0.1
+    temperature: Temperature = 0.1
     """Of the softmax."""
     batch_size: int = 16
     """Windows of a batch."""
-    learning_rate: float = 0.005
+    learning_rate: Rate = 0.005
     """Of Adam, at its highest."""
     epochs: int = 5
     """Over all windows."""

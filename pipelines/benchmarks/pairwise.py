@@ -15,6 +15,8 @@ import tyro
 from pipelines.benchmarks import figures, results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
+from pipelines.command import command
+from pipelines.flags import Seed, ShareBelowOne
 from tfrs_models import losses
 
 LOSSES = ("hinge", "logistic", "logistic, delta NDCG")
@@ -38,13 +40,13 @@ class Config:
     """Items of a list."""
     max_label: int = 4
     """Labels are 0 to this."""
-    padding: float = 0.1
+    padding: ShareBelowOne = 0.1
     """Share of the places that hold no item."""
     eager_lists: int = 16
     """Lists of the eager loop; its time is scaled to all."""
     repeats: int = 9
     """Turns."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the data."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
@@ -57,6 +59,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Times all cases in turns and writes the section `pairwise`."""
     seconds, differences = {}, []

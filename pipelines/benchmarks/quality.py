@@ -22,6 +22,8 @@ from pipelines.benchmarks.protocols import (
 )
 from pipelines.benchmarks.search import search_peer, search_two_tower
 from pipelines.benchmarks.two_tower import Setting, train_embeddings
+from pipelines.command import command
+from pipelines.flags import Seed
 from tfrs_models.data import Interactions
 from tfrs_models.metrics import RankTable
 
@@ -79,7 +81,7 @@ class Config:
     """Chosen on MovieLens latest-small."""
     seeds: int = 5
     """Trainings of every case that begins at random."""
-    split_seed: int = 42
+    split_seed: Seed = 42
     """Of the random split."""
     search: bool = False
     """Choose again on the validation parts, instead of measuring."""
@@ -92,6 +94,7 @@ class Config:
 SMOKE = Config(datasets=("invented",), seeds=2, write=False)
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Measures (or searches) on every data set and writes the section `quality`."""
     measured, reports = {}, []

@@ -12,6 +12,7 @@ import tyro
 from pipelines import field_ranking
 from pipelines.benchmarks import results
 from pipelines.benchmarks.protocols import invented_ratings, movielens_100k
+from pipelines.command import command
 from pipelines.field_ranking import MEAN, TUTORIAL, Setting, mean_rating, train
 from pipelines.reporting.tables import over_seeds
 
@@ -38,6 +39,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Measures all models and writes the section `rating`."""
     protocol = (

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipelines.files import write_text, written_whole
 from tfrs_models.metrics import bootstrap_interval
 
 FOLDER = Path(__file__).parent
@@ -40,7 +41,7 @@ def write_section(name: str, body: str, *, path: Path = RESULTS) -> Path:
     sections = {part.partition("\n")[0].strip(): part for part in parts}
     sections[name] = f"{name}\n\n{_provenance()}\n\n{body.strip()}\n\n"
     ordered = "".join(f"## {sections[key]}" for key in sorted(sections))
-    path.write_text(f"{head.rstrip()}\n\n{ordered}".rstrip() + "\n", encoding="utf-8")
+    write_text(path, f"{head.rstrip()}\n\n{ordered}".rstrip() + "\n")
     return path
 
 
@@ -76,8 +77,11 @@ def gain(differences: np.ndarray, groups: np.ndarray | None = None) -> str:
 def save_plot(figure: Figure, name: str, *, folder: Path = PLOTS) -> str:
     """Writes a figure as a PNG and returns the Markdown that shows it."""
     folder.mkdir(exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
+    with (
+        mpl.rc_context({"svg.hashsalt": name}),
+        written_whole(folder / f"{name}.png") as unfinished,
+    ):
+        figure.savefig(unfinished, format="png", dpi=110, metadata={"Software": None})
     return f"![{name}]({folder.name}/{name}.png)"
 
 

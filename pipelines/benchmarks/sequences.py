@@ -22,6 +22,7 @@ from pipelines.benchmarks.protocols import (
     rank_embeddings,
 )
 from pipelines.benchmarks.search import search_peer
+from pipelines.command import command
 from tfrs_models.data import Interactions
 
 METRICS = tuple(sequences_report.METRICS)
@@ -121,6 +122,7 @@ MODELS = {
 _TINY = {"embedding_dim": 4, "history_length": 6, "epochs": 1, "features": "id"}
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Measures (or searches) on every data set and writes the section `sequences`."""
     measured, reports = {}, []

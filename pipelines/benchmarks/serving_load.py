@@ -22,6 +22,8 @@ from pipelines import native
 from pipelines.benchmarks import results
 from pipelines.benchmarks.open_loop import Load, arrivals, climb, drive, highest_held
 from pipelines.benchmarks.search_corpora import gaussian_mixture
+from pipelines.command import command
+from pipelines.flags import CountOrNone
 from tfrs_models.serving.client import GrpcClient
 
 NATIVE = "program without Python"
@@ -46,7 +48,7 @@ class Config:
     """Seconds below which the 99th percentile is to stay."""
     first_rate: float = 50.0
     """Queries a second to start with; doubled until the limit is passed."""
-    refinements: int = 3
+    refinements: CountOrNone = 3
     """How often the gap between enough and too much is halved."""
     seconds: float = 5.0
     """For how long queries arrive."""
@@ -74,6 +76,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Raises the load on both until it is too much, and writes `serving_load`."""
     candidates, queries = gaussian_mixture(

@@ -18,6 +18,7 @@ import tfrs_models
 from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
+from pipelines.command import command
 
 OURS, UPSTREAM, BARE = "ours", "upstream", "bare products"
 LEAST = "bare products and one softmax"
@@ -67,6 +68,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Times all cases in turns and writes the section `softmax`."""
     beside = {

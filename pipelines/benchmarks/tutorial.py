@@ -20,6 +20,8 @@ import tfrs_models
 from pipelines.benchmarks import results
 from pipelines.benchmarks.baselines.tutorial_model import string_tower, tutorial_model
 from pipelines.benchmarks.timing import Spread, ratio, spread
+from pipelines.command import command
+from pipelines.flags import Weight
 from tfrs_models.data import Interactions, from_frame
 from tfrs_models.data.recbole_archive import find_archive, read_atomic_file
 
@@ -40,7 +42,7 @@ class Config:
     """Of the tutorial's script."""
     candidate_batch_size: int = 128
     """Of the tutorial's script."""
-    quality: float = 0.24
+    quality: Weight = 0.24
     """Hit rate at 100 that the tutorial's own script reaches, without exclusion."""
     own_epochs: int = 1
     """Epochs of our own defaults."""
@@ -55,6 +57,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Measures all cases in turns and writes the section `tutorial`."""
     frame, movies = load_tables(config)

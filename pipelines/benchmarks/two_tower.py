@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from pipelines.flags import Rate, ShareBelowOne, Temperature
 from tfrs_models.data import Interactions
 
 VALIDATION = {
@@ -20,13 +21,13 @@ class Setting:
 
     embedding_dim: int = 64
     """Width of both towers."""
-    temperature: float = 0.2
+    temperature: Temperature = 0.2
     """Of the softmax."""
-    learning_rate: float = 0.005
+    learning_rate: Rate = 0.005
     """Of Adam."""
     batch_size: int = 1024
     """Rows of a batch."""
-    id_dropout: float = 0.0
+    id_dropout: ShareBelowOne = 0.0
     """Of both towers."""
     mask_known: bool = False
     """Whether what else the user trained on is no negative."""

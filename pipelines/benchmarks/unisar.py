@@ -26,6 +26,7 @@ from pipelines.benchmarks.kuaisar_size import (
 )
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
+from pipelines.command import command
 from tfrs_models.models import UniSAR
 from tfrs_models.training import LazyAdam
 
@@ -81,6 +82,7 @@ SMOKE = Config(
 )
 
 
+@command
 def main(config: Config) -> dict[str, float]:
     """Times all cases in turns and writes the section `unisar`."""
     trained, evaluated = {OURS: run_step}, {OURS: run_evaluation}

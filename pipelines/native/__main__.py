@@ -6,10 +6,13 @@ python -m pipelines.native --model artifacts/ranking/export
 import dataclasses
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from pipelines import native
+from pipelines.command import command
+from pipelines.flags import Range
 from tfrs_models.serving import ContractError, contract
 
 
@@ -21,12 +24,13 @@ class Config:
     """A version, or a folder of numbered ones, of which the newest is asked."""
     queries: int = 5000
     """How many queries are measured, in turns over the contract's samples."""
-    clients: int = 1
+    clients: Annotated[int, Range(1, 1000)] = 1
     """How many ask at the same time."""
-    threads: int = 1
+    threads: Annotated[int, Range(1, 1000)] = 1
     """Of TensorFlow, within and between operations."""
 
 
+@command
 def main(config: Config) -> dict:
     """Prints what differs and how long answers take, and returns it."""
     try:

@@ -109,6 +109,9 @@ def test_lists_of_ids_are_padded(config, tmp_path):
     assert found.metrics == {}
 
 
+RIGHT = {"user_id": "u1", "k": 3, "exclude_seen": True}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -127,6 +130,28 @@ def test_lists_of_ids_are_padded(config, tmp_path):
             '{"inputs": {"user_id": "u1", "k": 0, "exclude_seen": true}}',
             "`k` must be from 1",
         ),
+        *(
+            (line, "must have a JSON object with `inputs`")
+            for line in ("[1, 2]", "3", "null", '"text"', '{"inputs": [1]}')
+        ),
+        *(
+            (
+                json.dumps({"inputs": {**RIGHT, name: value}}),
+                f"requests.jsonl, line 1: `{name}` must be",
+            )
+            for name, value in [
+                ("user_id", 42),
+                ("user_id", None),
+                ("user_id", ["u1"]),
+                ("k", 1.5),
+                ("k", True),
+                ("k", 2**40),
+                ("k", {"a": 1}),
+                ("exclude_seen", 1),
+            ]
+        ),
+        (json.dumps({"inputs": RIGHT, "relevant": 3}), "`relevant` must be a list"),
+        (json.dumps({"inputs": RIGHT, "group": []}), "`group` must be text"),
     ],
 )
 def test_bad_requests_end_with_two(config, text, words, tmp_path, capsys):
@@ -138,17 +163,27 @@ def test_bad_requests_end_with_two(config, text, words, tmp_path, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_text_is_named(config, tmp_path, capsys):
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(json.dumps({"inputs": RIGHT}).encode() + b"\n\xff\xfe\n")
+    with pytest.raises(SystemExit):
+        gate.main(dataclasses.replace(config, requests=path))
+    assert "requests.jsonl, line 2: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"old": "nothing"}, "contract.json is missing"),
         ({"signature": "rank"}, "`--signature` must be one of"),
-        ({"k": 0}, "`k` must be"),
+        ({"k": 0}, "`--k` must be at least 1. Got 0"),
+        ({"requests": "."}, "Cannot compare: "),
+        ({"requests": "nowhere"}, "No such file"),
     ],
 )
 def test_bad_flags_end_with_two(config, changes, words, capsys, tmp_path):
-    if "old" in changes:
-        changes = {"old": tmp_path}
+    for name in changes.keys() & {"old", "requests"}:
+        changes = {name: tmp_path / changes[name]}
     with pytest.raises(SystemExit) as ended:
         gate.main(dataclasses.replace(config, **changes))
     assert ended.value.code == 2

@@ -1,6 +1,7 @@
 """The retrieval pipeline from flags to files, and what it says when they are wrong."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import shutil
@@ -160,6 +161,51 @@ def test_an_own_table_goes_all_the_way_to_the_gate(small, capsys):
     assert found.overlap.mean == 1
     assert found.num_queries == 30
     assert "PROMOTE" in capsys.readouterr().out
+    # Rows that it was trained on say nothing.
+    data = dataclasses.replace(config.data, split="random")
+    with pytest.raises(SystemExit, match="was trained on other data than the flags"):
+        gate.main(dataclasses.replace(asked, data=data))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+PROTOBUF, VOCABULARY = "saved_model.pb", "assets/*item_id*"
+VARIABLES = ("variables/variables.index", "variables/variables.data-00000-of-00001")
+CONTRACT = "assets.extra/contract.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "has_contract"),
+    [
+        *itertools.product(
+            (PROTOBUF, *VARIABLES, VOCABULARY),
+            (truncate, flip, pathlib.Path.unlink),
+            (True,),
+        ),
+        *itertools.product(
+            (PROTOBUF, *VARIABLES), (truncate, pathlib.Path.unlink), (False,)
+        ),
+        (VARIABLES[1], flip, False),
+        (VOCABULARY, pathlib.Path.unlink, False),
+        (CONTRACT, truncate, True),
+    ],
+)
+def test_a_damaged_model_is_named(small, tmp_path, name, damage, has_contract):
+    copy = shutil.copytree(small[0].output / "export" / "1", tmp_path / "1")
+    (path,) = copy.glob(name)
+    damage(path)
+    if not has_contract:
+        (copy / CONTRACT).unlink()
+    with pytest.raises(SystemExit, match=str(tmp_path)):
+        recommend.main(recommend.Config(user=("user 3",), model=tmp_path))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What a new version changes, and which changes are allowed."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -32,6 +33,12 @@ class Rules:
     """By which the share of places with an item may fall."""
     maximum_latency: float = 1.5
     """Median latency relative to the old version's."""
+
+    def __post_init__(self) -> None:
+        """Refuses limits that every version or none would keep."""
+        for name, value in dataclasses.asdict(self).items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be finite, at least 0. Got {value}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
