@@ -187,6 +187,7 @@ def test_item_categories_are_ids(ratings, catalogue):
             {},
             "`item_frame` must have each `item_id` once. Got 2 of them .*'z', 2 times",
         ),
+        (lambda c: c[:0], {}, "`item_frame` must have at least one row"),
         (
             lambda c: c.assign(item_id=range(10)),
             {},

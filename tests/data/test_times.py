@@ -46,6 +46,10 @@ def microseconds(*moment):
         ([day.replace("-", "") for day in DAYS], {"timestamp_format": "%Y%m%d"}),
         ([float(day.replace("-", "")) for day in DAYS], {"timestamp_format": "%Y%m%d"}),
         (
+            [int(f"{day[8:]}{day[5:7]}2024") for day in DAYS],
+            {"timestamp_format": "%d%m%Y"},
+        ),
+        (
             [f"{day[5:7]}/{day[8:]}/2024 12:00 AM" for day in DAYS],
             {"timestamp_format": "%m/%d/%Y %I:%M %p"},
         ),
@@ -133,6 +137,10 @@ SECONDS = [1_700_000_000 + i for i in range(5)]
         ),
         ([2011, 2012, 2013, 2014, 2015], {}, '`timestamp_format="%Y"`'),
         ([201112, 201201, 201202, 201203, 201204], {}, '`timestamp_format="%Y%m"`'),
+        ([240128, 240129, 240130, 240131, 240201], {}, '`timestamp_format="%y%m%d"`'),
+        ([28012024, 29012024, 30012024, 1022024, 2022024], {}, '"%d%m%Y"'),
+        ([1022024, 2022024, 3022024, 4022024, 5022024], {}, '"%d%m%Y"'),
+        ([1282024, 1292024, 1302024, 1312024, 2012024], {}, '"%m%d%Y"'),
         ([202401312359 + i for i in range(-4, 1)], {}, "%Y%m%d%H%M"),
         ([20240131235955 + i for i in range(5)], {}, "%Y%m%d%H%M%S"),
         ([t * 1000 for t in SECONDS], {}, 'is it "ms".*`timestamp_unit="ms"`'),
@@ -170,7 +178,12 @@ SECONDS = [1_700_000_000 + i for i in range(5)]
         (["2024-01-31", "1700000000", *DAYS[:3]], {}, "a number, or a date.*'17000000"),
         (DAYS, {"timestamp_format": "%d.%m.%Y"}, "must be dates of the form"),
         (DAYS, {"timestamp_format": "ISO"}, "must say where year"),
-        (DAYS, {"timestamp_format": "%Y-%m-%Q"}, "`timestamp_format` '%Y-%m-%Q'"),
+        (DAYS, {"timestamp_format": 5}, "must say where year"),
+        (
+            DAYS,
+            {"timestamp_format": "%Y-%m-%Q"},
+            "one that Python reads. Got '%Y-%m-%Q'",
+        ),
         (DAYS, {"timestamp_format": "%Y-%m-%d", "timestamp_unit": "ms"}, "leave one"),
     ],
 )

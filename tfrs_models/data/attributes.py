@@ -153,6 +153,8 @@ def attribute_table(
     if own is None:
         _, first = np.unique(code, return_index=True)
         return frame.iloc[first], names, 0
+    if not len(own):
+        raise ValueError(f"`{side}_frame` must have at least one row. Got none.")
     own_code, own_names = read_ids(own, column, argument=f"{side}_column")
     if len(own_names) < len(own):
         counts = np.bincount(own_code)
@@ -170,11 +172,8 @@ def attribute_table(
             f"`{column}` like {str(own_names[0])!r}."
         )
     names = pd.unique(np.concatenate([names, own_names]))
-    # Whole numbers stay whole where rows are missing: large floats run together.
-    own = own.convert_dtypes(
-        infer_objects=False, convert_string=False, convert_floating=False
-    )
-    table = own.set_axis(own_names, axis=0).reindex(names)
+    columns = [_with_gaps(own.iloc[:, place]) for place in range(own.shape[1])]
+    table = pd.concat(columns, axis=1).set_axis(own_names, axis=0).reindex(names)
     return table, names, int((~is_there).sum())
 
 
@@ -210,6 +209,12 @@ def display_titles(
 
 def _words(text) -> list[str]:
     return _WORD.findall(str(as_strings([text])[0]).lower())
+
+
+def _with_gaps(column: pd.Series) -> pd.Series:
+    """Whole numbers that may be missing: as floats large ones would run together."""
+    nullable = {"i": "Int64", "u": "UInt64", "b": "boolean"}
+    return column.astype(nullable.get(column.dtype.kind, column.dtype))
 
 
 def _value(cell) -> list[str]:

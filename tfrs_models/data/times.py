@@ -1,5 +1,7 @@
 """Times of a user's table as microseconds since 1970, checked before they are used."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 
@@ -16,7 +18,15 @@ _FORMATS = (
     "%a %b %d %H:%M:%S %z %Y",
     "%d/%b/%Y:%H:%M:%S %z",
 )
-_COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_COMPACT = {
+    4: ("%Y",),
+    6: ("%Y%m", "%y%m%d"),
+    7: (),
+    8: ("%Y%m%d", "%d%m%Y", "%m%d%Y"),
+    12: ("%Y%m%d%H%M",),
+    14: ("%Y%m%d%H%M%S",),
+}
+_LOOKED_AT = 10_000  # rows, of which most are dates or none is
 
 
 def read_timestamps(
@@ -104,7 +114,7 @@ def _cure(text: str) -> str:
 
 
 def _parse(column: pd.Series, name: str, unit: str, form: str) -> np.ndarray:
-    if "%" not in form:
+    if not isinstance(form, str) or "%" not in form:
         raise ValueError(
             "`timestamp_format` must say where year, month and day stand, such as "
             f'"%m/%d/%Y %I:%M %p". Got {form!r}.'
@@ -115,10 +125,14 @@ def _parse(column: pd.Series, name: str, unit: str, form: str) -> np.ndarray:
             f"of them out. Got {form!r} and {unit!r}."
         )
     text = pd.Series(as_strings(column), column.index)
+    if pd.api.types.is_numeric_dtype(column):  # which begin with no zero
+        text = text.str.zfill(len(datetime.datetime(2000, 1, 1).strftime(form)))
     try:
         dates = pd.to_datetime(text, format=form, errors="coerce", utc=True)
     except ValueError as error:  # of a format that there is none of
-        raise ValueError(f"`timestamp_format` {form!r}: {error}") from error
+        raise ValueError(
+            f"`timestamp_format` must be one that Python reads. Got {form!r}: {error}."
+        ) from error
     rule = f'must be dates of the form "{form}" (`timestamp_format`)'
     refuse(dates.isna(), column, name, rule, "repair them, or name another form")
     return _microseconds_of(dates)
@@ -156,18 +170,18 @@ def _of_numbers(
 
 def _compact_form(values: np.ndarray) -> str | None:
     """The format of numbers of which most are dates written without separators."""
+    values = values[:_LOOKED_AT]
     largest = float(values.max(initial=0))
     digits = len(str(int(largest))) if largest < 1e15 else 0
-    form = _COMPACT.get(digits)
-    if form is None:
+    if digits not in _COMPACT or not np.all(values % 1 == 0):
         return None
-    scale = 10 ** (digits - 4)
-    maybe = (values >= 1971 * scale) & (values < 2100 * scale) & (values % 1 == 0)
-    if maybe.mean() <= 0.5:
-        return None
-    text = pd.Series(values[maybe].astype(np.int64)).astype(str)
-    dates = pd.to_datetime(text, format=form, errors="coerce")
-    return form if dates.notna().sum() > len(values) / 2 else None
+    digits += digits == 7  # of 1 February 2024 as 1022024
+    text = pd.Series(values.astype(np.int64)).astype(str).str.zfill(digits)
+    for form in _COMPACT[digits]:
+        dates = pd.to_datetime(text, format=form, errors="coerce")
+        if dates.dt.year.between(1971, 2099).mean() > 0.5:
+            return form
+    return None
 
 
 def _in_range(micro: np.ndarray, column: pd.Series, name: str) -> np.ndarray:
