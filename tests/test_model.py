@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 
 import tfrs_models
+from tfrs_models._keras import UnsavedMean
 
 
 class Linear(tfrs_models.Model):
@@ -192,8 +194,6 @@ def test_a_loss_that_is_not_finite_stops_before_it_changes_a_weight(
 
 
 def test_the_step_is_tfrs_own_contract(data):
-    import tensorflow_recommenders as tfrs
-
     assert issubclass(tfrs_models.Model, tfrs.Model)
     model = Linear()
     model.compile("sgd")
@@ -238,3 +238,46 @@ def test_a_call_without_labels_does_not_make_it_forget_them(data):
     model.fit(batches(data), verbose=0)
     model({"x": data["x"]})
     assert model.get_build_config()["features"].keys() == {"x", "y"}
+
+
+def test_evaluate_lists_what_upstream_lists_in_upstreams_order(data):
+    def model(base):
+        class Named(base):
+            def __init__(self):
+                super().__init__()
+                if hasattr(self, "reported_metrics"):
+                    self.of_ours = UnsavedMean("of_ours")
+                self.first = tf.keras.metrics.Mean("z_first")
+                self.second = tf.keras.metrics.Mean("a_second")
+
+            def compute_loss(self, features, training=False):
+                del training
+                self.first.update_state(1.0)
+                self.second.update_state(2.0)
+                return tf.reduce_sum(features["y"])
+
+        made = Named()
+        made.compile()
+        return made
+
+    one = tf.data.Dataset.from_tensors(data)
+    expected = model(tfrs.Model).evaluate(one, verbose=0)
+    made = model(tfrs_models.Model)
+    np.testing.assert_allclose(made.evaluate(one, verbose=0)[:-1], expected, rtol=1e-6)
+    assert made.metrics_names[-1] == "of_ours"
+
+
+def test_an_imputed_feature_is_named_with_the_switch_that_lets_it_pass(data):
+    class Imputing(Linear):
+        def compute_loss(self, features, training=False):
+            x = tf.where(tf.math.is_nan(features["x"]), 0.0, features["x"])
+            return super().compute_loss({**features, "x": x}, training)
+
+    data["x"][3] = np.nan
+    model = Imputing()
+    model.compile("sgd")
+    switch = r"model\.nan_features = frozenset\(\{'x'\}\)"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=switch):
+        model.fit(batches(data), verbose=0)
+    model.nan_features = frozenset({"x"})
+    assert np.isfinite(model.fit(batches(data), verbose=0).history["loss"][0])

@@ -30,6 +30,26 @@ class FromConfig:
         return cls(**{name: _restore(value) for name, value in config.items()})
 
 
+class Unsaved:
+    """A metric of ours that upstream's models lack: no part of a file of weights."""
+
+    def save_own_variables(self, store: dict) -> None:
+        """Writes nothing."""
+
+    def load_own_variables(self, store: dict) -> None:
+        """Reads nothing, whatever an older file holds."""
+
+
+@register
+class UnsavedMean(Unsaved, tf.keras.metrics.Mean):
+    """A mean that is reported after what upstream reports."""
+
+
+@register
+class UnsavedSum(Unsaved, tf.keras.metrics.Sum):
+    """A sum that is reported after what upstream reports."""
+
+
 def _restore(value: object) -> object:
     if isinstance(value, dict) and {"class_name", "config"} <= value.keys():
         return tf.keras.utils.deserialize_keras_object(value)

@@ -3,18 +3,20 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_models._keras import UnsavedMean
+from tfrs_models.ops.feature_specs import describe, no_rows
 from tfrs_models.ops.finite import check_features
 from tfrs_models.ops.keras_arguments import checked_arguments, warn_of_ignored
 from tfrs_models.ops.monitors import maximise_what_should_be_large
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
+from tfrs_models.ops.upstreams_order import UpstreamsOrder
 from tfrs_models.types import Features
 
 
-class Model(tfrs.Model):
+class Model(UpstreamsOrder, tfrs.Model):
     """A `tfrs.Model` whose reported losses are means over the epoch.
 
     Implement `compute_loss(features, training)`, as for `tfrs.Model`. On top of it,
@@ -33,10 +35,9 @@ class Model(tfrs.Model):
         self._autocast = False
         self._seen = {}
         self._warned = set()
-        self._loss_means = {
-            name: tf.keras.metrics.Mean(name)
-            for name in ("loss", "regularization_loss", "total_loss")
-        }
+        self._loss_mean = UnsavedMean("loss")
+        self._penalty_mean = UnsavedMean("regularization_loss")
+        self._total_mean = UnsavedMean("total_loss")
 
     def compile(self, *args, **kwargs) -> None:
         """As Keras's; losses and metrics that it would ignore are warned of.
@@ -217,31 +218,36 @@ class Model(tfrs.Model):
         return super().__call__(features, *args, **kwargs)
 
     def get_build_config(self) -> dict | None:
-        """Shapes and dtypes of the features of the last batch, by name."""
+        """What the features of the batches so far look like, by name."""
         return {"features": dict(self._seen)} if self._seen else None
 
     def build_from_config(self, config: dict) -> None:
-        """Makes the variables, on a batch without rows.
+        """Makes the variables, by a graph of a batch without rows that is not run.
+
+        Words of a vocabulary are loaded after this, and a table without words cannot be
+        asked.
 
         Args:
           config: From `get_build_config`. Keras's own, floats of the shapes that it
             saw, is no batch to a model of ids.
         """
         seen = config.get("features", {})
-        if seen:
-            rows = {n: tf.zeros([0, *shape], kind) for n, (shape, kind) in seen.items()}
-            self(rows, training=True)
+        if not seen:
+            return
+        has_call = type(self).call is not tf.keras.Model.call
+        run = self if has_call else self.compute_loss
+        tf.function(
+            lambda: run(self._no_rows(seen), training=True)
+        ).get_concrete_function()
+
+    def _no_rows(self, seen: Mapping[str, list]) -> Features:
+        """A batch without rows of the features that were seen; called in a graph."""
+        return {name: no_rows(kind) for name, kind in seen.items()}
 
     def _remember(self, features: Features) -> None:
-        """Keeps what `get_build_config` says of dense features."""
-        if isinstance(features, Mapping):
-            seen = {
-                name: ([size or 1 for size in value.shape[1:]], _dtype_name(value))
-                for name, value in features.items()
-                if isinstance(value, (tf.Tensor, np.ndarray)) and len(value.shape)
-            }
-            # Added to: training has features that a later call may lack.
-            self._seen = {**self._seen, **seen}
+        """Keeps what `get_build_config` says of the features."""
+        # Added to: training has features that a later call may lack.
+        self._seen = {**self._seen, **describe(features)}
 
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
         """The loss with regularisation, checked and added to the epoch's means."""
@@ -254,12 +260,12 @@ class Model(tfrs.Model):
             "The loss is not finite although every feature of the batch is: lower the "
             "learning rate, raise the temperature, or clip the gradients",
         )
-        for name, value in (
-            ("loss", loss),
-            ("regularization_loss", penalty),
-            ("total_loss", total),
+        for mean, value in (
+            (self._loss_mean, loss),
+            (self._penalty_mean, penalty),
+            (self._total_mean, total),
         ):  # replicas' losses add up, and the mean is over them
-            self._loss_means[name].update_state(value * num_replicas())
+            mean.update_state(value * num_replicas())
         return total
 
     def _warn_of_figures(self) -> None:
@@ -285,8 +291,3 @@ def add_total(mean: tf.keras.metrics.Mean, total: tf.Tensor, count: tf.Tensor) -
     """
     count = tf.cast(count, total.dtype)
     mean.update_state(tf.math.divide_no_nan(total, count), sample_weight=count)
-
-
-def _dtype_name(value: tf.Tensor | np.ndarray) -> str:
-    is_text = isinstance(value, np.ndarray) and value.dtype.kind in "OSU"
-    return "string" if is_text else tf.as_dtype(value.dtype).name

@@ -174,3 +174,39 @@ def test_all_sources_train_together(batch):
     query, candidate = model(batch)
     own = tf.reduce_sum(query * candidate, axis=1)
     assert float(tf.reduce_mean(own)) > 0.5
+
+
+class OfWords(tf.keras.layers.Layer):
+    def __init__(self, feature):
+        super().__init__()
+        self.feature = feature
+        self.words = tf.keras.layers.StringLookup(vocabulary=["a", "b", "c", "d"])
+        self.table = tf.keras.layers.Embedding(5, 3)
+
+    def call(self, features):
+        return self.table(self.words(features[self.feature]))
+
+
+@pytest.mark.parametrize("eagerly", [True, False])
+def test_ids_may_be_text(eagerly):
+    model = models.TwoTower(OfWords("user_id"), OfWords("item_id"))
+    model.compile("sgd", run_eagerly=eagerly)
+    batch = {
+        "user_id": tf.constant(["a", "c", "d"]),
+        "item_id": tf.constant(["b", "a", "d"]),
+    }
+    assert np.isfinite(model.compute_loss(batch))
+    assert "negative_embeddings" not in model.task_inputs(batch)
+    batch["negative_items"] = tf.constant([["c", "", "b"], ["d", "a", ""], [""] * 3])
+    inputs = model.task_inputs(batch)
+    np.testing.assert_array_equal(
+        inputs["negative_mask"], [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
+    )
+    expected = model.candidate_model({"item_id": tf.constant(["c"])})[0]
+    np.testing.assert_allclose(inputs["negative_embeddings"][0, 0], expected, rtol=1e-5)
+    model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+    batch["negative_items"] = tf.constant([[1], [2], [3]])
+    with pytest.raises(
+        ValueError, match=r"`negative_items` must be.*string. Got int32"
+    ):
+        model.task_inputs(batch)

@@ -209,11 +209,11 @@ def test_a_task_comes_back_from_its_config_with_its_loss():
 
 def test_a_probability_outside_its_range_is_an_error_not_a_clip():
     sides = normal(2, 3), normal(2, 3, seed=1)
-    probability = tf.constant([0.0, 0.5])
+    probability = tf.constant([-0.1, 0.5])
     assert np.isfinite(
         tfrs.tasks.Retrieval()(*sides, candidate_sampling_probability=probability)
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match="above 0"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at least 0"):
         tasks.Retrieval()(*sides, candidate_sampling_probability=probability)
 
 

@@ -33,7 +33,7 @@ class Corpus:
             "error".
         """
         self._duplicates = duplicates
-        self.given = self._source = self._state = None
+        self.given = self._source = self._state = self._streaming = None
 
     def take(self, source: tf.data.Dataset | tf.keras.layers.Layer) -> None:
         """Takes candidates, whose ids are looked at once.
@@ -55,7 +55,14 @@ class Corpus:
             _check_ids(source, self._duplicates)
         if isinstance(source, _upstream.Streaming):
             source = source._candidates
-        self._source, self._state = source, None
+        self._source, self._state, self._streaming = source, None, None
+
+    def streaming(self, k: int) -> Streaming:
+        """A layer that answers queries from the dataset that was given."""
+        if self._streaming is None:
+            with tf.init_scope():
+                self._streaming = Streaming(k=k).index_from_dataset(self.given)
+        return self._streaming
 
     def mark_stale(self) -> None:
         """Makes the next `read` embed the candidates again."""

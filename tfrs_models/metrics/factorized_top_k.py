@@ -6,17 +6,18 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models.layers.index.checks import check_duplicates
-from tfrs_models.layers.index.streaming import Streaming
 from tfrs_models.metrics.answers import hits_by_answers
 from tfrs_models.metrics.corpus import Corpus, is_ranked
 from tfrs_models.metrics.corpus_metrics import (
     CoverageAtK,
+    Mean,
     NoveltyAtK,
     Ranked,
     RankMean,
     k_of_keras_metric,
     parse_metric,
 )
+from tfrs_models.metrics.retriever import Retriever
 from tfrs_models.ops.copies import best_copies
 from tfrs_models.ops.corpus_ranks import ranks_by_row, ranks_by_score
 from tfrs_models.ops.lookup import find_copies
@@ -95,7 +96,7 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         names += [metric.name for metric in old]
         self._ks += [k_of_keras_metric(metric) for metric in old]
         self._top_k_metrics = [
-            RankMean(self._corpus, f"hit_rate_at_{k}", ties=ties, name=metric)
+            Mean(self._corpus, f"hit_rate_at_{k}", ties=ties, name=metric)
             for k, metric in zip(self._ks, names, strict=True)
         ]
         extras = []
@@ -115,16 +116,12 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         self._extra_metrics = extras  # whole: Keras tracks what is assigned
 
     # `_candidates` is where upstream's metric has the layer that retrieves, and what
-    # subclasses read and assign. No property: Keras would write it into model files.
+    # subclasses read and assign. An index is kept out of Keras's sight, which would
+    # write its candidates into files of the model.
 
     def __getattr__(self, name: str) -> object:
         if name != "_candidates":
             raise AttributeError(f"{type(self).__name__} has no attribute `{name}`.")
-        if isinstance(self._corpus.given, tf.data.Dataset):
-            with tf.init_scope():
-                self._corpus.given = Streaming(k=max(self._ks)).index_from_dataset(
-                    self._corpus.given
-                )
         return self._corpus.given
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -135,6 +132,11 @@ class FactorizedTopK(tfrs.metrics.Factorized):
 
     def _take(self, candidates: tf.data.Dataset | _top_k.TopK) -> None:
         self._index = None
+        if "_candidates" in self.__dict__:
+            del self._candidates
+        if isinstance(candidates, tf.data.Dataset):
+            retriever = Retriever(self._corpus, k=max(self._ks))
+            super().__setattr__("_candidates", retriever)
         if is_ranked(candidates):
             self._corpus.take(candidates)
             return

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfrs_models._keras import FromConfig, register
+from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.layers.attention.attention_predictor import AttentionPredictor
 from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.layers.attention.cross_modal_stack import CrossModalStack
@@ -141,7 +141,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
         )
         self._drop = tf.keras.layers.Dropout(dropout)
         self._metric_names = list(metrics)
-        self._mean = tf.keras.metrics.Mean("loss_per_example")
+        self._mean = UnsavedMean("loss_per_example")
         self._ranked = RankMetrics(self._metric_names, name="poi")
         self._ranked_categories = RankMetrics(["hit_rate_at_1"], name="category")
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import tensorflow as tf
 
-from tfrs_models._keras import FromConfig
+from tfrs_models._keras import FromConfig, UnsavedMean
 from tfrs_models.feature import Feature
 from tfrs_models.layers.experts.gated import Expert
 from tfrs_models.model import Model, add_total
@@ -54,7 +54,7 @@ class FieldRanker(FromConfig, Model):
         self.nan_features = frozenset({label, *names})
         self.deep = Expert(self.hidden_units, dropout=dropout)
         self.head = tf.keras.layers.Dense(1, dtype="float32")
-        self._loss_per_example = tf.keras.metrics.Mean("loss_per_example")
+        self._loss_per_example = UnsavedMean("loss_per_example")
 
     def fields_of(self, features: Features) -> Features:
         """The declared fields of a batch; a `ValueError` names one that is missing."""

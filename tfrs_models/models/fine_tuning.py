@@ -197,19 +197,6 @@ class FineTuningModel(FromConfig, Model):
         )
         return [metric for metric in self.metrics if metric is not unseen]
 
-    def build_from_config(self, config: dict) -> None:
-        """Makes the variables, on a batch without searches.
-
-        Args:
-          config: From `get_build_config`.
-        """
-        seen = config.get("features", {})
-        if seen:
-            queries = {
-                n: tf.zeros([0, *shape], kind) for n, (shape, kind) in seen.items()
-            }
-            self(no_searches(queries.get(_PLAIN_QUERY, queries)), training=True)
-
     def get_compile_config(self) -> dict | None:
         """Both optimizers; None before `compile`."""
         if self.optimizer is None:
@@ -240,6 +227,10 @@ class FineTuningModel(FromConfig, Model):
             (self.optimizer, [v for v in variables if v.ref() not in items]),
         )
         return [(optimizer, own) for optimizer, own in shares if own]
+
+    def _no_rows(self, seen: Mapping[str, list]) -> dict:
+        queries = super()._no_rows(seen)
+        return no_searches(queries.get(_PLAIN_QUERY, queries))
 
     def _remember(self, features: dict) -> None:
         """Keeps what the queries of a batch look like, to build the towers again."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfrs_models._keras import FromConfig, register
+from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.losses.pairwise_logistic import pairwise_logistic_loss
 from tfrs_models.losses.regression_compatible import regression_compatible_loss
@@ -105,10 +105,10 @@ class JointRankingCTR(FromConfig, Model):
         self.interaction = interaction
         self.ctr_layers = MLP([*self.hidden_units, 1])
         self.task = MultiTask([CTR])
-        self._means = {
-            name: tf.keras.metrics.Mean(name)
+        self._means = [
+            UnsavedMean(name)
             for name in ("loss_per_example", "ranking_loss", "ctr_loss")
-        }
+        ]
 
     def call(
         self, features: Features, training: bool = False
@@ -211,8 +211,8 @@ class JointRankingCTR(FromConfig, Model):
         self.task(*rows, sample_weight=of_every_item(weight, tf.shape(valid)[1]))
         loss = self.alpha * ranking + (1 - self.alpha) * ctr
         num_lists = tf.math.count_nonzero(size)
-        for name, total in zip(self._means, (loss, ranking, ctr), strict=True):
-            add_total(self._means[name], total, num_lists)
+        for mean, total in zip(self._means, (loss, ranking, ctr), strict=True):
+            add_total(mean, total, num_lists)
         return loss
 
     def _interact(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from tfrs_models._keras import FromConfig, register
+from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.layers.embedding.hashed import HashedEmbedding
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.model import Model, add_total
@@ -126,7 +126,7 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
             self.heads[0].build((None, width + cross_features_dim))
         else:
             self.heads = [MLP([*self.hidden_units, 1]) for _ in range(num_tasks)]
-        self._loss_per_example = tf.keras.metrics.Mean("loss_per_example")
+        self._loss_per_example = UnsavedMean("loss_per_example")
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
         """The logits of the tasks.

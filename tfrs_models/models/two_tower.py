@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from tfrs_models._keras import FromConfig, register
+from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.model import Model, add_total
+from tfrs_models.ops.lookup import comparable
 from tfrs_models.ops.read_features import check_named
 from tfrs_models.tasks.retrieval import Retrieval
 from tfrs_models.towers.unit_norm import UnitNorm
@@ -73,7 +74,7 @@ class TwoTower(FromConfig, Model):
         self.query_id = query_id
         self.frequency_estimator = frequency_estimator
         self.mined_negatives = mined_negatives
-        self._loss_per_example = tf.keras.metrics.Mean("loss_per_example")
+        self._loss_per_example = UnsavedMean("loss_per_example")
 
     def call(
         self, features: Features, training: bool = False
@@ -133,28 +134,37 @@ class TwoTower(FromConfig, Model):
 
     def _row_negatives(self, features: Features, training: bool) -> dict:
         """Arguments of the task for negatives of single rows; none without any."""
-        positive = tf.cast(features[self.candidate_id], tf.int64)[:, None]
-        ids = []
+        positive = tf.convert_to_tensor(features[self.candidate_id])
+        ids = {}
         if "negative_items" in features:
-            ids.append(tf.cast(features["negative_items"], tf.int64))
+            ids["negative_items"] = features["negative_items"]
         if self.mined_negatives is not None and training:
             if self.query_id not in features:
                 raise ValueError(
                     f"Feature `{self.query_id}`, the query's id, must be given for "
                     f"`mined_negatives`. Got {sorted(features)}."
                 )
-            ids.append(self.mined_negatives(features[self.query_id]))
+            ids["mined_negatives"] = self.mined_negatives(features[self.query_id])
         if not ids:
             return {}
-        ids = tf.concat(ids, axis=1)
-        flat = tf.reshape(tf.maximum(ids, 0), [-1])
+        for name, values in ids.items():
+            if (values.dtype == tf.string) != (positive.dtype == tf.string):
+                raise ValueError(
+                    f"`{name}` must be ids like those of the feature "
+                    f"`{self.candidate_id}`, {positive.dtype.name}. Got "
+                    f"{values.dtype.name}."
+                )
+        ids = tf.concat([comparable(i, positive.dtype) for i in ids.values()], axis=1)
+        nothing = tf.constant("" if ids.dtype == tf.string else 0, ids.dtype)
+        given = ids != nothing if ids.dtype == tf.string else ids > 0
+        flat = tf.reshape(tf.where(given, ids, nothing), [-1])
         embeddings = self.candidate_model({self.candidate_id: flat}, training=training)
         shape = tf.concat([tf.shape(ids), tf.shape(embeddings)[1:]], axis=0)
         return {
             "negative_embeddings": tf.ensure_shape(
                 tf.reshape(embeddings, shape), [None, None, embeddings.shape[-1]]
             ),
-            "negative_mask": (ids > 0) & (ids != positive),
+            "negative_mask": given & (ids != comparable(positive, ids.dtype)[:, None]),
         }
 
     def _extra_candidates(
@@ -208,8 +218,8 @@ class TwoTower(FromConfig, Model):
             positive may be among them), `positive_items` `[batch, None]`, the ids of
             further positives, where the batch has them, `negative_items` `[batch, n]`,
             ids that are negatives of their row, such as impressions without a click (0
-            for none), and `extra_candidates`, the features of further negatives for all
-            rows (`data.mixed_negatives`).
+            or "" for none), and `extra_candidates`, the features of further negatives
+            for all rows (`data.mixed_negatives`).
           training: Whether this is a training step.
 
         Returns:

@@ -37,7 +37,9 @@ def check_features(
     return [
         tf.debugging.check_numerics(
             values,
-            f"Feature `{name}` is not finite: clean or impute it before training",
+            f"Feature `{name}` is not finite: clean or impute it before training, or, "
+            "where the model imputes it, say so by "
+            f"`model.nan_features = frozenset({{'{name}'}})`",
         )
         for name, values in float_features(features)
         if name not in nan_features

@@ -1,24 +1,29 @@
 """Checks of sampling probabilities."""
 
+import warnings
+
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+_LEAST = 1e-6  # what a probability of 0 counts as, and upstream's floor
 
 
 def check_probability(
     probability: tf.Tensor, candidate_ids: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Returns `probability`, or fails and names the first value outside (0, 1].
+    """Returns `probability`, or fails and names the first value outside [0, 1].
 
     Args:
       probability: `[num_candidates]` sampling probabilities.
       candidate_ids: `[num_candidates]` ids for the message.
 
     Raises:
-      InvalidArgumentError: a value is NaN, 0 or below, or above 1.
+      InvalidArgumentError: a value is NaN, below 0 or above 1.
     """
     probability = tf.convert_to_tensor(probability)
-    wrong = tf.reshape(tf.where(~((probability > 0) & (probability <= 1))), [-1])[:1]
+    wrong = tf.reshape(tf.where(~((probability >= 0) & (probability <= 1))), [-1])[:1]
     message = [
-        "`candidate_sampling_probability` must be above 0 and at most 1: the chance "
+        "`candidate_sampling_probability` must be at least 0 and at most 1: the chance "
         "that one draw of a candidate is this item. Count the items of the training "
         "data (`data.candidate_probabilities`), or give `probability_floor=1e-6`. "
         "First wrong position and value:",
@@ -41,22 +46,71 @@ def check_floor(probability_floor: float | None) -> None:
         )
 
 
-def checked_probability(
-    probability: tf.Tensor,
-    *,
-    floor: float | None,
-    candidate_ids: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """Probabilities raised to a floor, or checked where there is none.
+class ProbabilityFloor:
+    """Raises probabilities to a floor; without one, only those of 0, and warns once.
 
-    Args:
-      probability: `[num_candidates]` sampling probabilities.
-      floor: Raises smaller values to it, and lowers those above 1 to 1.
-      candidate_ids: `[num_candidates]` ids for the message.
-
-    Raises:
-      InvalidArgumentError: there is no floor and a value is outside (0, 1].
+    An item that training never showed has the probability 0 where somebody counted, or
+    looked it up in a table with a default: no reason to end a validation.
     """
-    if floor is None:
-        return check_probability(probability, candidate_ids)
-    return tf.clip_by_value(probability, floor, 1.0)
+
+    def __init__(self, floor: float | None) -> None:
+        """Initializes the floor.
+
+        Args:
+          floor: Smaller values are raised to it and those above 1 lowered to 1; None
+            takes positive ones as they are, and checks them.
+        """
+        check_floor(floor)
+        self.floor = floor
+        self._told = False
+
+    def __call__(
+        self, probability: tf.Tensor, candidate_ids: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Probabilities above 0.
+
+        Args:
+          probability: `[num_candidates]` sampling probabilities.
+          candidate_ids: `[num_candidates]` ids for the message.
+
+        Raises:
+          InvalidArgumentError: there is no floor and a value is outside [0, 1].
+        """
+        if self.floor is not None:
+            return tf.clip_by_value(probability, self.floor, 1.0)
+        probability = check_probability(probability, candidate_ids)
+        zero = tf.equal(probability, 0)
+        told = []
+        if not self._told and not _is_compiled():  # XLA can call no Python
+            ids = probability if candidate_ids is None else candidate_ids
+            ids = tf.boolean_mask(ids, zero)
+            told = tf.cond(
+                tf.reduce_any(zero),
+                lambda: tf.py_function(self._tell, [zero, ids], tf.bool),
+                lambda: False,
+            )
+            told = [told] if tf.is_tensor(told) else []
+        with tf.control_dependencies(told):
+            return tf.where(zero, tf.constant(_LEAST, probability.dtype), probability)
+
+    def _tell(self, zero: tf.Tensor, ids: tf.Tensor) -> bool:
+        if self._told:
+            return False
+        self._told = True
+        first = ids.numpy().tolist()[0]
+        first = first.decode() if isinstance(first, bytes) else first
+        warnings.warn(
+            f"{int(tf.math.count_nonzero(zero))} of {len(zero)} candidates of a batch "
+            "have a `candidate_sampling_probability` of 0"
+            + ("" if ids.dtype == tf.float32 else f", the id {first!r} for one")
+            + f": they count as {_LEAST:g}. `probability_floor={_LEAST:g}` says so "
+            "without a warning.",
+            stacklevel=2,
+        )
+        return True
+
+
+def _is_compiled() -> bool:
+    if tf.executing_eagerly():
+        return False
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfrs_models.losses.sampled_softmax import CORRECTIONS
-from tfrs_models.ops.probabilities import check_floor, checked_probability
+from tfrs_models.ops.probabilities import ProbabilityFloor
 from tfrs_models.ops.weights import checked_weights
 
 
@@ -54,25 +54,21 @@ def sampling_probability(
     probability: tf.Tensor | None,
     candidates: tf.Tensor,
     *,
-    floor: float | None,
+    floor: ProbabilityFloor,
     candidate_ids: tf.Tensor | None,
 ) -> tf.Tensor | None:
     """`[num_candidates]` float32 probabilities in (0, 1]; None where none are given."""
     if probability is None:
         return None
     probability = tf.cast(probability, tf.float32)
-    return checked_probability(
-        candidate_column("candidate_sampling_probability", probability, candidates),
-        floor=floor,
-        candidate_ids=candidate_ids,
-    )
+    column = candidate_column("candidate_sampling_probability", probability, candidates)
+    return floor(column, candidate_ids)
 
 
 def check_options(
     *,
     temperature: float | tf.Tensor | tf.Variable | None,
     correction: str | None,
-    probability_floor: float | None,
     block_size: int | str,
     num_items: int | None,
     has_loss: bool,
@@ -85,7 +81,6 @@ def check_options(
         raise ValueError(
             f"`correction` must be one of {CORRECTIONS}. Got {correction!r}."
         )
-    check_floor(probability_floor)
     if has_loss and correction == "corrected_logq":
         raise ValueError(
             "`correction='corrected_logq'` defines the gradient of the default loss: "

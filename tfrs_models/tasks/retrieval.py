@@ -8,6 +8,7 @@ import tensorflow_recommenders as tfrs
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.negatives import CandidateQueue, HardNegativeMining
 from tfrs_models.losses.sampled_softmax import sampled_softmax
+from tfrs_models.ops.probabilities import ProbabilityFloor
 from tfrs_models.ops.weights import checked_weights
 from tfrs_models.tasks import columns as sources
 from tfrs_models.tasks.checks import (
@@ -17,16 +18,15 @@ from tfrs_models.tasks.checks import (
     check_options,
     sampling_probability,
 )
-from tfrs_models.tasks.corpus_metrics import as_list, update_corpus_metrics
+from tfrs_models.tasks.corpus_metrics import update_corpus_metrics
 from tfrs_models.tasks.dense_logits import dense_logits
 from tfrs_models.tasks.loss_of_logits import loss_of_logits
+from tfrs_models.tasks.upstream_names import Metrics, UpstreamNames
 from tfrs_models.types import Tensor
-
-_Metrics = Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None
 
 
 @register
-class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
+class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
     """Tells each query's positive from the other candidates.
 
     A drop-in for `tfrs.tasks.Retrieval` with the same defaults and the same numbers,
@@ -37,7 +37,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
     def __init__(
         self,
         loss: tf.keras.losses.Loss | None = None,
-        metrics: _Metrics = None,
+        metrics: Metrics = None,
         batch_metrics: Sequence[tf.keras.metrics.Metric] | None = None,
         loss_metrics: Sequence[tf.keras.metrics.Metric] | None = None,
         temperature: float | None = None,
@@ -71,7 +71,8 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             `"logq"` subtracts the log of the expected number of copies from all
             logits, `"corrected_logq"` from those of the negatives only, None nothing.
           probability_floor: Raises smaller probabilities to this value (`1e-6` gives
-            upstream's numbers); where None, a probability outside (0, 1] is an error.
+            upstream's numbers); where None, 0 counts as 1e-6 with a warning, and a
+            probability outside [0, 1] is an error.
           block_size: Queries whose scores are held at a time; `"auto"`: 256 MB.
           gather_candidates: Whether every replica of a `tf.distribute` strategy sees
             the candidates of all replicas.
@@ -85,14 +86,14 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         check_options(
             temperature=temperature,
             correction=correction,
-            probability_floor=probability_floor,
             block_size=block_size,
             num_items=num_items,
             has_loss=loss is not None,
         )
         self._autocast = False
-        self._loss = loss
-        self._factorized_metrics = as_list(metrics)
+        self._floor = ProbabilityFloor(probability_floor)
+        self._take_loss(loss)
+        self.factorized_metrics = metrics
         self._batch_metrics = list(batch_metrics or [])
         self._loss_metrics = list(loss_metrics or [])
         self.temperature = temperature
@@ -104,30 +105,8 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         self.gather_candidates = gather_candidates
         self.num_items = num_items
         self.queue = queue
-        self._num_kept = max(num_hard_negatives or 0, 0) or None
-        self._mine = HardNegativeMining(self._num_kept) if self._num_kept else None
-        self.queries_without_negatives = tf.keras.metrics.Sum(
-            "queries_without_negatives"
-        )
-
-    @property
-    def metrics(self) -> list[tf.keras.metrics.Metric]:
-        """Those that upstream's task has; the model reports the count besides."""
-        return [m for m in super().metrics if m is not self.queries_without_negatives]
-
-    @property
-    def has_loss(self) -> bool:
-        """Whether a loss of labels and logits replaces the default."""
-        return self._loss is not None
-
-    @property
-    def factorized_metrics(self) -> list[tfrs.metrics.Factorized]:
-        """The metrics over the whole corpus."""
-        return self._factorized_metrics
-
-    @factorized_metrics.setter
-    def factorized_metrics(self, value: _Metrics) -> None:
-        self._factorized_metrics = as_list(value)
+        self._mine = HardNegativeMining(1)  # as many as the task has when it is called
+        self._count_queries_without_negatives()
 
     def call(
         self,
@@ -187,7 +166,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         Raises:
           ValueError: an argument that another one needs is missing, two arguments have
             no meaning together, or shapes do not match.
-          InvalidArgumentError: a sampling probability is not in (0, 1], or a weight is
+          InvalidArgumentError: a sampling probability is not in [0, 1], or a weight is
             negative or not finite.
         """
         queries = tf.cast(query_embeddings, tf.float32)
@@ -211,7 +190,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             probability = sampling_probability(
                 candidate_sampling_probability,
                 candidates,
-                floor=self.probability_floor,
+                floor=self._floor,
                 candidate_ids=candidate_ids,
             )
         known = sources.keys_of(known_positives, candidate_ids)
@@ -231,7 +210,8 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             expected_counts=sources.expected_counts(columns, self.num_items),
             remove_accidental_hits=self.remove_accidental_hits,
         )
-        if self._loss is None:
+        num_kept = max(self.num_hard_negatives or 0, 0) or None
+        if not self.has_loss:
             loss, lonely = sampled_softmax(
                 scores.queries,
                 columns.embeddings,
@@ -241,7 +221,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
                 candidate_ids=columns.ids if self.remove_accidental_hits else None,
                 mask_block=scores.masks,
                 positives_block=sources.masks(columns, None, further),
-                num_hard_negatives=self._num_kept,
+                num_hard_negatives=num_kept,
                 negatives=negative_embeddings,
                 negatives_mask=negative_mask,
                 sample_weight=sample_weight,
@@ -250,11 +230,12 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
             )
             self.queries_without_negatives.update_state(lonely)
         batch_metrics = self._batch_metrics if compute_batch_metrics else []
-        if self._loss is not None or batch_metrics:
+        if self.has_loss or batch_metrics:
             logits, labels = dense_logits(scores)
-            if self._mine is not None:
+            if num_kept is not None:
+                self._mine.num_hard_negatives = num_kept
                 logits, labels = self._mine(logits, labels)
-        if self._loss is not None:
+        if self.has_loss:
             loss = loss_of_logits(self._loss, labels, logits, sample_weight, scores)
         if queue is not None:
             sources.enqueue(own, queue, after=loss)
@@ -283,7 +264,7 @@ class Retrieval(FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
         serialize = tf.keras.utils.serialize_keras_object
         learnt = isinstance(self.temperature, (tf.Tensor, tf.Variable))
         return super().get_config() | {
-            "loss": None if self._loss is None else serialize(self._loss),
+            "loss": serialize(self._loss) if self.has_loss else None,
             "batch_metrics": [serialize(metric) for metric in self._batch_metrics],
             "loss_metrics": [serialize(metric) for metric in self._loss_metrics],
             "temperature": float(self.temperature) if learnt else self.temperature,

@@ -104,7 +104,8 @@ class LearningAlarms(tf.keras.callbacks.Callback):
         if {"constant", "one favourite"} <= self._raised:
             return
         loss, constant, shared = 0.0, 0.0, []
-        with _silent(self.model.metrics):
+        task_metrics = getattr(self.model.task, "reported_beside", [])
+        with _silent([*self.model.metrics, *task_metrics]):
             for features in self._batches:
                 inputs = self.model.task_inputs(features, training=False)
                 zeros = tf.zeros_like(inputs["query_embeddings"])

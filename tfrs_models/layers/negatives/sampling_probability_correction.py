@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.probabilities import check_floor, checked_probability
+from tfrs_models.ops.probabilities import ProbabilityFloor
 
 
 @register
@@ -24,11 +24,12 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
         Args:
           probability_floor: Smaller probabilities are raised to this value, and those
             above 1 lowered to 1. `1e-6` gives TensorFlow Recommenders' numbers. None
-            takes them as they are; a value outside (0, 1] is then an error.
+            takes positive ones as they are, and 0 as 1e-6 with a warning; a value
+            outside [0, 1] is then an error.
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        check_floor(probability_floor)
+        self._floor = ProbabilityFloor(probability_floor)
         self._autocast = False
         self.probability_floor = probability_floor
 
@@ -50,8 +51,8 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
           `[batch, num_candidates]` corrected logits.
 
         Raises:
-          InvalidArgumentError: a probability is NaN, 0 or below, or above 1, and there
-            is no floor.
+          InvalidArgumentError: a probability is NaN, below 0 or above 1, and there is
+            no floor.
         """
         logits = tf.convert_to_tensor(logits)
         probability = tf.cast(candidate_sampling_probability, tf.float32)
@@ -60,9 +61,7 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
                 "`candidate_sampling_probability` must have one value for each of the "
                 f"{logits.shape[-1]} candidates. Got shape {probability.shape}."
             )
-        probability = checked_probability(
-            probability, floor=self.probability_floor, candidate_ids=candidate_ids
-        )
+        probability = self._floor(probability, candidate_ids)
         return logits - tf.cast(tf.math.log(probability), logits.dtype)
 
     def get_config(self) -> dict:
