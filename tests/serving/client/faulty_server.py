@@ -90,10 +90,10 @@ def faulty_server():
 
 
 def forever(piece, pause=0.0):
-    """A piece again and again, for as long as somebody reads."""
+    """A piece again and again, for far longer than anybody should read."""
 
     def pieces():
-        while True:
+        for _ in range(3000 if not pause else round(3 / pause)):
             yield piece
             if pause:
                 time.sleep(pause)

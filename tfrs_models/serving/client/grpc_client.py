@@ -1,13 +1,16 @@
 """TensorFlow Serving's gRPC."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tfrs_models.serving.client.arrays import pick_signature, to_arrays
 from tfrs_models.serving.client.errors import (
     DeadlineExceeded,
+    InvalidAddress,
     InvalidRequest,
     NotFound,
     ServerError,
@@ -17,12 +20,16 @@ from tfrs_models.serving.client.model_address import ModelAddress, VersionStatus
 from tfrs_models.serving.client.model_client import ModelClient
 from tfrs_models.serving.client.patience import Patience
 
+Content = TypeVar("Content")
+
+_MOST_ELEMENTS = 2**28  # a tensor of one value says its shape in a few bytes
 _ERRORS = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "FAILED_PRECONDITION": InvalidRequest,
     "INVALID_ARGUMENT": InvalidRequest,
     "NOT_FOUND": NotFound,
     "OUT_OF_RANGE": InvalidRequest,
+    "RESOURCE_EXHAUSTED": Unavailable,
     "UNAVAILABLE": Unavailable,
 }
 _OPTIONS = [
@@ -56,17 +63,19 @@ class GrpcClient(ModelClient):
 
         Args:
           address: `host:8500`.
-          model: As the server's configuration calls it.
-          version: A number; the newest where None.
+          model: Name of the model in the server's configuration.
+          version: Number of the version; the newest where None.
           label: A label of the server's configuration, in place of a number.
           timeout: Seconds for a call with all of its attempts.
           retries: Further attempts where the server is unavailable, and only there.
           backoff: Seconds before the second attempt; twice as long before each other.
-          credentials: Of `grpc.ssl_channel_credentials`; no encryption where None.
+          credentials: What `grpc.ssl_channel_credentials` returns; no encryption where
+            None.
 
         Raises:
           ImportError: `tensorflow-serving-api` is not installed.
-          ValueError: a version and a label, or numbers that make no sense.
+          ValueError: an address of HTTP (which is an `InvalidRequest` too), a version
+            and a label, or numbers that make no sense.
         """
         try:
             import grpc
@@ -79,6 +88,12 @@ class GrpcClient(ModelClient):
                 "GrpcClient needs the package `tensorflow-serving-api`: "
                 "pip install 'tfrs-models[serving]'."
             ) from error
+        if not address or address.lower().startswith(("http://", "https://")):
+            place = address.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+            raise InvalidAddress(
+                "`address` must be a host and a port, without http://. Write "
+                f"{place or 'host:8500'!r}."
+            )
         self._grpc = grpc
         self._address = address
         self._model = ModelAddress(model=model, version=version, label=label)
@@ -112,15 +127,15 @@ class GrpcClient(ModelClient):
         request = predict_pb2.PredictRequest()
         self._model.fill(request.model_spec)
         request.model_spec.signature_name = signature
-        try:
-            specs = pick_signature(self._known_signatures(), signature)
-            for name, values in to_arrays(inputs, specs["inputs"]).items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-            answer = self._ask(self._predictions.Predict, request)
-        except InvalidRequest:
-            self._signatures = None  # a new version may have others
-            raise
-        return {name: tf.make_ndarray(v) for name, v in answer.outputs.items()}
+        with self._patience.one_deadline():
+            try:
+                specs = pick_signature(self._known_signatures(), signature)
+                for name, values in to_arrays(inputs, specs["inputs"]).items():
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+                return self._ask(self._predictions.Predict, request, _outputs)
+            except InvalidRequest:
+                self._signatures = None  # a new version may have others
+                raise
 
     def metadata(self) -> dict[str, dict]:
         """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
@@ -130,14 +145,18 @@ class GrpcClient(ModelClient):
             metadata_field=["signature_def"]
         )
         self._model.fill(request.model_spec)
-        answer = self._ask(self._predictions.GetModelMetadata, request)
-        found = get_model_metadata_pb2.SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(found)
-        return {
-            name: {"inputs": _specs(entry.inputs), "outputs": _specs(entry.outputs)}
-            for name, entry in found.signature_def.items()
-            if not name.startswith("__saved_model")
-        }
+
+        def read(answer: object) -> dict[str, dict]:
+            found = get_model_metadata_pb2.SignatureDefMap()
+            if not answer.metadata["signature_def"].Unpack(found):
+                raise ValueError("there is no `signature_def`")
+            return {
+                name: {"inputs": _specs(entry.inputs), "outputs": _specs(entry.outputs)}
+                for name, entry in found.signature_def.items()
+                if not name.startswith("__saved_model")
+            }
+
+        return self._ask(self._predictions.GetModelMetadata, request, read)
 
     def status(self) -> list[VersionStatus]:
         """What the server says about the versions, the newest first."""
@@ -145,21 +164,25 @@ class GrpcClient(ModelClient):
 
         request = get_model_status_pb2.GetModelStatusRequest()
         self._model.fill(request.model_spec)
-        answer = self._ask(self._models.GetModelStatus, request)
         states = get_model_status_pb2.ModelVersionStatus.State
-        return sorted(
-            (
+
+        def read(answer: object) -> list[VersionStatus]:
+            return [
                 VersionStatus(v.version, states.Name(v.state), v.status.error_message)
                 for v in answer.model_version_status
-            ),
-            reverse=True,
+            ]
+
+        return sorted(
+            self._ask(self._models.GetModelStatus, request, read), reverse=True
         )
 
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
 
-    def _ask(self, method: Callable, request: object) -> object:
+    def _ask(
+        self, method: Callable, request: object, read: Callable[[object], Content]
+    ) -> Content:
         def attempt(left: float) -> object:
             try:
                 return method(request, timeout=left)
@@ -169,7 +192,28 @@ class GrpcClient(ModelClient):
                     f"{self._address}: {error.code().name} {error.details()}"
                 ) from error
 
-        return self._patience.call(attempt)
+        answer = self._patience.call(attempt)
+        try:
+            return read(answer)
+        except (KeyError, TypeError, ValueError, DecodeError) as error:
+            raise ServerError(
+                f"{self._address}: the answer is none of TensorFlow Serving's "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+
+def _outputs(answer: object) -> dict[str, np.ndarray]:
+    return {name: _array(name, tensor) for name, tensor in answer.outputs.items()}
+
+
+def _array(name: str, tensor: object) -> np.ndarray:
+    number = tf.TensorShape(tensor.tensor_shape).num_elements()
+    if number is None or number > _MOST_ELEMENTS:
+        raise ValueError(f"the output `{name}` has {number or 'no number of'} elements")
+    try:
+        return tf.make_ndarray(tensor)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the output `{name}` is no tensor: {error}") from error
 
 
 def _specs(tensors: Mapping) -> dict[str, dict]:
