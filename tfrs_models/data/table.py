@@ -216,8 +216,10 @@ def from_frame(
 
 def _density(user: np.ndarray, item: np.ndarray) -> float:
     """Share of the pairs of a user and an item that have a row, or several."""
-    num_pairs = len(np.unique(user * (item.max() + 1) + item))
-    return num_pairs / (len(np.unique(user)) * len(np.unique(item)))
+    pair = np.sort(user * (item.max() + 1) + item)
+    num_pairs = 1 + np.count_nonzero(np.diff(pair))
+    num_users, num_items = (np.count_nonzero(np.bincount(x)) for x in (user, item))
+    return num_pairs / (num_users * num_items)
 
 
 def _positives(

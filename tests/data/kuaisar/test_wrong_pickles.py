@@ -126,6 +126,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(pickles):
                 ("rec_his", 1.9),
                 ("timestamp", np.nan),
                 ("timestamp", "x"),
+                ("timestamp", 1.7e15),  # microseconds
                 ("neg_items", [10**30, 1, 2, 3]),
                 ("neg_items", "[[1], [2, 3]]"),
             ]

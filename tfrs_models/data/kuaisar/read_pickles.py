@@ -7,6 +7,7 @@ import pandas as pd
 
 from tfrs_models.data.kuaisar.checks import LISTS
 from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.raw_log import LAST_MOMENT
 from tfrs_models.data.kuaisar.restricted_pickle import load_pickle
 from tfrs_models.data.kuaisar.search_and_recommendation import (
     TASKS,
@@ -115,7 +116,8 @@ def _samples(
         )
 
     def numbers(name: str) -> np.ndarray:
-        return whole_numbers(frame[name].to_numpy(), f"`{name}` of {file}")
+        last = LAST_MOMENT if name == "timestamp" else None
+        return whole_numbers(frame[name].to_numpy(), f"`{name}` of {file}", last=last)
 
     def lists(name: str, dtype: type) -> list[list[int]]:
         values = frame[name].tolist()
@@ -161,8 +163,10 @@ def _histories(users: dict, num_users: int, name: str) -> Histories:
                     f"{sorted(users[user])}."
                 )
         own, moments = (
-            whole_numbers(users[user][key], f"`{key}` of user {user} in {file}")
-            for key in (name, f"{name}_ts")
+            whole_numbers(
+                users[user][key], f"`{key}` of user {user} in {file}", last=last
+            )
+            for key, last in ((name, None), (f"{name}_ts", LAST_MOMENT))
         )
         if len(own) != len(moments):
             raise ValueError(
