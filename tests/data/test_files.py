@@ -88,6 +88,15 @@ def test_text_files_are_read_however_they_are_written(
     assert set(made.vocabularies["Straße"]) <= {"NA", "é"}
 
 
+def test_names_of_columns_may_have_the_other_separator(tmp_path):
+    for name, mark, other in [("mine.tsv", "\t", ","), ("mine.csv", ",", ";")]:
+        header = mark.join(["user_id", "item_id", f"{other}size{other}"])
+        rows = [mark.join([f"u{n % 3}", f"i{n % 4}", str(n)]) for n in range(24)]
+        (tmp_path / name).write_text("\n".join([header, *rows]))
+        made = data.load(tmp_path / name, split="random")
+        assert made.num_items == 4
+
+
 def test_another_encoding_is_named(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_bytes("\n".join(ROWS).encode("latin-1"))

@@ -57,6 +57,13 @@ def test_ids_of_any_type_become_the_same_strings(ratings):
         )
 
 
+def test_an_id_is_one_whatever_the_type_of_its_cells():
+    items = pd.Series([7, "7", b"7", 7.0, "8", 8] * 2, dtype=object)
+    frame = pd.DataFrame({"user_id": [1] * 12, "item_id": items})
+    made = data.from_frame(frame, split="random")
+    assert sorted(made.vocabularies["item_id"]) == ["7", "8"]
+
+
 def test_a_fraction_among_ids_does_not_rename_the_others():
     items = pd.DataFrame({"item_id": [1, 3, 2**53 + 1], "kind": ["x", "y", "z"]})
     made = data.from_frame(

@@ -74,6 +74,15 @@ def test_numbers_are_times_in_the_unit_that_is_named(unit, dtype):
     assert found == 1_700_000_004 * 10**6
 
 
+def test_parts_of_a_second_of_floats_are_rounded_to_microseconds():
+    times = [1_700_000_000 + n / 1e6 for n in range(1000)]
+    frame = pd.DataFrame({"user_id": "ann", "item_id": range(1000), "timestamp": times})
+    made = data.from_frame(frame, split="random", validation_fraction=0)
+    found = [made.splits[split]["timestamp_us"] for split in ("train", "test")]
+    expected = 1_700_000_000_000_000 + np.arange(1000)
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), expected)
+
+
 NEWEST_FIRST = 1_700_000_000_900_000 - 100_000 * np.arange(10)  # of one second
 
 
