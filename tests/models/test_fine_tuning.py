@@ -546,7 +546,7 @@ def test_towers_that_share_their_items_come_back_from_a_file_sharing_them(tmp_pa
     [
         ({"margin": 0.0}, "`margin` must be finite and above 0"),
         ({"adjust": "dot"}, "`adjust` must be one of"),
-        ({"num_fixed_layers": -1}, "`num_fixed_layers` must not be negative"),
+        ({"num_fixed_layers": -1}, "`num_fixed_layers` must be at least 0. Got -1"),
     ],
 )
 def test_options_out_of_range_are_named(arguments, message):

@@ -312,3 +312,11 @@ def test_logged_rows_without_a_position_are_named_in_the_loss():
     model(features, training=True)
     with pytest.raises(ValueError, match="`position` is missing"):
         model.compute_loss(features)
+
+
+def test_a_table_without_item_features_trains():
+    rows = features_of() | {"item_features": np.zeros([12, 0], "float32")}
+    model = make()
+    model.compile(tf.keras.optimizers.SGD(0.1))
+    history = model.fit(tf.data.Dataset.from_tensors(rows), epochs=2, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]

@@ -401,7 +401,7 @@ def test_training_needs_both_services_and_what_was_drawn(model):
     [
         ({"search_weight": -1.0}, "`search_weight` must be at least 0. Got -1.0"),
         ({"encoders": ["past"]}, r"`encoders` must be among .* Got \['past'\]"),
-        ({"pair_temperature": 0.0}, "`temperature` must be above 0. Got 0.0"),
+        ({"pair_temperature": 0.0}, "`pair_temperature` must be above 0. Got 0.0"),
         ({"num_heads": 3}, "`num_heads` must be at least 1 and divide"),
         (
             {"encoders": "across"},

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.ops.read_features import dense_feature, id_feature
+from tfrs_models.ops.read_features import dense_feature, dense_through, id_feature
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "int64"])
@@ -42,3 +42,23 @@ def test_integers_are_numbers_and_half_precision_stays():
 def test_dense_features_that_do_not_fit_are_named(features, message):
     with pytest.raises(ValueError, match=message):
         dense_feature(features, "x", 3)
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_a_feature_without_columns_is_the_bias_and_trains(activation):
+    layer = tf.keras.layers.Dense(3, activation, bias_initializer="ones")
+    optimizer = tf.keras.optimizers.SGD(0.5)
+
+    @tf.function
+    def step(features):
+        with tf.GradientTape() as tape:
+            out = dense_through(layer, features, "item_features")
+            loss = tf.reduce_sum(out)
+        optimizer.minimize(loss, layer.trainable_variables, tape=tape)
+        return out
+
+    features = {"item_features": tf.zeros([4, 0])}
+    np.testing.assert_array_equal(step(features), np.ones([4, 3]))
+    np.testing.assert_array_equal(
+        step(features), np.full([4, 3], 0 if activation else -1)
+    )

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models import torch_weights
 from tfrs_models._keras import register
+from tfrs_models.ops.same_shape import check_width
 
 
 @register
@@ -31,6 +32,7 @@ class MLP(tf.keras.layers.Layer):
 
     def build(self, input_shape: tf.TensorShape) -> None:
         width = input_shape[-1]
+        check_width(width)
         for layer in self.stack:
             if not layer.built:  # `torch_arrays` may have built it
                 with tf.name_scope(layer.name):  # HDF5 files want distinct names

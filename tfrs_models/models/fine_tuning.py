@@ -13,6 +13,7 @@ from tfrs_models.losses.prob_margin_ranking import (
 )
 from tfrs_models.metrics.distance_shift import IRRELEVANT, DistanceShift
 from tfrs_models.model import Model, add_total
+from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.pair_features import FineTuningFeatures
 from tfrs_models.ops.read_features import check_named
 from tfrs_models.ops.replicas import sum_over_replicas
@@ -73,10 +74,7 @@ class FineTuningModel(FromConfig, Model):
         """
         super().__init__(**kwargs)
         check_pair_loss(margin, adjust)
-        if num_fixed_layers < 0:
-            raise ValueError(
-                f"`num_fixed_layers` must not be negative. Got {num_fixed_layers}."
-            )
+        whole_number("num_fixed_layers", num_fixed_layers)
         self.extractor = extractor
         self.margin = margin
         self.adjust = adjust

@@ -275,7 +275,7 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
         )
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """All arrays of the original.
+        """All arrays of the original; `unisar_arrays` says where scores differ.
 
         Args:
           arrays: The original's state dict; what it holds twice (its query encoder) or

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from tfrs_models.ops.numbers import is_whole, real_number, true_or_false, whole_number
+
 _SIZES = (
     "num_users",
     "num_items",
@@ -11,8 +13,12 @@ _SIZES = (
     "embedding_dim",
     "width",
     "num_layers",
+    "num_heads",
+    "num_shared",
+    "num_specific",
 )
 _UNITS = ("expert_units", "tower_units", "head_units")
+_TEMPERATURES = ("pair_temperature", "transition_temperature")
 _WEIGHTS = ("search_weight", "pair_weight", "transition_weight", "l2")
 
 
@@ -26,13 +32,17 @@ def checked_options(options: Mapping[str, object]) -> dict[str, object]:
       ValueError: one is out of range; its layers check the others.
     """
     for name in _SIZES:
-        if options[name] < 1:
-            raise ValueError(f"`{name}` must be at least 1. Got {options[name]}.")
+        whole_number(name, options[name], least=1)
+    whole_number("caption_length", options["caption_length"])
     for name in _WEIGHTS:
-        if not options[name] >= 0:
-            raise ValueError(f"`{name}` must be at least 0. Got {options[name]}.")
+        real_number(name, options[name], least=0)
+    for name in _TEMPERATURES:
+        real_number(name, options[name], above=0)
+    real_number("dropout", options["dropout"], least=0)
+    for name in ("log_temperature", "decay_unused_rows"):
+        true_or_false(name, options[name])
     for name in _UNITS:
-        if min(options[name], default=1) < 1:
+        if not all(is_whole(width, 1) for width in options[name]):
             raise ValueError(
                 f"`{name}` must be at least 1 each. Got {list(options[name])}."
             )

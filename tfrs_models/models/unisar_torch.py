@@ -41,6 +41,10 @@ def unisar_arrays(
 ) -> Targets:
     """Where the original's arrays go.
 
+    With them scores are the original's, but for users who have no event in one of the
+    services or in both: there the original's masks forbid all keys, which is NaN or
+    zero as its PyTorch has it, and ours is what the events that there are say.
+
     Args:
       network: The port.
       contrasts: `"pairs"` and one for each service; those of weight 0 are missing here

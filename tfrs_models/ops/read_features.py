@@ -94,6 +94,8 @@ def dense_through(
 ) -> tf.Tensor:
     """A dense feature through a dense layer, whose first batch fixes the width.
 
+    A feature of width 0 gives what the bias is.
+
     Args:
       layer: Built or not.
       features: Of the batch.
@@ -106,4 +108,12 @@ def dense_through(
       ValueError: the feature is missing, no numbers, or of another width.
     """
     width = layer.kernel.shape[0] if layer.built else None
-    return layer(dense_feature(features, name, width))
+    values = dense_feature(features, name, width)
+    if values.shape[1] > 0:
+        return layer(values)
+    # A table without such features. A product over no column would end the process.
+    if not layer.built:
+        layer.build(values.shape)
+    row = tf.reduce_sum(layer.kernel, axis=0)  # zeros, but the kernel has a gradient
+    row = layer.activation(row if layer.bias is None else row + layer.bias)
+    return tf.tile(tf.cast(row, layer.compute_dtype)[None], [tf.shape(values)[0], 1])

@@ -24,3 +24,17 @@ def same_shape(values: tf.Tensor, other: tf.Tensor, message: str) -> tf.Tensor:
     check = tf.debugging.assert_equal(tf.shape(values)[:rank], tf.shape(other), message)
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(values)
+
+
+def check_width(width: int | None, name: str = "inputs") -> None:
+    """Raises a `ValueError` for a width of 0, whose products end the process.
+
+    Args:
+      width: size of the last axis, None where it is not known.
+      name: name of the tensor in the message.
+    """
+    if width == 0:
+        raise ValueError(
+            f"`{name}` must have a width of at least 1. Got 0: a table without "
+            "features has nothing to learn from."
+        )

@@ -41,10 +41,10 @@ def test_equal_parameters_have_one_id_and_others_another():
     ("change", "message"),
     [
         ({"margin": 0.0}, "`margin` must be above 0. Got 0.0"),
-        ({"num_fixed_layers": -1}, "`num_fixed_layers` must be 0 or more. Got -1"),
+        ({"num_fixed_layers": -1}, "`num_fixed_layers` must be at least 0. Got -1"),
         (
             {"negative_downsampling": 1.5},
-            r"`negative_downsampling` must be in \(0, 1\]",
+            "`negative_downsampling` must be above 0 and at most 1. Got 1.5",
         ),
         (
             {"min_abs_difference_threshold": 0.5, "max_abs_difference_threshold": 0.2},

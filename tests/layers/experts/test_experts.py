@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.layers import Expert, MultiGateExperts, ProgressiveLayered
+from tfrs_models.layers import MLP, Expert, MultiGateExperts, ProgressiveLayered
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden" / "unisar_ple.npz"
 RNG = np.random.default_rng(0)
@@ -46,17 +46,25 @@ def test_every_task_of_mmoe_mixes_the_same_experts():
         np.testing.assert_allclose(tf.reduce_sum(weights, axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("num_levels", [1, 2, 3])
-def test_levels_of_ple_pass_on_what_their_gates_mix(num_levels):
+@pytest.mark.parametrize(
+    ("num_levels", "units"),
+    [(1, [6]), (2, [6]), (3, [6]), (2, [[6], [8]]), (None, [[4, 6], [8], [2]])],
+)
+def test_levels_of_ple_pass_on_what_their_gates_mix(num_levels, units):
     layer = ProgressiveLayered(
         3,
         num_shared=2,
         num_specific=4,
-        units=[6],
+        units=units,
         num_levels=num_levels,
         tower_units=[3],
     )
     found = layer(X)
+    num_levels = num_levels or len(units)
+    if units != [6]:
+        widths = [level[0].units for level in layer.shared_experts]
+        assert [list(width) for width in widths] == units
+        assert layer.get_config()["units"] == units
     streams, shared_stream = [X] * 3, X
     for level in range(num_levels):
         own = [
@@ -89,6 +97,50 @@ def test_the_originals_weights_give_the_originals_numbers():
         np.testing.assert_allclose(output, arrays[f"out_task{task}"], atol=1e-5)
 
 
+def test_levels_of_the_original_have_widths_of_their_own():
+    """A state dict of two levels of 6 and 8, as the original names its arrays."""
+    rng = np.random.default_rng(2)
+    arrays = {}
+
+    def linear(name, rows, columns):
+        arrays[f"{name}.weight"] = rng.normal(size=(columns, rows)).astype("float32")
+        arrays[f"{name}.bias"] = rng.normal(size=columns).astype("float32")
+
+    for level, (width, units) in enumerate([(5, 6), (6, 8)]):
+        for task in range(2):
+            for place in range(2):
+                linear(f"task_experts.{level}.{task}.{place}.mlp.0", width, units)
+            linear(f"task_gates.{level}.{task}.0", width, 3)
+        linear(f"share_experts.{level}.0.mlp.0", width, units)
+        linear(f"share_gates.{level}.0", width, 5)
+    layer = ProgressiveLayered(2, num_shared=1, num_specific=2, units=[[6], [8]])
+    layer(X)
+    assert layer.load_torch_state_dict(arrays) == []
+
+    def relu(name, x):
+        return np.maximum(x @ arrays[f"{name}.weight"].T + arrays[f"{name}.bias"], 0)
+
+    def mixed(name, x, outputs):
+        logits = x @ arrays[f"{name}.weight"].T + arrays[f"{name}.bias"]
+        share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return sum(share[:, [i]] * output for i, output in enumerate(outputs))
+
+    streams, shared = [X, X], X
+    for level in range(2):
+        own = [
+            [relu(f"task_experts.{level}.{t}.{p}.mlp.0", streams[t]) for p in range(2)]
+            for t in range(2)
+        ]
+        common = [relu(f"share_experts.{level}.0.mlp.0", shared)]
+        streams = [
+            mixed(f"task_gates.{level}.{t}.0", streams[t], own[t] + common)
+            for t in range(2)
+        ]
+        shared = mixed(f"share_gates.{level}.0", shared, own[0] + own[1] + common)
+    for output, stream in zip(layer(X), streams, strict=True):
+        np.testing.assert_allclose(output, stream, rtol=1e-4, atol=1e-5)
+
+
 def test_dropout_is_of_training_only():
     layer = Expert([400], dropout=0.5)
     still = layer(X).numpy()
@@ -110,6 +162,8 @@ def test_every_expert_learns():
     [
         (lambda: MultiGateExperts(0, num_experts=2, units=[3]), "`num_tasks` must be"),
         (lambda: MultiGateExperts(2, num_experts=0, units=[3]), "`num_experts` must"),
+        (lambda: Expert([3])(tf.ones([2, 0])), "`inputs` must have a width of at l"),
+        (lambda: MLP([3])(tf.ones([2, 0])), "`inputs` must have a width of at least 1"),
         (lambda: Expert([3, 0]), "`units` must be at least 1 each"),
         (lambda: Expert([3], dropout=1.0), r"`dropout` must be in \[0, 1\)"),
         (
@@ -117,6 +171,16 @@ def test_every_expert_learns():
                 2, num_shared=1, num_specific=1, units=[3], num_levels=0
             ),
             "`num_levels` must be at least 1. Got 0",
+        ),
+        (
+            lambda: ProgressiveLayered(
+                2, num_shared=1, num_specific=1, units=[[3], [4]], num_levels=3
+            ),
+            "`units` must have one list for each of the 3 levels",
+        ),
+        (
+            lambda: ProgressiveLayered(2, num_shared=1, num_specific=1, units=[3, [4]]),
+            "`units` must be numbers, or a list for each level",
         ),
     ],
 )

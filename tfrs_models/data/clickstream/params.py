@@ -5,6 +5,19 @@ import enum
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from tfrs_models.ops.numbers import real_number, true_or_false, whole_number
+
+_BOUNDS = {
+    "query_lr": {"above": 0},
+    "items_lr": {"above": 0},
+    "query_weight_decay": {"least": 0},
+    "items_weight_decay": {"least": 0},
+    "margin": {"above": 0},
+    "negative_downsampling": {"above": 0, "most": 1},
+    "min_abs_difference_threshold": {"least": 0},
+    "max_abs_difference_threshold": {"above": 0},
+}
+
 
 class ExamplesType(enum.Enum):
     """Which pairs a step is made of. Only `all_examples` is used by anything."""
@@ -57,27 +70,21 @@ class FineTuningParams:
 
     def __post_init__(self) -> None:
         """Brings numbers to their types and refuses those out of range."""
-        for field in dataclasses.fields(self):
-            if field.type is float:
-                object.__setattr__(self, field.name, float(getattr(self, field.name)))
-        object.__setattr__(self, "examples_order", _order(self.examples_order))
-        for name in ("query_lr", "items_lr", "margin", "max_abs_difference_threshold"):
-            self._check(name, "above 0", getattr(self, name) > 0)
-        for name in (
-            "num_fixed_layers",
-            "query_weight_decay",
-            "items_weight_decay",
-            "min_abs_difference_threshold",
-        ):
-            self._check(name, "0 or more", getattr(self, name) >= 0)
-        self._check(
-            "negative_downsampling", "in (0, 1]", 0 < self.negative_downsampling <= 1
+        values = {"examples_order": _order(self.examples_order)}
+        for name, bounds in _BOUNDS.items():
+            values[name] = real_number(name, getattr(self, name), **bounds)
+        values["num_fixed_layers"] = whole_number(
+            "num_fixed_layers", self.num_fixed_layers
         )
-        self._check(
-            "min_abs_difference_threshold",
-            "below `max_abs_difference_threshold`",
-            self.min_abs_difference_threshold < self.max_abs_difference_threshold,
-        )
+        true_or_false("not_irrelevant_only", self.not_irrelevant_only)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        if self.min_abs_difference_threshold >= self.max_abs_difference_threshold:
+            raise ValueError(
+                "`min_abs_difference_threshold` must be below "
+                "`max_abs_difference_threshold`. Got "
+                f"{self.min_abs_difference_threshold!r}."
+            )
 
     @property
     def text(self) -> str:
@@ -90,10 +97,6 @@ class FineTuningParams:
     def id(self) -> str:
         """SHA-256 of the text: the same in every process."""
         return hashlib.sha256(self.text.encode()).hexdigest()
-
-    def _check(self, name: str, rule: str, ok: bool) -> None:
-        if not ok:
-            raise ValueError(f"`{name}` must be {rule}. Got {getattr(self, name)!r}.")
 
 
 def fine_tuning_params(choice: Mapping[str, object]) -> FineTuningParams:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tfrs_models.ops.numbers import true_or_false, whole_number
+
 _LEAST = {
     "k_core": 1,
     "max_words": 1,
@@ -85,13 +87,7 @@ class Options:
                     f"`{name}` must be one of {choices}. Got {getattr(self, name)!r}."
                 )
         for name in ("both_services", "keep_empty_histories"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(
-                    f"`{name}` must be True or False. Got {getattr(self, name)!r}."
-                )
+            true_or_false(name, getattr(self, name))
         for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(
-                    f"`{name}` must be a whole number from {least}. Got {value!r}."
-                )
+            value = whole_number(name, getattr(self, name), least=least)
+            object.__setattr__(self, name, value)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.same_shape import check_width
 
 
 @register
@@ -39,6 +40,7 @@ class Expert(tf.keras.layers.Layer):
         Returns:
           `[batch, units[-1]]`; the inputs where there are no layers.
         """
+        check_width(inputs.shape[-1])
         for layer in self.stack:
             inputs = self._drop(layer(inputs), training=training)
         return inputs

@@ -34,8 +34,8 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
         *,
         num_shared: int,
         num_specific: int,
-        units: Sequence[int],
-        num_levels: int = 1,
+        units: Sequence[int] | Sequence[Sequence[int]],
+        num_levels: int | None = None,
         tower_units: Sequence[int] = (),
         dropout: float = 0.0,
         **kwargs,
@@ -46,13 +46,26 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
           num_tasks: How many outputs.
           num_shared: Shared experts of a level.
           num_specific: Experts of a task in a level.
-          units: Widths of an expert's layers.
-          num_levels: Levels of experts.
+          units: Widths of the layers of an expert, `[6, 8]` for two layers; or one such
+            list for each level, `[[6], [8]]` for two levels of one layer.
+          num_levels: Levels of experts; None for as many as `units` has lists, else 1.
           tower_units: Widths of each task's layers after the last level.
           dropout: Of experts and towers, in [0, 1).
           **kwargs: Of `tf.keras.layers.Layer`.
+
+        Raises:
+          ValueError: a number below 1, or not one list of widths for each level.
         """
         super().__init__(**kwargs)
+        self.units = _widths(units)
+        is_by_level = bool(self.units) and isinstance(self.units[0], tuple)
+        if num_levels is None:
+            num_levels = len(self.units) if is_by_level else 1
+        if is_by_level and len(self.units) != num_levels:
+            raise ValueError(
+                f"`units` must have one list for each of the {num_levels} levels, or "
+                f"numbers. Got {units!r}."
+            )
         check_sizes(
             num_tasks=num_tasks,
             num_shared=num_shared,
@@ -62,15 +75,16 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
         self.num_tasks = num_tasks
         self.num_shared = num_shared
         self.num_specific = num_specific
-        self.units = tuple(units)
         self.num_levels = num_levels
         self.tower_units = tuple(tower_units)
         self.dropout = dropout
         levels = range(num_levels)
+        by_level = self.units if is_by_level else [self.units] * num_levels
         self.task_experts = [
-            [self._experts(num_specific) for _ in range(num_tasks)] for _ in levels
+            [self._experts(num_specific, widths) for _ in range(num_tasks)]
+            for widths in by_level
         ]
-        self.shared_experts = [self._experts(num_shared) for _ in levels]
+        self.shared_experts = [self._experts(num_shared, w) for w in by_level]
         self.task_gates = [
             [
                 tf.keras.layers.Dense(
@@ -135,7 +149,8 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
         Raises:
           ValueError: there are more levels, or experts without a layer.
         """
-        if self.num_levels > 1 or not self.units:
+        first_units = self.shared_experts[0][0].units
+        if self.num_levels > 1 or not first_units:
             raise ValueError(
                 "`num_levels` must be 1, and `units` not empty, for inputs in parts. "
                 f"Got {self.num_levels} and {list(self.units)}."
@@ -159,7 +174,7 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
             values, part_rows = zip(*wide, strict=True)
             total += tf.matmul(tf.concat(values, -1), tf.concat(part_rows, 0))
         total = tf.reshape(total, [-1, kernel.shape[1]])
-        first, gate = tf.split(total, [len(experts) * self.units[0], -1], axis=1)
+        first, gate = tf.split(total, [len(experts) * first_units[0], -1], axis=1)
         outputs = [
             expert.after_first(values, training=training)
             for expert, values in zip(
@@ -245,11 +260,21 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
             "num_tasks": self.num_tasks,
             "num_shared": self.num_shared,
             "num_specific": self.num_specific,
-            "units": list(self.units),
+            "units": [list(u) if isinstance(u, tuple) else u for u in self.units],
             "num_levels": self.num_levels,
             "tower_units": list(self.tower_units),
             "dropout": self.dropout,
         }
 
-    def _experts(self, count: int) -> list[Expert]:
-        return [Expert(self.units, dropout=self.dropout) for _ in range(count)]
+    def _experts(self, count: int, units: Sequence[int]) -> list[Expert]:
+        return [Expert(units, dropout=self.dropout) for _ in range(count)]
+
+
+def _widths(units: Sequence) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
+    """Widths of layers, by level where they are nested."""
+    nested = [isinstance(width, Sequence) for width in units]
+    if any(nested) and not all(nested):
+        raise ValueError(
+            f"`units` must be numbers, or a list for each level. Got {units!r}."
+        )
+    return tuple(tuple(width) if any(nested) else width for width in units)

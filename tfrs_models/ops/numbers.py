@@ -1,0 +1,80 @@
+"""Options of one number or one choice, checked where they come in."""
+
+import math
+import numbers
+
+
+def is_whole(value: object, least: int) -> bool:
+    """Whether a value is a whole number, NumPy's among them, of at least `least`.
+
+    Args:
+      value: anything; True is no number.
+      least: smallest number that is allowed.
+    """
+    is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_number and value >= least
+
+
+def whole_number(name: str, value: object, *, least: int = 0) -> int:
+    """A whole number.
+
+    Args:
+      name: name of the option in the message.
+      value: what was given; 2.5, True and "2" are none.
+      least: smallest number that is allowed.
+
+    Raises:
+      ValueError: it is none, or too small.
+    """
+    if not is_whole(value, least):
+        is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        rule = f"at least {least}" if is_number else f"a whole number from {least}"
+        raise ValueError(f"`{name}` must be {rule}. Got {value!r}.")
+    return int(value)
+
+
+def real_number(
+    name: str,
+    value: object,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> float:
+    """A finite number.
+
+    Args:
+      name: name of the option in the message.
+      value: what was given; True and "1" are none.
+      above: number that it must exceed.
+      least: smallest number that is allowed.
+      most: largest number that is allowed.
+
+    Raises:
+      ValueError: it is none, NaN, infinite or out of range.
+    """
+    bounds = {"above": above, "at least": least, "at most": most}
+    rules = [f"{rule} {b:g}" for rule, b in bounds.items() if math.isfinite(b)]
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        rules = ["a number", *rules]
+    elif math.isinf(value):
+        rules = ["finite", *rules]
+    elif value > above and least <= value <= most:  # false for NaN
+        return float(value)
+    rule = " and ".join(rules or ["finite"])
+    raise ValueError(f"`{name}` must be {rule}. Got {value!r}.")
+
+
+def true_or_false(name: str, value: object) -> bool:
+    """True or False, and not "no", which Python takes for True.
+
+    Args:
+      name: name of the option in the message.
+      value: what was given.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    if value is True or value is False:
+        return value
+    raise ValueError(f"`{name}` must be True or False. Got {value!r}.")
