@@ -4,7 +4,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 THREADS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
-.PHONY: demo test test-slow test-upstream lint format bench notebooks clean
+.PHONY: demo test test-slow test-upstream test-tutorials lint format bench notebooks clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,9 @@ test-slow: .venv/installed
 
 test-upstream: .venv/installed  ## TensorFlow Recommenders' own tests on our classes
 	$(BIN)/python -m pytest tests/parity --upstream=all
+
+test-tutorials: .venv/installed  ## upstream's notebooks: TUTORIALS=<its docs/examples>
+	$(BIN)/python -m pipelines.tutorials $(TUTORIALS)
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

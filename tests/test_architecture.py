@@ -27,6 +27,7 @@ LAYERS = [
     {"tasks"},
     {"models"},
     {"serving", "training"},
+    {"compat"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 NEVER = {

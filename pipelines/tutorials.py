@@ -1,0 +1,130 @@
+"""Runs upstream's tutorials on our classes: `python -m pipelines.tutorials <folder>`.
+
+The folder is `docs/examples` of a checkout of TensorFlow Recommenders. Each notebook
+runs in a process and a folder of its own: its one import becomes `tfrs_models.compat`,
+and TensorFlow Datasets serves made-up ratings, so that nothing is downloaded. Epochs and
+rows are cut; nothing else is changed.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import tyro
+
+ELSEWHERE = {
+    "ranking_tfx": "needs TensorFlow Extended",
+    "tpu_embedding_layer": "needs a TPU and Google Cloud Storage",
+}
+CUTS = (
+    (r"import tensorflow_recommenders as tfrs", "import tfrs_models.compat as tfrs"),
+    (r"(?m)^\s*[!%].*$", ""),
+    (r"\b80_000\b", "1_600"),
+    (r"\b20_000\b", "400"),
+    (r"\b(num_)?epochs ?= ?\d+", r"\1epochs=2"),
+    (r"\bnum_runs = \d+", "num_runs = 1"),
+    (r"plt\.show\(\)", ""),
+)
+ROWS = """
+import os, sys, types
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+import tfrs_models
+import numpy as np
+import tensorflow as tf
+_rng = np.random.default_rng(0)
+_titles = [f"Film {i} (1990)" for i in range(120)] + [
+    "M*A*S*H (1970)", "Dances with Wolves (1990)", "Speed (1994)"
+]
+_movies = {  # a few titles twice, as MovieLens-100K has them
+    "movie_id": np.array([str(i) for i in range(127)]),
+    "movie_title": np.array(_titles + _titles[:4]),
+    "movie_genres": _rng.integers(0, 20, [127, 1]),
+}
+_user, _movie = _rng.integers(1, 60, 2000), _rng.integers(0, 127, 2000)
+_ratings = {name: values[_movie] for name, values in _movies.items()} | {
+    "user_id": _user.astype(str),
+    "user_rating": _rng.integers(1, 6, 2000).astype("float32"),
+    "timestamp": _rng.integers(874724710, 893286638, 2000),
+    "user_gender": _user % 2 == 0,
+    "user_zip_code": (10000 + _user % 17).astype(str),
+    "user_occupation_text": np.array(["artist", "doctor", "none"])[_user % 3],
+    "user_occupation_label": _user % 3,
+    "bucketized_user_age": (_user % 5 * 10.0).astype("float32"),
+    "raw_user_age": (_user % 50 + 10.0).astype("float32"),
+}
+def _load(name, **_):
+    values = _movies if "movies" in name else _ratings
+    return tf.data.Dataset.from_tensor_slices(values)
+_tfds = types.ModuleType("tensorflow_datasets")
+_tfds.load, _tfds.disable_progress_bar = _load, lambda: None
+sys.modules["tensorflow_datasets"] = _tfds
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the runner."""
+
+    folder: tyro.conf.Positional[pathlib.Path]
+    """`docs/examples` of upstream."""
+    only: tuple[str, ...] = ()
+    """Names of notebooks, without their suffix; all where empty."""
+    timeout: float = 600.0
+    """Seconds for one notebook."""
+
+
+def main(config: Config) -> dict[str, str]:
+    """What became of each notebook; "ran" where it came to its end."""
+    notebooks = sorted(config.folder.glob("*.ipynb"))
+    if not notebooks:
+        raise SystemExit(f"`folder` must hold notebooks. Got {config.folder}.")
+    found = {}
+    for path in notebooks:
+        if config.only and path.stem not in config.only:
+            continue
+        found[path.stem] = ELSEWHERE.get(path.stem) or _run(path, config.timeout)
+        print(f"{path.stem}: {found[path.stem]}", flush=True)
+    return found
+
+
+def script_of(notebook: dict) -> str:
+    """The code of a notebook as a script on our classes."""
+    cells = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    code = "\n\n".join("".join(cell["source"]) for cell in cells)
+    for pattern, replacement in CUTS:
+        code = re.sub(pattern, replacement, code)
+    return f"{ROWS}\n{code}\n"
+
+
+def _run(path: pathlib.Path, timeout: float) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        script = pathlib.Path(folder) / f"{path.stem}.py"
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        script.write_text(script_of(notebook), encoding="utf-8")
+        paths = os.pathsep.join([str(pathlib.Path.cwd()), *sys.path])
+        try:
+            done = subprocess.run(
+                [sys.executable, "-W", "always::UserWarning", script.name],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": paths},
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"ran longer than {timeout:g} s"
+    if done.returncode:
+        return "failed: " + " | ".join(done.stderr.strip().splitlines()[-3:])
+    return "ran"
+
+
+if __name__ == "__main__":
+    results = main(tyro.cli(Config))
+    sys.exit(any(result.startswith("failed") for result in results.values()))
