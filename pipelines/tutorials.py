@@ -2,8 +2,8 @@
 
 The folder is `docs/examples` of a checkout of TensorFlow Recommenders. Each notebook
 runs in a process and a folder of its own: its one import becomes `tfrs_models.compat`,
-and TensorFlow Datasets serves made-up ratings, so that nothing is downloaded. Epochs and
-rows are cut; nothing else is changed.
+and TensorFlow Datasets serves made-up ratings, so that nothing is downloaded. Epochs
+and rows are cut; nothing else is changed.
 """
 
 import dataclasses
@@ -18,7 +18,9 @@ import tempfile
 import tyro
 
 ELSEWHERE = {
+    "listwise_ranking": "needs TensorFlow Ranking",
     "ranking_tfx": "needs TensorFlow Extended",
+    "sequential_retrieval": "needs MovieLens-1M as it downloads it",
     "tpu_embedding_layer": "needs a TPU and Google Cloud Storage",
 }
 CUTS = (
@@ -29,6 +31,7 @@ CUTS = (
     (r"\b(num_)?epochs ?= ?\d+", r"\1epochs=2"),
     (r"\bnum_runs = \d+", "num_runs = 1"),
     (r"plt\.show\(\)", ""),
+    (r"seaborn-whitegrid", "seaborn-v0_8-whitegrid"),  # its name since Matplotlib 3.6
 )
 ROWS = """
 import os, sys, types
