@@ -47,6 +47,7 @@ def test_what_is_no_number_in_range_is_refused(value, message):
 def test_words_and_numbers_are_no_choice(value):
     with pytest.raises(ValueError, match="`flag` must be True or False. Got"):
         true_or_false("flag", value)
+    assert true_or_false("flag", np.array([True])[0]) is True
 
 
 UNISAR = {

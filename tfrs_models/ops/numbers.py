@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import numpy as np
+
 
 def is_whole(value: object, least: int) -> bool:
     """Whether a value is a whole number, NumPy's among them, of at least `least`.
@@ -75,6 +77,6 @@ def true_or_false(name: str, value: object) -> bool:
     Raises:
       ValueError: it is neither.
     """
-    if value is True or value is False:
-        return value
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
     raise ValueError(f"`{name}` must be True or False. Got {value!r}.")

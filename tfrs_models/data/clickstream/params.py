@@ -76,7 +76,9 @@ class FineTuningParams:
         values["num_fixed_layers"] = whole_number(
             "num_fixed_layers", self.num_fixed_layers
         )
-        true_or_false("not_irrelevant_only", self.not_irrelevant_only)
+        values["not_irrelevant_only"] = true_or_false(
+            "not_irrelevant_only", self.not_irrelevant_only
+        )
         for name, value in values.items():
             object.__setattr__(self, name, value)
         if self.min_abs_difference_threshold >= self.max_abs_difference_threshold:
