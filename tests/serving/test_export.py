@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfrs_models as tm
 from tfrs_models.serving import (
     ServedModel,
     contract,
@@ -486,3 +488,26 @@ def test_without_the_package_warm_up_is_an_error_only_where_it_was_asked_for(
     with pytest.raises(ImportError, match=r"pip install 'tfrs-models\[serving\]'"):
         export(module, tmp_path, samples={"serving_default": {"x": [1.0]}})
     assert left_in(tmp_path) == ["1"]
+
+
+def test_updates_of_an_index_wait_for_the_export(tmp_path, monkeypatch):
+    index = tm.layers.BruteForce(k=2).index(np.eye(3, dtype="float32"))
+    module = tm.serving.Retriever(index)
+    update = threading.Thread(
+        target=lambda: index.upsert(9 * np.eye(3, dtype="float32"), [0, 1, 2])
+    )
+    save = tf.saved_model.save
+
+    def save_while_another_thread_updates(*args, **kwargs):
+        update.start()
+        update.join(0.2)
+        assert update.is_alive()
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(tf.saved_model, "save", save_while_another_thread_updates)
+    version = tm.serving.export(module, tmp_path)
+    update.join()
+    assert float(index(np.eye(3, dtype="float32"))[0][0, 0]) == 9
+    loaded = tf.saved_model.load(str(version)).signatures["serving_default"]
+    answer = loaded(query=tf.eye(3), k=tf.constant([1, 1, 1]))
+    np.testing.assert_array_equal(answer["score"], np.ones([3, 1]))

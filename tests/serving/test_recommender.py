@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -219,3 +221,88 @@ def test_changes_of_the_index_reach_everybody(
     again = ask(module.recommend, ["nobody"], k=size)["item_id"][0]
     known = {str(item).encode() for item in interactions.vocabularies["item_id"][:3]}
     assert {*again} == known | {b""}
+
+
+def test_an_added_item_has_no_title_and_fails_nobody(recommender, interactions):
+    size = interactions.num_items
+    rows = recommender.index.contents()[1].numpy()
+    index = tm.layers.BruteForce(capacity=2 * size).index(rows, np.arange(1, size + 1))
+    module = remade(recommender, interactions, index)
+    user = "u1"
+    row = list(interactions.vocabularies["user_id"]).index(user) + 1
+    features = {
+        name: tf.constant(values[row : row + 1])
+        for name, values in interactions.users.items()
+    }
+    query = recommender.query_model(features).numpy()
+    before = ask(module.recommend, [user], k=3)["item_id"][0].tolist()
+    index.add(100 * query, [size + 5])
+    answer = ask(module.recommend, [user, "nobody"], k=4)
+    assert answer["item_id"][0].tolist() == [b"", *before]
+    assert answer["title"][0, 0] == b""
+    index.remove(index.contents()[0])
+    answer = ask(module.recommend, [user, "nobody"], k=4)
+    assert not answer["item_id"].any()
+    assert np.isneginf(answer["score"]).all()
+
+
+def test_an_index_of_fewer_slots_than_k_still_answers(recommender, interactions):
+    rows = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
+    index = tm.layers.BruteForce().index(rows, np.arange(1, 201))
+    names = [f"n{i}" for i in range(200)]
+    module = remade(
+        recommender,
+        interactions,
+        index,
+        item_ids=names,
+        titles=["", *names],
+        candidate_probabilities=np.arange(201) / 201,
+    )
+    assert len(set(ask(module.recommend, ["nobody"], k=150)["item_id"][0])) == 150
+    index.index(rows[:70], np.arange(1, 71))  # 128 slots
+    for user in ("nobody", "u1"):
+        found = ask(module.recommend, [user], k=150)["item_id"][0]
+        assert {*found} == {name.encode() for name in names[:70]} | {b""}
+
+
+def test_rows_of_known_and_unknown_users_are_of_one_state(recommender, interactions):
+    size = interactions.num_items
+    rng = np.random.default_rng(0)
+    corpora = [rng.normal(size=(size, 4)).astype("float32") for _ in range(2)]
+    ids = np.arange(1, size + 1)
+    few = ids[::2]
+    index = tm.layers.BruteForce(capacity=2 * size).index(corpora[0], ids)
+    module = remade(recommender, interactions, index)
+
+    def answer():
+        found = ask(module.recommend, ["u1", "nobody", "u2"], k=size)
+        return str(found["item_id"].tolist()), found["score"].tobytes()
+
+    changes = [
+        lambda: index.upsert(corpora[1], ids),
+        lambda: index.remove(few),
+        lambda: index.add(corpora[0][::2], few),
+        lambda: index.upsert(corpora[0], ids),
+    ]
+    states = {answer()}
+    for change in changes:
+        change()
+        states.add(answer())
+    assert len(states) == 4
+    torn, done = [], threading.Event()
+
+    def keep_asking():
+        while not done.is_set():
+            if answer() not in states:
+                torn.append(1)
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(8):
+        for change in changes:
+            change()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not torn

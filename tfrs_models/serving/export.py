@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.serving import contract
 from tfrs_models.serving.local_path import local_path
 from tfrs_models.serving.preflight import check_stock, preflight
@@ -31,8 +32,8 @@ def export(
     proved: its operations are those of stock TensorFlow, and the SavedModel answers the
     samples as the module does. A server that polls the directory never sees half a
     model, not even of a killed process; what such a process left, the next export
-    removes. Exports may run at the same time. The proof loads the model once more,
-    beside the module.
+    removes. Exports may run at the same time; updates of indexes of the module wait
+    for the end. The proof loads the model once more, beside the module.
 
     Beside the SavedModel the version has `assets.extra/contract.json`, which
     `serving.contract.verify` replays, and `assets.extra/tf_serving_warmup_requests`.
@@ -75,7 +76,7 @@ def export(
     if samples is None:
         samples = {name: signature.made_up() for name, signature in served.items()}
     requests = read_requests(served, samples)
-    with unfinished_version(directory) as folder:
+    with _without_updates(module), unfinished_version(directory) as folder:
         with _without_notes_on_layers():
             tf.saved_model.save(module, str(folder), signatures=functions)
         needs = preflight(folder)
@@ -88,6 +89,17 @@ def export(
     if keep is not None:
         remove_old(directory, keep=keep, spare=version)
     return version
+
+
+@contextlib.contextmanager
+def _without_updates(module: tf.Module) -> Iterator[None]:
+    """Holds up updates of the module's indexes: what is saved is of one moment."""
+    parts = [module, *module.submodules]
+    indexes = [part for part in parts if isinstance(part, TableIndex)]
+    with contextlib.ExitStack() as stack:
+        for index in sorted(indexes, key=id):  # in one order: no export waits for two
+            stack.enter_context(index.unchanged())
+        yield
 
 
 def _signatures(

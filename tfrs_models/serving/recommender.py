@@ -103,7 +103,8 @@ class Recommender(tf.Module):
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """What a server answers, of the index as it is now."""
-        if self._made_for != self.generation:
+        generation = self.generation  # read once: another thread may index anew
+        if self._made_for != generation:
             request = [_USER_ID, K, _EXCLUDE_SEEN]
             lists = [*request, id_lists("exclusions"), self.filters]
 
@@ -128,7 +129,7 @@ class Recommender(tf.Module):
                     among, input_signature=[*lists, id_lists("allowed")]
                 ),
             }
-            self._made_for = self.generation
+            self._made_for = generation
         return self._made
 
     @property
@@ -206,8 +207,10 @@ class Recommender(tf.Module):
             restrictions["filters"] = dict(filters)
         if allowed is not None:
             restrictions["allowed"] = self._item_rows(allowed)
-        most = tf.minimum(number, self.index.count())  # some may have been removed
-        answer = self.index(queries, k=most, **restrictions)
+        snapshot = self.index.snapshot()  # one for known and unknown users
+        # Some may have been removed, or all.
+        most = tf.minimum(number, tf.maximum(snapshot.num_candidates, 1))
+        answer = self.index(queries, k=most, snapshot=snapshot, **restrictions)
         unknown = tf.where(user == 0)
 
         def with_popular() -> tuple[tf.Tensor, tf.Tensor]:
@@ -215,7 +218,7 @@ class Recommender(tf.Module):
                 lambda lists: tf.gather(lists, unknown[:, 0]), restrictions
             )
             rows = tf.repeat(self._popularity[None], tf.shape(unknown)[0], axis=0)
-            popular = self.index.largest(rows, most, **those)
+            popular = self.index.largest(rows, most, snapshot=snapshot, **those)
             return tuple(
                 tf.tensor_scatter_nd_update(own, unknown, tf.cast(other, own.dtype))
                 for own, other in zip(answer, popular, strict=True)

@@ -60,7 +60,8 @@ class Retriever(tf.Module):
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """What a server answers, of the index as it is now."""
-        if self._made_for != self.index.generation:
+        generation = self.index.generation  # another thread may index anew
+        if self._made_for != generation:
             ids = self.index.id_dtype
             lists = {
                 "exclusions": id_lists("exclusions", ids),
@@ -77,7 +78,7 @@ class Retriever(tf.Module):
                     ("among", lists | allowed),
                 )
             }
-            self._made_for = self.index.generation
+            self._made_for = generation
         return self._made
 
     @property

@@ -112,8 +112,8 @@ def test_an_update_or_a_query_is_not_too_long_either(kind):
     index = make(kind, k=2, capacity=9).index(1e18 * rows)
     with pytest.raises(ValueError, match="must be at most .* long.*Row 0 is"):
         index.upsert(1e30 * rows[:1], [0])
-    assert np.isfinite(index(1e19 * rows)[0]).all()
-    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 1e19 long"):
+    assert np.isfinite(index(1e18 * rows)[0]).all()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not longer than 1e19"):
         index(1e30 * rows)
     cosines = make(kind, k=2, distance_measure="cosine").index(1e30 * rows)
     np.testing.assert_allclose(cosines(1e30 * rows)[0], [[1, 0]] * 3)

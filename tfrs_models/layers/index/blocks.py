@@ -31,6 +31,17 @@ def promises(rows: tf.Tensor, in_slot: tf.Tensor) -> tf.Tensor:
     return tf.concat([mean, spread[:, None], empty], axis=1)
 
 
+def rows_of(embeddings: tf.Tensor, blocks: tf.Tensor, *, size: int) -> tf.Tensor:
+    """Embeddings `[n, size, embedding_dim]` of blocks.
+
+    Args:
+      embeddings: `[num_slots, embedding_dim]`.
+      blocks: `[n]` numbers of blocks.
+      size: Of a block.
+    """
+    return tf.gather(tf.reshape(embeddings, [-1, size, embeddings.shape[1]]), blocks)
+
+
 def hide(
     scores: tf.Tensor, blocks: tf.Tensor, slots: tf.Tensor, *, size: int
 ) -> tf.Tensor:

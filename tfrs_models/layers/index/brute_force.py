@@ -6,9 +6,11 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.layers.index.exact_search import best_of, search_all
 from tfrs_models.layers.index.hooks import has_own_scores
+from tfrs_models.layers.index.layout import Layout
+from tfrs_models.layers.index.live import Update
 from tfrs_models.layers.index.memory import MemoryEstimate, estimate
 from tfrs_models.layers.index.restrictions import Restrictions, is_among
-from tfrs_models.layers.index.slot_index import Layout
+from tfrs_models.layers.index.snapshot import Snapshot
 from tfrs_models.layers.index.spool import CHUNK
 from tfrs_models.layers.index.updatable import UpdatableIndex
 
@@ -63,7 +65,7 @@ class BruteForce(UpdatableIndex):
         """Embeddings of the candidates, for subclasses written for upstream's class."""
         if self._table is None:
             return self._assigned.get("candidates")
-        return self._embeddings[: self._table.num_candidates]
+        return _in_use(self.snapshot())
 
     @_candidates.setter
     def _candidates(self, value: tf.Tensor) -> None:
@@ -74,7 +76,8 @@ class BruteForce(UpdatableIndex):
         """Ids in the order of `_candidates`; None before `index`."""
         if self._table is None:
             return self._assigned.get("identifiers")
-        return self._table.names(tf.range(self._table.num_candidates))
+        snapshot = self.snapshot()
+        return snapshot.names(tf.range(snapshot.num_candidates))
 
     @_identifiers.setter
     def _identifiers(self, value: tf.Tensor) -> None:
@@ -96,35 +99,35 @@ class BruteForce(UpdatableIndex):
     def _lay_out(self, embeddings: np.ndarray, capacity: int) -> Layout:
         return Layout(np.arange(len(embeddings)), _num_slots(capacity), {})
 
-    def _take(self, embeddings: np.ndarray) -> np.ndarray:
-        return self.num_candidates + np.arange(len(embeddings))
+    def _take(self, embeddings: np.ndarray, update: Update) -> np.ndarray:
+        return int(update["num_candidates"]) + np.arange(len(embeddings))
 
-    def _settle(self, slots: np.ndarray) -> None:
+    def _settle(self, slots: np.ndarray, update: Update) -> None:
         """Nothing: the slots in use are the first ones."""
 
-    def _free(self, slots: np.ndarray) -> None:
+    def _free(self, slots: np.ndarray, update: Update) -> None:
         """Moves the last candidates into the gaps, so that none is left."""
-        left = self.num_candidates
+        left = int(update["num_candidates"])
         gaps = slots[slots < left]
         last = np.setdiff1d(np.arange(left, left + len(slots)), slots)
-        self._write(gaps, tf.gather(self._embeddings.read_value(), last))
-        self._table.move(last, gaps)
+        update.scatter("candidates", gaps, tf.gather(update["candidates"], last))
+        self._table.move(last, gaps, update)
 
-    def _in_use(self, slots: tf.Tensor) -> tf.Tensor:
-        return slots < self._table.num_candidates
+    def _in_use(self, slots: tf.Tensor, snapshot: Snapshot) -> tf.Tensor:
+        return slots < snapshot.num_candidates
 
     def _search(
-        self, queries: tf.Tensor, k: int | tf.Tensor, restrictions: Restrictions
+        self,
+        queries: tf.Tensor,
+        k: int | tf.Tensor,
+        restrictions: Restrictions,
+        snapshot: Snapshot,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if has_own_scores(self):
-            return best_of(self._own_scores(queries), self._table, restrictions, k=k)
+            scores = self._own_scores(queries, snapshot)
+            return best_of(scores, snapshot, restrictions, k=k)
         return search_all(
-            queries,
-            self._embeddings,
-            self._table,
-            restrictions,
-            k=k,
-            num_valid=self._table.num_candidates,
+            queries, snapshot, restrictions, k=k, num_valid=snapshot.num_candidates
         )
 
     def _search_among(
@@ -132,19 +135,24 @@ class BruteForce(UpdatableIndex):
         queries: tf.Tensor,
         k: int | tf.Tensor,
         restrictions: Restrictions,
+        snapshot: Snapshot,
         slots: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if not has_own_scores(self):
-            return super()._search_among(queries, k, restrictions, slots)
-        scores = self._own_scores(queries)
+            return super()._search_among(queries, k, restrictions, snapshot, slots)
+        scores = self._own_scores(queries, snapshot)
         every = tf.broadcast_to(tf.range(tf.shape(scores)[1]), tf.shape(scores))
         lowest = tf.constant(-float("inf"), scores.dtype)
         scores = tf.where(is_among(every, slots), scores, lowest)
-        return best_of(scores, self._table, restrictions, k=k)
+        return best_of(scores, snapshot, restrictions, k=k)
 
-    def _own_scores(self, queries: tf.Tensor) -> tf.Tensor:
+    def _own_scores(self, queries: tf.Tensor, snapshot: Snapshot) -> tf.Tensor:
         """Scores `[batch, num_candidates]` by a subclass's `_compute_score`."""
-        return self._compute_score(queries, self._candidates)
+        return self._compute_score(queries, _in_use(snapshot))
+
+
+def _in_use(snapshot: Snapshot) -> tf.Tensor:
+    return snapshot["candidates"][: snapshot.num_candidates]
 
 
 def _num_slots(capacity: int) -> int:

@@ -146,13 +146,23 @@ def copies_of_dataset(
 def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
     """Returns `k`, or raises a `ValueError` when there are not that many candidates.
 
-    A tensor passes: its value is known only when the graph runs.
+    Where only the run of a graph knows it, it may be more, and must be at least 1.
     """
-    if isinstance(k, tf.Tensor):
-        return tf.cast(k, tf.int32)
-    k = operator.index(k)
+    if tf.is_tensor(k):
+        static = tf.get_static_value(k)
+        if static is None:
+            check = tf.debugging.assert_positive(k, "`k` must be at least 1")
+            with tf.control_dependencies([] if check is None else [check]):
+                return tf.cast(k, tf.int32)
+        k = static
+    try:
+        k = operator.index(k)
+    except TypeError as error:
+        raise ValueError(f"`k` must be a whole number. Got {k!r}.") from error
     if k < 1:
         raise ValueError(f"`k` must be at least 1. Got {k}.")
+    if num_candidates == 0:
+        raise ValueError("The index is empty: all candidates were removed. Add some.")
     if num_candidates is not None and k > num_candidates:
         raise ValueError(
             f"`k` must be at most the number of candidates, {num_candidates}. Got {k}."
@@ -187,14 +197,17 @@ def finite_queries(queries: tf.Tensor, *, any_length: bool = False) -> tf.Tensor
       any_length: whether only the directions of the queries count.
 
     Raises:
-      InvalidArgumentError: a query is not finite, or its square is beyond float32.
+      InvalidArgumentError: a query is not finite, or the squares of the batch add up to
+        more than float32 can hold.
     """
-    squares = tf.square(tf.cast(queries, tf.float32))
+    checked = queries if any_length else tf.nn.l2_loss(tf.cast(queries, tf.float32))
     check = tf.debugging.check_numerics(
-        queries if any_length else tf.reduce_sum(squares, axis=-1),
-        "`queries` must be finite and at most 1e19 long: others have no best "
+        checked,
+        "`queries` must be finite and not longer than 1e19: others have no best "
         "candidates. Look at the features of the batch",
     )
+    if tf.executing_eagerly():
+        return queries
     with tf.control_dependencies([check]):
         return tf.identity(queries)
 

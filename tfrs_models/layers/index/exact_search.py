@@ -8,14 +8,13 @@ from tfrs_models.layers.index.restrictions import (
     is_among,
     passes,
 )
-from tfrs_models.layers.index.slot_table import SlotTable
+from tfrs_models.layers.index.snapshot import Snapshot
 from tfrs_models.ops.block_top_k import block_top_k
 
 
 def search_all(
     queries: tf.Tensor,
-    embeddings: tf.Tensor,
-    table: SlotTable,
+    snapshot: Snapshot,
     restrictions: Restrictions,
     *,
     k: int | tf.Tensor,
@@ -26,8 +25,7 @@ def search_all(
 
     Args:
       queries: `[batch, embedding_dim]`.
-      embeddings: `[num_slots, embedding_dim]`.
-      table: Of the slots.
+      snapshot: what the index holds.
       restrictions: Of the queries.
       k: How many.
       num_valid: Slots from here on are free; none where None.
@@ -36,17 +34,17 @@ def search_all(
     Returns:
       Scores and slots `[batch, k]`, the score `-inf` where nothing is left.
     """
-    embeddings = tf.cast(embeddings, queries.dtype)
+    embeddings = tf.cast(snapshot["candidates"], queries.dtype)
     scores = tf.matmul(queries, embeddings, transpose_b=True)
     if in_use is not None:
         lowest = tf.constant(-float("inf"), scores.dtype)
         scores = tf.where(in_use, scores, lowest)
-    return best_of(scores, table, restrictions, k=k, num_valid=num_valid)
+    return best_of(scores, snapshot, restrictions, k=k, num_valid=num_valid)
 
 
 def best_of(
     scores: tf.Tensor,
-    table: SlotTable,
+    snapshot: Snapshot,
     restrictions: Restrictions,
     *,
     k: int | tf.Tensor,
@@ -56,7 +54,7 @@ def best_of(
 
     Args:
       scores: `[batch, num_slots]`.
-      table: Of the slots.
+      snapshot: what the index holds.
       restrictions: Of the queries.
       k: How many.
       num_valid: Slots from here on are free; none where None.
@@ -72,14 +70,18 @@ def best_of(
         lows = tf.fill(tf.shape(slots), lowest)
         scores = tf.tensor_scatter_nd_update(scores, pairs, lows)
     if restrictions.wanted:
-        scores = tf.where(all_pass(table, restrictions.wanted), scores, lowest)
-    return block_top_k(scores, k, num_valid=num_valid)
+        scores = tf.where(all_pass(snapshot, restrictions.wanted), scores, lowest)
+    if not tf.is_tensor(k):
+        return block_top_k(scores, k, num_valid=num_valid)
+    most = tf.minimum(k, tf.shape(scores)[1])
+    scores, slots = block_top_k(scores, most, num_valid=num_valid)
+    missing = [[0, 0], [0, k - most]]
+    return tf.pad(scores, missing, constant_values=lowest), tf.pad(slots, missing)
 
 
 def search_among(
     queries: tf.Tensor,
-    embeddings: tf.Tensor,
-    table: SlotTable,
+    snapshot: Snapshot,
     restrictions: Restrictions,
     slots: tf.Tensor,
     *,
@@ -89,8 +91,7 @@ def search_among(
 
     Args:
       queries: `[batch, embedding_dim]`.
-      embeddings: `[num_slots, embedding_dim]`.
-      table: Of the slots.
+      snapshot: what the index holds.
       restrictions: Of the queries.
       slots: `[batch, width]` int32, -1 for none, repeats allowed.
       k: How many.
@@ -103,7 +104,7 @@ def search_among(
     slots = tf.sort(slots, axis=1)
     repeated = tf.pad(slots[:, 1:] == slots[:, :-1], [[0, 0], [1, 0]])
     rows = tf.maximum(slots, 0)
-    valid = (slots >= 0) & ~repeated & passes(table, restrictions.wanted, rows)
+    valid = (slots >= 0) & ~repeated & passes(snapshot, restrictions.wanted, rows)
     if restrictions.excluded is not None:
         valid &= ~is_among(slots, restrictions.excluded)
     scores = tf.cond(
@@ -111,7 +112,7 @@ def search_among(
         # A query at a time: `[batch, width, embedding_dim]` is large.
         lambda: tf.map_fn(
             lambda row: tf.linalg.matvec(
-                tf.cast(tf.gather(embeddings, row[1]), row[0].dtype), row[0]
+                tf.cast(tf.gather(snapshot["candidates"], row[1]), row[0].dtype), row[0]
             ),
             (queries, rows),
             fn_output_signature=queries.dtype,

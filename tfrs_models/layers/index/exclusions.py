@@ -34,8 +34,8 @@ def blank_missing(
     scores: tf.Tensor, identifiers: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Replaces the ids of places without a candidate (score `-inf`) by -1 or ""."""
-    missing = tf.constant("" if identifiers.dtype == tf.string else -1)
-    missing = tf.cast(missing, identifiers.dtype)
+    none = "" if identifiers.dtype == tf.string else -1
+    missing = tf.constant(none, identifiers.dtype)
     return scores, tf.where(is_missing(scores), missing, identifiers)
 
 

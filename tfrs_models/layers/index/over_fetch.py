@@ -5,14 +5,14 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfrs_models.layers.index.restrictions import Restrictions, is_among, passes
-from tfrs_models.layers.index.slot_table import SlotTable
+from tfrs_models.layers.index.snapshot import Snapshot
 
 _GROWTH = 4  # times as many candidates and partitions where too few pass
 
 
 def fetch_enough(
     fetch: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-    table: SlotTable,
+    snapshot: Snapshot,
     restrictions: Restrictions,
     allowed: tf.Tensor | None,
     *,
@@ -24,7 +24,7 @@ def fetch_enough(
     Args:
       fetch: From a number of candidates and of partitions to scores, `-inf` where none
         was found, and slots `[batch, number]`, best first.
-      table: Of the slots.
+      snapshot: what the index holds.
       restrictions: Of the queries.
       allowed: `[batch, None]` slots, the only ones for a query; None for all.
       k: How many.
@@ -33,11 +33,11 @@ def fetch_enough(
     Returns:
       Scores and slots `[batch, k]`, the score `-inf` where nothing is left.
     """
-    size = tf.cast(table.num_candidates, tf.int32)
+    size = tf.maximum(snapshot.num_candidates, k)
 
     def search(number: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, ...]:
         scores, slots = fetch(number, leaves)
-        valid = tf.math.is_finite(scores) & passes(table, restrictions.wanted, slots)
+        valid = tf.math.is_finite(scores) & passes(snapshot, restrictions.wanted, slots)
         if restrictions.excluded is not None:
             valid &= ~is_among(slots, restrictions.excluded)
         if allowed is not None:

@@ -5,11 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.layers.index.slot_table import (
-    NO_VALUE,
-    SlotTable,
-    attribute_keys,
-)
+from tfrs_models.layers.index.slot_table import NO_VALUE, attribute_keys
+from tfrs_models.layers.index.snapshot import Snapshot
 from tfrs_models.types import Tensor
 
 
@@ -33,7 +30,7 @@ class Restrictions(NamedTuple):
 
 
 def read_restrictions(
-    table: SlotTable,
+    snapshot: Snapshot,
     exclusions: Tensor | None,
     filters: Mapping[str, Tensor] | None,
     queries: tf.Tensor,
@@ -41,7 +38,7 @@ def read_restrictions(
     """Finds the slots of excluded ids and the keys of the values that are asked for.
 
     Args:
-      table: Of the index.
+      snapshot: what the index holds.
       exclusions: As the index was given them.
       filters: As the index was given them.
       queries: `[batch, embedding_dim]`, whose lists they are.
@@ -53,33 +50,33 @@ def read_restrictions(
     """
     excluded = None
     if exclusions is not None:
-        excluded = find_slots(table, "exclusions", exclusions, queries)
+        excluded = find_slots(snapshot, "exclusions", exclusions, queries)
     wanted = {}
     for name, values in (filters or {}).items():
-        if name not in table.attributes:
+        if name not in snapshot.attributes:
             raise ValueError(
                 f"`filters` must be by attributes of the index, "
-                f"{sorted(table.attributes)}. Got `{name}`: give `index` the "
+                f"{sorted(snapshot.attributes)}. Got `{name}`: give `index` the "
                 "`attributes` of the candidates."
             )
-        dtype = tf.as_dtype(table.attributes[name][0])
+        dtype = tf.as_dtype(snapshot.attributes[name][0])
         lists = _of_queries(f"filters['{name}']", values, dtype, queries)
         wanted[name] = attribute_keys(name, lists, dtype)
     return Restrictions(excluded, wanted)
 
 
 def find_slots(
-    table: SlotTable, argument: str, identifiers: Tensor, queries: tf.Tensor
+    snapshot: Snapshot, argument: str, identifiers: Tensor, queries: tf.Tensor
 ) -> tf.Tensor:
     """Slots of dense or ragged ids `[batch, None]`, -1 for ids that are not there."""
-    lists = _of_queries(argument, identifiers, table.id_dtype, queries)
+    lists = _of_queries(argument, identifiers, snapshot.id_dtype, queries)
     if isinstance(lists, tf.RaggedTensor):
-        slots = lists.with_values(table.find_all(lists.values))
+        slots = lists.with_values(snapshot.find_all(lists.values))
         slots = slots.to_tensor(-1)
     else:
-        slots = table.find_all(lists)
+        slots = snapshot.find_all(lists)
     return tf.reshape(
-        slots, [tf.shape(slots)[0], tf.shape(slots)[1] * table.num_copies]
+        slots, [tf.shape(slots)[0], tf.shape(slots)[1] * snapshot.num_copies]
     )
 
 
@@ -112,12 +109,12 @@ def _of_queries(
 
 
 def passes(
-    table: SlotTable, wanted: Mapping[str, tf.Tensor], slots: tf.Tensor
+    snapshot: Snapshot, wanted: Mapping[str, tf.Tensor], slots: tf.Tensor
 ) -> tf.Tensor:
     """Which candidates have what is asked for: one of the values of each attribute.
 
     Args:
-      table: Of the index.
+      snapshot: what the index holds.
       wanted: As in `Restrictions`.
       slots: `[batch, n]`.
 
@@ -126,18 +123,18 @@ def passes(
     """
     result = tf.ones_like(slots, tf.bool)
     for name, keys in wanted.items():
-        values = tf.gather(table.values(name), slots)  # [batch, n, width]
+        values = tf.gather(snapshot.values(name), slots)  # [batch, n, width]
         result &= _has_one(values, keys[:, None]) | _asks_nothing(keys)
     return result
 
 
-def all_pass(table: SlotTable, wanted: Mapping[str, tf.Tensor]) -> tf.Tensor:
+def all_pass(snapshot: Snapshot, wanted: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """`passes` for all slots, `[batch, num_slots]`, a query at a time."""
 
     def one(keys: dict[str, tf.Tensor]) -> tf.Tensor:
         result = tf.constant(True)
         for name, own in keys.items():
-            result &= _has_one(table.values(name), own) | _asks_nothing(own[None])[0]
+            result &= _has_one(snapshot.values(name), own) | _asks_nothing(own[None])[0]
         return result
 
     return tf.map_fn(one, dict(wanted), fn_output_signature=tf.bool)

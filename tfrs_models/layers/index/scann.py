@@ -8,7 +8,6 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.index.checks import (
-    EMPTY,
     check_candidates,
     check_duplicates,
     check_k,
@@ -20,11 +19,13 @@ from tfrs_models.layers.index.checks import (
 )
 from tfrs_models.layers.index.exclusions import blank_missing, is_missing
 from tfrs_models.layers.index.hooks import refuse_own_scores
+from tfrs_models.layers.index.live import Update
 from tfrs_models.layers.index.over_fetch import fetch_enough
 from tfrs_models.layers.index.restrictions import (
     find_slots,
     read_restrictions,
 )
+from tfrs_models.layers.index.scann_search import fetch
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import spool
 from tfrs_models.layers.index.table_index import TableIndex
@@ -95,7 +96,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         }
         super().__init__(query_model=query_model, name=name, **self._settings)
         refuse_own_scores(self, "quantised distances")
-        self._table = self._width = None
+        self._width = None
         self._duplicates = check_duplicates(duplicates)
 
     @property
@@ -161,16 +162,23 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
                 "exact."
             )
         attributes = dict(attributes or {})
-        super().index(candidates)
-        size, self._width = candidates.shape
-        self._table = SlotTable(
-            num_slots=size,
-            id_dtype=identifiers.dtype.name,
-            attributes=attribute_kinds(attributes, size),
-            num_copies=num_copies,
-        )
-        keys = self._table.keys_of(attributes, size)
-        self._table.fill(np.arange(size), identifiers, keys)
+        size, width = candidates.shape
+        with self._turns.writing:
+            searcher = self._build_searcher(candidates).serialize_to_module()
+            table = SlotTable(
+                num_slots=size,
+                id_dtype=identifiers.dtype.name,
+                attributes=attribute_kinds(attributes, size),
+                num_copies=num_copies,
+            )
+            keys = table.keys_of(attributes, size)
+            update = Update(table.variables_by_name())
+            table.fill(np.arange(size), identifiers, keys, update)
+            update.write()
+            with self._turns.swapping:
+                self._serialized_searcher, self._table = searcher, table
+                self._width = width
+            self._reset_tf_function_cache()
         return self
 
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "ScaNN":
@@ -212,8 +220,11 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
           ValueError: nothing is indexed, or `k` is above the number of candidates.
           InvalidArgumentError: a query is not finite.
         """
-        if self._table is None:
-            raise ValueError(EMPTY)
+        with self._turns.swapping:
+            snapshot = self.snapshot(
+                lists=not (exclusions is None and allowed is None and not filters)
+            )
+            searcher = self._serialized_searcher
         k = check_k(self._k if k is None else k, self.num_candidates)
         if self.query_model is not None:
             queries = self.query_model(queries)
@@ -221,20 +232,20 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         is_single = queries.shape.rank == 1
         queries = finite_queries(queries[None] if is_single else queries)
         if exclusions is None and allowed is None and not filters:
-            scores, rows = self._fetch(queries, k, self.num_leaves_to_search)
+            scores, rows = self._fetch(searcher, queries, k, self.num_leaves_to_search)
         else:
-            restrictions = read_restrictions(self._table, exclusions, filters, queries)
+            restrictions = read_restrictions(snapshot, exclusions, filters, queries)
             scores, rows = fetch_enough(
-                lambda number, leaves: self._fetch(queries, number, leaves),
-                self._table,
+                lambda number, leaves: self._fetch(searcher, queries, number, leaves),
+                snapshot,
                 restrictions,
                 None
                 if allowed is None
-                else find_slots(self._table, "allowed", allowed, queries),
+                else find_slots(snapshot, "allowed", allowed, queries),
                 k=k,
                 leaves=(self.num_leaves_to_search, self._settings["num_leaves"]),
             )
-        scores, names = blank_missing(scores, self._table.names(rows))
+        scores, names = blank_missing(scores, snapshot.names(rows))
         if self._settings["distance_measure"] == "squared_l2":
             scores = tf.where(is_missing(scores), float("inf"), scores)
         return (scores[0], names[0]) if is_single else (scores, names)
@@ -270,30 +281,17 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         self._reset_tf_function_cache()  # it is a constant of every traced graph
 
     def _fetch(
-        self, queries: tf.Tensor, number: int | tf.Tensor, leaves: int | tf.Tensor
+        self,
+        searcher: tf.Module,
+        queries: tf.Tensor,
+        number: int | tf.Tensor,
+        leaves: int | tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores, `-inf` for a place that is not filled, and rows `[batch, number]`."""
-        from scann.scann_ops.py import scann_ops
-
-        searcher = scann_ops.searcher_from_module(self._serialized_searcher)
-        search = (
-            searcher.search_batched_parallel
-            if self._parallelize_batch_searches
-            else searcher.search_batched
-        )
-        reordered = self.num_reordering_candidates
-        if reordered is not None:
-            reordered = tf.maximum(reordered, number)
-        found = search(
+        return fetch(
+            searcher,
             queries,
-            final_num_neighbors=number,
-            pre_reorder_num_neighbors=reordered,
-            leaves_to_search=leaves,
+            number,
+            leaves=leaves,
+            reordered=self.num_reordering_candidates,
+            parallel=self._parallelize_batch_searches,
         )
-        scores = tf.ensure_shape(found.distances, [queries.shape[0], None])
-        rows = tf.ensure_shape(found.indices, [queries.shape[0], None])
-        missing = [[0, 0], [0, tf.maximum(number - tf.shape(scores)[1], 0)]]
-        scores = tf.pad(scores, missing, constant_values=-float("inf"))
-        scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
-        rows = tf.where(is_missing(scores), 0, tf.pad(rows, missing))
-        return scores, rows

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfrs_models.layers.index.checks import (
-    EMPTY,
     check_k,
     check_queries,
     finite_queries,
@@ -21,6 +20,7 @@ from tfrs_models.layers.index.restrictions import (
     read_restrictions,
 )
 from tfrs_models.layers.index.slot_index import SlotIndex
+from tfrs_models.layers.index.snapshot import Snapshot
 from tfrs_models.ops.unit_rows import unit_rows
 from tfrs_models.types import Features, Tensor
 
@@ -39,6 +39,7 @@ class SearchableIndex(SlotIndex):
         exclusions: Tensor | None = None,
         allowed: Tensor | None = None,
         filters: Mapping[str, Tensor] | None = None,
+        snapshot: Snapshot | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The best candidates of each query.
 
@@ -53,28 +54,34 @@ class SearchableIndex(SlotIndex):
           filters: Attribute -> `[batch, None]` values, of which a candidate must have
             one. A row without values, or with padding ("" or -1) only, is not filtered
             by that attribute.
+          snapshot: what to answer from, of `snapshot`; as it is now where None.
 
         Returns:
           Scores and identifiers `[batch, k]`, best first. A place for which no
           candidate is left has the score `-inf` and the id -1, or "" for strings.
 
         Raises:
-          ValueError: nothing is indexed, or `k` is above the number of candidates.
+          ValueError: nothing is indexed, or `k` is above the number of candidates. (In
+            a graph that knows `k` or this number only when it runs, there are places
+            without a candidate.)
           InvalidArgumentError: a query is not finite, or lists are not one for each
             query.
         """
-        if self._table is None:
-            raise ValueError(EMPTY)
-        k = check_k(self._k if k is None else k, self.num_candidates)
-        queries, is_single = self._embed(queries)
-        restrictions = read_restrictions(self._table, exclusions, filters, queries)
+        lists = exclusions is not None or allowed is not None or bool(filters)
+        snapshot = snapshot or self.snapshot(lists=lists)
+        k = check_k(self._k if k is None else k, self._count_for(snapshot))
+        queries, is_single = self._embed(queries, snapshot)
+        restrictions = read_restrictions(snapshot, exclusions, filters, queries)
         if allowed is None:
-            scores, slots = self._search(queries, k, restrictions)
+            scores, slots = self._search(queries, k, restrictions, snapshot)
         else:
-            slots = find_slots(self._table, "allowed", allowed, queries)
-            slots = tf.where(self._in_use(tf.maximum(slots, 0)), slots, -1)
-            scores, slots = self._search_among(queries, k, restrictions, slots)
-        names = self._table.names(slots)
+            slots = find_slots(snapshot, "allowed", allowed, queries)
+            in_use = self._in_use(tf.maximum(slots, 0), snapshot)
+            slots = tf.where(in_use, slots, -1)
+            scores, slots = self._search_among(
+                queries, k, restrictions, snapshot, slots
+            )
+        names = snapshot.names(slots)
         if is_single:
             scores, names = scores[0], names[0]
         return blank_missing(scores, names)
@@ -93,22 +100,23 @@ class SearchableIndex(SlotIndex):
           of an id that is not indexed are blank, as those for which no candidate is
           left: score `-inf` and id -1, or "" for strings.
         """
-        slots = self._find(tf.convert_to_tensor(identifiers))
-        k = check_k(self._k if k is None else k, self.num_candidates)
-        queries = tf.gather(self._embeddings.read_value(), tf.maximum(slots, 0))
+        snapshot = self.snapshot()
+        identifiers = tf.convert_to_tensor(identifiers)
+        slots = snapshot.find(identifiers)
+        k = check_k(self._k if k is None else k, self._count_for(snapshot))
+        queries = tf.gather(snapshot["candidates"], tf.maximum(slots, 0))
         queries = tf.cast(queries, scoring_dtype(queries.dtype))
-        itself = Restrictions(self._table.find_all(identifiers), {})
-        scores, best = self._search(queries, k, itself)
+        itself = Restrictions(snapshot.find_all(identifiers), {})
+        scores, best = self._search(queries, k, itself, snapshot)
         scores = tf.where(slots[:, None] >= 0, scores, -float("inf"))
-        return blank_missing(scores, self._table.names(best))
+        return blank_missing(scores, snapshot.names(best))
 
     def contents(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Identifiers and embeddings of the candidates that are there now."""
-        slots = tf.where(self._in_use(tf.range(self._embeddings.shape[0])))[:, 0]
-        return (
-            self._table.names(slots),
-            tf.gather(self._embeddings.read_value(), slots),
-        )
+        snapshot = self.snapshot()
+        embeddings = snapshot["candidates"]
+        slots = tf.where(self._in_use(tf.range(embeddings.shape[0]), snapshot))[:, 0]
+        return snapshot.names(slots), tf.gather(embeddings, slots)
 
     def largest(
         self,
@@ -118,6 +126,7 @@ class SearchableIndex(SlotIndex):
         exclusions: Tensor | None = None,
         allowed: Tensor | None = None,
         filters: Mapping[str, Tensor] | None = None,
+        snapshot: Snapshot | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The candidates of the largest values, whatever a query says.
 
@@ -128,31 +137,38 @@ class SearchableIndex(SlotIndex):
           exclusions: As in `call`.
           allowed: As in `call`.
           filters: As in `call`.
+          snapshot: As in `call`.
 
         Returns:
           As `call`.
         """
-        restrictions = read_restrictions(self._table, exclusions, filters, values)
-        every = tf.range(self._embeddings.shape[0])
-        ids = tf.cast(self._table.names(every), tf.int64)
+        snapshot = snapshot or self.snapshot()
+        k = check_k(k, self._count_for(snapshot))
+        restrictions = read_restrictions(snapshot, exclusions, filters, values)
+        every = tf.range(snapshot["candidates"].shape[0])
+        ids = tf.cast(snapshot.names(every), tf.int64)
         has_value = (ids >= 0) & (ids < tf.shape(values, tf.int64)[1])
         scores = tf.gather(values, tf.where(has_value, ids, 0), axis=1)
         lowest = tf.constant(-float("inf"), values.dtype)
-        scores = tf.where(has_value & self._in_use(every), scores, lowest)
+        scores = tf.where(has_value & self._in_use(every, snapshot), scores, lowest)
         if allowed is not None:
-            slots = find_slots(self._table, "allowed", allowed, values)
+            slots = find_slots(snapshot, "allowed", allowed, values)
             everywhere = tf.broadcast_to(every, tf.shape(scores))
             scores = tf.where(is_among(everywhere, slots), scores, lowest)
-        scores, slots = best_of(scores, self._table, restrictions, k=k)
-        return blank_missing(scores, self._table.names(slots))
+        scores, slots = best_of(scores, snapshot, restrictions, k=k)
+        return blank_missing(scores, snapshot.names(slots))
 
     @abc.abstractmethod
-    def _in_use(self, slots: tf.Tensor) -> tf.Tensor:
+    def _in_use(self, slots: tf.Tensor, snapshot: Snapshot) -> tf.Tensor:
         """Which slots hold a candidate."""
 
     @abc.abstractmethod
     def _search(
-        self, queries: tf.Tensor, k: int | tf.Tensor, restrictions: Restrictions
+        self,
+        queries: tf.Tensor,
+        k: int | tf.Tensor,
+        restrictions: Restrictions,
+        snapshot: Snapshot,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores and slots `[batch, k]`, the score `-inf` where nothing is left."""
 
@@ -161,18 +177,25 @@ class SearchableIndex(SlotIndex):
         queries: tf.Tensor,
         k: int | tf.Tensor,
         restrictions: Restrictions,
+        snapshot: Snapshot,
         slots: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`_search` in the slots `[batch, width]` only."""
-        embeddings = self._embeddings.read_value()
-        return search_among(queries, embeddings, self._table, restrictions, slots, k=k)
+        return search_among(queries, snapshot, restrictions, slots, k=k)
 
-    def _embed(self, queries: tf.Tensor | Features) -> tuple[tf.Tensor, bool]:
+    def _count_for(self, snapshot: Snapshot) -> int:
+        """How many candidates there are; in a graph, when it is traced."""
+        count = tf.get_static_value(snapshot.num_candidates)
+        return self.num_candidates if count is None else int(count)
+
+    def _embed(
+        self, queries: tf.Tensor | Features, snapshot: Snapshot
+    ) -> tuple[tf.Tensor, bool]:
         """Queries `[batch, embedding_dim]`, and whether there was but one."""
         if self.query_model is not None:
             queries = self.query_model(queries)
-        queries = tf.cast(queries, scoring_dtype(self._embeddings.dtype))
-        check_queries(queries, self._embeddings.shape[1])
+        queries = tf.cast(queries, scoring_dtype(snapshot["candidates"].dtype))
+        check_queries(queries, snapshot["candidates"].shape[1])
         is_single = queries.shape.rank == 1
         if is_single:
             queries = queries[None]

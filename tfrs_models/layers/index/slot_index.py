@@ -2,8 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +10,6 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig
 from tfrs_models.layers.index.checks import (
-    EMPTY,
     LONGEST,
     check_candidates,
     check_duplicates,
@@ -21,6 +19,8 @@ from tfrs_models.layers.index.checks import (
     read_ids,
 )
 from tfrs_models.layers.index.hooks import refuse_own_scores
+from tfrs_models.layers.index.layout import Layout, Shapes
+from tfrs_models.layers.index.live import Update
 from tfrs_models.layers.index.memory import MemoryEstimate
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import CHUNK, ComputedRows, spool
@@ -31,38 +31,13 @@ from tfrs_models.types import Tensor
 _MEASURES = ("dot_product", "cosine")
 
 
-class Layout(NamedTuple):
-    """Where an index puts its candidates.
-
-    Attributes:
-      slots: `[num_candidates]`, the slot of each.
-      num_slots: Of the index, free ones included.
-      weights: Name -> what else the index holds.
-    """
-
-    slots: np.ndarray
-    num_slots: int
-    weights: dict[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Shapes:
-    """What a built index must be made with, before its weights can be loaded."""
-
-    num_slots: int
-    embedding_dim: int
-    dtype: str
-    id_dtype: str
-    attributes: dict[str, list]
-    weights: dict[str, list]
-    num_copies: int = 1
-
-
 class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
     """Holds candidates in slots, of which some may be free: built, saved and restored.
 
     A subclass says which slot a candidate gets.
     """
+
+    _NOT_SEARCHED = ()  # weights that only an update needs
 
     def __init__(
         self,
@@ -87,7 +62,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         self._distance_measure = distance_measure
         self._capacity = capacity
         self._duplicates = check_duplicates(duplicates)
-        self._table = self._embeddings = self._shapes = None
+        self._embeddings = self._shapes = None
         self._num_changes = 0
 
     @property
@@ -172,7 +147,9 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         if indexed is not None:
             indexed = dict(indexed)
             size = indexed.pop("num_candidates")
-            layer._create(Shapes(**indexed))  # a checkpoint or SavedModel fills it
+            shapes = Shapes(**indexed)  # a checkpoint or SavedModel fills the weights
+            weights, table = layer._make_weights(shapes), layer._make_table(shapes)
+            layer._adopt(shapes, weights, table)
             layer._table.num_candidates.assign(size)
         return layer
 
@@ -220,18 +197,25 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
             },
             num_copies,
         )
-        if shapes == self._shapes:  # a traced graph sees the new values
-            self._embeddings.assign(self._in_slots(embeddings, layout))
-        else:
-            self._create(shapes, lambda *_, **__: self._in_slots(embeddings, layout))
-        for name, value in layout.weights.items():
-            getattr(self, f"_{name}").assign(value)
-        self._table.fill(
-            layout.slots, identifiers, self._table.keys_of(attributes, len(embeddings))
-        )
-        self._settle(layout.slots)
-        self._num_changes = 0
-        self._reset_tf_function_cache()
+        with self._turns.writing:
+            # Where shapes are the same, a traced graph sees the new values.
+            same = shapes == self._shapes
+            table = self._table if same else self._make_table(shapes)
+            weights = self._weights() if same else self._make_weights(shapes)
+            update = Update(weights | table.variables_by_name())
+            update["candidates"] = self._in_slots(embeddings, layout)
+            for name, value in layout.weights.items():
+                update[name] = value
+            keys = table.keys_of(attributes, len(embeddings))
+            table.fill(layout.slots, identifiers, keys, update)
+            self._settle(layout.slots, update)
+            if same:
+                self._turns.finish(update, table.begun, table.done)
+            else:
+                update.write()
+                self._adopt(shapes, weights, table)
+            self._num_changes = 0
+            self._reset_tf_function_cache()
 
     def _in_slots(self, embeddings: np.ndarray, layout: Layout) -> tf.Tensor:
         """Embeddings in the order of the slots."""
@@ -244,43 +228,48 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
             ordered.scatter_update(tf.IndexedSlices(some, layout.slots[rows]))
         return ordered.read_value()
 
-    def _create(self, shapes: Shapes, embeddings: str | Callable = "zeros") -> None:
-        """Makes the weights."""
-        self._shapes = shapes
-
-        def weight(
-            name: str, shape: list[int], dtype: str, initializer: str | Callable
-        ) -> tf.Variable:
-            return self.add_weight(
+    def _make_weights(self, shapes: Shapes) -> dict[str, tf.Variable]:
+        dim = [shapes.num_slots, shapes.embedding_dim]
+        kinds = {"candidates": [dim, shapes.dtype]} | shapes.weights
+        return {
+            name: self.add_weight(
                 name=name,
                 shape=shape,
                 dtype=dtype,
-                initializer=initializer,
+                initializer="zeros",
                 trainable=False,
             )
+            for name, (shape, dtype) in kinds.items()
+        }
 
-        self._embeddings = weight(
-            "candidates",
-            [shapes.num_slots, shapes.embedding_dim],
-            shapes.dtype,
-            embeddings,
-        )
-        for name, kind in shapes.weights.items():
-            setattr(self, f"_{name}", weight(name, *kind, "zeros"))
-        self._table = SlotTable(
+    def _make_table(self, shapes: Shapes) -> SlotTable:
+        return SlotTable(
             num_slots=shapes.num_slots,
             id_dtype=shapes.id_dtype,
             attributes=shapes.attributes,
             num_copies=shapes.num_copies,
         )
 
-    def _find(self, identifiers: tf.Tensor) -> tf.Tensor:
-        if self._table is None:
-            raise ValueError(EMPTY)
-        return self._table.find(identifiers)
+    def _adopt(
+        self, shapes: Shapes, weights: Mapping[str, tf.Variable], table: SlotTable
+    ) -> None:
+        """Answers queries from these weights from now on."""
+        with self._turns.swapping:
+            self._shapes, self._table = shapes, table
+            for name, weight in weights.items():
+                setattr(self, _attribute(name), weight)
+
+    def _weights(self) -> dict[str, tf.Variable]:
+        names = ("candidates", *self._shapes.weights)
+        return {name: getattr(self, _attribute(name)) for name in names}
+
+    def _searched(self, *, lists: bool) -> dict[str, tf.Variable]:
+        weights = self._weights()
+        searched = {n: w for n, w in weights.items() if n not in self._NOT_SEARCHED}
+        return super()._searched(lists=lists) | searched
 
     @abc.abstractmethod
-    def _settle(self, slots: np.ndarray) -> None:
+    def _settle(self, slots: np.ndarray, update: Update) -> None:
         """What follows when candidates were written into slots."""
 
     def _check_candidates(self, embeddings: np.ndarray, identifiers: tf.Tensor) -> None:
@@ -292,3 +281,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         if self._distance_measure == "dot_product":
             return embeddings
         return unit_rows(tf.convert_to_tensor(embeddings)).numpy()
+
+
+def _attribute(weight: str) -> str:
+    return "_embeddings" if weight == "candidates" else f"_{weight}"

@@ -7,14 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.lookup import (
-    IdIndex,
-    comparable,
-    find_copies,
-    find_rows,
-    id_keys,
-    index_ids,
-)
+from tfrs_models.layers.index.live import Update
+from tfrs_models.ops.lookup import comparable, id_keys, index_ids
 from tfrs_models.types import Tensor
 
 NO_VALUE = np.iinfo(np.int64).min  # the key of an attribute that a candidate lacks
@@ -59,6 +53,8 @@ class SlotTable(tf.keras.layers.Layer):
         self._keys = self._weight("keys", column, tf.int64, "zeros")
         self._slots = self._weight("slots", column, tf.int32, "zeros")
         self.num_candidates = self._weight("num_candidates", [], tf.int32, "zeros")
+        self.begun = self._weight("updates_begun", [], tf.int64, "zeros")
+        self.done = self._weight("updates_done", [], tf.int64, "zeros")
         self._values = {
             name: self._weight(
                 f"attribute_{name}",
@@ -75,6 +71,7 @@ class SlotTable(tf.keras.layers.Layer):
         slots: np.ndarray,
         identifiers: tf.Tensor,
         keys: Mapping[str, tf.Tensor],
+        update: Update,
     ) -> None:
         """Puts candidates into an empty table.
 
@@ -82,30 +79,28 @@ class SlotTable(tf.keras.layers.Layer):
           slots: `[num_candidates]`, of each candidate.
           identifiers: `[num_candidates]` ids, none more than `num_copies` times.
           keys: Of their attributes, from `keys_of`.
+          update: Which takes the new values.
         """
         index = index_ids(identifiers, unique=self.num_copies == 1)
-        unused = self._num_slots - len(slots)
-        self._keys.assign(tf.pad(index.keys, [[0, unused]]))
-        rows = slots[index.rows.numpy()]
-        self._slots.assign(np.pad(rows, [0, unused]).astype(np.int32))
-        self.num_candidates.assign(len(slots))
-        self._write(slots, identifiers, keys)
+        rows = slots[index.rows.numpy()].astype(np.int32)
+        self._use(index.keys.numpy(), rows, update)
+        self._write(slots, identifiers, keys, update)
 
     def insert(
         self,
         slots: np.ndarray,
         identifiers: tf.Tensor,
         keys: Mapping[str, tf.Tensor],
+        update: Update,
     ) -> None:
         """Puts further candidates, of ids that are not there, into free slots."""
-        old, rows = self._used()
+        old, rows = self._used(update)
         new = id_keys(comparable(identifiers, self.id_dtype)).numpy()
         order = np.argsort(new, kind="stable")
         places = np.searchsorted(old, new[order])
-        self._use(
-            np.insert(old, places, new[order]), np.insert(rows, places, slots[order])
-        )
-        self._write(slots, identifiers, keys)
+        rows = np.insert(rows, places, slots[order])
+        self._use(np.insert(old, places, new[order]), rows, update)
+        self._write(slots, identifiers, keys, update)
 
     def keys_of(
         self, attributes: Mapping[str, Tensor], num_rows: int
@@ -130,56 +125,37 @@ class SlotTable(tf.keras.layers.Layer):
             result[name] = tf.pad(keys, missing, constant_values=NO_VALUE)
         return result
 
-    def delete(self, slots: np.ndarray) -> None:
+    def delete(self, slots: np.ndarray, update: Update) -> None:
         """Frees slots."""
-        keys, rows = self._used()
+        keys, rows = self._used(update)
         kept = ~np.isin(rows, slots)
-        self._use(keys[kept], rows[kept])
+        self._use(keys[kept], rows[kept], update)
         blank = tf.fill([len(slots)], "" if self.id_dtype == tf.string else 0)
-        self._write_ids(slots, tf.cast(blank, self.id_dtype))
+        update.scatter("ids", slots, tf.cast(blank, self.id_dtype))
         for name, (_, width) in self.attributes.items():
             none = np.full([len(slots), width], NO_VALUE)
-            self._values[name].assign(
-                tf.tensor_scatter_nd_update(self._values[name], slots[:, None], none)
-            )
+            update.scatter(f"attribute_{name}", slots, none)
 
-    def move(self, old: np.ndarray, new: np.ndarray) -> None:
+    def move(self, old: np.ndarray, new: np.ndarray, update: Update) -> None:
         """Moves candidates from slots to free ones."""
-        keys, rows = self._used()
+        keys, rows = self._used(update)
         renumbered = np.arange(self._num_slots, dtype=np.int32)
         renumbered[old] = new
-        self._use(keys, renumbered[rows])
-        self._write_ids(new, tf.gather(self._ids, old))
-        for values in self._values.values():
-            values.assign(
-                tf.tensor_scatter_nd_update(
-                    values, new[:, None], tf.gather(values, old)
-                )
-            )
+        self._use(keys, renumbered[rows], update)
+        for column in ("ids", *(f"attribute_{name}" for name in self.attributes)):
+            update.scatter(column, new, tf.gather(update[column], old))
 
-    def find(self, identifiers: tf.Tensor) -> tf.Tensor:
-        """The int32 slot of each id, in the shape of the ids; -1 for others."""
-        flat = find_rows(self._index(), tf.reshape(identifiers, [-1]))
-        flat = tf.where(self.num_candidates > 0, flat, -1)
-        return tf.reshape(flat, tf.shape(identifiers))
+    def variables_by_name(self, *, lists: bool = True) -> dict[str, tf.Variable]:
+        """What changes, as `Snapshot` has it.
 
-    def find_all(self, identifiers: tf.Tensor) -> tf.Tensor:
-        """All slots of each id, `[..., num_copies]` int32; -1 where there is none."""
-        if self.num_copies == 1:
-            return self.find(identifiers)[..., None]
-        slots = find_copies(self._index(), tf.reshape(identifiers, [-1]))
-        slots = slots.to_tensor(-1, shape=[None, self.num_copies])
-        slots = tf.where(self.num_candidates > 0, slots, -1)
-        shape = tf.concat([tf.shape(identifiers), [self.num_copies]], axis=0)
-        return tf.reshape(slots, shape)
-
-    def names(self, slots: tf.Tensor) -> tf.Tensor:
-        """The id in each slot."""
-        return tf.gather(self._ids, slots)
-
-    def values(self, name: str) -> tf.Tensor:
-        """`[num_slots, width]` int64 keys of an attribute, `NO_VALUE` where none."""
-        return self._values[name].read_value()
+        Args:
+          lists: whether to add what lists of ids and filters are looked up in.
+        """
+        plain = {"num_candidates": self.num_candidates, "ids": self._ids}
+        if not lists:
+            return plain
+        values = {f"attribute_{name}": values for name, values in self._values.items()}
+        return plain | {"keys": self._keys, "slots": self._slots} | values
 
     def get_config(self) -> dict:
         return super().get_config() | {
@@ -189,43 +165,31 @@ class SlotTable(tf.keras.layers.Layer):
             "num_copies": self.num_copies,
         }
 
-    def _index(self) -> IdIndex:
-        # Never empty, so that there is something to search; a free slot has no score.
-        used = tf.maximum(self.num_candidates, 1)
-        return IdIndex(self._keys[:used], self._slots[:used], self._ids)
-
     def _weight(self, name: str, shape: list[int], dtype: tf.DType, init: object):
         return self.add_weight(
             name=name, shape=shape, dtype=dtype, initializer=init, trainable=False
         )
 
-    def _used(self) -> tuple[np.ndarray, np.ndarray]:
-        used = int(self.num_candidates)
-        return self._keys[:used].numpy(), self._slots[:used].numpy()
+    def _used(self, update: Update) -> tuple[np.ndarray, np.ndarray]:
+        used = int(update["num_candidates"])
+        return update["keys"][:used].numpy(), update["slots"][:used].numpy()
 
-    def _use(self, keys: np.ndarray, slots: np.ndarray) -> None:
+    def _use(self, keys: np.ndarray, slots: np.ndarray, update: Update) -> None:
         unused = self._num_slots - len(keys)
-        self._keys.assign(np.pad(keys, [0, unused]))
-        self._slots.assign(np.pad(slots, [0, unused]))
-        self.num_candidates.assign(len(keys))
+        update["keys"] = np.pad(keys, [0, unused])
+        update["slots"] = np.pad(slots, [0, unused])
+        update["num_candidates"] = len(keys)
 
     def _write(
         self,
         slots: np.ndarray,
         identifiers: tf.Tensor,
         keys: Mapping[str, tf.Tensor],
+        update: Update,
     ) -> None:
-        self._write_ids(slots, tf.cast(identifiers, self.id_dtype))
+        update.scatter("ids", slots, tf.cast(identifiers, self.id_dtype))
         for name, own in keys.items():
-            self._values[name].assign(
-                tf.tensor_scatter_nd_update(self._values[name], slots[:, None], own)
-            )
-
-    def _write_ids(self, slots: np.ndarray, identifiers: tf.Tensor) -> None:
-        # Never `scatter_update`: every later read of such a variable would copy it.
-        self._ids.assign(
-            tf.tensor_scatter_nd_update(self._ids, slots[:, None], identifiers)
-        )
+            update.scatter(f"attribute_{name}", slots, own)
 
 
 def attribute_kinds(

@@ -1,7 +1,8 @@
 """An index with slots whose candidates can change."""
 
 import abc
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from tfrs_models.layers.index.checks import (
     most_copies,
     read_ids,
 )
+from tfrs_models.layers.index.live import Update
 from tfrs_models.layers.index.searchable_index import SearchableIndex
 from tfrs_models.types import Tensor
 
@@ -49,18 +51,19 @@ class UpdatableIndex(SearchableIndex):
         Raises:
           ValueError: an id is there, or there is no room: see `capacity`.
         """
-        if self._is_nothing(candidates, identifiers):
-            return
-        candidates, identifiers, keys = self._checked_rows(
-            candidates, identifiers, attributes
-        )
-        there = self._table.find(identifiers).numpy() >= 0
-        if there.any():
-            raise ValueError(
-                "`identifiers` to add must be new; `upsert` replaces candidates. "
-                f"{there.sum()} are there, {first_of(identifiers, there)!r} is one."
+        with self._updating() as update:
+            if _is_nothing(candidates, identifiers):
+                return
+            candidates, identifiers, keys = self._checked_rows(
+                candidates, identifiers, attributes
             )
-        self._add(candidates, identifiers, keys)
+            there = self.snapshot().find(identifiers).numpy() >= 0
+            if there.any():
+                raise ValueError(
+                    "`identifiers` to add must be new; `upsert` replaces candidates. "
+                    f"{there.sum()} are there, {first_of(identifiers, there)!r} is one."
+                )
+            self._add(candidates, identifiers, keys, update)
 
     def remove(self, identifiers: tf.Tensor) -> None:
         """Removes candidates, without building anew.
@@ -71,21 +74,9 @@ class UpdatableIndex(SearchableIndex):
         Raises:
           ValueError: an id is not there.
         """
-        if self._is_nothing(identifiers):
-            return
-        identifiers = tf.convert_to_tensor(identifiers)
-        slots = self._find(identifiers).numpy()
-        missing = slots < 0
-        if missing.any():
-            raise ValueError(
-                "`identifiers` to remove must be indexed. "
-                f"{missing.sum()} are not, {first_of(identifiers, missing)!r} is one."
-            )
-        slots = np.unique(self._table.find_all(identifiers))
-        slots = slots[slots >= 0]
-        self._num_changes += slots.size
-        self._table.delete(slots)
-        self._free(slots)
+        with self._updating() as update:
+            if not _is_nothing(identifiers):
+                self._remove(tf.convert_to_tensor(identifiers), update)
 
     def upsert(
         self,
@@ -104,31 +95,36 @@ class UpdatableIndex(SearchableIndex):
         Raises:
           ValueError: there is no room.
         """
-        if self._is_nothing(candidates, identifiers):
-            return
-        candidates, identifiers, keys = self._checked_rows(
-            candidates, identifiers, attributes
-        )
-        there = self._table.find(identifiers).numpy() >= 0
-        self._check_room(np.count_nonzero(~there))
-        if there.any():
-            self.remove(tf.boolean_mask(identifiers, there))
-            self._num_changes -= np.count_nonzero(there)  # counted once, by adding
-        self._add(candidates, identifiers, keys)
+        with self._updating() as update:
+            if _is_nothing(candidates, identifiers):
+                return
+            candidates, identifiers, keys = self._checked_rows(
+                candidates, identifiers, attributes
+            )
+            there = self.snapshot().find(identifiers).numpy() >= 0
+            self._check_room(np.count_nonzero(~there), update)
+            if there.any():
+                self._remove(tf.boolean_mask(identifiers, there), update)
+                self._num_changes -= np.count_nonzero(there)  # counted once, by adding
+            self._add(candidates, identifiers, keys, update)
 
     @abc.abstractmethod
-    def _take(self, embeddings: np.ndarray) -> np.ndarray:
+    def _take(self, embeddings: np.ndarray, update: Update) -> np.ndarray:
         """Free slots for further embeddings, of which there are enough."""
 
     @abc.abstractmethod
-    def _free(self, slots: np.ndarray) -> None:
+    def _free(self, slots: np.ndarray, update: Update) -> None:
         """What follows when the table has lost the candidates of slots."""
 
-    def _is_nothing(self, *rows: tf.Tensor) -> bool:
-        """Whether there are no rows: a nightly update without news."""
-        if self._table is None:
-            raise ValueError(EMPTY)
-        return not any(len(some) for some in rows)
+    @contextlib.contextmanager
+    def _updating(self) -> Iterator[Update]:
+        """An update that readers see where the block ends; none after an error."""
+        with self._turns.writing:
+            if self._table is None:
+                raise ValueError(EMPTY)
+            update = Update(self._weights() | self._table.variables_by_name())
+            yield update
+            self._turns.finish(update, self._table.begun, self._table.done)
 
     def _checked_rows(
         self,
@@ -152,13 +148,14 @@ class UpdatableIndex(SearchableIndex):
         keys = self._table.keys_of(attributes, len(candidates))
         return self._measured(candidates), identifiers, keys
 
-    def _check_room(self, number: int) -> None:
+    def _check_room(self, number: int, update: Update) -> None:
         capacity = self._capacity or self._embeddings.shape[0]
-        if self.num_candidates + number > capacity:
+        there = int(update["num_candidates"])
+        if there + number > capacity:
             raise ValueError(
                 f"The index must have room for the candidates: `capacity` is "
-                f"{capacity}, {self.num_candidates} are there, {number} more were "
-                "given. Index all of them in one with a larger `capacity`."
+                f"{capacity}, {there} are there, {number} more were given. Index all "
+                "of them in one with a larger `capacity`."
             )
 
     def _add(
@@ -166,17 +163,30 @@ class UpdatableIndex(SearchableIndex):
         candidates: np.ndarray,
         identifiers: tf.Tensor,
         keys: Mapping[str, tf.Tensor],
+        update: Update,
     ) -> None:
-        self._check_room(len(candidates))
-        slots = self._take(candidates)
-        self._write(slots, candidates)
-        self._table.insert(slots, identifiers, keys)
-        self._settle(slots)
+        self._check_room(len(candidates), update)
+        slots = self._take(candidates, update)
+        update.scatter("candidates", slots, candidates)
+        self._table.insert(slots, identifiers, keys, update)
+        self._settle(slots, update)
         self._num_changes += len(candidates)
 
-    def _write(self, slots: np.ndarray, embeddings: np.ndarray) -> None:
-        # Never `scatter_update`, and never `tf.gather` of the variable itself: every
-        # later read of such a variable would copy it.
-        self._embeddings.assign(
-            tf.tensor_scatter_nd_update(self._embeddings, slots[:, None], embeddings)
-        )
+    def _remove(self, identifiers: tf.Tensor, update: Update) -> None:
+        there = self.snapshot()
+        missing = there.find(identifiers).numpy() < 0
+        if missing.any():
+            raise ValueError(
+                "`identifiers` to remove must be indexed. "
+                f"{missing.sum()} are not, {first_of(identifiers, missing)!r} is one."
+            )
+        slots = np.unique(there.find_all(identifiers))
+        slots = slots[slots >= 0]
+        self._num_changes += slots.size
+        self._table.delete(slots, update)
+        self._free(slots, update)
+
+
+def _is_nothing(*rows: tf.Tensor) -> bool:
+    """Whether there are no rows: a nightly update without news."""
+    return not any(len(some) for some in rows)
