@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,6 +7,7 @@ import tensorflow_recommenders as tfrs
 
 import tfrs_models
 from tfrs_models._keras import UnsavedMean
+from tfrs_models.data.batching import row_batches
 
 
 class Linear(tfrs_models.Model):
@@ -281,3 +284,51 @@ def test_an_imputed_feature_is_named_with_the_switch_that_lets_it_pass(data):
         model.fit(batches(data), verbose=0)
     model.nan_features = frozenset({"x"})
     assert np.isfinite(model.fit(batches(data), verbose=0).history["loss"][0])
+
+
+class Reads(tfrs_models.Model):
+    """Keeps the rows of every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = tf.Variable(0.0)
+        self.rows = []
+
+    def compute_loss(self, features, training=False):
+        del training
+        self.rows.append(features["row"].numpy().tolist())
+        return self.weight * 0.0
+
+
+@pytest.mark.parametrize("passed", [0, 1, 3])
+def test_a_restored_epoch_has_the_order_of_its_number(tmp_path, passed):
+    """As `BackupAndRestore` goes on with it, in another process."""
+
+    class Stop(Exception):
+        pass
+
+    def read(stop=None):
+        model = Reads()
+        model.compile("sgd", run_eagerly=True)
+        model.built = True
+
+        def begin(epoch, _):
+            if epoch == stop:
+                raise Stop
+
+        rows = row_batches(8, 3, shuffle=True, seed=5)
+        batches = rows.map(lambda row: {"row": row})
+        saved = tf.keras.callbacks.BackupAndRestore(
+            str(tmp_path / "saved"), delete_checkpoint=False
+        )
+        ends = tf.keras.callbacks.LambdaCallback(on_epoch_begin=begin)
+        with contextlib.suppress(Stop):
+            callbacks = [ends] if stop is None else [saved, ends]
+            model.fit(batches, epochs=5, verbose=0, callbacks=callbacks)
+        return model.rows
+
+    whole = read()
+    assert len(set(map(str, whole))) > 6  # every epoch has another order
+    before = read(stop=passed)
+    assert before == whole[: 3 * passed]
+    assert read(stop=-1) == whole[3 * passed :]

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import UnsavedMean
+from tfrs_models.ops.epoch_orders import EpochOrders, drawing_orders
 from tfrs_models.ops.feature_specs import describe, no_rows
 from tfrs_models.ops.finite import check_features
 from tfrs_models.ops.keras_arguments import checked_arguments, warn_of_ignored
@@ -16,7 +17,7 @@ from tfrs_models.ops.upstreams_order import UpstreamsOrder
 from tfrs_models.types import Features
 
 
-class Model(UpstreamsOrder, tfrs.Model):
+class Model(EpochOrders, UpstreamsOrder, tfrs.Model):
     """A `tfrs.Model` whose reported losses are means over the epoch.
 
     Implement `compute_loss(features, training)`, as for `tfrs.Model`. On top of it,
@@ -64,6 +65,7 @@ class Model(UpstreamsOrder, tfrs.Model):
         """
         given = checked_arguments(super().fit, args, kwargs)
         maximise_what_should_be_large(given.get("callbacks"))
+        self._draw_orders = drawing_orders(given.get("x"), given.get("steps_per_epoch"))
         history = super().fit(*args, **kwargs)
         self._warn_of_figures()
         return history
