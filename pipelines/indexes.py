@@ -8,15 +8,22 @@ import tensorflow as tf
 import tfrs_models as tm
 
 _NOT_FILTERED_BY = ("item_id", "title")
+_FEWEST_FOR_SCANN = 16
 Index = TypeVar("Index", tm.layers.BruteForce, tm.layers.IVF, tm.layers.ScaNN)
 
 
 def build_indexes(
     model: tm.models.TwoTower, data: tm.data.Interactions
 ) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
-    """An exact index, and an approximate one where ScaNN is installed."""
+    """An exact index, and an approximate one where ScaNN can make one."""
     k = min(100, data.num_items)
     exact = index_items(tm.layers.BruteForce(k=k, duplicates="error"), model, data)
+    if data.num_items < _FEWEST_FOR_SCANN:
+        print(
+            f"No ScaNN index: it takes {_FEWEST_FOR_SCANN} items, and there are "
+            f"{data.num_items}."
+        )
+        return exact, None
     num_leaves = max(1, round(data.num_items**0.5))
     try:
         approximate = tm.layers.ScaNN(

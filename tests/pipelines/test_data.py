@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import types
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 import tyro
 
 import tfrs_models as tm
+from pipelines import indexes
 from pipelines.check_in_data import CheckInConfig, load_check_ins
 from pipelines.data import DataConfig, load_data
 
@@ -84,6 +86,18 @@ def test_dates_of_a_form_are_read_with_a_flag(clicks, tmp_path):
     flags += ["--timestamp-format", "%d.%m.%Y"]
     found = load_data(tyro.cli(DataConfig, args=flags), seed=1)
     assert found.splits["test"]["timestamp"][0] == 1_704_326_400  # 4 January 2024
+
+
+@pytest.mark.parametrize("num_items", [1, 15])
+def test_few_items_need_no_approximate_index(monkeypatch, capsys, num_items):
+    def index_items(index, *_):
+        assert isinstance(index, tm.layers.BruteForce)
+        return index
+
+    monkeypatch.setattr(indexes, "index_items", index_items)
+    data = types.SimpleNamespace(num_items=num_items)
+    assert indexes.build_indexes(None, data)[1] is None
+    assert f"there are {num_items}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("dataset", ["movielens-latest-small", "clicks.txt"])
