@@ -25,10 +25,11 @@ ELSEWHERE = {
 }
 CUTS = (
     (r"import tensorflow_recommenders as tfrs", "import tfrs_models.compat as tfrs"),
+    (r"(?m)^( *)%time\b *", r"\1"),
     (r"(?m)^\s*[!%].*$", ""),
     (r"\b80_000\b", "1_600"),
     (r"\b20_000\b", "400"),
-    (r"\b(num_)?epochs ?= ?\d+", r"\1epochs=2"),
+    (r"\b(num_)?epochs ?= ?\d+", r"\1epochs=5"),
     (r"\bnum_runs = \d+", "num_runs = 1"),
     (r"plt\.show\(\)", ""),
     (r"seaborn-whitegrid", "seaborn-v0_8-whitegrid"),  # its name since Matplotlib 3.6

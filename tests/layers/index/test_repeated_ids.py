@@ -91,3 +91,17 @@ def test_our_own_data_has_no_copies(kind):
 def test_a_rule_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match=r"`duplicates` must be one of.*'drop'"):
         layers.BruteForce(duplicates="drop")
+
+
+@pytest.mark.parametrize("filler", ["", -1])
+def test_candidates_that_only_fill_a_catalogue_are_taken_with_a_warning(filler):
+    kind = "U4" if filler == "" else "int64"
+    ids = np.array([*range(40), *[filler] * 30]).astype(kind)
+    with pytest.warns(UserWarning, match=f"1 of 41 ids repeat, {filler!r} is one"):
+        index = layers.BruteForce(k=70).index(CANDIDATES, ids)
+    order = np.argsort(-QUERIES @ CANDIDATES.T)
+    np.testing.assert_array_equal(index(QUERIES)[1].numpy().astype(kind), ids[order])
+    with pytest.raises(ValueError, match="must not be -1, an empty string"):
+        layers.BruteForce(duplicates="error").index(CANDIDATES, ids)
+    with pytest.raises(ValueError, match="must not be -1, an empty string"):
+        layers.BruteForce().index(CANDIDATES[:41], ids[:41])

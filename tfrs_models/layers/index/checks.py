@@ -217,11 +217,13 @@ def scoring_dtype(dtype: tf.DType) -> tf.DType:
     return tf.float32 if dtype.size < 4 else dtype
 
 
-def read_ids(identifiers: tf.Tensor) -> tf.Tensor:
+def read_ids(identifiers: tf.Tensor, *, fillers: bool = False) -> tf.Tensor:
     """Ids as an index keeps them: int64, float64 or strings.
 
     Args:
       identifiers: ids of any integer, floating or string dtype.
+      fillers: whether several candidates may be called -1 or "", as those are with
+        which upstream's tutorial makes its catalogue large.
 
     Raises:
       ValueError: an id is -1, "" or NaN, by which answers say that there is none, or
@@ -231,6 +233,8 @@ def read_ids(identifiers: tf.Tensor) -> tf.Tensor:
     ids = comparable(identifiers, identifiers.dtype)
     none = tf.constant("" if ids.dtype == tf.string else -1)
     wrong = ids == tf.cast(none, ids.dtype)
+    if fillers and tf.math.count_nonzero(wrong) > 1:  # repeated ids are warned of
+        wrong = tf.zeros_like(wrong)
     if ids.dtype.is_floating:
         wrong |= tf.math.is_nan(ids)
     if identifiers.dtype == tf.uint64:

@@ -146,7 +146,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             identifiers = tf.range(candidates.shape[0], dtype=tf.int64)
         identifiers = tf.convert_to_tensor(identifiers)
         check_candidates(candidates, identifiers, longest=_LONGEST)
-        identifiers = read_ids(identifiers)
+        identifiers = read_ids(identifiers, fillers=self._duplicates == "warn")
         num_copies = most_copies(identifiers, self._duplicates)
         leaves = self._settings["num_leaves"]
         if candidates.shape[0] < leaves:

@@ -175,7 +175,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         attributes: Mapping[str, Tensor],
     ) -> None:
         self._check_candidates(embeddings, identifiers)
-        identifiers = read_ids(identifiers)
+        identifiers = read_ids(identifiers, fillers=self._duplicates == "warn")
         num_copies = most_copies(identifiers, self._duplicates)
         capacity = self._capacity or len(embeddings)
         if capacity < len(embeddings):
