@@ -178,6 +178,8 @@ def test_a_signature_that_clients_could_not_call_is_refused(method, words, tmp_p
         ({"other": {"x": [1.0]}}, r"of the signatures \['serving_default'\].*other"),
         ({"serving_default": {"z": [1.0]}}, r"must have the inputs \['x'\].*\['z'\]"),
         ({"serving_default": {"x": ["a"]}}, "`x` of a sample.*must be float32"),
+        ({"serving_default": {"x": [1e39]}}, r"`x` of.*1e\+39 does not fit"),
+        ({"serving_default": {"x": [[1.0], 2.0]}}, "`x` of.*not of one width"),
         ({"serving_default": {"x": [[1.0]]}}, r"`x` of.*shape \(None,\).*\(1, 1\)"),
     ],
 )

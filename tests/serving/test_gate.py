@@ -152,10 +152,33 @@ def test_a_version_is_not_told_from_itself(old):
 
 def test_whole_users_are_drawn_where_rows_are_of_users(old, new):
     groups = np.repeat([1, 2], 100)
-    found = gate.compare(old, new, requests(), groups=groups, rules=LOOSE)
-    alone = gate.compare(old, new, requests(), rules=LOOSE)
-    assert found.overlap.mean == alone.overlap.mean
-    assert found.overlap[1:] != alone.overlap[1:]
+    relevant = [best_of(TABLE[user]) if user < 100 else ["none"] for user in range(200)]
+    found, alone = (
+        gate.compare(
+            old,
+            new,
+            requests(),
+            relevant=relevant,
+            groups=given,
+            rules=LOOSE,
+            repeats=1,
+        )
+        for given in (groups, None)
+    )
+    for one, other in (
+        (found.overlap, alone.overlap),
+        (found.rank_biased_overlap, alone.rank_biased_overlap),
+        *(
+            (found.metrics[name].difference, alone.metrics[name].difference)
+            for name in alone.metrics
+        ),
+    ):
+        assert one.mean == other.mean
+        assert one[1:] != other[1:]
+    # Of two users one loses and one has nothing to lose: both or none may be drawn.
+    fall = found.metrics[f"ndcg_at_{K}"].difference
+    assert fall.low == pytest.approx(2 * fall.mean)
+    assert fall.high == 0
 
 
 def test_clients_loaded_models_and_ids_by_number_are_compared(old):
@@ -173,6 +196,9 @@ def test_clients_loaded_models_and_ids_by_number_are_compared(old):
     both = gate.compare(Client(), Client(), requests(), ids="rows", rules=LOOSE)
     assert both.overlap.mean == 1
     assert both.k == K
+    nobody = [{"user": np.zeros(0, "int32")}]
+    with pytest.raises(ValueError, match="`queries` must have at least one row"):
+        gate.compare(Client(), Client(), nobody, ids="rows")
 
 
 @pytest.mark.parametrize(
@@ -237,6 +263,28 @@ def test_a_version_that_broke_its_contract_is_not_compared(old, tmp_path):
     ("changes", "words"),
     [
         ({"queries": []}, "`queries` must hold at least one request"),
+        ({"queries": {"user": [1], "k": [2]}}, "`queries` must be a list.*Got dict"),
+        ({"queries": "user"}, "`queries` must be requests.*Got str in place 0"),
+        ({"queries": [[1, 2]]}, "`queries` must be requests.*Got list in place 0"),
+        ({"queries": [*requests(), None]}, "Got NoneType in place 4"),
+        (
+            {"queries": [{"user": [[1], [2, 3]], "k": [2, 2]}]},
+            "The input `user` of `queries` must be int32",
+        ),
+        ({"queries": [{"user": None, "k": [2]}]}, "`user` of `queries` must be int32"),
+        (
+            {"queries": [{"user": [2**40], "k": [2]}]},
+            "`user` of `queries` must be int32",
+        ),
+        ({"queries": [{"user": [1.7], "k": [2]}]}, "`user` of `queries` must be int32"),
+        ({"k": 2.5}, "`k` must be at least 1, or None. Got 2.5"),
+        ({"repeats": 1.5}, "`repeats` must be at least 1. Got 1.5"),
+        ({"old": None}, "`old` and `new` must be folders.*Got NoneType"),
+        ({"new": 7}, "`old` and `new` must be folders.*Got int"),
+        ({"relevant": ["i1"] * 200}, "a list of ids for each row.*Got 'i1' for row 0"),
+        ({"relevant": [["i1"]] * 199 + [None]}, "Got None for row 199"),
+        ({"relevant": [[["i1"]]] * 200}, r"Got \[\['i1'\]\] for row 0"),
+        ({"groups": [[1, 2]] * 200}, r"`groups` must be one value.*\(200, 2\)"),
         ({"k": 0}, "`k` must be at least 1, or None. Got 0"),
         ({"repeats": 0}, "`repeats` must be at least 1"),
         ({"signature": "rank"}, "`signature` must be one of .*serving_default"),
@@ -256,9 +304,9 @@ def test_a_version_that_broke_its_contract_is_not_compared(old, tmp_path):
     ],
 )
 def test_what_cannot_be_compared_is_an_error(old, changes, words):
-    arguments = {"queries": requests()} | changes
+    arguments = {"old": old, "new": old, "queries": requests()} | changes
     with pytest.raises(ValueError, match=words):
-        gate.compare(old, old, **arguments)
+        gate.compare(**arguments)
 
 
 def test_a_query_that_a_version_refuses_is_its_error(old):

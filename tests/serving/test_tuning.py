@@ -1,6 +1,7 @@
 """Settings of an index by a recall that was measured, beside loops over all scores."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -104,6 +105,34 @@ def test_a_target_that_no_setting_reaches_is_said_and_the_best_is_set():
     assert index.num_leaves_to_search == result.chosen.values["num_leaves_to_search"]
     assert result.chosen.recall.mean == max(s.recall.mean for s in result.curve)
     assert "NOT REACHED" in str(result)
+
+
+def test_the_choice_is_confirmed_on_queries_that_it_was_not_made_by(monkeypatch):
+    index, seen, answers = ivf().index(CANDIDATES, NAMES), [], measure.answers
+
+    def good_on_one_half(search, queries, **arguments):
+        scores, ids = answers(search, queries, **arguments)
+        rows = queries.numpy()
+        is_new = not any(np.array_equal(half, rows) for half in seen)  # asked exactly
+        seen.append(rows)
+        is_first = np.array_equal(seen[0], rows)
+        if not (is_new or is_first):
+            ids = np.full_like(ids, b"another")
+            scores = np.full_like(scores, -1e9)
+        return scores, ids
+
+    monkeypatch.setattr(measure, "answers", good_on_one_half)
+    every_probe = [[{"num_probes": 60}]]
+    module = sys.modules["tfrs_models.serving.tuning.tune"]
+    monkeypatch.setattr(module, "ladders", lambda *_: every_probe)
+    with pytest.warns(UserWarning, match="No setting reaches a recall@5 of 0.8"):
+        result = quick(index, QUERIES, recall_target=0.8)
+    assert result.chosen.recall.mean == 1
+    assert result.confirmed.mean == 0
+    assert not result.reached
+    choosing, confirming = ({row.tobytes() for row in s} for s in (seen[0], seen[-1]))
+    assert not choosing & confirming
+    assert choosing | confirming == {row.tobytes() for row in QUERIES}
 
 
 def test_scann_is_set_by_leaves_and_reordering():

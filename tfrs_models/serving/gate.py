@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from tfrs_models.metrics import bootstrap_interval
 from tfrs_models.serving import contract
+from tfrs_models.serving.batching import is_whole
+from tfrs_models.serving.client.arrays import to_array
+from tfrs_models.serving.client.errors import InvalidRequest
 from tfrs_models.serving.comparison import Change, Comparison, Rules
 from tfrs_models.serving.rankings import (
     hit_rate,
@@ -80,11 +83,10 @@ def compare(
         `groups` of another length, answers without ids.
       InvalidArgumentError: a version refuses a query.
     """
-    if not queries:
-        raise ValueError("`queries` must hold at least one request. Got none.")
-    if k is not None and k < 1:
+    queries = _checked_queries(queries)
+    if k is not None and not (is_whole(k) and k >= 1):
         raise ValueError(f"`k` must be at least 1, or None. Got {k}.")
-    if repeats < 1:
+    if not (is_whole(repeats) and repeats >= 1):
         raise ValueError(f"`repeats` must be at least 1. Got {repeats}.")
     ask = {"old": _asked(old, signature), "new": _asked(new, signature)}
     ranked, width = {}, k or 0
@@ -95,7 +97,7 @@ def compare(
         ranked[name] = [
             row
             for answer in answers
-            for row in ranked_ids(_ids(answer, ids), answer.get(scores), k=k)
+            for row in ranked_ids(*_ids_and_scores(answer, ids, scores), k=k)
         ]
     pairs = list(zip(ranked["old"], ranked["new"], strict=True))
     for argument, given in (("relevant", relevant), ("groups", groups)):
@@ -104,7 +106,13 @@ def compare(
                 f"`{argument}` must have an entry for each of the {len(pairs)} rows of "
                 f"the queries. Got {len(given)}."
             )
+    if not pairs:
+        raise ValueError("`queries` must have at least one row. Got none.")
     groups = None if groups is None else np.asarray(groups)
+    if groups is not None and groups.ndim != 1:
+        raise ValueError(
+            f"`groups` must be one value for each row. Got the shape {groups.shape}."
+        )
     seconds = _times(ask, queries, repeats=repeats)
     return Comparison(
         k=width,
@@ -125,10 +133,45 @@ def compare(
     )
 
 
+def _checked_queries(queries: object) -> Sequence[Request]:
+    if isinstance(queries, Mapping) or not isinstance(queries, Sequence):
+        raise ValueError(
+            "`queries` must be a list of requests, each a dict of inputs. Got "
+            f"{type(queries).__name__}."
+        )
+    if not queries:
+        raise ValueError("`queries` must hold at least one request. Got none.")
+    for number, request in enumerate(queries):
+        if not isinstance(request, Mapping):
+            raise ValueError(
+                "`queries` must be requests, each a dict of inputs. Got "
+                f"{type(request).__name__} in place {number}."
+            )
+    return queries
+
+
+def _checked_relevant(relevant: Sequence[Sequence[object]]) -> list[list]:
+    rows = []
+    for number, row in enumerate(relevant):
+        values = np.asarray(row) if isinstance(row, (list, tuple, np.ndarray)) else None
+        if values is None or values.ndim != 1:
+            raise ValueError(
+                "`relevant` must be a list of ids for each row, empty where there are "
+                f"none. Got {row!r} for row {number}."
+            )
+        rows.append(ranked_ids(values[None])[0] if len(values) else [])
+    return rows
+
+
 def _asked(version: Version, signature: str) -> Asked:
     if hasattr(version, "predict"):
         return lambda request: version.predict(request, signature=signature)
     if not hasattr(version, "signatures"):
+        if not isinstance(version, (str, os.PathLike)):
+            raise ValueError(
+                "`old` and `new` must be folders, loaded SavedModels or clients. Got "
+                f"{type(version).__name__}."
+            )
         contract.verify(version)
         version = tf.saved_model.load(str(contract.version_folder(version)))
     if signature not in version.signatures:
@@ -147,12 +190,13 @@ def _asked(version: Version, signature: str) -> Asked:
         tensors = {}
         for name, spec in specs.items():
             try:
-                tensors[name] = tf.constant(request[name], spec.dtype)
-            except (TypeError, ValueError) as error:
+                array = to_array(name, request[name], spec.dtype)
+            except InvalidRequest as error:
                 raise ValueError(
                     f"The input `{name}` of `queries` must be {spec.dtype.name}: "
                     f"{error}"
                 ) from error
+            tensors[name] = tf.constant(array, spec.dtype)
             if not spec.shape.is_compatible_with(tensors[name].shape):
                 raise ValueError(
                     f"The input `{name}` of `queries` must have the shape "
@@ -176,6 +220,18 @@ def _ids(answer: Mapping[str, np.ndarray], name: str | None) -> np.ndarray:
     return found
 
 
+def _ids_and_scores(
+    answer: Mapping[str, np.ndarray], ids: str | None, scores: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    found, marks = _ids(answer, ids), answer.get(scores)
+    if marks is not None and marks.shape != found.shape:
+        raise ValueError(
+            f"The output `{scores}` must have a score for each id, "
+            f"{list(found.shape)}. Got {list(marks.shape)}. `scores` names the output."
+        )
+    return found, marks
+
+
 def _metrics(
     ranked: Mapping[str, list[list]],
     relevant: Sequence[Sequence[object]] | None,
@@ -185,7 +241,7 @@ def _metrics(
 ) -> dict[str, Change]:
     if relevant is None:
         return {}
-    wanted = [ranked_ids(np.asarray([row]))[0] if len(row) else [] for row in relevant]
+    wanted = _checked_relevant(relevant)
     rows = [number for number, row in enumerate(wanted) if row]
     if not rows:
         raise ValueError("`relevant` must name an item of at least one row. Got none.")

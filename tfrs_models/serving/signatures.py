@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.serving.client.arrays import to_array
+from tfrs_models.serving.client.errors import InvalidRequest
+
 Request = Mapping[str, object]
 Samples = Mapping[str, Request | Sequence[Request]]
 
@@ -84,14 +87,12 @@ class Signature:
         arrays = {}
         for name, spec in self.inputs.items():
             try:
-                array = tf.constant(request[name], spec.dtype).numpy()
-            except (TypeError, ValueError) as error:
+                arrays[name] = to_array(name, request[name], spec.dtype)
+            except InvalidRequest as error:
                 raise ValueError(
                     f"The input `{name}` of a sample of `{self.name}` must be "
                     f"{spec.dtype.name}: {error}"
                 ) from error
-            # A scalar's or a string's `numpy()` is no array.
-            arrays[name] = np.asarray(array, spec.dtype.as_numpy_dtype)
             if not spec.shape.is_compatible_with(arrays[name].shape):
                 raise ValueError(
                     f"The input `{name}` of a sample of `{self.name}` must have the "

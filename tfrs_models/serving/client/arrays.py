@@ -38,11 +38,23 @@ def to_arrays(
         raise InvalidRequest(
             f"The inputs must be {sorted(specs)}. Got {sorted(inputs)}."
         )
-    return {name: _cast(name, inputs[name], spec) for name, spec in specs.items()}
+    return {
+        name: to_array(name, inputs[name], tf.as_dtype(spec["dtype"]))
+        for name, spec in specs.items()
+    }
 
 
-def _cast(name: str, values: object, spec: Mapping) -> np.ndarray:
-    dtype = tf.as_dtype(spec["dtype"])
+def to_array(name: str, values: object, dtype: tf.DType) -> np.ndarray:
+    """An array of a dtype, whose values are those that were given.
+
+    Args:
+      name: Name of the input, for errors.
+      values: An array, a list or a single value.
+      dtype: What the input is; strings become bytes.
+
+    Raises:
+      InvalidRequest: ragged, of another kind, or a value that the dtype does not hold.
+    """
     if dtype == tf.string:
         return _to_bytes(name, values)
     array = _rectangle(name, values)
