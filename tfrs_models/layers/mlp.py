@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models import torch_weights
 from tfrs_models._keras import register
+from tfrs_models.ops.numbers import is_whole
 from tfrs_models.ops.same_shape import check_width
 
 
@@ -22,7 +23,7 @@ class MLP(tf.keras.layers.Layer):
         """
         super().__init__(**kwargs)
         self.units = tuple(units)
-        if not self.units or min(self.units) < 1:
+        if not self.units or not all(is_whole(width, 1) for width in self.units):
             raise ValueError(
                 "`units` must be one width or more, each at least 1. Got "
                 f"{list(self.units)}."

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrs_models.losses.sampled_softmax import CORRECTIONS
 from tfrs_models.ops.probabilities import ProbabilityFloor
+from tfrs_models.ops.same_shape import check_width
 from tfrs_models.ops.weights import checked_weights
 
 
@@ -30,6 +31,7 @@ def check_embeddings(
             "Query and candidate embeddings must have the same width. Got "
             f"{queries.shape[-1]} and {candidates.shape[-1]}."
         )
+    check_width(queries.shape[-1], "query_embeddings")
     batch, num_candidates = queries.shape[0], candidates.shape[0]
     known = None not in (batch, num_candidates)
     if not is_corpus and known and num_candidates < batch:

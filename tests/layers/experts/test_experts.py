@@ -164,6 +164,8 @@ def test_every_expert_learns():
         (lambda: MultiGateExperts(2, num_experts=0, units=[3]), "`num_experts` must"),
         (lambda: Expert([3])(tf.ones([2, 0])), "`inputs` must have a width of at l"),
         (lambda: MLP([3])(tf.ones([2, 0])), "`inputs` must have a width of at least 1"),
+        (lambda: Expert([2.5]), r"`units` must be at least 1 each. Got \[2.5\]"),
+        (lambda: MLP(["a"]), "`units` must be one width or more"),
         (lambda: Expert([3, 0]), "`units` must be at least 1 each"),
         (lambda: Expert([3], dropout=1.0), r"`dropout` must be in \[0, 1\)"),
         (

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.ops.numbers import is_whole
 from tfrs_models.ops.same_shape import check_width
 
 
@@ -22,7 +23,7 @@ class Expert(tf.keras.layers.Layer):
         """
         super().__init__(**kwargs)
         self.units = tuple(units)
-        if min(self.units, default=1) < 1:
+        if not all(is_whole(width, 1) for width in self.units):
             raise ValueError(f"`units` must be at least 1 each. Got {list(units)}.")
         if not 0 <= dropout < 1:
             raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
