@@ -272,6 +272,7 @@ def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTowe
         model.embed_candidates(data.candidate_batches()),
         ks=(10, 100),
         metrics=("ndcg_at_10",),
+        duplicates="error",
     )
     return model
 
