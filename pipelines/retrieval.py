@@ -302,7 +302,13 @@ def train(
         fill(model, data, start)
     if not config.epochs:
         return {}, start
-    batches = training_batches(config, data)
+    try:
+        batches = training_batches(config, data)
+    except ValueError as error:
+        raise SystemExit(
+            f"Cannot train on the data: {error} Or do without histories: --query-tower "
+            "id."
+        ) from error
     rate = query_towers.learning_rate(
         config.query_tower,
         config.learning_rate,

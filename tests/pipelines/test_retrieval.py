@@ -481,6 +481,16 @@ def test_a_table_without_times_needs_the_tower_over_ids(tmp_path):
     retrieval.main(dataclasses.replace(config, user_tower="deep-hash"))
 
 
+def test_users_with_one_row_each_have_no_history_to_learn_from(tmp_path):
+    table = tmp_path / "few.csv"
+    rows = [f"u{n % 3},i{n},{1_600_000_000 + n}" for n in range(9)]
+    table.write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    data = DataConfig(dataset=str(table))
+    config = dataclasses.replace(retrieval.SMOKE, data=data, output=tmp_path / "out")
+    with pytest.raises(SystemExit, match=r"two train rows.*--query-tower id\."):
+        retrieval.main(config)
+
+
 def test_ids_are_told_from_their_batch_only():
     config = retrieval.Config(query_tower="id", negatives="corpus")
     with pytest.raises(SystemExit, match="`--negatives corpus` needs a query tower"):
