@@ -18,6 +18,7 @@ NAMES = (
     "interactions",
     "auto_correlation",
     "approximate_search",
+    "live_index",
     "serving_load",
     "clickstream",
     "conversion",

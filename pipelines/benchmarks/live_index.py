@@ -1,0 +1,99 @@
+"""What it costs to read an index whole: python -m pipelines.benchmarks.live_index.
+
+A graph that asks `BruteForce` or `IVF` reads a snapshot, so that updates by other
+threads are seen whole or not at all. The same graph that reads each variable by itself,
+as it must not, is what that is compared with.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+import tyro
+
+from pipelines.benchmarks import results
+from pipelines.benchmarks.timing import interleave, ratio, spread
+from pipelines.command import command
+from tfrs_models import layers
+from tfrs_models.layers.index import table_index
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of the benchmark."""
+
+    candidates: tuple[int, ...] = (20_000, 100_000)
+    """Rows of each corpus."""
+    embedding_dim: int = 64
+    """Width of candidates and queries."""
+    calls: int = 20
+    """Calls of a turn."""
+    repeats: int = 21
+    """Turns."""
+    write: bool = True
+    """Whether to write the section of RESULTS.md."""
+
+
+SMOKE = Config(candidates=(256,), embedding_dim=4, calls=1, repeats=1, write=False)
+
+
+@command
+def main(config: Config) -> dict[str, float]:
+    """Times all cases in turns and writes the section `live_index`."""
+    rows, ratios = [], {}
+    for kind in ("BruteForce", "IVF"):
+        for size in config.candidates:
+            for batch in (1, 16):
+                whole, bare = _graphs(kind, size, batch, config)
+                seconds = interleave(
+                    {"whole": whole, "bare": bare}, repeats=config.repeats
+                )
+                slower = ratio(seconds["whole"], seconds["bare"])
+                per_call = spread([1000 * s / config.calls for s in seconds["whole"]])
+                name = f"{kind}, {size:,} candidates, batch {batch}"
+                rows.append([name, f"{per_call:.2f}", f"{slower:.3f}"])
+                ratios[name] = slower.median
+    if config.write:
+        header = ["case", "ms of a call", "whole over bare"]
+        results.write_section(
+            "live_index",
+            f"{(__doc__ or '').partition(chr(10))[2].strip()}\n\n"
+            f"{results.table(header, rows)}\n\n"
+            "Command: `python -m pipelines.benchmarks.live_index`",
+        )
+    return ratios
+
+
+def _graphs(
+    kind: str, size: int, batch: int, config: Config
+) -> list[Callable[[], None]]:
+    """Calls of the same index by a graph that reads it whole, and by a bare one."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(size, config.embedding_dim)).astype("float32")
+    queries = tf.constant(
+        rng.normal(size=(batch, config.embedding_dim)).astype("float32")
+    )
+    index = getattr(layers, kind)(k=10).index(rows)
+
+    def calls(graph: Callable) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(config.calls):
+                graph(queries)
+
+        return run
+
+    spec = tf.TensorSpec(queries.shape, tf.float32)
+    whole = tf.function(lambda q: index(q)).get_concrete_function(spec)
+    with mock.patch.object(table_index, "read_whole", _read_bare):
+        bare = tf.function(lambda q: index(q)).get_concrete_function(spec)
+    return [calls(whole), calls(bare)]
+
+
+def _read_bare(variables: list[tf.Variable], *_: tf.Variable) -> list[tf.Tensor]:
+    return [variable.value() for variable in variables]
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
