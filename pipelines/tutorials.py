@@ -17,6 +17,8 @@ import tempfile
 
 import tyro
 
+from pipelines.command import command
+
 ELSEWHERE = {
     "listwise_ranking": "needs TensorFlow Ranking",
     "ranking_tfx": "needs TensorFlow Extended",
@@ -83,6 +85,7 @@ class Config:
     """Seconds for one notebook."""
 
 
+@command
 def main(config: Config) -> dict[str, str]:
     """What became of each notebook; "ran" where it came to its end."""
     notebooks = sorted(config.folder.glob("*.ipynb"))

@@ -19,6 +19,7 @@ NEEDED = {
     "pipelines.gate": {"old": Path("1"), "new": Path("2")},
     "pipelines.native.__main__": {"model": Path("1")},
     "pipelines.recommend": {"user": ("1",)},
+    "pipelines.tutorials": {"folder": Path("examples")},
 }
 NONSENSE = {
     int: (0, -1, 10**12),
@@ -36,8 +37,8 @@ ZERO = {
     *("search_weight", "seed", "split_seed", "transition_weight", "trials"),
     "user_value_weights",
 }
-# Ratings below 0 and closeness that repels are numbers too.
-NEGATIVE = {"min_rating", "distance_weight"}
+# Ratings below 0, closeness that repels and the west of Greenwich are numbers too.
+NEGATIVE = {"min_rating", "distance_weight", "offset"}
 SEEDS = (("seeds",), 0)  # the seeds themselves, of a benchmark that takes several
 # Options of the package, which have no end.
 PACKAGE = ("raw.", "rules.")
@@ -133,9 +134,10 @@ def test_nonsense_is_refused_by_the_name_of_its_flag(module):
 def test_every_pipeline_looks_at_its_flags_before_any_work(module, capsys):
     config = config_of(module)
     path, wrong = next(
-        (path, (-7,) if typing.get_origin(hint) is tuple else -7)
+        (path, (math.inf,) if typing.get_origin(hint) is tuple else math.inf)
         for path, hint in fields(config)
-        if plain_types(hint) == {int} and not ".".join(path).startswith(PACKAGE)
+        if plain_types(hint) in ({int}, {float})
+        and not ".".join(path).startswith(PACKAGE)
     )
     with pytest.raises(SystemExit) as refused:
         module.main(put(config, path, wrong))
