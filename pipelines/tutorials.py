@@ -3,7 +3,8 @@
 The folder is `docs/examples` of a checkout of TensorFlow Recommenders. Each notebook
 runs in a process and a folder of its own: its one import becomes `tfrs_models.compat`,
 and TensorFlow Datasets serves made-up ratings, so that nothing is downloaded. Epochs
-and rows are cut; nothing else is changed.
+and rows are cut; nothing else is changed. TensorFlow Ranking, which cannot be installed
+beside this TensorFlow, is a module of our losses and metric of the same formulas.
 """
 
 import dataclasses
@@ -20,9 +21,7 @@ import tyro
 from pipelines.command import command
 
 ELSEWHERE = {
-    "listwise_ranking": "needs TensorFlow Ranking",
     "ranking_tfx": "needs TensorFlow Extended",
-    "sequential_retrieval": "needs MovieLens-1M as it downloads it",
     "tpu_embedding_layer": "needs a TPU and Google Cloud Storage",
 }
 CUTS = (
@@ -71,6 +70,35 @@ _tfds = types.ModuleType("tensorflow_datasets")
 _tfds.load, _tfds.disable_progress_bar = _load, lambda: None
 sys.modules["tensorflow_datasets"] = _tfds
 """
+# What some notebooks have besides, by the code that needs it.
+RANKING = """
+from tfrs_models.losses import ListMLELoss, PairwiseHingeLoss
+from tfrs_models.metrics import NDCG
+_tfr = types.SimpleNamespace(
+    losses=types.SimpleNamespace(
+        ListMLELoss=ListMLELoss, PairwiseHingeLoss=PairwiseHingeLoss
+    ),
+    metrics=types.SimpleNamespace(NDCGMetric=NDCG),
+)
+sys.modules["tensorflow_ranking"] = types.ModuleType("tensorflow_ranking")
+sys.modules["tensorflow_ranking"].keras = _tfr
+"""
+SEQUENCES = """
+os.makedirs("data/examples")
+def _ints(values):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+for _split in ("train", "test"):
+    with tf.io.TFRecordWriter(f"data/examples/{_split}_movielens_1m.tfrecord") as _file:
+        for _watched in _rng.integers(0, 127, [300, 11]):
+            _row = {
+                "context_movie_id": _ints(_watched[:10]),
+                "label_movie_id": _ints(_watched[10:]),
+            }
+            _row = tf.train.Example(features=tf.train.Features(feature=_row))
+            _file.write(_row.SerializeToString())
+"""
+
+MORE = {"import tensorflow_ranking": RANKING, "train_movielens_1m": SEQUENCES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +134,8 @@ def script_of(notebook: dict) -> str:
     code = "\n\n".join("".join(cell["source"]) for cell in cells)
     for pattern, replacement in CUTS:
         code = re.sub(pattern, replacement, code)
-    return f"{ROWS}\n{code}\n"
+    more = [rows for words, rows in MORE.items() if words in code]
+    return "\n".join([ROWS, *more, code, ""])
 
 
 def _run(path: pathlib.Path, timeout: float) -> str:
