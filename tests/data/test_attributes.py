@@ -1,5 +1,8 @@
+import decimal
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tfrs_models import data
@@ -135,12 +138,12 @@ def test_bags_can_be_lists_and_repeat_nothing(ratings, catalogue):
 
 
 def test_bags_can_be_texts_of_lists(ratings, catalogue):
-    lists = ["['b', 'a']", "[]", "['a']", None, "[1, 2]", '["c"]'] + ["['a']"] * 4
+    lists = ["['b', 'a']", "{'a'}", "('a',)", None, "[1, 2]", '["c"]'] + ["['a']"] * 4
     made = data.from_frame(
         ratings, item_frame=catalogue.assign(tags=lists), bag_columns=["tags"]
     )
     tags = by_id(made, "tags")
-    expected = [set(), {"a"}, set(), {"1", "2"}, {"c"}]
+    expected = [{"a"}, {"a"}, set(), {"1", "2"}, {"c"}]
     assert [tags[item] for item in "xwvut"] == expected
 
 
@@ -151,6 +154,48 @@ def test_large_whole_categories_stay_apart_where_rows_are_missing(ratings):
     )
     assert made.vocabularies["shelf"].tolist() == [str(2**53 + n) for n in range(8)]
     assert "1 of 9 items have no row in the item table" in str(made)
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[us]", "timestamp[us][pyarrow]"])
+def test_a_missing_date_is_no_number(ratings, catalogue, dtype):
+    out = pd.Series(pd.to_datetime(["2020-01-01", None] * 5))
+    items = catalogue.assign(out=out.astype(dtype))
+    made = data.from_frame(ratings, item_frame=items, item_number_columns=["out"])
+    assert len(set(made.items["out"])) == 1  # the missing ones are the mean
+
+
+def test_decimals_are_whole_numbers_where_they_are(ratings, catalogue):
+    sizes = [None if n % 4 == 0 else decimal.Decimal(n).scaleb(-1) for n in range(10)]
+    items = catalogue.assign(
+        size=pd.Series(sizes, dtype=pd.ArrowDtype(pa.decimal128(9, 2))),
+        shelf=[
+            decimal.Decimal(n % 2).quantize(decimal.Decimal("0.01")) for n in range(10)
+        ],
+    )
+    made = data.from_frame(
+        ratings,
+        item_frame=items,
+        item_number_columns=["size"],
+        item_category_columns=["shelf"],
+    )
+    assert by_id(made, "size")["w"] == pytest.approx(0.2)
+    assert by_id(made, "size")["v"] == pytest.approx(0.3)
+    assert set(made.vocabularies["shelf"]) == {"0", "1"}
+
+
+def test_ids_that_lost_their_zeros_in_one_table_are_refused(ratings):
+    items = "pqrstuvwx"
+    code = {item: f"00{n}" if n < 3 else str(10 + n) for n, item in enumerate(items)}
+    rows = ratings.assign(item_id=ratings["item_id"].map(code))
+    sheet = pd.DataFrame({"item_id": [int(name) for name in code.values()]})
+    message = "`item_frame` must write ids as .* Got 3 of them .*'1' for '001' of `it"
+    with pytest.raises(ValueError, match=message):
+        data.from_frame(rows, item_frame=sheet)
+    with pytest.raises(ValueError, match="must write ids as .*'001' for '1'"):
+        data.from_frame(
+            rows.astype({"item_id": int}),
+            item_frame=pd.DataFrame({"item_id": [*code.values()]}),
+        )
 
 
 def test_long_titles_keep_their_first_words(ratings, catalogue):
@@ -188,6 +233,12 @@ def test_item_categories_are_ids(ratings, catalogue):
             "`item_frame` must have each `item_id` once. Got 2 of them .*'z', 2 times",
         ),
         (lambda c: c[:0], {}, "`item_frame` must have at least one row"),
+        (lambda c: c.to_dict("list"), {}, "`item_frame` must be a DataFrame.*'dict'"),
+        (
+            lambda c: c.assign(title=[["The", "Sea"]] * 10),
+            {"title_column": "title"},
+            "`title` must hold one text a row.*'The', 'Sea'",
+        ),
         (
             lambda c: c.assign(item_id=range(10)),
             {},
@@ -204,15 +255,18 @@ def test_item_categories_are_ids(ratings, catalogue):
                 {"item_category_columns": ["tags"]},
                 "`tags` must hold one value a row, not a list.*in `bag_columns`",
             )
-            for cell in ["['x', 'y']", "['x']", "[x, y]", ["x"], {"x": 1}, ("x",), []]
+            for cell in [
+                *["['x', 'y']", "['x']", "[x, y]", "['x' 'y']", "[1 2]", "('x', 'y')"],
+                *["{'x', 'y'}", "{'x': 1}", ["x"], {"x": 1}, ("x",), []],
+            ]
         ),
         *(
             (
                 lambda c, mark=mark: c.assign(tags=f"Short{mark}Horror"),
-                {"bag_columns": ["tags"], "bag_separator": "/"},
-                "`tags` must separate values by `bag_separator`, '/'.*say `bag_",
+                {"bag_columns": ["tags"], "bag_separator": "+"},
+                "`tags` must separate values by `bag_separator`, '[+]'.*say `bag_",
             )
-            for mark in "|;,\t"
+            for mark in ["|", ";", ",", "\t", " / "]
         ),
         *(
             (
@@ -220,7 +274,10 @@ def test_item_categories_are_ids(ratings, catalogue):
                 {"bag_columns": ["tags"]},
                 "`tags` must hold lists of texts or numbers",
             )
-            for cell in ["[x, y]", "[['x'], ['y']]", [["x"]], {"x": 1}, "[{'id': 2}]"]
+            for cell in [
+                *["[x, y]", "[['x'], ['y']]", [["x"]], {"x": 1}, "[{'id': 2}]"],
+                *["['x' 'y']", "['x'\n 'y']", "[1 2]", "{'x': 1}"],
+            ]
         ),
         (
             lambda c: c,

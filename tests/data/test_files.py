@@ -97,6 +97,17 @@ def test_names_of_columns_may_have_the_other_separator(tmp_path):
         assert made.num_items == 4
 
 
+def test_headers_may_stand_below_empty_lines_and_have_blanks(tmp_path):
+    path = tmp_path / "mine.csv"
+    rows = [f'"u{n % 3}", 00{n % 4}, {n}' for n in range(24)]
+    path.write_text("\n\n" + "\n".join(["user_id, item_id, timestamp", *rows]))
+    made = data.load(path)
+    assert set(made.vocabularies["item_id"]) == {"000", "001", "002", "003"}
+    assert set(made.vocabularies["user_id"]) == {"u0", "u1", "u2"}
+    path.write_text("\n" + path.read_text().strip().replace(", ", ";"))
+    assert set(data.load(path).vocabularies["item_id"]) == {"000", "001", "002", "003"}
+
+
 def test_another_encoding_is_named(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_bytes("\n".join(ROWS).encode("latin-1"))
@@ -116,6 +127,7 @@ def test_another_encoding_is_named(tmp_path):
     ("text", "message"),
     [
         ("user_id,item_id,item_id\na,1,2\n", r"\['item_id'\] more than once"),
+        ("\n \nuser_id,item_id,item_id\na,1,2\n", r"\['item_id'\] more than once"),
         ("user_id;item_id;item_id\na;1;2\n", r"\['item_id'\] more than once"),
         ("user_id,item_id,timestamp\na,1,5,\nb,1,6,\n", "as many values as the header"),
         ("user_id,item_id,timestamp\na,1,5\nb,1,6,7\n", "Expected 3 fields in line 3"),

@@ -1,3 +1,5 @@
+import decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,8 +60,9 @@ def test_ids_of_any_type_become_the_same_strings(ratings):
 
 
 def test_an_id_is_one_whatever_the_type_of_its_cells():
-    items = pd.Series([7, "7", b"7", 7.0, "8", 8] * 2, dtype=object)
-    frame = pd.DataFrame({"user_id": [1] * 12, "item_id": items})
+    decimals = [decimal.Decimal("8.00"), decimal.Decimal(7)]
+    items = pd.Series([7, "7", b"7", 7.0, "8", 8, *decimals] * 2, dtype=object)
+    frame = pd.DataFrame({"user_id": [1] * 16, "item_id": items})
     made = data.from_frame(frame, split="random")
     assert sorted(made.vocabularies["item_id"]) == ["7", "8"]
 
@@ -175,6 +178,12 @@ def with_value(frame, column, row, value):
     ("change", "options", "message"),
     [
         (lambda f: f[:0], {}, "`frame` must have at least one row"),
+        (lambda f: f.to_dict("list"), {}, "`frame` must be a DataFrame.*'dict'"),
+        (
+            lambda f: f.assign(user_id=np.float16(2048)),
+            {},
+            r"`user_id` must hold ids .* floats from 2\^11 on cannot",
+        ),
         (
             lambda f: f.rename(columns={"user_id": "userId"}),
             {},

@@ -184,7 +184,12 @@ SECONDS = [1_700_000_000 + i for i in range(5)]
             {},
             r'timestamp_format="%a %b %d %H:%M:%S %z %Y"',
         ),
-        (["2024-01-31", "1700000000", *DAYS[:3]], {}, "a number, or a date.*'17000000"),
+        (["2024-01-31", "1700000000", *DAYS[:3]], {}, "or a number in all.*'17000000"),
+        (
+            np.float32(SECONDS),
+            {},
+            "must tell seconds apart. Got float32, .* 128 s apart",
+        ),
         (DAYS, {"timestamp_format": "%d.%m.%Y"}, "must be dates of the form"),
         (DAYS, {"timestamp_format": "ISO"}, "must say where year"),
         (DAYS, {"timestamp_format": 5}, "must say where year"),

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,9 @@ from tfrs_models.data.columns import (
     as_strings,
     read_ids,
     read_numbers,
+    refuse,
     require_column,
+    require_rows,
 )
 from tfrs_models.data.several_values import bags, refuse_lists
 from tfrs_models.feature import Feature
@@ -85,6 +87,13 @@ class Attributes:
     def add_words(self, name: str, column: str, *, argument: str) -> None:
         """Adds a bag of the words that at least two texts of training have."""
         texts = require_column(self.frame, column, argument=argument)
+        refuse(
+            pd.Series([_is_several(text) for text in texts]),
+            texts,
+            column,
+            "must hold one text a row, not a list",
+            "join its parts to one text",
+        )
         words = [
             [] if pd.isna(text) else list(dict.fromkeys(_words(text))) for text in texts
         ]
@@ -153,8 +162,7 @@ def attribute_table(
     if own is None:
         _, first = np.unique(code, return_index=True)
         return frame.iloc[first], names, 0
-    if not len(own):
-        raise ValueError(f"`{side}_frame` must have at least one row. Got none.")
+    require_rows(own, f"{side}_frame")
     own_code, own_names = read_ids(own, column, argument=f"{side}_column")
     if len(own_names) < len(own):
         counts = np.bincount(own_code)
@@ -171,10 +179,31 @@ def attribute_table(
             f"none of {len(names):,}: they are like {str(names[0])!r}, the table's "
             f"`{column}` like {str(own_names[0])!r}."
         )
+    _refuse_lost_zeros(names[~is_there], own_names, column, side)
     names = pd.unique(np.concatenate([names, own_names]))
     columns = [_with_gaps(own.iloc[:, place]) for place in range(own.shape[1])]
     table = pd.concat(columns, axis=1).set_axis(own_names, axis=0).reindex(names)
     return table, names, int((~is_there).sum())
+
+
+def _refuse_lost_zeros(
+    names: np.ndarray, own_names: np.ndarray, column: str, side: str
+) -> None:
+    """Raises where most ids without a row have one but for zeros or blanks before them.
+
+    "0104257" is 104257 in a sheet: they would be two items.
+    """
+    bare, own_bare = (np.char.lstrip(ids, " 0") for ids in (names, own_names))
+    has_other = np.isin(bare, own_bare)
+    if 2 * has_other.sum() > len(names):
+        first = int(np.argmax(has_other))
+        other = own_names[own_bare == bare[first]][0]
+        raise ValueError(
+            f"`{side}_frame` must write ids as the interactions do. Got "
+            f"{has_other.sum():,} of them with other zeros or blanks before them, such "
+            f"as {str(other)!r} for {str(names[first])!r} of `{column}`: keep ids as "
+            "text in both tables."
+        )
 
 
 def display_titles(
@@ -205,6 +234,10 @@ def display_titles(
             for title, year in zip(titles, years, strict=True)
         ]
     return np.array(["unknown", *titles], dtype=str)
+
+
+def _is_several(text) -> bool:
+    return isinstance(text, Iterable) and not isinstance(text, (str, bytes))
 
 
 def _words(text) -> list[str]:

@@ -1,5 +1,6 @@
 """Columns of the user's table, checked once, with errors that say what to do."""
 
+import decimal
 import difflib
 import re
 
@@ -24,6 +25,20 @@ _MISSING = (
     "None",
 )
 _TRUTHS = {"True": 1, "TRUE": 1, "true": 1, "False": 0, "FALSE": 0, "false": 0}
+
+
+def require_rows(frame: pd.DataFrame, argument: str) -> None:
+    """Raises a `ValueError` for an empty table, or for what is no table of pandas."""
+    if not isinstance(frame, pd.DataFrame):
+        raise ValueError(
+            f"`{argument}` must be a DataFrame of pandas. Got {type(frame)}: convert "
+            "it, or give the path of a file to `tm.data.load`."
+        )
+    if not len(frame):
+        raise ValueError(
+            f"`{argument}` must have at least one row. Got an empty table with the "
+            f"columns {list(frame.columns)}."
+        )
 
 
 def require_column(frame: pd.DataFrame, name: str, *, argument: str) -> pd.Series:
@@ -77,7 +92,7 @@ def read_ids(
     column = require_column(frame, name, argument=argument)
     try:
         codes, values = pd.factorize(column)  # a missing id has the code -1
-    except TypeError as error:  # lists and the like cannot be compared
+    except (TypeError, NotImplementedError) as error:  # lists cannot be compared
         raise ValueError(
             f"`{name}` must hold one id a row, a text or a number. Got {error}."
         ) from error
@@ -116,7 +131,8 @@ def _refuse_floats(values, codes: np.ndarray, column: pd.Series, name: str) -> N
     values = np.asarray(values)
     if values.dtype.kind not in "fO":
         return
-    digits = np.finfo(values.dtype).nmant if values.dtype.kind == "f" else 52
+    kind = column.dtype if column.dtype == np.float16 else values.dtype  # widened
+    digits = np.finfo(kind).nmant if values.dtype.kind == "f" else 52
     floats = [v if isinstance(v, _FLOAT) else 0.0 for v in values.tolist()]
     bad = ~(np.abs(np.array(floats, np.float64)) < 2.0 ** (digits + 1))
     refuse(
@@ -129,7 +145,7 @@ def _refuse_floats(values, codes: np.ndarray, column: pd.Series, name: str) -> N
 
 
 def as_strings(values) -> np.ndarray:
-    """Values as a person writes them: bytes decoded, whole floats without `.0`."""
+    """Values as a person writes them: bytes decoded, whole numbers without `.0`."""
     return np.array([_as_string(v) for v in np.asarray(values).tolist()], dtype=object)
 
 
@@ -139,7 +155,8 @@ def _as_string(value) -> str:
             return value.decode()
         except UnicodeDecodeError as error:
             raise ValueError(f"Text must be UTF-8. Got {value!r}: {error}.") from error
-    if isinstance(value, _FLOAT) and value.is_integer():
+    is_decimal = isinstance(value, decimal.Decimal) and value.is_finite()
+    if (isinstance(value, _FLOAT) or is_decimal) and value % 1 == 0:
         return str(int(value))
     return str(value)
 
@@ -159,13 +176,17 @@ def read_numbers(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
       ValueError: no such column, or values that are not finite numbers.
     """
     column = require_column(frame, name, argument=argument)
+    if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind not in "iufb":
+        column = pd.Series(column.to_numpy(object, na_value=None), column.index)
     if not pd.api.types.is_numeric_dtype(column):
         column = column.mask(column.isin(_MISSING))
         if column.dropna().isin([*_TRUTHS]).all():
             column = column.map(_TRUTHS)
     numbers = pd.to_numeric(column, errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = (np.isnan(values) & column.notna().to_numpy()) | np.isinf(values)
+    is_missing = column.isna().to_numpy()
+    values = np.where(is_missing, np.nan, values)  # a missing date has a number
+    bad = (np.isnan(values) & ~is_missing) | np.isinf(values)
     refuse(pd.Series(bad), column, name, "must hold finite numbers", "repair them")
     return values
 

@@ -146,9 +146,12 @@ def _read_text(path: Path, suffix: str, encoding: str | None) -> pd.DataFrame:
     marked = (name for mark, name in _MARKS.items() if start.startswith(mark))
     encoding = next(marked, encoding or "utf-8")
     with _open(path) as file:
-        header = next(codecs.getreader(encoding)(file), "").rstrip("\r\n")
+        lines = (line.strip("\r\n") for line in codecs.getreader(encoding)(file))
+        header = next((line for line in lines if line.strip()), "")
     separator = _separator(header, suffix)
-    names = Counter(next(csv.reader([header], delimiter=separator), []))
+    # Written for people: "user_id, item_id".
+    form = {"skipinitialspace": f"{separator} " in header}
+    names = Counter(next(csv.reader([header], delimiter=separator, **form), []))
     twice = [name for name, count in names.items() if name and count > 1]
     if twice:
         raise ValueError(
@@ -163,6 +166,7 @@ def _read_text(path: Path, suffix: str, encoding: str | None) -> pd.DataFrame:
             dtype=str,
             keep_default_na=False,
             na_values=[""],
+            **form,
         )
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError(

@@ -8,8 +8,10 @@ import pandas as pd
 
 from tfrs_models.data.columns import as_strings, refuse
 
-_OTHERS = ("|", ";", ",", "\t")  # separators that people use
-_LISTED = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
+_OTHERS = ("|", ";", ",", "\t", " / ")  # separators that people use
+_ENCLOSED = re.compile(r"\s*(\[.*\]|\(.*\)|\{.*\})\s*", re.DOTALL)
+# As NumPy writes arrays: Python would join the texts to one.
+_WITHOUT_COMMAS = re.compile(r"['\"]\s+['\"]|\s*\[[-+.\de\s]+\]\s*")
 
 
 def bags(
@@ -99,21 +101,25 @@ def _decoded(cell):
 
 
 def _is_listed(cell) -> bool:
-    """Whether a text looks like a list: "[deleted]" does not."""
-    return (
-        isinstance(cell, str)
-        and _LISTED.fullmatch(cell) is not None
-        and ("," in cell or isinstance(_list_in(cell), list))
-    )
+    """Whether a text looks like a list: "[deleted]" and "(500) Days (2009)" do not."""
+    if not isinstance(cell, str) or not _ENCLOSED.fullmatch(cell):
+        return False
+    looks_so = "," in cell or _WITHOUT_COMMAS.search(cell)
+    is_bracket = cell.strip().startswith("[")
+    return bool(is_bracket and looks_so) or isinstance(_list_in(cell), (list, dict))
 
 
-def _list_in(text: str) -> list | str:
-    """The list that a text writes out; the text itself if there is none."""
+def _list_in(text: str) -> list | dict | str:
+    """What a text writes out, a list also for a tuple or a set; or the text itself."""
+    if re.search(r"['\"]\s+['\"]", text):
+        return text
     try:
         found = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
-    return found if isinstance(found, list) else text
+    if isinstance(found, (tuple, set)):
+        return sorted(found, key=str)
+    return found if isinstance(found, (list, dict)) else text
 
 
 def _is_nested(cell) -> bool:

@@ -11,7 +11,7 @@ from tfrs_models.data.attributes import (
     display_titles,
 )
 from tfrs_models.data.audit import audit
-from tfrs_models.data.columns import read_ids, read_ratings
+from tfrs_models.data.columns import read_ids, read_ratings, require_rows
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.probabilities import candidate_probabilities
 from tfrs_models.data.splits import SPLIT_NAMES, TRAIN
@@ -23,7 +23,6 @@ from tfrs_models.data.table_checks import (
     refuse_shared_columns,
     refuse_shared_names,
     refuse_time_split,
-    require_rows,
     step_notes,
 )
 from tfrs_models.data.times import SECOND, read_timestamps

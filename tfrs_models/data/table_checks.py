@@ -22,15 +22,6 @@ RESERVED = (
 )
 
 
-def require_rows(frame: pd.DataFrame, argument: str) -> None:
-    """Raises a `ValueError` for an empty table."""
-    if not len(frame):
-        raise ValueError(
-            f"`{argument}` must have at least one row. Got an empty table with the "
-            f"columns {list(frame.columns)}."
-        )
-
-
 def found_column(frame: pd.DataFrame, column: str | None, default: str) -> str | None:
     """The column asked for; for "auto" the default one if the table has it."""
     if column != "auto":

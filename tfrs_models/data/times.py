@@ -93,9 +93,12 @@ def _iso_dates(
     dates = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
     unread = dates.isna()
     first = unread if numbers is None else unread & numbers.isna()
-    for bad in (first, unread):
+    rules = {
+        "must be a number, or a date such as 2024-01-31 23:59:59": first,
+        "must be dates in all rows or a number in all": unread,
+    }
+    for rule, bad in rules.items():
         if bad.any():
-            rule = "must be a number, or a date such as 2024-01-31 23:59:59"
             refuse(bad, column, name, rule, _cure(text[bad.to_numpy()].iloc[0]))
     return _microseconds_of(dates)
 
@@ -161,6 +164,14 @@ def _of_numbers(
         )
     _check_range(seconds, column, name, unit, values)
     per_second = PER_SECOND[unit]
+    if values.dtype in (np.float16, np.float32):
+        step = float(np.spacing(values.max(initial=0))) / per_second
+        if step > 1:
+            raise ValueError(
+                f"`{name}` must tell seconds apart. Got {values.dtype}, in which these "
+                f"times are {step:g} s apart. What to do: read the column as float64 "
+                "or as whole numbers."
+            )
     if values.dtype.kind in "iu":
         if per_second > SECOND:
             return (values // (per_second // SECOND)).astype(np.int64)
