@@ -73,6 +73,15 @@ def test_a_model_of_ones_own_may_take_features_and_labels(model):
     assert found["loss"] == pytest.approx(plain["loss"])
 
 
+@pytest.mark.parametrize("step", ["train_on_batch", "test_on_batch"])
+def test_a_batch_alone_is_one_of_a_dataset(model, step):
+    one = tf.data.Dataset.from_tensors(FEATURES)
+    expected = model.evaluate(one, verbose=0, return_dict=True)["loss"]
+    model.reset_metrics()
+    found = getattr(model, step)(FEATURES, return_dict=True)["loss"]
+    assert found == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_labels_of_one_class_are_warned_of_once(method):
     model = Clicks()

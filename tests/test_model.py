@@ -286,6 +286,41 @@ def test_an_imputed_feature_is_named_with_the_switch_that_lets_it_pass(data):
     assert np.isfinite(model.fit(batches(data), verbose=0).history["loss"][0])
 
 
+class Twice(tfrs_models.Model):
+    """Calls a layer twice in a step, and adds a loss of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = tf.keras.layers.Dense(
+            1,
+            use_bias=False,
+            kernel_initializer="ones",
+            activity_regularizer=tf.keras.regularizers.L2(0.1),
+        )
+
+    def compute_loss(self, features, training=False):
+        del training
+        self.add_loss(tf.reduce_mean(features["y"]))
+        found = self.dense(features["x"]) - self.dense(features["x"] * 3)
+        return tf.reduce_sum(found)
+
+
+@pytest.mark.parametrize("eagerly", [True, False])
+def test_what_every_call_of_a_layer_costs_adds_up(data, eagerly):
+    model = Twice()
+    model.compile(tf.keras.optimizers.SGD(0.01), run_eagerly=eagerly)
+    x, y = data["x"].astype("float64"), data["y"]
+    penalty = 0.1 * (np.mean(x**2) + np.mean((3 * x) ** 2)) + np.mean(y)
+    gradient = sum(x - 3 * x) + 0.1 * 2 * (np.mean(x**2) + np.mean((3 * x) ** 2))
+    whole = batches(data, 11)
+    found = model.evaluate(whole, verbose=0, return_dict=True)["regularization_loss"]
+    assert found == pytest.approx(penalty, rel=1e-5)
+    found = model.fit(whole, verbose=0).history["regularization_loss"]
+    assert found == pytest.approx([penalty], rel=1e-5)
+    expected = 1 - 0.01 * gradient
+    np.testing.assert_allclose(model.dense.kernel[0], expected, rtol=1e-5)
+
+
 class Reads(tfrs_models.Model):
     """Keeps the rows of every step."""
 

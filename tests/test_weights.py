@@ -56,3 +56,29 @@ def test_weights_of_metrics_have_their_own_name():
         tf.errors.InvalidArgumentError, match="`metric_weight` must not be negative"
     ):
         tasks.Retrieval()(SIDE, SIDE, metric_weight=tf.constant([1.0, -2.0, 0.0]))
+
+
+LIST_LOSSES = [
+    cls
+    for cls in vars(losses).values()
+    if isinstance(cls, type) and "ListLoss" in {base.__name__ for base in cls.__mro__}
+]
+
+
+@pytest.mark.parametrize("cls", LIST_LOSSES)
+def test_losses_of_lists_take_one_weight_for_each_list_and_no_others(cls):
+    labels, scores = LISTS[:, :2], SIDE[:, :2]  # one pair each: nothing to draw
+    weights = np.array([0.5, 3.0, 2.0])
+    single = [float(cls()(labels[[i]], scores[[i]])) for i in range(3)]
+    expected = np.dot(weights, single) / 3
+    for shape in ([3], [3, 1]):
+        value = float(cls()(labels, scores, weights.reshape(shape)))
+        assert value == pytest.approx(expected, rel=1e-5)
+    assert float(cls()(labels, scores, 2.0)) == pytest.approx(2 * np.mean(single), 1e-5)
+    rule = r"`sample_weight` must be \[batch\], one weight for each list"
+    for shape in ([3, 3], [1, 3], [3, 1, 1]):
+        with pytest.raises(ValueError, match=rule):
+            cls()(labels, scores, np.ones(shape))
+    for rows in (0, 1, 2, 4):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=rule):
+            cls()(labels, scores, np.ones(rows))

@@ -1,6 +1,9 @@
 """Binds `tf.keras` to Keras 2 before anything in the package touches it."""
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -48,6 +51,25 @@ class UnsavedMean(Unsaved, tf.keras.metrics.Mean):
 @register
 class UnsavedSum(Unsaved, tf.keras.metrics.Sum):
     """A sum that is reported after what upstream reports."""
+
+
+@contextlib.contextmanager
+def one_call(layer: tf.keras.layers.Layer) -> Iterator[None]:
+    """To Keras, what runs inside is one call of a layer.
+
+    Keras forgets what the last call of a layer cost (activity regularisers, `add_loss`)
+    when it is called again outside of any other call; inside of one, costs add up.
+
+    Args:
+      layer: the model whose step it is; what its layers cost before is forgotten.
+    """
+    keras = sys.modules[tf.keras.layers.Layer.__module__]
+    context = keras.base_layer_utils.call_context()
+    if not context.in_call:
+        layer._clear_losses()
+    in_graph = not tf.executing_eagerly()
+    with context.enter(layer=layer, inputs=None, build_graph=in_graph):
+        yield
 
 
 def _restore(value: object) -> object:

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_models._keras import UnsavedMean
+from tfrs_models._keras import UnsavedMean, one_call
 from tfrs_models.ops.epoch_orders import EpochOrders, drawing_orders
 from tfrs_models.ops.feature_specs import describe, no_rows
 from tfrs_models.ops.finite import check_features
-from tfrs_models.ops.keras_arguments import checked_arguments, warn_of_ignored
+from tfrs_models.ops.keras_arguments import (
+    checked_arguments,
+    warn_of_ignored,
+    without_tuple,
+)
 from tfrs_models.ops.monitors import maximise_what_should_be_large
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
 from tfrs_models.ops.upstreams_order import UpstreamsOrder
@@ -142,6 +146,7 @@ class Model(EpochOrders, UpstreamsOrder, tfrs.Model):
         Raises:
           InvalidArgumentError: a feature or the loss is not finite.
         """
+        features = without_tuple(features)
         with tf.control_dependencies(check_features(features, self.nan_features)):
             with tf.GradientTape() as tape:
                 total = self._total_loss(features, training=True)
@@ -170,6 +175,7 @@ class Model(EpochOrders, UpstreamsOrder, tfrs.Model):
         Raises:
           InvalidArgumentError: a feature or the loss is not finite.
         """
+        features = without_tuple(features)
         with tf.control_dependencies(check_features(features, self.nan_features)):
             self._total_loss(features, training=False)
         return self._results(training=False)
@@ -184,6 +190,25 @@ class Model(EpochOrders, UpstreamsOrder, tfrs.Model):
           variables: What is trained.
         """
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+    def loss_and_penalty(
+        self, features: Features, *, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of a batch, and what regularisers and `add_loss` cost in it.
+
+        Layers may be called several times, as the candidate tower for further
+        candidates: what each call costs adds up.
+
+        Args:
+          features: What the dataset yields.
+          training: Whether this is a training step.
+
+        Returns:
+          `compute_loss` and `penalty`, scalars.
+        """
+        with one_call(self):
+            loss = self.compute_loss(features, training=training)
+        return loss, self.penalty(features)
 
     def penalty(self, features: Features) -> tf.Tensor:
         """This replica's share of what regularisers and `add_loss` cost.
@@ -254,9 +279,9 @@ class Model(EpochOrders, UpstreamsOrder, tfrs.Model):
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
         """The loss with regularisation, checked and added to the epoch's means."""
         self._remember(features)
-        loss = tf.cast(self.compute_loss(features, training=training), tf.float32)
+        loss, penalty = self.loss_and_penalty(features, training=training)
+        loss = tf.cast(loss, tf.float32)
         self.built = True  # the loss need not have gone through `__call__`
-        penalty = self.penalty(features)
         total = tf.debugging.check_numerics(
             loss + penalty,
             "The loss is not finite although every feature of the batch is: lower the "

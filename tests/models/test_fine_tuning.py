@@ -244,6 +244,23 @@ def test_the_single_step_knows_regularisers_as_fit_does():
     assert np.abs(found[0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("fixed", [0, 1])
+def test_the_batch_that_makes_frozen_weights_costs_once(fixed):
+    batch = next(iter(vector_clicks()))
+    first = tf.keras.layers.Dense(3, activity_regularizer="l2")
+    query = tf.keras.Sequential([first, tf.keras.layers.Dense(3)])
+    item = tf.keras.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(3)])
+    extractor = FeaturesExtractor(query, TableOfVectors(VECTORS, item))
+    model = FineTuningModel(extractor, num_fixed_layers=fixed)
+    model.compile(sgd())
+    costs = []
+    for _ in range(2):  # the first makes the weights
+        model.reset_metrics()
+        costs.append(float(model.test_step(batch)["regularization_loss"]))
+    assert costs[0] == pytest.approx(costs[1])
+    assert costs[0] > 0
+
+
 def test_without_fixed_layers_everything_learns():
     model = model_of((5,))
     model.compile(sgd())

@@ -506,6 +506,7 @@ def test_wrong_arguments_are_named(arguments, message):
     [
         ((5, 3), (8, 4), {}, r"same width.*3.*4"),
         ((3,), (8, 3), {}, r"`query_embeddings` must be"),
+        ((5, 0), (8, 0), {}, r"`query_embeddings` must have a width of at least 1"),
         ((5, 3), (8, 2, 3), {}, r"`candidate_embeddings`"),
         ((5, 3), (4, 3), {}, r"`candidate_embeddings`.*4 candidates for 5 queries"),
         (

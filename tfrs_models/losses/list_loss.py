@@ -23,10 +23,32 @@ class ListLoss(tf.keras.losses.Loss):
           y_true: `[batch, list_size]` relevance, -1 for padding; or a dict of `labels`
             and `mask`, False for padding.
           y_pred: `[batch, list_size]` scores.
-          sample_weight: `[batch]` weights of the lists.
+          sample_weight: `[batch]` weights of the lists, or one for all.
 
         Raises:
-          InvalidArgumentError: a weight is negative or not finite.
+          ValueError: weights of another shape, such as one for each item.
+          InvalidArgumentError: a weight is negative or not finite, or there are more or
+            fewer than lists.
         """
-        weight = checked_weights(sample_weight)
-        return super().__call__(masked_labels(y_true), y_pred, weight)
+        y_true = masked_labels(y_true)
+        weight = _of_lists(checked_weights(sample_weight), y_pred)
+        return super().__call__(y_true, y_pred, weight)
+
+
+def _of_lists(weight: tf.Tensor | None, scores: tf.Tensor) -> tf.Tensor | None:
+    """Weights once there is one for each list: Keras would spread others."""
+    if weight is None or weight.shape.rank == 0:
+        return weight
+    rule = (
+        "`sample_weight` must be [batch], one weight for each list. (Items that do not "
+        "count have the label -1.)"
+    )
+    if weight.shape.rank not in (1, 2) or weight.shape[1:] not in ([], [1]):
+        raise ValueError(f"{rule} Got shape {weight.shape}.")
+    if isinstance(scores, tf.RaggedTensor):
+        batch = scores.nrows()
+    else:
+        batch = tf.shape(scores, tf.int64)[0]
+    check = tf.debugging.assert_equal(tf.shape(weight, tf.int64)[0], batch, rule)
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.reshape(weight, [-1])

@@ -266,6 +266,7 @@ class FineTuningModel(FromConfig, Model):
             layers = [layer for t in towers for layer in t._flatten_layers()]
             if not all(layer.built for layer in layers):
                 self.extractor.extract(batch)  # makes the weights, and moves nothing
+                self._clear_losses()  # the batch costs once
             for tower in towers[:1] if self.extractor.is_shared else towers:
                 freeze_first_layers(tower, self.num_fixed_layers)
         self._is_frozen = True

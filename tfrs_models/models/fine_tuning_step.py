@@ -29,8 +29,8 @@ def fine_tuning_train_step(model: FineTuningModel, batch: dict) -> TrainStep:
       batch: See `layers.FeaturesExtractor`.
     """
     with tf.GradientTape() as tape:
-        loss = model.compute_loss(batch, training=True)
-        total = loss + model.penalty(batch)
+        loss, penalty = model.loss_and_penalty(batch, training=True)
+        total = loss + penalty
     variables = model.trainable_variables
     gradients = tape.gradient(total, variables)
     model.apply_gradients(gradients, variables)

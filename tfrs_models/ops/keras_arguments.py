@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 _OF_COMPILE = ("loss", "metrics", "loss_weights", "weighted_metrics")
 
@@ -24,6 +24,16 @@ def warn_of_ignored(compile_method: Callable, args: tuple, kwargs: dict) -> None
             "weights of rows are the feature `sample_weight`.",
             stacklevel=3,
         )
+
+
+def without_tuple(batch: object) -> object:
+    """A batch as `fit` hands it out: `train_on_batch` puts a dict into a tuple.
+
+    Args:
+      batch: what a step of Keras is given.
+    """
+    alone = isinstance(batch, tuple) and len(batch) == 1
+    return batch[0] if alone and isinstance(batch[0], Mapping) else batch
 
 
 def checked_arguments(method: Callable, args: tuple, kwargs: dict) -> dict:

@@ -31,7 +31,7 @@ def checked_weights(
             f"`{name}` must not be negative, and finite. A row that speaks against its "
             "item is a row of label 0 (`tasks.MultiTask`) or a negative of its query "
             "(`negative_items` of `models.TwoTower`). Got:",
-            tf.boolean_mask(weights, ~ok),
+            tf.boolean_mask(tf.reshape(weights, [-1]), tf.reshape(~ok, [-1])),
         ],
         summarize=5,
     )

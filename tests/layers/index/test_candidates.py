@@ -155,6 +155,15 @@ def test_an_update_without_rows_changes_nothing(kind, names):
             change(make(kind))
 
 
+@pytest.mark.parametrize("kind", [*BUILT, "Streaming"])
+@pytest.mark.parametrize("ids", [True, False])
+def test_candidates_of_width_0_are_refused(kind, ids):
+    rows = tf.data.Dataset.from_tensor_slices(np.zeros((20, 0), "float32"))
+    rows = tf.data.Dataset.zip((tf.data.Dataset.range(20), rows)) if ids else rows
+    with pytest.raises(ValueError, match="`candidates` must have a width of at least"):
+        make(kind).index_from_dataset(rows.batch(7))
+
+
 def test_scann_refuses_what_ends_its_process():
     rows = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
     with pytest.raises(ValueError, match=r"at most 1e\+15 long.*Row 2 is"):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.ops.lookup import comparable
+from tfrs_models.ops.same_shape import check_width
 
 _CHUNK = 65_536  # rows that are looked at in one go
 DUPLICATES = ("warn", "error")
@@ -44,6 +45,7 @@ def check_candidates(
         )
     if candidates.shape[0] == 0:
         raise ValueError("`candidates` must hold at least one candidate. Got none.")
+    check_width(candidates.shape[1], "candidates")
     for start in range(0, candidates.shape[0], _CHUNK):
         rows = np.asarray(candidates[start : start + _CHUNK])
         finite = np.isfinite(rows)

@@ -8,6 +8,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.same_shape import check_width
 from tfrs_models.types import Tensor
 
 CHUNK = 65_536  # rows that are handled at a time
@@ -99,6 +100,7 @@ def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
             attributes.append(parts[2] if len(parts) == 3 else {})
         if not num_rows:
             raise ValueError("`candidates` must hold at least one candidate. Got none.")
+        check_width(shape[-1] if shape else None, "candidates")
         file.flush()
         names = attributes[0]
         yield Spool(

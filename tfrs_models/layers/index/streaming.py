@@ -13,6 +13,7 @@ from tfrs_models.layers.index.checks import (
     finite_queries,
 )
 from tfrs_models.layers.index.hooks import search_then_exclude
+from tfrs_models.ops.same_shape import check_width
 from tfrs_models.types import Features, Tensor
 
 
@@ -54,8 +55,11 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
           candidates: Batches of embeddings or of (identifiers, embeddings).
 
         Raises:
-          ValueError: an id repeats with `duplicates="error"`.
+          ValueError: an id repeats with `duplicates="error"`, or the width is 0.
         """
+        embeddings = tf.nest.flatten(candidates.element_spec)[-1]
+        if embeddings.shape.rank:
+            check_width(embeddings.shape[-1], "candidates")
         super().index_from_dataset(candidates)
         self._num_copies = copies_of_dataset(candidates, self._duplicates)
         has_ids = isinstance(candidates.element_spec, tuple)
