@@ -1,7 +1,7 @@
 """The one training and evaluation step of all models."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -17,11 +17,12 @@ from tfrs_models.ops.keras_arguments import (
 )
 from tfrs_models.ops.monitors import maximise_what_should_be_large
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
+from tfrs_models.ops.tests_without_xla import TestsWithoutXla
 from tfrs_models.ops.upstreams_order import UpstreamsOrder
 from tfrs_models.types import Features
 
 
-class Model(EpochOrders, UpstreamsOrder, tfrs.Model):
+class Model(EpochOrders, UpstreamsOrder, TestsWithoutXla, tfrs.Model):
     """A `tfrs.Model` whose reported losses are means over the epoch.
 
     Implement `compute_loss(features, training)`, as for `tfrs.Model`. On top of it,
@@ -113,26 +114,6 @@ class Model(EpochOrders, UpstreamsOrder, tfrs.Model):
         """Forgets the figures of an epoch, once it was warned of them."""
         self._warn_of_figures()
         super().reset_metrics()
-
-    def make_test_function(self, force: bool = False) -> Callable:
-        """As Keras's, without XLA, which cannot compile metrics over a corpus.
-
-        Args:
-          force: whether to make another one.
-        """
-        if self.test_function is None or force:
-            step = super().make_test_function(force)
-
-            def without_xla(iterator: Iterator) -> dict[str, tf.Tensor]:
-                # Keras looks as it traces.
-                jit_compile, self._jit_compile = self._jit_compile, False
-                try:
-                    return step(iterator)
-                finally:
-                    self._jit_compile = jit_compile
-
-            self.test_function = without_xla if self._jit_compile else step
-        return self.test_function
 
     def train_step(self, features: Features) -> dict[str, tf.Tensor]:
         """Makes one step of gradient descent.
