@@ -177,15 +177,11 @@ class Model(EpochOrders, UpstreamsOrder, TestsWithoutXla, tfrs.Model):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a batch, and what regularisers and `add_loss` cost in it.
 
-        Layers may be called several times, as the candidate tower for further
-        candidates: what each call costs adds up.
+        What every call of a layer costs adds up.
 
         Args:
           features: What the dataset yields.
           training: Whether this is a training step.
-
-        Returns:
-          `compute_loss` and `penalty`, scalars.
         """
         with one_call(self):
             loss = self.compute_loss(features, training=training)
