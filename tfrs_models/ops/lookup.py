@@ -110,6 +110,8 @@ def comparable(ids: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 def _widest(dtype: tf.DType) -> tf.DType:
     if dtype == tf.string:
         return tf.string
+    if not (dtype.is_integer or dtype.is_floating or dtype.is_bool):
+        raise ValueError(f"Ids must be whole numbers, numbers or text. Got {dtype}.")
     return tf.float64 if dtype.is_floating else tf.int64
 
 

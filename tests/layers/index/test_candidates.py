@@ -181,3 +181,100 @@ def test_by_distance_a_missing_position_of_scann_is_the_farthest():
     order = np.argsort(distances)
     np.testing.assert_allclose(scores[0], [*distances[order], *[np.inf] * 3], rtol=1e-5)
     assert ids.numpy().tolist() == [[*np.array([3, 9])[order], -1, -1, -1]]
+
+
+@pytest.fixture
+def half():
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    yield
+    tf.keras.mixed_precision.set_global_policy(before)
+
+
+@pytest.mark.usefixtures("half")
+@pytest.mark.parametrize("kind", [*BUILT, "Streaming"])
+def test_training_in_half_precision_does_not_reach_an_index(kind):
+    rng = np.random.default_rng(3)
+    rows, query = rng.normal(size=(20, 8)), rng.normal(size=(1, 8))
+    rows, query = rows.astype("float32"), query.astype("float32")
+    options = {"num_reordering_candidates": 20} if kind == "ScaNN" else {}
+    index = make(kind, k=3, **options)
+    ids = np.arange(20) + 2**20 + 0.25
+    if kind == "Streaming":
+        batches = tf.data.Dataset.from_tensors((ids, rows))
+        scores, found = index.index_from_dataset(batches)(query)
+    else:
+        scores, found = index.index(rows, ids)(query)
+    products = (rows @ query[0]).astype("float32")
+    best = np.argsort(-products)[:3]
+    np.testing.assert_allclose(scores[0], products[best], rtol=1e-5)
+    np.testing.assert_array_equal(found[0], ids[best])
+
+
+@pytest.mark.parametrize("change", ["add", "upsert"])
+def test_quantised_embeddings_are_not_added_as_they_are(change):
+    index = layers.BruteForce(capacity=9).index(np.eye(3, dtype="float32"))
+    with pytest.raises(ValueError, match="must be floating-point.*Got int8"):
+        getattr(index, change)(np.array([[127, 0, 0]], "int8"), [7])
+
+
+@pytest.mark.parametrize("kind", UPDATABLE)
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda i, r: i.index(r, np.arange(3)[:, None]), "must be a list of ids"),
+        (lambda i, r: i.add(r[:1], [[7]]), "must be a list of ids"),
+        (lambda i, r: i.add(r[:1], 7), "must be a list of ids"),
+        (lambda i, _: i.similar(1), "must be a list of ids"),
+        (lambda i, r: i.index(r, [1j, 2j, 3j]), "Got <dtype: 'complex"),
+        (lambda i, r: i.index(r[:, :0]), "at least 1 wide"),
+        (lambda i, r: i.index(r, attributes={1: [1, 2, 3]}), "Names of attributes"),
+        (lambda i, r: i.index(r, attributes={"a": 1}), r"`\[n\]` or `\[n, None\]`"),
+        (
+            lambda i, r: i.index(r, attributes={"a": [[[1]]] * 3}),
+            r"`\[n\]` or `\[n, None\]`",
+        ),
+        (lambda i, _: type(i)(capacity=2.5), "`capacity` must be a whole number"),
+        (lambda i, r: i(r[None]), "`queries` must be .* reshape"),
+        (lambda i, _: i(1.0), "`queries` must be .* reshape"),
+        (lambda i, r: i(r, filters=["a"]), "`filters` must be a dict"),
+        (lambda i, _: i.largest([1.0, 2.0], 2), "`values` must be"),
+        (lambda i, r: i.index_from_dataset([r]), "must be a `tf.data.Dataset`"),
+        (
+            lambda i, r: i.index_from_dataset(tf.data.Dataset.from_tensor_slices(r)),
+            "makes batches",
+        ),
+        (
+            lambda i, r: tf.function(lambda: i.upsert(r, [0, 1, 2]))(),
+            "must be called eagerly",
+        ),
+    ],
+)
+def test_what_has_another_form_is_refused_by_name(kind, use, message):
+    rows = np.eye(3, 4, dtype="float32")
+    index = make(kind, k=2, capacity=9).index(rows)
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        use(index, rows)
+    assert index.num_candidates == 3
+
+
+@pytest.mark.parametrize("kind", UPDATABLE)
+def test_nobody_and_one_alone_are_lists_too(kind):
+    rows = np.eye(3, 4, dtype="float32")
+    index = make(kind, k=2, capacity=9).index(rows)
+    nothing = tf.ragged.constant([[], [], []])  # float32, for it knows no better
+    expected = index(rows)[1]
+    np.testing.assert_array_equal(index(rows, exclusions=nothing)[1], expected)
+    assert index.similar([])[1].shape == (0, 2)
+    counts = np.array([[7, 2**53 - 1, 2**53 - 2]])
+    assert index.largest(counts, 2)[1].numpy().tolist() == [[1, 2]]
+    index.remove(1)
+    assert index.contents()[0].numpy().tolist() == [0, 2]
+
+
+def test_a_k_beyond_int32_is_no_small_one():
+    index = layers.BruteForce().index(np.eye(3, dtype="float32"))
+    ask = tf.function(lambda k: index(np.eye(3, dtype="float32"), k=k))
+    assert ask(tf.constant(2, tf.int64))[1].shape[0] == 3
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 2.31 - 1"):
+        ask(tf.constant(2**32 + 2, tf.int64))

@@ -134,6 +134,27 @@ def test_an_update_that_fails_half_way_is_not_seen(monkeypatch):
         np.testing.assert_array_equal(weight, value)
 
 
+def test_an_update_that_fails_half_way_is_not_counted(monkeypatch):
+    index = make("IVF")
+    monkeypatch.setattr(index, "_free", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        index.remove(IDS[:5])
+    assert index.staleness == 0
+
+
+def test_an_index_that_could_not_be_made_anew_is_saved_as_it_was(monkeypatch, tmp_path):
+    index = make("IVF")
+    before = as_bytes(index(QUERY))
+    with monkeypatch.context() as broken:
+        broken.setattr(index, "_settle", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            index.index(SECOND[:9], IDS[:9])
+    assert as_bytes(index(QUERY)) == before
+    for path in (tmp_path / "index", tmp_path / "index.keras"):
+        index.save(path)
+        assert as_bytes(tf.keras.models.load_model(path)(QUERY)) == before
+
+
 @pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
 def test_a_snapshot_keeps_answering_as_it_was(kind):
     index = make(kind)

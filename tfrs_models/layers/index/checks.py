@@ -12,6 +12,7 @@ from tfrs_models.ops.same_shape import check_width
 _CHUNK = 65_536  # rows that are looked at in one go
 DUPLICATES = ("warn", "error")
 LONGEST = 1e19  # embeddings; products with queries as long fit into float32
+_TOO_LARGE = "`k` must be at most 2^31 - 1"
 EMPTY = (
     "The index is empty: call `index` or `index_from_dataset` first. (The `index` of a "
     "subclass must call `super().index`.)"
@@ -31,18 +32,14 @@ def check_candidates(
       identifiers: `[num_candidates]` ids, or None.
       longest: largest length of an embedding; None where only directions count.
     """
-    dtype = tf.as_dtype(candidates.dtype)
-    if not dtype.is_floating:
-        raise ValueError(
-            f"`candidates` must be floating-point embeddings. Got {dtype.name}: cast "
-            "them, and multiply quantised ones by their scale, for example "
-            "`tf.cast(candidates, tf.float32) * scale`."
-        )
+    check_floating(candidates)
     if len(candidates.shape) != 2:
         raise ValueError(
             "`candidates` must be `[num_candidates, embedding_dim]`. "
             f"Got shape {tuple(candidates.shape)}."
         )
+    if candidates.shape[1] == 0:
+        raise ValueError("`candidates` must be at least 1 wide. Got width 0.")
     if candidates.shape[0] == 0:
         raise ValueError("`candidates` must hold at least one candidate. Got none.")
     check_width(candidates.shape[1], "candidates")
@@ -69,10 +66,40 @@ def check_candidates(
             )
     if identifiers is None:
         return
+    check_rank(identifiers)
     if candidates.shape[0] != identifiers.shape[0]:
         raise ValueError(
             "`identifiers` must have one id for each candidate. Got "
             f"{identifiers.shape[0]} ids for {candidates.shape[0]} candidates."
+        )
+
+
+def check_rank(identifiers: tf.Tensor) -> None:
+    """Raises a `ValueError` for ids that are no list."""
+    if identifiers.shape.rank != 1:
+        raise ValueError(
+            "`identifiers` must be a list of ids, `[n]`. Got shape "
+            f"{tuple(identifiers.shape)}."
+        )
+
+
+def check_eager(method: str) -> None:
+    """Raises a `ValueError` in a graph, where values are not known."""
+    if not tf.executing_eagerly():
+        raise ValueError(
+            f"`{method}` must be called eagerly, not inside a `tf.function` or the map "
+            "of a dataset: an index is checked and changed by its values."
+        )
+
+
+def check_floating(candidates: tf.Tensor | np.ndarray) -> None:
+    """Raises a `ValueError` for candidates that are no floating-point numbers."""
+    dtype = tf.as_dtype(candidates.dtype)
+    if not dtype.is_floating:
+        raise ValueError(
+            f"`candidates` must be floating-point embeddings. Got {dtype.name}: cast "
+            "them, and multiply quantised ones by their scale, for example "
+            "`tf.cast(candidates, tf.float32) * scale`."
         )
 
 
@@ -153,8 +180,11 @@ def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
     if tf.is_tensor(k):
         static = tf.get_static_value(k)
         if static is None:
-            check = tf.debugging.assert_positive(k, "`k` must be at least 1")
-            with tf.control_dependencies([] if check is None else [check]):
+            checks = [tf.debugging.assert_positive(k, "`k` must be at least 1")]
+            if k.dtype.size > 4:
+                most = tf.constant(tf.int32.max, k.dtype)
+                checks.append(tf.debugging.assert_less_equal(k, most, _TOO_LARGE))
+            with tf.control_dependencies([c for c in checks if c is not None]):
                 return tf.cast(k, tf.int32)
         k = static
     try:
@@ -173,8 +203,10 @@ def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
 
 
 def check_sizes(**sizes: int | None) -> None:
-    """Raises a `ValueError` for a size that is given and below 1."""
+    """Raises a `ValueError` for a size that is given and no whole number from 1."""
     for name, value in sizes.items():
+        if value is not None and not hasattr(value, "__index__"):
+            raise ValueError(f"`{name}` must be a whole number. Got {value!r}.")
         if value is not None and value < 1:
             raise ValueError(f"`{name}` must be at least 1. Got {value}.")
 
@@ -183,6 +215,12 @@ def check_queries(
     queries: tf.Tensor, width: int | None, *, name: str = "queries"
 ) -> tf.Tensor:
     """Returns `queries`, or raises a `ValueError` when they are of another width."""
+    rank = queries.shape.rank if tf.is_tensor(queries) else len(queries.shape)
+    if rank not in (None, 1, 2):
+        raise ValueError(
+            f"`{name}` must be `[batch, embedding_dim]`, or one query. Got shape "
+            f"{tuple(queries.shape)}: reshape them."
+        )
     if None not in (width, queries.shape[-1]) and queries.shape[-1] != width:
         raise ValueError(
             f"`{name}` must have the candidates' width, {width}. "
@@ -212,11 +250,6 @@ def finite_queries(queries: tf.Tensor, *, any_length: bool = False) -> tf.Tensor
         return queries
     with tf.control_dependencies([check]):
         return tf.identity(queries)
-
-
-def scoring_dtype(dtype: tf.DType) -> tf.DType:
-    """The type of products with embeddings: half precision would overflow at 65,504."""
-    return tf.float32 if dtype.size < 4 else dtype
 
 
 def read_ids(identifiers: tf.Tensor, *, fillers: bool = False) -> tf.Tensor:

@@ -52,6 +52,11 @@ def read_restrictions(
     if exclusions is not None:
         excluded = find_slots(snapshot, "exclusions", exclusions, queries)
     wanted = {}
+    if not isinstance(filters, (Mapping, type(None))):
+        raise ValueError(
+            "`filters` must be a dict from attributes to lists of values. Got "
+            f"{type(filters).__name__}."
+        )
     for name, values in (filters or {}).items():
         if name not in snapshot.attributes:
             raise ValueError(
@@ -88,8 +93,10 @@ def _of_queries(
         lists = tf.convert_to_tensor(lists)
         if 0 in lists.shape:  # an empty Python list has no type of its own
             lists = tf.zeros(tf.shape(lists), dtype)
-        if lists.shape.rank == 1 and queries.shape[0] == 1:
-            lists = lists[None]
+    elif 0 in lists.flat_values.shape:
+        lists = lists.with_flat_values(tf.zeros(tf.shape(lists.flat_values), dtype))
+    if lists.shape.rank == 1 and queries.shape[0] == 1:
+        lists = lists[None]
     if lists.shape.rank != 2:
         raise ValueError(
             f"`{argument}` must have a list for each query, `[batch, None]`. Got shape "

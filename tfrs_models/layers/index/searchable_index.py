@@ -8,11 +8,12 @@ import tensorflow as tf
 from tfrs_models.layers.index.checks import (
     check_k,
     check_queries,
+    check_rank,
     finite_queries,
-    scoring_dtype,
 )
 from tfrs_models.layers.index.exact_search import best_of, search_among
 from tfrs_models.layers.index.exclusions import blank_missing
+from tfrs_models.layers.index.precision import scoring_dtype
 from tfrs_models.layers.index.restrictions import (
     Restrictions,
     find_slots,
@@ -102,6 +103,9 @@ class SearchableIndex(SlotIndex):
         """
         snapshot = self.snapshot()
         identifiers = tf.convert_to_tensor(identifiers)
+        check_rank(identifiers)
+        if identifiers.shape[0] == 0:  # an empty Python list has no type of its own
+            identifiers = tf.zeros([0], snapshot.id_dtype)
         slots = snapshot.find(identifiers)
         k = check_k(self._k if k is None else k, self._count_for(snapshot))
         queries = tf.gather(snapshot["candidates"], tf.maximum(slots, 0))
@@ -144,6 +148,13 @@ class SearchableIndex(SlotIndex):
         """
         snapshot = snapshot or self.snapshot()
         k = check_k(k, self._count_for(snapshot))
+        values = tf.convert_to_tensor(values)
+        if values.shape.rank != 2:
+            raise ValueError(
+                f"`values` must be `[batch, num_values]`. Got shape {values.shape}."
+            )
+        if not values.dtype.is_floating:  # counts
+            values = tf.cast(values, tf.float64)
         restrictions = read_restrictions(snapshot, exclusions, filters, values)
         every = tf.range(snapshot["candidates"].shape[0])
         ids = tf.cast(snapshot.names(every), tf.int64)

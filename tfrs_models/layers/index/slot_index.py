@@ -13,6 +13,7 @@ from tfrs_models.layers.index.checks import (
     LONGEST,
     check_candidates,
     check_duplicates,
+    check_eager,
     check_k,
     check_sizes,
     most_copies,
@@ -79,6 +80,10 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
     ) -> "SlotIndex":
         """Takes the candidates; what was indexed before is dropped.
 
+        After an error it is not. A `tf.function` of your own that was traced before
+        sees the new candidates where number, width and types are the same; trace it
+        again where they are not.
+
         Args:
           candidates: `[num_candidates, embedding_dim]`.
           identifiers: `[num_candidates]` ids of any dtype but -1 and "", which mean
@@ -92,6 +97,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
           ValueError: shapes do not match, an id repeats with `duplicates="error"`, an
             embedding is not finite, there are more candidates than the `capacity`.
         """
+        check_eager("index")
         candidates = tf.convert_to_tensor(candidates)
         if identifiers is None:
             identifiers = tf.range(candidates.shape[0], dtype=tf.int64)
@@ -231,14 +237,9 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
     def _make_weights(self, shapes: Shapes) -> dict[str, tf.Variable]:
         dim = [shapes.num_slots, shapes.embedding_dim]
         kinds = {"candidates": [dim, shapes.dtype]} | shapes.weights
+        # Not `add_weight`: they are the layer's once adopted, and not after an error.
         return {
-            name: self.add_weight(
-                name=name,
-                shape=shape,
-                dtype=dtype,
-                initializer="zeros",
-                trainable=False,
-            )
+            name: tf.Variable(tf.zeros(shape, dtype), trainable=False, name=name)
             for name, (shape, dtype) in kinds.items()
         }
 

@@ -167,7 +167,12 @@ class SlotTable(tf.keras.layers.Layer):
 
     def _weight(self, name: str, shape: list[int], dtype: tf.DType, init: object):
         return self.add_weight(
-            name=name, shape=shape, dtype=dtype, initializer=init, trainable=False
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            initializer=init,
+            trainable=False,
+            autocast=False,  # a floating id is no number to be rounded
         )
 
     def _used(self, update: Update) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +211,8 @@ def attribute_kinds(
             values = tf.convert_to_tensor(values)
         keys = attribute_keys(name, values, values.dtype)
         check_rows(name, keys, num_candidates)
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        is_text = isinstance(name, str)
+        if not is_text or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
             raise ValueError(
                 "Names of attributes must be letters, digits, `_`, `.` and `-`: they "
                 f"become names of inputs. Got {name!r}."
@@ -233,9 +239,15 @@ def attribute_keys(name: str, values: Tensor, dtype: tf.DType) -> tf.Tensor:
         dense ones "" and -1 are padding.
       dtype: That the attribute has.
     """
+    if not isinstance(values, tf.RaggedTensor):
+        values = tf.convert_to_tensor(values)
+    if values.shape.rank not in (None, 1, 2):
+        raise ValueError(
+            f"Values of the attribute `{name}` must be `[n]` or `[n, None]`. Got shape "
+            f"{values.shape}."
+        )
     kind = tf.string if dtype == tf.string else tf.int64
     flat = values.values if isinstance(values, tf.RaggedTensor) else values
-    flat = tf.convert_to_tensor(flat)
     if flat.dtype.is_floating or (flat.dtype == tf.string) != (kind == tf.string):
         raise ValueError(
             f"Values of the attribute `{name}` must be of its type, {dtype.name}. Got "

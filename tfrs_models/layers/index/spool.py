@@ -69,11 +69,18 @@ def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
     Raises:
       ValueError: elements of another structure, or none.
     """
-    spec = candidates.element_spec
+    spec = getattr(candidates, "element_spec", None)
+    rows = spec[1] if isinstance(spec, tuple) and len(spec) > 1 else spec
     if isinstance(spec, tuple) and len(spec) not in (2, 3):
         raise ValueError(
             "`candidates` must yield embeddings, (identifiers, embeddings) or "
             f"(identifiers, embeddings, attributes). Got {spec}."
+        )
+    if not isinstance(rows, tf.TensorSpec) or rows.shape.rank not in (None, 2):
+        raise ValueError(
+            "`candidates` must be a `tf.data.Dataset` of batches, whose embeddings are "
+            f"`[batch, embedding_dim]`. Got {spec or type(candidates).__name__}. "
+            "`.batch(1024)` makes batches."
         )
     identifiers, attributes = [], []
     shape = dtype = None

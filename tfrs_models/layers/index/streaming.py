@@ -13,6 +13,7 @@ from tfrs_models.layers.index.checks import (
     finite_queries,
 )
 from tfrs_models.layers.index.hooks import search_then_exclude
+from tfrs_models.layers.index.precision import keep_precision
 from tfrs_models.ops.same_shape import check_width
 from tfrs_models.types import Features, Tensor
 
@@ -45,6 +46,7 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
           **kwargs: Of `tfrs.layers.factorized_top_k.Streaming`.
         """
         super().__init__(query_model, check_k(k, None), *args, **kwargs)
+        keep_precision(self)
         self._duplicates = check_duplicates(duplicates)
         self._num_copies = 1
 

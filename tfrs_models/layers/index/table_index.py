@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfrs_models.layers.index.checks import EMPTY, check_k
 from tfrs_models.layers.index.hooks import search_then_exclude, takes_exclusions
 from tfrs_models.layers.index.live import Turns, read_whole
+from tfrs_models.layers.index.precision import keep_precision
 from tfrs_models.layers.index.snapshot import Snapshot
 from tfrs_models.types import Features, Tensor
 
@@ -26,6 +27,7 @@ class TableIndex:
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        keep_precision(self)
         self._table = None
         self._turns = Turns()
 

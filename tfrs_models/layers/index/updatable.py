@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tfrs_models.layers.index.checks import (
     EMPTY,
+    check_eager,
+    check_floating,
     check_queries,
     first_of,
     most_copies,
@@ -76,7 +78,8 @@ class UpdatableIndex(SearchableIndex):
         """
         with self._updating() as update:
             if not _is_nothing(identifiers):
-                self._remove(tf.convert_to_tensor(identifiers), update)
+                identifiers = tf.reshape(tf.convert_to_tensor(identifiers), [-1])
+                self._remove(identifiers, update)
 
     def upsert(
         self,
@@ -119,12 +122,18 @@ class UpdatableIndex(SearchableIndex):
     @contextlib.contextmanager
     def _updating(self) -> Iterator[Update]:
         """An update that readers see where the block ends; none after an error."""
+        check_eager("add`, `remove` or `upsert")
         with self._turns.writing:
             if self._table is None:
                 raise ValueError(EMPTY)
             update = Update(self._weights() | self._table.variables_by_name())
-            yield update
-            self._turns.finish(update, self._table.begun, self._table.done)
+            changes = self._num_changes
+            try:
+                yield update
+                self._turns.finish(update, self._table.begun, self._table.done)
+            except BaseException:
+                self._num_changes = changes
+                raise
 
     def _checked_rows(
         self,
@@ -133,6 +142,8 @@ class UpdatableIndex(SearchableIndex):
         attributes: Mapping[str, Tensor] | None,
     ) -> tuple[np.ndarray, tf.Tensor, dict[str, tf.Tensor]]:
         """Everything that can be wrong is found before anything is changed."""
+        candidates = tf.convert_to_tensor(candidates)
+        check_floating(candidates)  # a cast would take quantised ones as they are
         candidates = tf.cast(candidates, self._embeddings.dtype).numpy()
         identifiers = tf.convert_to_tensor(identifiers)
         self._check_candidates(candidates, identifiers)
@@ -189,4 +200,4 @@ class UpdatableIndex(SearchableIndex):
 
 def _is_nothing(*rows: tf.Tensor) -> bool:
     """Whether there are no rows: a nightly update without news."""
-    return not any(len(some) for some in rows)
+    return all(tuple(np.shape(some)[:1]) == (0,) for some in rows)
