@@ -1,5 +1,6 @@
 """Pickles that were made to do harm, opcode by opcode."""
 
+import codecs
 import collections
 import importlib
 import pickle
@@ -135,6 +136,7 @@ MANY = Reduced(range, 10**10)
 ARROW_RESTORE, ((ARROW_NULL, *_),) = pyarrow.nulls(1).__reduce__()
 RECONSTRUCT = np.arange(1).__reduce__()[0]
 NEW_INDEX = pd.RangeIndex(1).__reduce__()[0]
+LONG = 20 * (2**61 - 1)  # whose multiples have one hash
 DEEP = np.empty(2, object)
 DEEP[0] = nested(list, 60)
 DEEP_KEY = pickle.dumps(nested(tuple, 60), protocol=2)[2:-1]
@@ -205,6 +207,37 @@ def test_a_file_makes_no_more_than_it_holds(content, tmp_path):
         read(tmp_path / "x.pkl", content)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 100_000  # kB
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        opcodes(b"}", b")", b"\x85" * 200_000, b"Ns"),  # ((((...)))) as a key
+        opcodes(b"cbuiltins\nset\n((", b")", b"\x85" * 200_000, b"ttR"),
+        opcodes(b"]" * 200_000, b"a" * 199_999),
+        pickle.dumps(Reduced(slice, None, Reduced(slice, None, 3))),
+        pickle.dumps(Reduced(codecs.encode, "ü" * 60_000, "punycode")),
+        pickle.dumps(Reduced(codecs.encode, "a", "idna")),
+        *(
+            pickle.dumps(keys, protocol=protocol)
+            for keys in [{LONG: 1}, {(1, (LONG,)): 1, 2: 3}, {LONG}, frozenset({-LONG})]
+            for protocol in (0, 4)
+        ),
+        pickle.dumps(Reduced(collections.OrderedDict, [(LONG, 1)])),
+        pickle.dumps(Reduced(np.dtype, [("a", "i8")])),
+        pickle.dumps(np.dtype("M8[ns]")),
+    ],
+)
+def test_what_takes_for_ever_or_ends_the_process_is_refused(content, tmp_path):
+    with pytest.raises(ValueError, match=r"forbidden|whole numbers"):
+        read(tmp_path / "x.pkl", content)
+
+
+def test_long_numbers_and_bytes_of_old_protocols_come_back(tmp_path):
+    value = {2**64 - 1: [2**70, {2**40}], 7: b"\x00\xff"}
+    for protocol in range(6):
+        content = pickle.dumps(value, protocol=protocol)
+        assert read(tmp_path / "x.pkl", content) == value
 
 
 def test_a_value_that_holds_itself_is_refused(tmp_path):

@@ -1,10 +1,12 @@
 """Pickles that hold data and nothing else."""
 
+import codecs
 import math
 import os
 import pickle
 import reprlib
 import struct
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -156,6 +158,9 @@ class RestrictedUnpickler(pickle._Unpickler):
 
     def _count_call(self, function: Callable, args: Iterable) -> None:
         """Raises for a call that makes more than the file accounts for."""
+        if function is codecs.encode and args[1:] != ("latin1",):
+            # As old protocols write bytes; other codecs can take for ever.
+            raise pickle.UnpicklingError(f"The codec of {args[1:]} is forbidden.")
         sized = function is bytearray and args and hasattr(args[0], "__index__")
         if sized or (args and function in _STATEFUL):
             raise pickle.UnpicklingError(f"A size of a {function} is forbidden.")
@@ -163,11 +168,18 @@ class RestrictedUnpickler(pickle._Unpickler):
             is_flat = isinstance(value, (str, bytes, bytearray, range))
             self._count(len(value) if is_flat else spread_out(value, self._left))
         self._count(_made_by(function, args))
+        if args and function in (set, frozenset):
+            _refuse_long_numbers(args[0])
+        if args and function is OrderedDict:
+            _refuse_long_numbers([pair[0] for pair in args[0]])
 
     def _check_made(self) -> None:
-        """Raises for a dtype of which one value is longer than the file."""
-        if isinstance(self.stack[-1], np.dtype):
-            self._at_most(self.stack[-1].itemsize)
+        """Raises for a dtype with fields, or of which one value exceeds the file."""
+        made = self.stack[-1]
+        if isinstance(made, np.dtype):
+            self._at_most(made.itemsize)
+            if made.kind not in _KINDS:
+                raise pickle.UnpicklingError(f"The dtype {made} is forbidden.")
 
     def _count_keys(self, holder: object, kind: type, keys: list) -> None:
         """Raises for keys whose hash takes longer than the file is long."""
@@ -176,6 +188,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         for key in keys:
             if isinstance(key, (tuple, frozenset)):
                 self._count(spread_out(key, self._left))
+        _refuse_long_numbers(keys)
 
     def _count(self, count: int) -> None:
         refuse_more(count, self._left)
@@ -224,6 +237,8 @@ def load_pickle(path: Path) -> object:
 def _made_by(function: Callable, args: Iterable) -> int:
     """How many values a call makes that are not in its arguments."""
     if function in (range, slice):
+        if not all(part is None or hasattr(part, "__index__") for part in args):
+            raise pickle.UnpicklingError(f"A {function} must be of whole numbers.")
         return 0 if None in args else len(range(*args))
     if function is _RECONSTRUCT:
         return math.prod(args[1])
@@ -233,6 +248,15 @@ def _made_by(function: Callable, args: Iterable) -> int:
     if isinstance(state, dict) and "stop" in state:  # an index over a range
         return len(range(state.get("start", 0), state["stop"], state.get("step", 1)))
     return 0
+
+
+def _refuse_long_numbers(keys: Iterable) -> None:
+    """Raises for whole numbers beyond 64 bits: their hashes can all be the same."""
+    for key in keys:
+        if isinstance(key, (tuple, frozenset)):
+            _refuse_long_numbers(key)
+        elif isinstance(key, int) and key.bit_length() > 64:
+            raise pickle.UnpicklingError("Keys of more than 64 bits are forbidden.")
 
 
 def _arrow_length(data: tuple) -> int:

@@ -8,6 +8,7 @@ import pandas as pd
 _PLAIN = (list, tuple, set, frozenset, dict)
 _CONTAINERS = (*_PLAIN, np.ndarray, pd.DataFrame, pd.Series, pd.Index)
 
+_DEEPEST = 100  # deeper ones end the process that hashes or compares them
 _LEAVES = {int, float, str, bytes, bool, type(None)}  # most values of most files
 
 
@@ -25,19 +26,25 @@ def spread_out(value: object, most: int) -> int:
       The count.
 
     Raises:
-      pickle.UnpicklingError: there are more than `most`, or a value holds itself.
+      pickle.UnpicklingError: there are more than `most`, a value holds itself, or one
+        is in more than a hundred others.
     """
     if not isinstance(value, _CONTAINERS):
         return 1
     counts: dict[int, int | None] = {}  # None while a value's own parts are counted
     parts: dict[int, list] = {}
-    stack = [value]
+    stack, num_open = [value], 0
     while stack:
         current = stack[-1]
         key = id(current)
         if key not in counts:
             counts[key], size = None, _size(current)
             refuse_more(size, most)
+            num_open += 1
+            if num_open > _DEEPEST:
+                raise pickle.UnpicklingError(
+                    f"Values within values, more than {_DEEPEST} levels, are forbidden."
+                )
             # The list also keeps what was made for it, so that no id is used again.
             parts[key] = _parts(current)
             stack += [part for part in parts[key] if id(part) not in counts]
@@ -46,6 +53,7 @@ def spread_out(value: object, most: int) -> int:
             continue
         stack.pop()
         if counts[key] is None:
+            num_open -= 1
             inner = sum(counts[id(part)] for part in parts[key])
             counts[key] = 1 + _size(current) + inner
             refuse_more(counts[key], most)
