@@ -58,6 +58,37 @@ def test_weights_of_metrics_have_their_own_name():
         tasks.Retrieval()(SIDE, SIDE, metric_weight=tf.constant([1.0, -2.0, 0.0]))
 
 
+ONE_A_ROW = [
+    "MultiTask",
+    "Regression",
+    "Retrieval",
+    "Retrieval with a loss",
+    "sampled_softmax",
+    "FactorizedTopK",
+    "calibration",
+    "NDCG",
+]
+
+
+@pytest.mark.parametrize("taker", ONE_A_ROW)
+def test_weights_that_are_not_one_a_row_are_refused(taker):
+    TAKERS[taker](tf.ones([3, 1]))
+    for rows in (1, 2, 4):  # a single one would be spread over all
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="`sample_weight` must .*one weight"
+        ):
+            TAKERS[taker](tf.ones([rows]))
+    for shape in ([1, 3], [3, 3]):
+        with pytest.raises(ValueError, match=r"`sample_weight` must be \[batch\]"):
+            TAKERS[taker](tf.ones(shape))
+
+
+@pytest.mark.parametrize("taker", ["Retrieval", "Retrieval with a loss"])
+def test_one_number_weighs_all_rows_alike(taker):
+    one, two = (float(TAKERS[taker](weight)) for weight in (tf.ones([3]), 2.0))
+    assert two == pytest.approx(2 * one)
+
+
 LIST_LOSSES = [
     cls
     for cls in vars(losses).values()

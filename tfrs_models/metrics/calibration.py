@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.weights import checked_weights
+from tfrs_models.ops.weights import weights_of_rows
 
 
 @register
@@ -50,7 +50,7 @@ class ExpectedCalibrationError(tf.keras.metrics.Metric):
         labels = tf.cast(labels, tf.float32)
         weight = tf.ones_like(labels)
         if sample_weight is not None:
-            weight = checked_weights(sample_weight)
+            weight = weights_of_rows(sample_weight, tf.shape(labels)[0])
         rows = tf.stack([weight, weight * probabilities, weight * labels], axis=1)
         bins = tf.cast(probabilities * self.num_bins, tf.int32)
         bins = tf.clip_by_value(bins, 0, self.num_bins - 1)

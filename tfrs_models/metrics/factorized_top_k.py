@@ -22,7 +22,7 @@ from tfrs_models.ops.copies import best_copies
 from tfrs_models.ops.corpus_ranks import ranks_by_row, ranks_by_score
 from tfrs_models.ops.lookup import find_copies
 from tfrs_models.ops.rank_metrics import check_ties
-from tfrs_models.ops.weights import checked_weights
+from tfrs_models.ops.weights import weights_of_rows
 from tfrs_models.types import Tensor
 
 _top_k = tfrs.layers.factorized_top_k
@@ -181,8 +181,7 @@ class FactorizedTopK(tfrs.metrics.Factorized):
           ValueError: ids are needed and missing, or widths do not match.
         """
         queries = tf.cast(query_embeddings, tf.float32)
-        weight = checked_weights(sample_weight)
-        weight = None if weight is None else tf.reshape(weight, [-1])
+        weight = weights_of_rows(sample_weight, tf.shape(queries)[0])
         queries = tf.debugging.check_numerics(
             queries, "A query embedding is not finite: look at the query tower"
         )

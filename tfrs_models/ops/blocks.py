@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.ops.once_differentiable import once_differentiable
-from tfrs_models.ops.weights import checked_weights
+from tfrs_models.ops.weights import weights_of_rows
 
 _BLOCK_ROWS = 512  # more do not make the products faster, but leave the cache
 _BLOCK_LOGITS = 2**26  # 256 MB of float32
@@ -93,7 +93,7 @@ def row_weights(sample_weight: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
     """`[batch]` float32 weights of the rows; ones where there are none."""
     if sample_weight is None:
         return tf.ones([batch])
-    return tf.reshape(checked_weights(sample_weight), [-1])
+    return weights_of_rows(sample_weight, batch)
 
 
 def _loop(

@@ -37,3 +37,31 @@ def checked_weights(
     )
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(weights)
+
+
+def weights_of_rows(
+    weights: tf.Tensor | None, rows: tf.Tensor, name: str = "sample_weight"
+) -> tf.Tensor | None:
+    """`[batch]` weights that `checked_weights` lets pass, one for each row.
+
+    Args:
+      weights: `[batch]` or `[batch, 1]`; one number where all rows weigh alike.
+      rows: scalar int32, how many there are.
+      name: name of the argument in the message.
+
+    Raises:
+      ValueError: weights of another shape.
+      InvalidArgumentError: see `checked_weights`, or more or fewer weights than rows.
+    """
+    weights = checked_weights(weights, name)
+    if weights is None:
+        return None
+    if weights.shape.rank == 0:
+        return tf.fill([rows], weights)
+    if weights.shape.rank not in (1, 2) or weights.shape[1:] not in ([], [1]):
+        raise ValueError(f"`{name}` must be [batch]. Got shape {weights.shape}.")
+    check = tf.debugging.assert_equal(
+        tf.shape(weights)[0], rows, f"`{name}` must have one weight for each row."
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.reshape(weights, [-1])

@@ -1,10 +1,18 @@
 """Checks of what a task is called with."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from tfrs_models.losses.sampled_softmax import CORRECTIONS
+from tfrs_models.ops.numbers import (
+    is_whole,
+    real_number,
+    true_or_false,
+    whole_number,
+)
 from tfrs_models.ops.probabilities import ProbabilityFloor
 from tfrs_models.ops.same_shape import check_width
 from tfrs_models.ops.weights import checked_weights
@@ -73,27 +81,44 @@ def check_options(
     correction: str | None,
     block_size: int | str,
     num_items: int | None,
-    has_loss: bool,
+    num_hard_negatives: int | None,
+    remove_accidental_hits: bool,
+    gather_candidates: bool,
+    loss: Callable | None,
 ) -> None:
     """Raises a `ValueError` for wrong constructor arguments of `tasks.Retrieval`."""
-    is_number = not isinstance(temperature, (tf.Tensor, tf.Variable))
-    if temperature is not None and is_number and not temperature > 0:
-        raise ValueError(f"`temperature` must be above 0. Got {temperature}.")
+    if temperature is not None and not isinstance(
+        temperature, (tf.Tensor, tf.Variable)
+    ):
+        real_number("temperature", np.asarray(temperature).tolist(), above=0)
+    if num_hard_negatives is not None and not is_whole(num_hard_negatives, -math.inf):
+        raise ValueError(
+            "`num_hard_negatives` must be None or a whole number. Got "
+            f"{num_hard_negatives!r}."
+        )
+    true_or_false("remove_accidental_hits", remove_accidental_hits)
+    true_or_false("gather_candidates", gather_candidates)
+    if loss is not None and not callable(loss):
+        raise ValueError(
+            "`loss` must be a Keras loss, such as "
+            "`tf.keras.losses.CategoricalCrossentropy(from_logits=True)`. Got "
+            f"{loss!r}."
+        )
     if correction not in CORRECTIONS:
         raise ValueError(
             f"`correction` must be one of {CORRECTIONS}. Got {correction!r}."
         )
-    if has_loss and correction == "corrected_logq":
+    if loss is not None and correction == "corrected_logq":
         raise ValueError(
             "`correction='corrected_logq'` defines the gradient of the default loss: "
             "`loss` must be None. Got both."
         )
-    if block_size != "auto" and not (isinstance(block_size, int) and block_size > 0):
+    if block_size != "auto" and not is_whole(block_size, 1):
         raise ValueError(
             f"`block_size` must be 'auto' or at least 1. Got {block_size!r}."
         )
-    if num_items is not None and num_items < 1:
-        raise ValueError(f"`num_items` must be at least 1. Got {num_items}.")
+    if num_items is not None:
+        whole_number("num_items", num_items, least=1)
 
 
 def check_given(task: tf.keras.layers.Layer, arguments: Mapping[str, object]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfrs_models.ops.weights import checked_weights
+from tfrs_models.ops.weights import weights_of_rows
 from tfrs_models.tasks.columns import Scores
 
 _SMOOTHED = tf.keras.losses.CategoricalCrossentropy
@@ -47,7 +47,8 @@ def loss_of_logits(
             "`label_smoothing` is over the others, or mask no candidate "
             "(`remove_accidental_hits`, `known_positives`, `score_mask`)."
         )
-    return loss(labels, logits, sample_weight=checked_weights(sample_weight))
+    weight = weights_of_rows(sample_weight, tf.shape(logits)[0])
+    return loss(labels, logits, sample_weight=weight)
 
 
 def _ignores_masked(loss: Callable) -> bool:

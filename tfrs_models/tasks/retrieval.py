@@ -88,7 +88,10 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
             correction=correction,
             block_size=block_size,
             num_items=num_items,
-            has_loss=loss is not None,
+            num_hard_negatives=num_hard_negatives,
+            remove_accidental_hits=remove_accidental_hits,
+            gather_candidates=gather_candidates,
+            loss=loss,
         )
         self._autocast = False
         self._floor = ProbabilityFloor(probability_floor)
