@@ -225,10 +225,11 @@ def test_a_blank_row_has_a_k_that_can_be_answered(tmp_path):
     assert outputs["score"].shape == (1, 1)
 
 
-@pytest.mark.parametrize("keep", [0, -1])
+@pytest.mark.parametrize("keep", [0, -1, 1.5, float("nan"), "2"])
 def test_at_least_the_new_version_is_kept(module, keep, tmp_path):
     with pytest.raises(ValueError, match="`keep` must be at least 1"):
         export(module, tmp_path, keep=keep)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_newest_versions_are_kept_and_what_is_no_version_stays(module, tmp_path):

@@ -65,8 +65,8 @@ def export(
         format of warm-up requests, is not installed. Without `samples` they are then
         left out.
     """
-    if keep is not None and keep < 1:
-        raise ValueError(f"`keep` must be at least 1, or None for all. Got {keep}.")
+    if keep is not None and not (hasattr(keep, "__index__") and keep >= 1):
+        raise ValueError(f"`keep` must be at least 1, or None for all. Got {keep!r}.")
     directory = local_path("directory", directory)
     functions = _signatures(module, signatures)
     served = {name: Signature(name, function) for name, function in functions.items()}
