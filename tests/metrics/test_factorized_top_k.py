@@ -392,6 +392,7 @@ def test_reset_states_forgets_everything():
     ("arguments", "message"),
     [
         ({"ks": [5, 0]}, r"`k` of `ks` must be at least 1. Got 0"),
+        ({"ks": [2.5]}, r"`k` of `ks` must be a whole number from 1. Got 2.5"),
         ({"ties": "lucky"}, r"`ties` must be one of .*Got 'lucky'"),
         ({"metrics": ["ndcg"]}, r"`metrics` must be .*Got 'ndcg'"),
         ({"metrics": ["recall_at_3"]}, r"`metrics` must be .*Got 'recall_at_3'"),

@@ -228,6 +228,14 @@ def test_lists_that_do_not_fit_are_named():
             "(?s)must both be ragged.*RaggedTensor and ",
         ),
         ({"labels": {"mask": lists}, "scores": lists}, r"dict of \['mask'\]"),
+        (
+            {"labels": {"labels": lists, "mask": [[True], [False]]}, "scores": lists},
+            r"`mask` must have the shape of the scores.*\(2, 1\) and \(2, 3\)",
+        ),
+        (
+            {"labels": {"labels": ragged, "mask": ragged}, "scores": ragged},
+            "`mask` has no meaning beside ragged `labels`",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             metric.update_state(**call)
@@ -277,6 +285,8 @@ def test_replicas_add_up(strategy):
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="`k` must be at least 1. Got 0"):
         metrics.NDCG(0)
+    with pytest.raises(ValueError, match="`k` must be a whole number from 1. Got 2.5"):
+        metrics.NDCG(2.5)
     with pytest.raises(ValueError, match="`ties` must be one of .* Got 'random'"):
         metrics.RecallAtK(3, ties="random")
     with pytest.raises(ValueError, match="`k` must be at least 1. Got -2"):

@@ -21,6 +21,7 @@ from tfrs_models.metrics.retriever import Retriever
 from tfrs_models.ops.copies import best_copies
 from tfrs_models.ops.corpus_ranks import ranks_by_row, ranks_by_score
 from tfrs_models.ops.lookup import find_copies
+from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.rank_metrics import check_ties
 from tfrs_models.ops.weights import weights_of_rows
 from tfrs_models.types import Tensor
@@ -257,9 +258,7 @@ class FactorizedTopK(tfrs.metrics.Factorized):
 
 
 def _check_k(k: int) -> int:
-    if k < 1:
-        raise ValueError(f"Every `k` of `ks` must be at least 1. Got {k}.")
-    return int(k)
+    return whole_number("k` of `ks", k, least=1)
 
 
 def _check_width(queries: tf.Tensor, embeddings: tf.Tensor) -> None:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfrs_models.ops.discounts import discounts, gains, largest_dcg
 from tfrs_models.ops.lists import Lists, read_lists
+from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.rank_metrics import check_ties
 from tfrs_models.ops.standing import Standing, stand
 
@@ -210,9 +211,7 @@ def precision(
 
 def check_k(k: int | None) -> int | None:
     """Returns `k`, or raises a `ValueError`."""
-    if k is not None and k < 1:
-        raise ValueError(f"`k` must be at least 1. Got {k}.")
-    return k
+    return None if k is None else whole_number("k", k, least=1)
 
 
 def _stand(

@@ -28,7 +28,7 @@ def masked_labels(labels: tf.Tensor | Mapping[str, tf.Tensor]) -> tf.Tensor:
         them.
 
     Raises:
-      ValueError: a dict of anything else.
+      ValueError: a dict of anything else, or a mask of another shape.
     """
     if not isinstance(labels, Mapping):
         return labels
@@ -37,10 +37,16 @@ def masked_labels(labels: tf.Tensor | Mapping[str, tf.Tensor]) -> tf.Tensor:
             "`labels` must be a tensor, or a dict of `labels` and `mask`. Got a dict "
             f"of {sorted(labels)}."
         )
-    values, mask = tf.convert_to_tensor(labels["labels"]), labels.get("mask")
-    if mask is None:
-        return values
-    return tf.where(tf.cast(mask, tf.bool), values, tf.cast(-1, values.dtype))
+    if labels.get("mask") is None:
+        return labels["labels"]
+    if any(isinstance(given, tf.RaggedTensor) for given in labels.values()):
+        raise ValueError(
+            "A `mask` has no meaning beside ragged `labels`, which end with their "
+            "lists: give them alone."
+        )
+    values = tf.convert_to_tensor(labels["labels"])
+    mask = same_lists("mask", labels["mask"], values, dtype=tf.bool)
+    return tf.where(mask, values, tf.cast(-1, values.dtype))
 
 
 def read_lists(
