@@ -8,6 +8,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import UnsavedMean, one_call
 from tfrs_models.ops.epoch_orders import EpochOrders, drawing_orders
+from tfrs_models.ops.evaluation_without_xla import EvaluationWithoutXla
 from tfrs_models.ops.feature_specs import describe, no_rows
 from tfrs_models.ops.finite import check_features
 from tfrs_models.ops.keras_arguments import (
@@ -17,12 +18,11 @@ from tfrs_models.ops.keras_arguments import (
 )
 from tfrs_models.ops.monitors import maximise_what_should_be_large
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
-from tfrs_models.ops.tests_without_xla import TestsWithoutXla
 from tfrs_models.ops.upstreams_order import UpstreamsOrder
 from tfrs_models.types import Features
 
 
-class Model(EpochOrders, UpstreamsOrder, TestsWithoutXla, tfrs.Model):
+class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
     """A `tfrs.Model` whose reported losses are means over the epoch.
 
     Implement `compute_loss(features, training)`, as for `tfrs.Model`. On top of it,

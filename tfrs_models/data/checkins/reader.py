@@ -107,7 +107,7 @@ def _read(
 
     Args:
       path: The file.
-      names: Of the columns of a file without a header.
+      names: names of the columns of a file without a header.
       optional: What a header need not name.
     """
     path = Path(path)

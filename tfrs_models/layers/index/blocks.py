@@ -37,7 +37,7 @@ def rows_of(embeddings: tf.Tensor, blocks: tf.Tensor, *, size: int) -> tf.Tensor
     Args:
       embeddings: `[num_slots, embedding_dim]`.
       blocks: `[n]` numbers of blocks.
-      size: Of a block.
+      size: candidates of a block.
     """
     return tf.gather(tf.reshape(embeddings, [-1, size, embeddings.shape[1]]), blocks)
 

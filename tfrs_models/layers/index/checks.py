@@ -150,7 +150,7 @@ def copies_of_dataset(
     Args:
       candidates: Batches of (identifiers, embeddings), or of embeddings, whose
         positions are unique.
-      duplicates: As of `most_copies`.
+      duplicates: "warn", or "error" for repeated ids to be a `ValueError`.
       name: What the dataset is called in the message.
 
     Returns:

@@ -51,7 +51,7 @@ def search_then_exclude(
 
     Args:
       index: Which is called with `queries` and `k`.
-      queries: As it takes them.
+      queries: features or embeddings, in the form that the index takes.
       exclusions: `[batch, None]` ids, dense or ragged.
       k: How many to return.
       num_candidates: The most that the index can be asked for; None for any number.

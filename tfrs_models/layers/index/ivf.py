@@ -69,12 +69,14 @@ class IVF(UpdatableIndex):
           name: Of the layer.
           num_probes: Blocks that a query looks into; more find more and take longer. It
             can be set at any time: what was exported keeps its own.
-          num_partitions: Of the corpus; twice the square root of its size where None.
+          num_partitions: parts of the corpus; twice the square root of its size where
+            None.
           block_size: Candidates of a block.
           distance_measure: `"dot_product"` or `"cosine"`; larger is better in both.
           capacity: How many candidates there may be after `add` and `upsert`; as many
             as fit where None.
-          duplicates: As of `BruteForce`.
+          duplicates: "warn" for one warning that counts repeated ids, "error" for a
+            `ValueError`.
           seed: Of the partitions.
         """
         super().__init__(

@@ -11,7 +11,7 @@ class Layout(NamedTuple):
 
     Attributes:
       slots: `[num_candidates]`, the slot of each.
-      num_slots: Of the index, free ones included.
+      num_slots: slots of the index, free ones included.
       weights: Name -> what else the index holds.
     """
 

@@ -79,7 +79,8 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             for none, which keeps no exact embeddings.
           parallelize_batch_searches: Whether a batch is searched by several threads.
           name: Of the layer.
-          duplicates: As of `BruteForce`.
+          duplicates: "warn" for one warning that counts repeated ids, "error" for a
+            `ValueError`.
 
         Raises:
           ImportError: the `scann` package is not installed.

@@ -141,7 +141,8 @@ class SearchableIndex(SlotIndex):
           exclusions: As in `call`.
           allowed: As in `call`.
           filters: As in `call`.
-          snapshot: As in `call`.
+          snapshot: state of the index to answer from, of `snapshot()`; the present
+            one where None.
 
         Returns:
           As `call`.

@@ -42,7 +42,8 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
             given embeddings.
           k: How many candidates to return where `call` does not say.
           *args: Of `tfrs.layers.factorized_top_k.Streaming`.
-          duplicates: As of `BruteForce`. Ids are counted by `index_from_dataset`.
+          duplicates: "warn" for one warning that counts repeated ids, "error" for a
+            `ValueError`. `index_from_dataset` counts them.
           **kwargs: Of `tfrs.layers.factorized_top_k.Streaming`.
         """
         super().__init__(query_model, check_k(k, None), *args, **kwargs)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 
-class TestsWithoutXla:
+class EvaluationWithoutXla:
     """A part of `Model`: `jit_compile` is of training alone."""
 
     def make_test_function(self, force: bool = False) -> Callable:
