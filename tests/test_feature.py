@@ -19,6 +19,7 @@ def test_a_feature_survives_json():
         ({"name": "", "kind": "id"}, "`name` must not be empty"),
         ({"name": "a", "kind": "text"}, "`kind` of feature `a` must be one of"),
         ({"name": "a", "kind": "id", "num_values": -1}, "Got -1"),
+        ({"name": "a", "kind": "id", "num_values": 2.5}, "whole number .* Got 2.5"),
         ({"name": "a", "kind": "number", "num_values": 3}, "has no vocabulary. Got 3"),
         ({"name": "a", "kind": "number", "scale": 0.0}, "above 0. Got 0.0"),
         ({"name": "a", "kind": "number", "scale": math.inf}, "Got inf"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 
 KINDS = ("id", "bag", "number")
 
@@ -40,10 +41,11 @@ class Feature:
                 f"`kind` of feature `{self.name}` must be one of {KINDS}. "
                 f"Got {self.kind!r}."
             )
-        if self.num_values < 0:
+        is_whole = isinstance(self.num_values, numbers.Integral)
+        if not is_whole or self.num_values < 0:
             raise ValueError(
-                f"`num_values` of feature `{self.name}` must not be negative. "
-                f"Got {self.num_values}."
+                f"`num_values` of feature `{self.name}` must be a whole number that is "
+                f"not negative. Got {self.num_values!r}."
             )
         if self.kind == "number" and self.num_values:
             raise ValueError(

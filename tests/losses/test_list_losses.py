@@ -374,6 +374,7 @@ def test_a_second_derivative_is_refused(function):
         ("sampled_pairwise", {"penalty": "l2"}, "`penalty` must be one of"),
         ("approx_ndcg", {"temperature": 0.0}, "`temperature` must be above 0. Got 0"),
         ("smooth_ap", {"temperature": -1.0}, "`temperature` must be above 0"),
+        ("smooth_ap", {"temperature": np.inf}, "must be finite and above 0. Got inf"),
         ("pairwise_distillation", {"k": 0}, "`k` must be None or at least 1. Got 0"),
         ("pairwise_distillation", {"pairs": "all"}, "`pairs` must be one of"),
         ("listwise_distillation", {"temperature": 0.0}, "`temperature` must be"),

@@ -396,6 +396,11 @@ def test_an_incomplete_extra_candidate_is_named(data, drop, message):
         make(task=with_catalogue()).compute_loss(batch)
 
 
+def test_whether_embeddings_are_scaled_is_true_or_false():
+    with pytest.raises(ValueError, match="`unit_norm` must be True or False. Got 'no'"):
+        make(unit_norm="no")
+
+
 def test_the_estimator_gives_the_probabilities_that_the_features_do_not(data):
     estimator = layers.FrequencyEstimator(1000, 2, 0.5)
     model = make(frequency_estimator=estimator, task=with_catalogue())

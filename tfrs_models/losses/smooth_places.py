@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfrs_models.ops.numbers import real_number
+
 
 def smooth_beaten_by(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     """How much other items stand above an item.
@@ -21,6 +23,4 @@ def smooth_beaten_by(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 
 def check_temperature(temperature: float) -> float:
     """Returns the temperature, or raises a `ValueError`."""
-    if not temperature > 0:
-        raise ValueError(f"`temperature` must be above 0. Got {temperature}.")
-    return temperature
+    return real_number("temperature", temperature, above=0)

@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.model import Model, add_total
 from tfrs_models.ops.lookup import comparable
+from tfrs_models.ops.numbers import true_or_false
 from tfrs_models.ops.read_features import check_named
 from tfrs_models.tasks.retrieval import Retrieval
 from tfrs_models.towers.unit_norm import UnitNorm
@@ -59,6 +60,7 @@ class TwoTower(FromConfig, Model):
           **kwargs: Of `tf.keras.Model`.
         """
         super().__init__(**kwargs)
+        unit_norm = true_or_false("unit_norm", unit_norm)
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.query_model = UnitNorm(query_tower) if unit_norm else query_tower

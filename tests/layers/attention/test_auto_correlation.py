@@ -342,9 +342,11 @@ def test_padding_neither_correlates_nor_is_added_up():
 @pytest.mark.parametrize(
     ("cls", "options", "message"),
     [
-        (AutoCorrelation, {"factor": 0}, "`factor` must be positive. Got 0"),
-        (AutoCorrelation, {"factor": np.nan}, "`factor` must be positive. Got nan"),
-        (AutoCorrelation, {"min_lags": -1}, "`min_lags` must not be negative. Got -1"),
+        (AutoCorrelation, {"factor": 0}, "`factor` must be above 0. Got 0"),
+        (AutoCorrelation, {"factor": np.nan}, "`factor` must be above 0. Got nan"),
+        (AutoCorrelation, {"min_lags": -1}, "`min_lags` must be at least 0. Got -1"),
+        (AutoCorrelation, {"min_lags": 1.5}, "`min_lags` must be a whole number"),
+        (AutoCorrelation, {"shared_lags": "no"}, "must be True or False. Got 'no'"),
         (AutoCorrelation, {"direction": 0}, "`direction` must be 1 or -1. Got 0"),
         (
             lambda **options: AutoCorrelationLayer(4, **options),

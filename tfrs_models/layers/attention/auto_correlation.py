@@ -12,6 +12,7 @@ from tfrs_models.ops.circular_correlation import (
     rolled_sum,
     spectrum,
 )
+from tfrs_models.ops.numbers import real_number, true_or_false, whole_number
 from tfrs_models.ops.replicas import sum_over_replicas
 
 
@@ -80,14 +81,12 @@ class AutoCorrelation(tf.keras.layers.Layer):
           **kwargs: Of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        if not (math.isfinite(factor) and factor > 0):
-            raise ValueError(f"`factor` must be positive. Got {factor}.")
-        if min_lags < 0:
-            raise ValueError(f"`min_lags` must not be negative. Got {min_lags}.")
         if direction not in (1, -1):
             raise ValueError(f"`direction` must be 1 or -1. Got {direction}.")
-        self.factor = float(factor)
-        self.min_lags = min_lags
+        self.factor = real_number("factor", factor, above=0)
+        self.min_lags = whole_number("min_lags", min_lags)
+        if shared_lags is not None:
+            shared_lags = true_or_false("shared_lags", shared_lags)
         self.shared_lags = shared_lags
         self.direction = direction
 
