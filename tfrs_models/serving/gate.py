@@ -167,7 +167,7 @@ def _asked(version: Version, signature: str) -> Asked:
     if hasattr(version, "predict"):
         return lambda request: version.predict(request, signature=signature)
     if not hasattr(version, "signatures"):
-        if not isinstance(version, (str, os.PathLike)):
+        if not isinstance(version, (str, bytes, os.PathLike)):
             raise ValueError(
                 "`old` and `new` must be folders, loaded SavedModels or clients. Got "
                 f"{type(version).__name__}."
