@@ -522,10 +522,10 @@ def test_a_model_that_is_none_is_named(tmp_path, name):
         recommend.main(recommend.Config(user=("1",), model=tmp_path / name))
 
 
-@pytest.mark.parametrize("k", [0, 10**6])
-def test_a_k_out_of_range_is_named(run, k):
+@pytest.mark.parametrize(("k", "flag"), [(0, "`--k`"), (10**6, "`-k`")])
+def test_a_k_out_of_range_is_named(run, k, flag):
     config = recommend.Config(user=("1",), model=run[0].output / "export", k=k)
-    with pytest.raises(SystemExit, match=f"-k`.*Got {k}"):
+    with pytest.raises(SystemExit, match=f"{flag}.*Got {k}"):
         recommend.main(config)
 
 
