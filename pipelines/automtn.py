@@ -20,16 +20,16 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.artifacts import (
+from pipelines.parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
     print_places,
     write_json,
 )
-from pipelines.check_in_data import CheckInConfig, load_check_ins
-from pipelines.command import command, ending
-from pipelines.flags import (
+from pipelines.parts.check_in_data import CheckInConfig, load_check_ins
+from pipelines.parts.command import command, ending
+from pipelines.parts.flags import (
     Depth,
     Number,
     Rate,
@@ -38,7 +38,7 @@ from pipelines.flags import (
     Weight,
     Width,
 )
-from pipelines.place_baselines import BASELINES, rank_test
+from pipelines.parts.poi_baselines import BASELINES, rank_test
 from pipelines.reporting.automtn import MODEL, print_tables, write_report
 from tfrs_models.data.checkins import Traces
 
@@ -148,7 +148,7 @@ def main(config: Config) -> dict:
 def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.AutoMTN:
     """The model of the flags, or an ablation of it."""
     options = {
-        "closeness": tm.layers.PlaceCloseness(
+        "closeness": tm.models.automtn.POICloseness(
             coordinates=traces.coordinates,
             scale=config.distance_scale,
             weight=config.distance_weight,

@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines import query_towers, ranking, retrieval
-from pipelines.artifacts import read_config
-from pipelines.checkpoints import Checkpoint, finished, is_empty
-from pipelines.indexes import index_items
-from pipelines.ranking_data import held_out_users, load_ranking_data
+from pipelines import ranking, retrieval
+from pipelines.parts import query_towers
+from pipelines.parts.artifacts import read_config
+from pipelines.parts.checkpoints import Checkpoint, finished, is_empty
+from pipelines.parts.indexes import index_items
+from pipelines.parts.ranking_data import held_out_users, load_ranking_data
 
 Index = tm.layers.BruteForce | tm.layers.IVF
 

@@ -25,23 +25,23 @@ import tyro
 
 import tfrs_models as tm
 from pipelines import retrieval
-from pipelines.artifacts import (
+from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
     print_places,
     write_json,
 )
-from pipelines.checkpoints import (
+from pipelines.parts.checkpoints import (
     Checkpoints,
     Origin,
     finished,
     is_empty,
     sized,
 )
-from pipelines.click_data import ClickData, load_clicks
-from pipelines.command import command, ending
-from pipelines.data import DataConfig
-from pipelines.flags import (
+from pipelines.parts.click_data import ClickData, load_clicks
+from pipelines.parts.command import command, ending
+from pipelines.parts.data import DataConfig
+from pipelines.parts.flags import (
     CountOrNone,
     Depth,
     Range,
@@ -50,7 +50,7 @@ from pipelines.flags import (
     ShareAboveNone,
     Weight,
 )
-from pipelines.indexes import index_items
+from pipelines.parts.indexes import index_items
 from pipelines.reporting.clickstream import (
     Comparison,
     compare,

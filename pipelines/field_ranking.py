@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.artifacts import export_ranker, new_run, print_places, write_json
 from pipelines.benchmarks.baselines import tutorial_ranking
-from pipelines.data import load_data
-from pipelines.flags import Rate, ShareBelowOne
+from pipelines.parts.artifacts import export_ranker, new_run, print_places, write_json
+from pipelines.parts.data import load_data
+from pipelines.parts.flags import Rate, ShareBelowOne
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import over_seeds, print_table

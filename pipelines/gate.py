@@ -20,11 +20,11 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.artifacts import read_json
-from pipelines.checkpoints import Checkpoints, fingerprint
-from pipelines.command import command, ending
-from pipelines.data import DataConfig, load_data
-from pipelines.flags import Seed
+from pipelines.parts.artifacts import read_json
+from pipelines.parts.checkpoints import Checkpoints, fingerprint
+from pipelines.parts.command import command, ending
+from pipelines.parts.data import DataConfig, load_data
+from pipelines.parts.flags import Seed
 from tfrs_models.serving import ContractError, contract, gate
 
 _BLANK = {"string": "", "int32": -1, "int64": -1}

@@ -13,17 +13,17 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.artifacts import (
+from pipelines.parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
     print_places,
     write_json,
 )
-from pipelines.command import command, ending
-from pipelines.data import DataConfig
-from pipelines.flags import CountOrNone, Rate, Seed, Share, Width
-from pipelines.list_data import ListData, load_list_data
+from pipelines.parts.command import command, ending
+from pipelines.parts.data import DataConfig
+from pipelines.parts.flags import CountOrNone, Rate, Seed, Share, Width
+from pipelines.parts.list_data import ListData, load_list_data
 from pipelines.reporting.joint_ranking import Run, evaluate, print_runs, write_report
 
 MONITOR = "val_loss_per_example"

@@ -11,9 +11,9 @@ import nbformat
 import tyro
 from nbclient import NotebookClient
 
-from pipelines.artifacts import prepare_folder
-from pipelines.command import command
-from pipelines.files import written_whole
+from pipelines.parts.artifacts import prepare_folder
+from pipelines.parts.command import command
+from pipelines.parts.files import written_whole
 
 
 @dataclasses.dataclass(frozen=True)

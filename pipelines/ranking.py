@@ -16,17 +16,17 @@ import tyro
 
 import tfrs_models as tm
 from pipelines import field_ranking
-from pipelines.artifacts import (
+from pipelines.parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
     print_places,
     write_json,
 )
-from pipelines.checkpoints import Checkpoints, Origin
-from pipelines.command import command
-from pipelines.data import DataConfig
-from pipelines.flags import (
+from pipelines.parts.checkpoints import Checkpoints, Origin
+from pipelines.parts.command import command
+from pipelines.parts.data import DataConfig
+from pipelines.parts.flags import (
     CountOrNone,
     Rate,
     Seed,
@@ -34,19 +34,19 @@ from pipelines.flags import (
     Weight,
     Width,
 )
-from pipelines.ranking_data import POSITION, RankingData, load_ranking_data
+from pipelines.parts.ranking_data import POSITION, RankingData, load_ranking_data
+from pipelines.parts.user_towers import (
+    NAMES,
+    UserTower,
+    build_user_tower,
+    without_some_ids,
+)
 from pipelines.reporting.ranking import (
     Run,
     evaluate,
     print_runs,
     task_tables,
     write_report,
-)
-from pipelines.user_towers import (
-    NAMES,
-    UserTower,
-    build_user_tower,
-    without_some_ids,
 )
 
 MONITOR = "val_loss_per_example"

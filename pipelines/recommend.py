@@ -7,7 +7,7 @@ from typing import Annotated
 import tensorflow as tf
 import tyro
 
-from pipelines.command import command, ending
+from pipelines.parts.command import command, ending
 from tfrs_models.serving import contract
 from tfrs_models.serving.contract_checks import changed_files
 

@@ -13,15 +13,15 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines import query_towers
-from pipelines.artifacts import (
+from pipelines.parts import query_towers
+from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
     print_places,
     read_config,
     write_json,
 )
-from pipelines.checkpoints import (
+from pipelines.parts.checkpoints import (
     Checkpoint,
     Checkpoints,
     KeepBest,
@@ -29,9 +29,9 @@ from pipelines.checkpoints import (
     fingerprint,
     finished,
 )
-from pipelines.command import command, ending
-from pipelines.data import DataConfig, load_data
-from pipelines.flags import (
+from pipelines.parts.command import command, ending
+from pipelines.parts.data import DataConfig, load_data
+from pipelines.parts.flags import (
     CountOrNone,
     Rate,
     Seed,
@@ -39,7 +39,8 @@ from pipelines.flags import (
     Temperature,
     Width,
 )
-from pipelines.indexes import build_indexes
+from pipelines.parts.indexes import build_indexes
+from pipelines.parts.user_towers import UserTower, without_some_ids
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
     evaluate,
@@ -48,7 +49,6 @@ from pipelines.reporting.retrieval import (
     print_metrics,
     write_report,
 )
-from pipelines.user_towers import UserTower, without_some_ids
 
 MONITOR = "val_factorized_top_k/ndcg_at_10"
 

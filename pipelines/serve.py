@@ -14,10 +14,10 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.artifacts import new_run, prepare_folder, write_json
 from pipelines.cascade import build_cascade, build_index, ids_of, load_parts
-from pipelines.command import command
-from pipelines.flags import ShareAboveNone, Weight
+from pipelines.parts.artifacts import new_run, prepare_folder, write_json
+from pipelines.parts.command import command
+from pipelines.parts.flags import ShareAboveNone, Weight
 from pipelines.reporting.cascade import best_weight, evaluate, print_metrics
 
 

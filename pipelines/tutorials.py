@@ -18,7 +18,7 @@ import tempfile
 
 import tyro
 
-from pipelines.command import command
+from pipelines.parts.command import command
 
 ELSEWHERE = {
     "ranking_tfx": "needs TensorFlow Extended",

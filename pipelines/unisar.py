@@ -13,14 +13,14 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.artifacts import (
+from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
     print_places,
     write_json,
 )
-from pipelines.command import command, ending
-from pipelines.flags import (
+from pipelines.parts.command import command, ending
+from pipelines.parts.flags import (
     CountOrNone,
     Range,
     Rate,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models import losses, metrics, tasks
-from tfrs_models.ops.corpus_ranks import CorpusRanks
+from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
 
 RNG = np.random.default_rng(0)
 SIDE = RNG.normal(size=(3, 4)).astype("float32")

@@ -10,7 +10,7 @@ from tfrs_models._keras import UnsavedMean, one_call
 from tfrs_models.ops.epoch_orders import EpochOrders, drawing_orders
 from tfrs_models.ops.evaluation_without_xla import EvaluationWithoutXla
 from tfrs_models.ops.feature_specs import describe, no_rows
-from tfrs_models.ops.finite import check_features
+from tfrs_models.ops.features.finite import check_features
 from tfrs_models.ops.keras_arguments import (
     checked_arguments,
     warn_of_ignored,

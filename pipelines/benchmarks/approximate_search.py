@@ -26,8 +26,8 @@ from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.search_corpora import gaussian_mixture, tiled_items
 from pipelines.benchmarks.timing import interleave, ratio, spread, stopwatch
-from pipelines.command import command
-from pipelines.flags import CountOrNone, ShareAboveNone
+from pipelines.parts.command import command
+from pipelines.parts.flags import CountOrNone, ShareAboveNone
 from tfrs_models.serving.tuning import Tuning, tune
 
 UPSTREAM = "upstream BruteForce"

@@ -17,7 +17,7 @@ import tfrs_models as tm
 from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
+from pipelines.parts.command import command
 
 OURS, ATTENTION = "auto-correlation", "softmax attention"
 _SCORES = 3  # tensors of attention's scores that are held at once, with gradients

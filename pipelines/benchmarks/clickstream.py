@@ -27,8 +27,8 @@ from pipelines.benchmarks.baselines.session_loops import (
 )
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread, stopwatch
-from pipelines.command import command
-from pipelines.flags import Seed
+from pipelines.parts.command import command
+from pipelines.parts.flags import Seed
 from tfrs_models.data import clickstream
 
 OURS = "ours"

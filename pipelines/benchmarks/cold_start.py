@@ -17,7 +17,7 @@ from pipelines.benchmarks import next_item, results
 from pipelines.benchmarks.figures import points
 from pipelines.benchmarks.next_item import Setting
 from pipelines.benchmarks.protocols import invented_times, rank_embeddings
-from pipelines.command import command
+from pipelines.parts.command import command
 from tfrs_models.data import Interactions
 
 DATASETS = {

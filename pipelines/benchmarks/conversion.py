@@ -17,8 +17,8 @@ import tyro
 
 from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
-from pipelines.command import command
-from pipelines.flags import Seed, Text
+from pipelines.parts.command import command
+from pipelines.parts.flags import Seed, Text
 from tfrs_models.data import kuaisar
 
 _START = 1_684_713_600_000  # 22 May 2023 in Beijing

@@ -17,7 +17,7 @@ from pipelines.benchmarks import results
 from pipelines.benchmarks.figures import bars
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
+from pipelines.parts.command import command
 
 BARE = "bare matmul"
 OURS = "ours"

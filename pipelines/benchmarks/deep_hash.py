@@ -17,8 +17,8 @@ import tfrs_models as tm
 from pipelines.benchmarks import figures, results
 from pipelines.benchmarks.planted_tastes import SLICES, TasteModel, make_clicks
 from pipelines.benchmarks.timing import interleave, spread
-from pipelines.command import command
-from pipelines.flags import Seed
+from pipelines.parts.command import command
+from pipelines.parts.flags import Seed
 
 _ADAM = 3  # a weight and its two moments
 NOBODY, PLANTED = "no user tower", "the planted probability"

@@ -14,8 +14,8 @@ import tyro
 import tfrs_models as tm
 from pipelines.benchmarks import results
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
-from pipelines.flags import Seed
+from pipelines.parts.command import command
+from pipelines.parts.flags import Seed
 from tfrs_models.data import Feature
 
 

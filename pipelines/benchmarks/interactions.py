@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 import tfrs_models as tm
 from pipelines.benchmarks import results
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
+from pipelines.parts.command import command
 
 OURS, PAIRS = "ours", "all pairs"
 

@@ -15,7 +15,7 @@ import tyro
 
 from pipelines.benchmarks import results
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
+from pipelines.parts.command import command
 from tfrs_models import layers
 from tfrs_models.layers.index import table_index
 

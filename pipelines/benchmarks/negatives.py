@@ -22,7 +22,7 @@ from pipelines.benchmarks.two_tower import (
     training_batches,
     validation_curve,
 )
-from pipelines.command import command
+from pipelines.parts.command import command
 from tfrs_models.data import Interactions, mixed_negatives
 from tfrs_models.metrics import RankTable
 

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines import query_towers
 from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
-from pipelines.flags import Rate, Temperature
+from pipelines.parts import query_towers
+from pipelines.parts.flags import Rate, Temperature
 from tfrs_models.data import Interactions
 
 

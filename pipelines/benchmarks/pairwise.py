@@ -15,8 +15,8 @@ import tyro
 from pipelines.benchmarks import figures, results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
-from pipelines.flags import Seed, ShareBelowOne
+from pipelines.parts.command import command
+from pipelines.parts.flags import Seed, ShareBelowOne
 from tfrs_models import losses
 
 LOSSES = ("hinge", "logistic", "logistic, delta NDCG")

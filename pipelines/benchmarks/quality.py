@@ -22,8 +22,8 @@ from pipelines.benchmarks.protocols import (
 )
 from pipelines.benchmarks.search import search_peer, search_two_tower
 from pipelines.benchmarks.two_tower import Setting, train_embeddings
-from pipelines.command import command
-from pipelines.flags import Seed
+from pipelines.parts.command import command
+from pipelines.parts.flags import Seed
 from tfrs_models.data import Interactions
 from tfrs_models.metrics import RankTable
 

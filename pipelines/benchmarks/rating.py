@@ -12,8 +12,8 @@ import tyro
 from pipelines import field_ranking
 from pipelines.benchmarks import results
 from pipelines.benchmarks.protocols import invented_ratings, movielens_100k
-from pipelines.command import command
 from pipelines.field_ranking import MEAN, TUTORIAL, Setting, mean_rating, train
+from pipelines.parts.command import command
 from pipelines.reporting.tables import over_seeds
 
 

@@ -22,7 +22,7 @@ from pipelines.benchmarks.protocols import (
     rank_embeddings,
 )
 from pipelines.benchmarks.search import search_peer
-from pipelines.command import command
+from pipelines.parts.command import command
 from tfrs_models.data import Interactions
 
 METRICS = tuple(sequences_report.METRICS)

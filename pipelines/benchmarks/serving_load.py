@@ -22,8 +22,8 @@ from pipelines import native
 from pipelines.benchmarks import results
 from pipelines.benchmarks.open_loop import Load, arrivals, climb, drive, highest_held
 from pipelines.benchmarks.search_corpora import gaussian_mixture
-from pipelines.command import command
-from pipelines.flags import CountOrNone
+from pipelines.parts.command import command
+from pipelines.parts.flags import CountOrNone
 from tfrs_models.serving.client import GrpcClient
 
 NATIVE = "program without Python"

@@ -18,7 +18,7 @@ import tfrs_models
 from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
+from pipelines.parts.command import command
 
 OURS, UPSTREAM, BARE = "ours", "upstream", "bare products"
 LEAST = "bare products and one softmax"

@@ -20,8 +20,8 @@ import tfrs_models
 from pipelines.benchmarks import results
 from pipelines.benchmarks.baselines.tutorial_model import string_tower, tutorial_model
 from pipelines.benchmarks.timing import Spread, ratio, spread
-from pipelines.command import command
-from pipelines.flags import Weight
+from pipelines.parts.command import command
+from pipelines.parts.flags import Weight
 from tfrs_models.data import Interactions, from_frame
 from tfrs_models.data.recbole_archive import find_archive, read_atomic_file
 

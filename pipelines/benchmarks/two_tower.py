@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.flags import Rate, ShareBelowOne, Temperature
+from pipelines.parts.flags import Rate, ShareBelowOne, Temperature
 from tfrs_models.data import Interactions
 
 VALIDATION = {

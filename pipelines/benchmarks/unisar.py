@@ -26,7 +26,7 @@ from pipelines.benchmarks.kuaisar_size import (
 )
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.benchmarks.timing import interleave, ratio, spread
-from pipelines.command import command
+from pipelines.parts.command import command
 from tfrs_models.models import UniSAR
 from tfrs_models.training import LazyAdam
 

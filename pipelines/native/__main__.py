@@ -11,8 +11,8 @@ from typing import Annotated
 import tyro
 
 from pipelines import native
-from pipelines.command import command
-from pipelines.flags import Range
+from pipelines.parts.command import command
+from pipelines.parts.flags import Range
 from tfrs_models.serving import ContractError, contract
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.check_in_data import CheckInData
-from pipelines.reporting import place_plots, plots
+from pipelines.parts.check_in_data import CheckInData
+from pipelines.reporting import plots, poi_plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import print_table
+from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.metrics import RankTable, bootstrap_interval
 
 MODEL = "AutoMTN"
@@ -58,7 +59,7 @@ def write_report(
     models = {"untrained": untrained, "trained": model}
     lags = {name: one.lags(features) for name, one in models.items()}
     header, table = _table(tables)
-    example = place_plots.example_trace(
+    example = poi_plots.example_trace(
         features, tables[MODEL].values("hit_rate_at_5")[: len(rows)]
     )
     periods = data.test_periods
@@ -78,22 +79,20 @@ def write_report(
         curves=plots.learning_curves(history, monitor="val_poi/ndcg_at_10"),
         map=None
         if example is None
-        else place_plots.trace_map(
+        else poi_plots.trace_map(
             traces.coordinates,
             example["poi_id"][0],
             example["next_poi_id"][0],
             model.rank(example)["next_poi_id"].numpy()[0],
         ),
-        lags=place_plots.lag_curves(
+        lags=poi_plots.lag_curves(
             {name: found.correlation.numpy() for name, found in lags.items()}, periods
         ),
         found=None if periods is None else _lag_table(lags, periods),
     )
 
 
-def lag_figures(
-    lags: tm.layers.attention.Lags, periods: np.ndarray
-) -> tuple[float, float]:
+def lag_figures(lags: Lags, periods: np.ndarray) -> tuple[float, float]:
     """How well lags agree with planted periods.
 
     Args:
@@ -136,7 +135,7 @@ def _planted_table(
 
 
 def _lag_table(
-    lags: Mapping[str, tm.layers.attention.Lags], periods: np.ndarray
+    lags: Mapping[str, Lags], periods: np.ndarray
 ) -> tuple[list[str], list[list[str]]]:
     header = ["", "Strongest lag is planted", "Weight of planted lags"]
     rows = []

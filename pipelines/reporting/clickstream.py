@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.click_data import ClickData
+from pipelines.parts.click_data import ClickData
 from pipelines.reporting import plots, retrieval
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import print_table

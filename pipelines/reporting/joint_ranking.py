@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.list_data import ListData
+from pipelines.parts.list_data import ListData
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import (

@@ -12,7 +12,7 @@ import tfrs_models as tm
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import by, over_seeds, print_table
-from tfrs_models.ops.scored_ranks import ranks_of_columns
+from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 TASKS = ("recommendation", "search")
 SHOWN = ("hit_rate_at_1", "ndcg_at_5", "ndcg_at_10")

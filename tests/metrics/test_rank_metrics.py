@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.metrics import RankMetrics
-from tfrs_models.ops.scored_ranks import ranks_of_columns
+from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SCORES = [[0.3, 0.1, 0.7, 0.2], [5.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]]

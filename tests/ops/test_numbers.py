@@ -7,7 +7,7 @@ import pytest
 
 from tfrs_models.data.clickstream import FineTuningParams
 from tfrs_models.data.kuaisar import Options
-from tfrs_models.models.unisar_options import checked_options
+from tfrs_models.models.unisar.options import checked_options
 from tfrs_models.ops.numbers import real_number, true_or_false, whole_number
 
 

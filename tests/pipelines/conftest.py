@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.data import DataConfig
+from pipelines.parts.data import DataConfig
 
 
 @pytest.fixture(scope="session")

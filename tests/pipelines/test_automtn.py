@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 
 from pipelines import automtn
-from pipelines.check_in_data import CheckInConfig, load_check_ins
-from pipelines.place_baselines import BASELINES, rank_test
+from pipelines.parts.check_in_data import CheckInConfig, load_check_ins
+from pipelines.parts.poi_baselines import BASELINES, rank_test
 from pipelines.reporting.automtn import lag_figures
-from pipelines.reporting.place_plots import example_trace
-from tests.layers.attention.test_place_closeness import kilometres
+from pipelines.reporting.poi_plots import example_trace
+from tests.models.automtn.test_poi_closeness import kilometres
 from tfrs_models.data.checkins import CheckIns, make_traces
-from tfrs_models.layers.attention import Lags
+from tfrs_models.layers.attention.auto_correlation import Lags
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import ranking, retrieval
-from pipelines.artifacts import write_json
-from pipelines.checkpoints import (
+from pipelines.parts.artifacts import write_json
+from pipelines.parts.checkpoints import (
     Checkpoints,
     KeepBest,
     Origin,
@@ -19,7 +19,7 @@ from pipelines.checkpoints import (
     finished,
     is_empty,
 )
-from pipelines.data import load_data
+from pipelines.parts.data import load_data
 
 
 def model(value):

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import clickstream, retrieval
-from pipelines.checkpoints import Origin
-from pipelines.data import load_data
+from pipelines.parts.checkpoints import Origin
+from pipelines.parts.data import load_data
 from pipelines.recommend import print_answers
 from tfrs_models.data.clickstream import read_sessions
 from tfrs_models.data.synthetic import make_click_sessions

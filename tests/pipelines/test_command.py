@@ -8,9 +8,10 @@ import signal
 
 import pytest
 
-from pipelines import artifacts, retrieval
-from pipelines.command import command
-from pipelines.files import write_text, written_whole
+from pipelines import retrieval
+from pipelines.parts import artifacts
+from pipelines.parts.command import command
+from pipelines.parts.files import write_text, written_whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pytest
 import tyro
 
 import tfrs_models as tm
-from pipelines import indexes
-from pipelines.check_in_data import CheckInConfig, load_check_ins
-from pipelines.data import DataConfig, load_data
+from pipelines.parts import indexes
+from pipelines.parts.check_in_data import CheckInConfig, load_check_ins
+from pipelines.parts.data import DataConfig, load_data
 
 CLICKS = pd.DataFrame(
     {

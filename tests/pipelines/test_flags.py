@@ -11,8 +11,9 @@ import pytest
 import tyro
 
 import pipelines
-from pipelines import flags, retrieval, unisar
-from pipelines.flags import Count, Number, Range, Share, ShareAboveNone
+from pipelines import retrieval, unisar
+from pipelines.parts import flags
+from pipelines.parts.flags import Count, Number, Range, Share, ShareAboveNone
 
 # What a pipeline cannot do without.
 NEEDED = {

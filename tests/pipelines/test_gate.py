@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines import gate
-from pipelines.data import load_data
+from pipelines.parts.data import load_data
 
 
 @pytest.fixture(scope="module")

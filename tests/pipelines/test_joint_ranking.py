@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from pipelines import joint_ranking
-from pipelines.data import DataConfig
-from pipelines.list_data import load_list_data
-from pipelines.ranking_data import SYNTHETIC
+from pipelines.parts.data import DataConfig
+from pipelines.parts.list_data import load_list_data
+from pipelines.parts.ranking_data import SYNTHETIC
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ import tensorflow_recommenders as tfrs
 import tyro
 
 import tfrs_models as tm
-from pipelines import gate, query_towers, recommend, retrieval
-from pipelines.data import DataConfig, load_data
-from pipelines.indexes import build_indexes, index_items
+from pipelines import gate, recommend, retrieval
+from pipelines.parts import query_towers
+from pipelines.parts.data import DataConfig, load_data
+from pipelines.parts.indexes import build_indexes, index_items
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines import checkpoints, ranking, retrieval, serve
+from pipelines import ranking, retrieval, serve
+from pipelines.parts import checkpoints
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(

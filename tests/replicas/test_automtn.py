@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.layers import PlaceCloseness
 from tfrs_models.models import AutoMTN
+from tfrs_models.models.automtn import POICloseness
 
 ROWS, STEPS = 10, 6
 RNG = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def test_two_replicas_train_and_report_as_one(strategy):
     for scope in (contextlib.nullcontext(), strategy.scope()):
         tf.keras.utils.set_random_seed(0)
         with scope:
-            closeness = PlaceCloseness(coordinates=PLACES)
+            closeness = POICloseness(coordinates=PLACES)
             model = AutoMTN(
                 *(3, 7, 2, 4), closeness=closeness, seq_len=STEPS, num_heads=2
             )

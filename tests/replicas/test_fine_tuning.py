@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models.test_fine_tuning import batches, made, model_of
+from tests.models.fine_tuning.test_fine_tuning import batches, made, model_of
 
 
 @pytest.mark.parametrize(("contrastive", "num"), [(False, 30), (True, 25)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models import unisar_batches as batches
+from tests.models.unisar import unisar_batches as batches
 
 TASKS = ("recommendation", "search")
 

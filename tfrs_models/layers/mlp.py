@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfrs_models import torch_weights
 from tfrs_models._keras import register
+from tfrs_models.ops.features.same_shape import check_width
 from tfrs_models.ops.numbers import is_whole
-from tfrs_models.ops.same_shape import check_width
 
 
 @register

@@ -34,7 +34,7 @@ from tfrs_models.losses.sampled_pairwise import (
 from tfrs_models.losses.sampled_softmax import SampledSoftmax, sampled_softmax
 from tfrs_models.losses.smooth_ap import SmoothAPLoss, smooth_ap_loss
 from tfrs_models.losses.triplet import triplet_loss
-from tfrs_models.ops.pair_info_nce import pair_info_nce
+from tfrs_models.ops.softmax.pair_info_nce import pair_info_nce
 from tfrs_models.ops.transition_contrast import transition_contrast
 
 __all__ = [

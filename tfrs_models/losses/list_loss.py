@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tfrs_models.ops.lists import masked_labels
+from tfrs_models.ops.lists.list_shapes import masked_labels
 from tfrs_models.ops.weights import checked_weights
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.smooth_places import check_temperature
-from tfrs_models.ops.lists import read_scores, same_lists
+from tfrs_models.ops.lists.list_shapes import read_scores, same_lists
 
 
 def listwise_distillation_loss(

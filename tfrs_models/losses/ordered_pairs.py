@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.discounts import discounts, gains
-from tfrs_models.ops.lists import Lists
+from tfrs_models.ops.lists.discounts import discounts, gains
+from tfrs_models.ops.lists.list_shapes import Lists
 from tfrs_models.ops.once_differentiable import once_differentiable
 
 POSITIVE = ("graded", "binary")

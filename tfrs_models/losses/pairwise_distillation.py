@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.ordered_pairs import PAIRS, pairwise_loss
-from tfrs_models.ops.lists import Lists, read_scores, same_lists
+from tfrs_models.ops.lists.list_shapes import Lists, read_scores, same_lists
 
 
 def pairwise_distillation_loss(

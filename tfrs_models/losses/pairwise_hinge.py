@@ -6,7 +6,7 @@ from tfrs_models._keras import register
 from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.margins import check_margin
 from tfrs_models.losses.ordered_pairs import check_pair_options, pairwise_loss
-from tfrs_models.ops.lists import read_lists
+from tfrs_models.ops.lists.list_shapes import read_lists
 
 
 def pairwise_hinge_loss(

@@ -4,8 +4,8 @@ import math
 
 import tensorflow as tf
 
-from tfrs_models.ops.aggregation import differentiable_mean_small_values
-from tfrs_models.ops.pair_features import FineTuningFeatures
+from tfrs_models.ops.clickstream.aggregation import differentiable_mean_small_values
+from tfrs_models.ops.clickstream.pair_features import FineTuningFeatures
 
 ADJUST = ("unit", "cosine")
 _COSINE_SLOPE, _COSINE_SHIFT = 400.0, 6.0

@@ -9,7 +9,7 @@ import tensorflow_recommenders as tfrs
 from tfrs_models.layers.index.hooks import has_own_scores, search_then_exclude
 from tfrs_models.layers.index.streaming import Streaming
 from tfrs_models.layers.index.table_index import TableIndex
-from tfrs_models.ops.lookup import comparable
+from tfrs_models.ops.ranks.lookup import comparable
 
 _ULPS = 8.0  # rounding slack of a score that another kernel computed
 _TopK = tfrs.layers.factorized_top_k.TopK

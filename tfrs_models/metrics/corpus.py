@@ -7,7 +7,7 @@ from tfrs_models.layers.index.checks import copies_of_dataset, most_copies
 from tfrs_models.layers.index.hooks import has_own_scores
 from tfrs_models.layers.index.searchable_index import SearchableIndex
 from tfrs_models.layers.index.streaming import Streaming
-from tfrs_models.ops.lookup import IdIndex, index_ids
+from tfrs_models.ops.ranks.lookup import IdIndex, index_ids
 
 _upstream = tfrs.layers.factorized_top_k
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.metrics.corpus import Corpus
 from tfrs_models.metrics.coverage import Coverage
-from tfrs_models.ops import rank_metrics
-from tfrs_models.ops.corpus_ranks import CorpusRanks
-from tfrs_models.ops.scores import dot_scores
+from tfrs_models.ops.ranks import rank_metrics
+from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
+from tfrs_models.ops.ranks.scores import dot_scores
 
 _NAME = re.compile(
     r"(hit_rate|ndcg|coverage|novelty)_at_([1-9]\d*)|mrr|auc|tie_rate|miss_rate"

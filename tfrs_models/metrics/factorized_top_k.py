@@ -19,10 +19,10 @@ from tfrs_models.metrics.corpus_metrics import (
 )
 from tfrs_models.metrics.retriever import Retriever
 from tfrs_models.ops.copies import best_copies
-from tfrs_models.ops.corpus_ranks import ranks_by_row, ranks_by_score
-from tfrs_models.ops.lookup import find_copies
 from tfrs_models.ops.numbers import whole_number
-from tfrs_models.ops.rank_metrics import check_ties
+from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row, ranks_by_score
+from tfrs_models.ops.ranks.lookup import find_copies
+from tfrs_models.ops.ranks.rank_metrics import check_ties
 from tfrs_models.ops.weights import weights_of_rows
 from tfrs_models.types import Tensor
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.metrics.corpus_metrics import RankMean, parse_metric
-from tfrs_models.ops.corpus_ranks import CorpusRanks
-from tfrs_models.ops.rank_metrics import check_ties
+from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
+from tfrs_models.ops.ranks.rank_metrics import check_ties
 from tfrs_models.ops.weights import checked_weights
 
 _OF_RANKS = ("hit_rate", "ndcg", "mrr", "auc", "tie_rate", "miss_rate")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops import rank_metrics
-from tfrs_models.ops.corpus_ranks import ranks_by_row
-from tfrs_models.ops.lookup import find_rows, index_ids
+from tfrs_models.ops.ranks import rank_metrics
+from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row
+from tfrs_models.ops.ranks.lookup import find_rows, index_ids
 from tfrs_models.types import Features
 
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.metrics import ranking
-from tfrs_models.ops.lists import masked_labels, read_lists
-from tfrs_models.ops.rank_metrics import check_ties
+from tfrs_models.ops.lists.list_shapes import masked_labels, read_lists
+from tfrs_models.ops.ranks.rank_metrics import check_ties
 from tfrs_models.ops.weights import checked_weights
 
 

@@ -1,11 +1,11 @@
 """Whole models."""
 
+from tfrs_models.models import automtn, fine_tuning, unisar
 from tfrs_models.models.automtn import AutoMTN
 from tfrs_models.models.cascade import Cascade
 from tfrs_models.models.dcn import DCN
 from tfrs_models.models.deep_fm import DeepFM
-from tfrs_models.models.fine_tuning import FineTuningModel
-from tfrs_models.models.fine_tuning_step import fine_tuning_train_step
+from tfrs_models.models.fine_tuning import FineTuningModel, fine_tuning_train_step
 from tfrs_models.models.joint_ranking_ctr import JointRankingCTR
 from tfrs_models.models.multi_task_ranker import MultiTaskRanker
 from tfrs_models.models.next_item import NextItem
@@ -23,5 +23,8 @@ __all__ = [
     "NextItem",
     "TwoTower",
     "UniSAR",
+    "automtn",
+    "fine_tuning",
     "fine_tuning_train_step",
+    "unisar",
 ]

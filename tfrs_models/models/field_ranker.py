@@ -9,8 +9,8 @@ from tfrs_models._keras import FromConfig, UnsavedMean
 from tfrs_models.feature import Feature
 from tfrs_models.layers.experts.gated import Expert
 from tfrs_models.model import Model, add_total
-from tfrs_models.ops.declared_features import parse_features, pick_declared
-from tfrs_models.ops.read_features import check_named
+from tfrs_models.ops.features.declared_features import parse_features, pick_declared
+from tfrs_models.ops.features.read_features import check_named
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.tasks.regression import Regression
 from tfrs_models.types import Features

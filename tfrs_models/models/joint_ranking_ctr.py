@@ -9,15 +9,15 @@ from tfrs_models.layers.mlp import MLP
 from tfrs_models.losses.pairwise_logistic import pairwise_logistic_loss
 from tfrs_models.losses.regression_compatible import regression_compatible_loss
 from tfrs_models.model import Model, add_total
-from tfrs_models.ops.declared_features import pick_declared
-from tfrs_models.ops.list_features import (
+from tfrs_models.ops.features.declared_features import pick_declared
+from tfrs_models.ops.features.list_features import (
     check_lists,
     flat_lists,
     of_every_item,
     split_lists,
 )
-from tfrs_models.ops.lists import read_lists
-from tfrs_models.ops.read_features import check_named, required
+from tfrs_models.ops.features.read_features import check_named, required
+from tfrs_models.ops.lists.list_shapes import read_lists
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.types import Features
 

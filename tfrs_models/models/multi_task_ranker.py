@@ -8,7 +8,7 @@ from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.layers.embedding.hashed import HashedEmbedding
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.model import Model, add_total
-from tfrs_models.ops.read_features import dense_through, id_feature, required
+from tfrs_models.ops.features.read_features import dense_through, id_feature, required
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, linear
 from tfrs_models.types import Features

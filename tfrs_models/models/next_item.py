@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.models.two_tower import TwoTower
-from tfrs_models.ops.read_features import check_named
+from tfrs_models.ops.features.read_features import check_named
 from tfrs_models.towers.sequence.history_tower import HistoryTower
 from tfrs_models.types import Features
 

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.model import Model, add_total
-from tfrs_models.ops.lookup import comparable
+from tfrs_models.ops.features.read_features import check_named
 from tfrs_models.ops.numbers import true_or_false
-from tfrs_models.ops.read_features import check_named
+from tfrs_models.ops.ranks.lookup import comparable
 from tfrs_models.tasks.retrieval import Retrieval
 from tfrs_models.towers.unit_norm import UnitNorm
 from tfrs_models.types import Features

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfrs_models.ops.lookup import id_keys
+from tfrs_models.ops.ranks.lookup import id_keys
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: SplitMix64's step
 _PRIME = 2**31 - 1

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfrs_models.ops.lookup import comparable, find_rows, index_ids
+from tfrs_models.ops.ranks.lookup import comparable, find_rows, index_ids
 
 _TABLE = 2**20  # ids below it are looked up in a table of 4 MB
 

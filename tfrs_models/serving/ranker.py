@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.finite import finite_features
+from tfrs_models.ops.features.finite import finite_features
 from tfrs_models.serving.line_numbers import line_numbers
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.losses.sampled_softmax import CORRECTIONS
+from tfrs_models.ops.features.probabilities import ProbabilityFloor
+from tfrs_models.ops.features.same_shape import check_width
 from tfrs_models.ops.numbers import (
     is_whole,
     real_number,
     true_or_false,
     whole_number,
 )
-from tfrs_models.ops.probabilities import ProbabilityFloor
-from tfrs_models.ops.same_shape import check_width
 from tfrs_models.ops.weights import checked_weights
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
-from tfrs_models.ops.lookup import comparable, id_keys
 from tfrs_models.ops.masks import known_positives
+from tfrs_models.ops.ranks.lookup import comparable, id_keys
 from tfrs_models.ops.replicas import gather_rows
 from tfrs_models.types import Tensor
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models.ops.masks import same_item_mask
-from tfrs_models.ops.scores import dot_scores
+from tfrs_models.ops.ranks.scores import dot_scores
 from tfrs_models.tasks.columns import Scores
 
 

@@ -8,7 +8,7 @@ import tensorflow_recommenders as tfrs
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.negatives import CandidateQueue, HardNegativeMining
 from tfrs_models.losses.sampled_softmax import sampled_softmax
-from tfrs_models.ops.probabilities import ProbabilityFloor
+from tfrs_models.ops.features.probabilities import ProbabilityFloor
 from tfrs_models.ops.weights import checked_weights
 from tfrs_models.tasks import columns as sources
 from tfrs_models.tasks.checks import (

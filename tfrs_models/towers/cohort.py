@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.mlp import MLP
-from tfrs_models.ops.read_features import dense_through
+from tfrs_models.ops.features.read_features import dense_through
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, linear
 from tfrs_models.towers.deep_hash import STACK
 from tfrs_models.types import Features

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.feature import Feature
 from tfrs_models.layers.mlp import MLP
-from tfrs_models.ops.declared_features import (
+from tfrs_models.ops.features.declared_features import (
     declared_feature,
     known_values,
     num_vectors,

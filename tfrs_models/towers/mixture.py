@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.ops.read_features import dense_through
+from tfrs_models.ops.features.read_features import dense_through
 from tfrs_models.torch_weights import Arrays, Targets, TorchPort, linear
 from tfrs_models.types import Features
 

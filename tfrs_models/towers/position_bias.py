@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.read_features import dense_through, id_feature
+from tfrs_models.ops.features.read_features import dense_through, id_feature
 from tfrs_models.types import Features
 
 

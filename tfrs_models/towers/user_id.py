@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.embedding.hashed import HashedEmbedding
-from tfrs_models.ops.read_features import id_feature
+from tfrs_models.ops.features.read_features import id_feature
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
 from tfrs_models.types import Features
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.model import Model
-from tfrs_models.ops.finite import float_features
-from tfrs_models.ops.scores import dot_scores
+from tfrs_models.ops.features.finite import float_features
+from tfrs_models.ops.ranks.scores import dot_scores
 
 _LEAST_GAIN = 0.01  # over a constant scorer's loss
 _FEW_ITEMS = 8  # a batch of fewer may well have one favourite

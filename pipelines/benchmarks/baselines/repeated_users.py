@@ -5,9 +5,9 @@ import functools
 
 import tensorflow as tf
 
-from tfrs_models.layers import QueryEncoder
 from tfrs_models.models import UniSAR
-from tfrs_models.models.unisar_network import TASKS, UniSARNetwork, UserState
+from tfrs_models.models.unisar import QueryEncoder
+from tfrs_models.models.unisar.network import TASKS, UniSARNetwork, UserState
 
 
 def repeat_users(model: UniSAR) -> UniSAR:

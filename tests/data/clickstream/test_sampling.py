@@ -17,7 +17,7 @@ from tfrs_models.data.clickstream import (
     stream_pairs,
     unclicked_objects,
 )
-from tfrs_models.ops.search_objects import draw_order
+from tfrs_models.ops.clickstream.search_objects import draw_order
 
 
 def made(spec):

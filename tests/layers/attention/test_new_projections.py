@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from tfrs_models import towers
 from tfrs_models.data import Feature
-from tfrs_models.layers import AutoCorrelationLayer, CrossModalStack
+from tfrs_models.layers import AutoCorrelationLayer
 from tfrs_models.models import AutoMTN
+from tfrs_models.models.automtn import CrossModalStack
 
 seeds = pytest.mark.parametrize("seed", range(3))
 

@@ -26,22 +26,25 @@ from tfrs_models.data.clickstream.parts import part_items, split_into_parts
 from tfrs_models.data.clickstream.reader import SessionReader, read_sessions
 from tfrs_models.data.clickstream.sessions import session_to_input
 from tfrs_models.data.clickstream.splitting import SplitInputs, split_inputs
-from tfrs_models.ops.aggregation import (
+from tfrs_models.ops.clickstream.aggregation import (
     aggregate_clicks,
     aggregate_ranks,
     differentiable_extreme,
     differentiable_mean_small_values,
     soft_indicator,
 )
-from tfrs_models.ops.confidences import dummy_confidences, windowed_confidences
-from tfrs_models.ops.pair_features import (
+from tfrs_models.ops.clickstream.confidences import (
+    dummy_confidences,
+    windowed_confidences,
+)
+from tfrs_models.ops.clickstream.pair_features import (
     FineTuningFeatures,
     clamp_diff,
     concat_features,
     make_features,
     use_positive_from,
 )
-from tfrs_models.ops.rankers import cosine_rank, euclidean_rank
+from tfrs_models.ops.clickstream.rankers import cosine_rank, euclidean_rank
 
 __all__ = [
     "ExamplesType",

@@ -8,8 +8,8 @@ import tensorflow as tf
 from tfrs_models.data.batching import row_batches
 from tfrs_models.data.clickstream.items import ItemSet
 from tfrs_models.data.clickstream.pairing import Pair
-from tfrs_models.ops.packing import pack_pairs
-from tfrs_models.ops.search_objects import draw_order
+from tfrs_models.ops.clickstream.packing import pack_pairs
+from tfrs_models.ops.clickstream.search_objects import draw_order
 
 
 def click_batches(

@@ -6,7 +6,7 @@ from tfrs_models.layers.index.blocks import hide, rows_of
 from tfrs_models.layers.index.exact_search import search_all
 from tfrs_models.layers.index.restrictions import Restrictions, passes
 from tfrs_models.layers.index.snapshot import Snapshot
-from tfrs_models.ops.block_top_k import block_top_k
+from tfrs_models.ops.ranks.block_top_k import block_top_k
 
 _GROWTH = 4  # times as many probes where too few candidates pass
 _SHARE = 8  # of all blocks; above one in so many, scoring all of them is faster

@@ -9,7 +9,7 @@ from tfrs_models.layers.index.restrictions import (
     passes,
 )
 from tfrs_models.layers.index.snapshot import Snapshot
-from tfrs_models.ops.block_top_k import block_top_k
+from tfrs_models.ops.ranks.block_top_k import block_top_k
 
 
 def search_all(

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfrs_models.ops.lookup import comparable
+from tfrs_models.ops.ranks.lookup import comparable
 from tfrs_models.types import Tensor
 
 

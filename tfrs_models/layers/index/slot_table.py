@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.index.live import Update
-from tfrs_models.ops.lookup import comparable, id_keys, index_ids
+from tfrs_models.ops.ranks.lookup import comparable, id_keys, index_ids
 from tfrs_models.types import Tensor
 
 NO_VALUE = np.iinfo(np.int64).min  # the key of an attribute that a candidate lacks

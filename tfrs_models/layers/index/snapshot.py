@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfrs_models.layers.index.slot_table import SlotTable
-from tfrs_models.ops.lookup import IdIndex, find_copies, find_rows
+from tfrs_models.ops.ranks.lookup import IdIndex, find_copies, find_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

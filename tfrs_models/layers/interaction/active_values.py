@@ -6,14 +6,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.feature import Feature
-from tfrs_models.ops.declared_features import (
+from tfrs_models.ops.features.declared_features import (
     declared_feature,
     known_values,
     num_vectors,
     refuse_undeclared,
     standardised,
 )
-from tfrs_models.ops.finite import require
+from tfrs_models.ops.features.finite import require
 from tfrs_models.types import Features
 
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.lookup import id_keys
+from tfrs_models.ops.ranks.lookup import id_keys
 from tfrs_models.ops.replicas import gather_rows
 
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.probabilities import ProbabilityFloor
+from tfrs_models.ops.features.probabilities import ProbabilityFloor
 
 
 @register

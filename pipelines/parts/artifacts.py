@@ -1,0 +1,167 @@
+"""The folder that a pipeline writes to."""
+
+import dataclasses
+import json
+import math
+import sys
+import tempfile
+import typing
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tfrs_models as tm
+from pipelines.parts import flags
+from pipelines.parts.files import write_text
+
+
+def prepare_folder(path: Path) -> Path:
+    """Makes the folder and proves that it can be written to, before hours of training.
+
+    Raises:
+      SystemExit: it cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise SystemExit(
+            f"`--output` must be a folder that can be written to. Got {path}: "
+            f"{error.strerror}. Choose another with --output."
+        ) from error
+
+
+def export_ranker(
+    model: tm.Model,
+    features: Mapping,
+    directory: Path,
+    *,
+    vocabularies: Mapping[str, Sequence[str]],
+    decoded: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes a model with `rank` as a SavedModel; ids of the vocabularies are text."""
+    ranker = tm.serving.Ranker(
+        model, features, vocabularies=vocabularies, decoded=decoded
+    )
+    return tm.serving.export(ranker, directory)
+
+
+def print_places(output: Path, exported: Path) -> None:
+    """Says where a run's report, metrics and model are."""
+    print(f"\nReport   {output / 'report.html'}\nMetrics  {output / 'metrics.json'}")
+    print(f"Model    {exported}")
+
+
+def new_run() -> str:
+    """An identity for all files of one run, so that a mixture is seen."""
+    return uuid.uuid4().hex[:12]
+
+
+def write_json(path: Path, values: object) -> None:
+    """Writes values as indented JSON, NaN as null, in place of the file at once."""
+    text = json.dumps(finite(values), indent=2, default=str, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, names: Sequence[str], advice: str) -> dict:
+    """A JSON object from a file.
+
+    Args:
+      path: the file.
+      names: what the object must have.
+      advice: what to do where it is damaged, a sentence without its end.
+
+    Raises:
+      SystemExit: it cannot be read or is no such object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SystemExit(
+            f"{path} cannot be read: {error.strerror}. {advice}."
+        ) from error
+    except ValueError as error:  # no JSON, or no text
+        raise SystemExit(f"{path} is damaged: {error}. {advice}.") from error
+    if not isinstance(values, dict) or not values.keys() >= set(names):
+        raise SystemExit(
+            f"{path} must be a JSON object with {', '.join(names)}. {advice}."
+        )
+    return values
+
+
+def read_metrics(folder: Path, kind: type) -> dict:
+    """What a run wrote to metrics.json.
+
+    Args:
+      folder: of the run.
+      kind: the `Config` of its pipeline.
+
+    Raises:
+      SystemExit: no run, or a damaged file.
+    """
+    path = folder / "metrics.json"
+    command = f"`python -m {module_of(kind)} --output {folder}`"
+    if not path.exists():
+        raise SystemExit(
+            f"There is no trained model in {folder}. Make one with {command}."
+        )
+    return read_json(path, ("config",), f"Make it again with {command}")
+
+
+def read_config(folder: Path, kind: type) -> object:
+    """The flags of the run that wrote a folder's metrics.json.
+
+    Args:
+      folder: of the run.
+      kind: the `Config` of its pipeline.
+
+    Raises:
+      SystemExit: no run, a damaged file, or flags of another version of the pipeline.
+    """
+    values = read_metrics(folder, kind)["config"]
+    try:
+        config = _restored(values, kind)
+    except (TypeError, AttributeError) as error:
+        problem = str(error)
+    else:
+        problem = flags.first_problem(config)
+    if problem:
+        raise SystemExit(
+            f"{folder / 'metrics.json'} must be of this version of the pipeline: "
+            f"{problem}. Run it again."
+        )
+    return config
+
+
+def module_of(kind: type) -> str:
+    """The module that people run for a `Config`."""
+    if kind.__module__ != "__main__":
+        return kind.__module__
+    return f"pipelines.{Path(sys.modules['__main__'].__file__).stem}"
+
+
+def finite(value: object) -> object:
+    """Values with None in place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {str(name): finite(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _restored(values: dict, kind: type) -> object:
+    hints = typing.get_type_hints(kind)
+    fields = {}
+    for name, value in values.items():
+        hint = hints.get(name)
+        if dataclasses.is_dataclass(hint):
+            value = _restored(value, hint)
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif Path in (hint, *typing.get_args(hint)) and value is not None:
+            value = Path(value)
+        fields[name] = value
+    return kind(**fields)

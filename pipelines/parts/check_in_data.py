@@ -1,0 +1,142 @@
+"""Traces of check-ins, planted or from a file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+
+from pipelines.parts.data import TableConfig, as_flags
+from pipelines.parts.flags import Positive, Range, Width
+from tfrs_models.data.checkins import (
+    CheckIns,
+    Traces,
+    make_traces,
+    read_foursquare,
+    read_gowalla,
+)
+from tfrs_models.data.files import read_table
+from tfrs_models.data.splits import SPLIT_NAMES
+from tfrs_models.data.synthetic import PlantedCheckIns, make_check_ins
+
+SYNTHETIC = "synthetic"
+_TRIP_GAP = 240.0  # hours: planted trips are a month apart
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckInConfig(TableConfig):
+    """Flags of the data."""
+
+    data: str = SYNTHETIC
+    """`synthetic`, or a file of check-ins."""
+    format: Literal["foursquare", "gowalla", "table"] = "foursquare"
+    """Of the file: those of Foursquare and Gowalla, with commas and a header too, or a
+    .parquet, .csv or .tsv of your own."""
+    columns: tuple[str, ...] = ()
+    """Of your own table, where they are not found by their names: user=guest poi=shop,
+    and so on for category, lat, lon, offset and time."""
+    offset: Annotated[int, Range(-1440, 1440)] | None = None
+    """Minutes ahead of UTC of all rows of your own table, where it has no column."""
+    length: Width = 25
+    """Check-ins of a trace of a file; planted trips have their own."""
+    min_length: Width | None = None
+    """Fewest check-ins of a trace; `length` where None, 1 with a session gap."""
+    session_gap: Positive | None = None
+    """Hours without a check-in after which another session begins; None for none."""
+    stride: int = 1
+    """Check-ins from one target to the next."""
+    users: Annotated[int, Range(1, 1_000_000)] = 200
+    """Synthetic users, of twelve trips each."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CheckInData:
+    """What is trained on and tested with.
+
+    Args:
+      traces: With their splits.
+      planted: The truth, where the check-ins are synthetic.
+    """
+
+    traces: Traces
+    planted: PlantedCheckIns | None
+
+    @property
+    def test_periods(self) -> np.ndarray | None:
+        """`[num_test]` planted periods of the test traces."""
+        return None if self.planted is None else self.planted.period[self._test_trips]
+
+    @property
+    def test_returns(self) -> np.ndarray | None:
+        """`[num_test]` bool, whether the planted target takes the period."""
+        return None if self.planted is None else self.planted.returns[self._test_trips]
+
+    @property
+    def _test_trips(self) -> np.ndarray:
+        """Trips of the test traces: users are sorted by name, trips by time."""
+        planted = self.planted
+        users = planted.check_ins.user[:: planted.trip_length]
+        order = np.argsort(users, kind="stable")
+        return order[self.traces.rows("test")]
+
+
+def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
+    """Makes or reads check-ins and cuts them into traces.
+
+    Raises:
+      SystemExit: the flags or the file do not make traces.
+    """
+    try:
+        if config.data == SYNTHETIC:
+            planted = make_check_ins(seed, num_users=config.users)
+            length = planted.trip_length - 1
+            traces = make_traces(
+                planted.check_ins,
+                length=length,
+                min_length=length,
+                session_gap=_TRIP_GAP,
+            )
+            return CheckInData(traces, planted)
+        check_ins = _read(config)
+        for problem in check_ins.problems[:5]:
+            print(problem)
+        print(f"{len(check_ins):,} check-ins, {check_ins.num_skipped:,} lines skipped")
+        traces = make_traces(
+            check_ins,
+            length=config.length,
+            min_length=config.min_length,
+            session_gap=config.session_gap,
+            stride=config.stride,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"`--data` cannot be used: {as_flags(str(error))}") from error
+    sizes = {name: len(traces.rows(name)) for name in SPLIT_NAMES}
+    if not all(sizes.values()):
+        got = ", ".join(f"{size} {name}" for name, size in sizes.items())
+        raise SystemExit(
+            "`--data` must have a trace for each split, five in all. Got "
+            f"{got}: give it more check-ins, or lower `--min-length` or `--stride`."
+        )
+    return CheckInData(traces, None)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    part, is_there, column = text.partition("=")
+    if not is_there:
+        raise ValueError(f"`columns` must be like poi=shop. Got {text!r}.")
+    return part, column
+
+
+def _read(config: CheckInConfig) -> CheckIns:
+    path = Path(config.data)
+    if config.format == "table":
+        return CheckIns.from_frame(
+            read_table(path, argument="data", encoding=config.encoding),
+            name=path.stem,
+            columns=dict(_pair(text) for text in config.columns),
+            offset=config.offset,
+            timestamp_unit=config.timestamp_unit,
+            timestamp_format=config.timestamp_format,
+        )
+    read = read_gowalla if config.format == "gowalla" else read_foursquare
+    return read(path)

@@ -1,0 +1,364 @@
+"""Weights on the disk that say what they are of."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.parts.artifacts import finite, module_of, read_json, read_metrics
+from tfrs_models.serving.versions import publish, unfinished_version
+
+Fingerprint = dict[str, dict[str, int | str]]
+_ABOUT, _VOCABULARIES, _WEIGHTS = "about.json", "vocabularies.json", "weights"
+_KEPT = 2
+# What may be another when training goes on: the weights mean the same.
+_OF_TRAINING = {"batch_size", "epochs", "learning_rate", "output", "patience", "resume"}
+_ROWS = ("user_id", "item_id", "rating", "timestamp")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Origin:
+    """What weights mean nothing without.
+
+    Args:
+      run: identity of the run that trains them, which its other files have too.
+      config: flags of the pipeline.
+      data: fingerprint of the data and its split.
+      vocabularies: feature -> the strings whose rows a model has, in their order.
+    """
+
+    run: str
+    config: object
+    data: Fingerprint
+    vocabularies: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Weights, and what they are of.
+
+    Args:
+      folder: holds the weights, about.json and vocabularies.json.
+      about: `id` of the checkpoint, `run`, `pipeline`, `config`, `data`, `metric` if
+        one chose it, and what the pipeline adds.
+    """
+
+    folder: Path
+    about: dict
+
+    @property
+    def id(self) -> str:
+        """Its identity: no two checkpoints share one."""
+        return self.about["id"]
+
+    def check_data(self, data: Fingerprint) -> None:
+        """Ends the program for weights of other data: their rows mean other things."""
+        if found := self.other_data(data):
+            raise SystemExit(
+                f"The weights in {self.folder} were trained on other data: "
+                f"{'; '.join(found)}. Give the data and the split of that run, or "
+                "train a new model with another --output."
+            )
+
+    def other_data(self, data: Fingerprint, *, only_known: bool = False) -> list[str]:
+        """What differs from the data that the weights are of, a phrase each.
+
+        Args:
+          data: of now.
+          only_known: whether what `data` does not have makes no difference.
+        """
+        then = self.about["data"]
+        names = data.keys() if only_known else then.keys() | data.keys()
+        return [
+            _difference(name, then.get(name), data.get(name))
+            for name in sorted(names)
+            if then.get(name) != data.get(name)
+        ]
+
+    def check_flags(self, config: object) -> None:
+        """Ends the program where flags make another model than the weights are of.
+
+        Those of the data are not compared: what they load is, by `check_data`.
+        """
+        then, now = self.about["config"], _plain(dataclasses.asdict(config))
+        found = [
+            f"`--{name.replace('_', '-')}` was {then.get(name)} and is {value}"
+            for name, value in now.items()
+            if name not in {*_OF_TRAINING, "data"} and then.get(name) != value
+        ]
+        if found:
+            raise SystemExit(
+                f"The weights in {self.folder} are of other flags: {'; '.join(found)}. "
+                "Give those of that run to --resume it, or train a new model with "
+                "another --output."
+            )
+
+    def load(self, model: tm.Model) -> None:
+        """Fills a model, whose weights all are made."""
+        try:
+            status = model.load_weights(self.folder / _WEIGHTS)
+            status.expect_partial().assert_existing_objects_matched()
+        except (tf.errors.OpError, ValueError, AssertionError) as error:
+            raise SystemExit(
+                f"The weights in {self.folder} do not fit the model of this version "
+                f"of the pipeline: {str(error).splitlines()[0]} Train it again."
+            ) from error
+
+
+class Checkpoints:
+    """The checkpoints of a folder, numbered; the newest two are kept.
+
+    One appears under its number when all of it is on the disk, in one step, so that a
+    process that is killed leaves the ones before it. `best.index` and
+    `best.data-00000-of-00001` are links to the newest one's weights.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Initializes the folder, which need not exist."""
+        self.folder = folder
+
+    def save(
+        self,
+        model: tm.Model,
+        origin: Origin,
+        *,
+        metric: Mapping[str, float | str] | None = None,
+        **more: object,
+    ) -> Checkpoint:
+        """Writes a model as the next checkpoint.
+
+        Args:
+          model: whose weights are saved.
+          origin: what they are of.
+          metric: `name`, `value` and `epoch` of what chose the weights, if anything.
+          **more: what the pipeline needs to build the model again.
+        """
+        with unfinished_version(self.folder) as unfinished:
+            model.save_weights(unfinished / _WEIGHTS)
+            words = {k: [*map(str, v)] for k, v in origin.vocabularies.items()}
+            text = json.dumps(words, ensure_ascii=False)
+            (unfinished / _VOCABULARIES).write_text(text, encoding="utf-8")
+            about = {
+                "id": uuid.uuid4().hex[:12],
+                "run": origin.run,
+                "pipeline": module_of(type(origin.config)),
+                "metric": metric,
+                **more,
+                "config": dataclasses.asdict(origin.config),
+                "data": origin.data,
+                "files": {
+                    path.name: _digest(path) for path in sorted(unfinished.iterdir())
+                },
+            }
+            text = json.dumps(finite(about), indent=2, default=str)
+            (unfinished / _ABOUT).write_text(text + "\n", encoding="utf-8")
+            path = publish(unfinished, self.folder)
+        self._point_to(path)
+        for number in self._numbers()[:-_KEPT]:
+            shutil.rmtree(self.folder / str(number), ignore_errors=True)
+        return Checkpoint(path, json.loads(text))
+
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint, whole; None where there is none.
+
+        Raises:
+          SystemExit: a file of it is missing or is not as it was written.
+        """
+        numbers = self._numbers()
+        if not numbers:
+            if (self.folder / "best.index").exists():
+                raise SystemExit(
+                    f"{self.folder} has weights of an earlier version of the "
+                    "pipelines, which did not say what they are of: train them again."
+                )
+            return None
+        folder = self.folder / str(numbers[-1])
+        advice = "Train it again"
+        if len(numbers) > 1:
+            advice = f"Remove {folder} to go back to {self.folder / str(numbers[-2])}"
+        about = read_json(folder / _ABOUT, ("id", "run", "pipeline", "metric"), advice)
+        if not all(
+            isinstance(about.get(name), dict) for name in ("files", "config", "data")
+        ):
+            raise SystemExit(f"{folder / _ABOUT} is damaged. {advice}.")
+        for name, digest in about["files"].items():
+            try:
+                found = _digest(folder / name)
+            except OSError as error:
+                raise SystemExit(
+                    f"{folder / name} cannot be read: {error.strerror}. {advice}."
+                ) from error
+            if found != digest:
+                raise SystemExit(
+                    f"{folder / name} is not as it was written: {found[:12]} in place "
+                    f"of {digest[:12]}. {advice}."
+                )
+        return Checkpoint(folder, about)
+
+    def _numbers(self) -> list[int]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()
+        )
+
+    def _point_to(self, checkpoint: Path) -> None:
+        """Turns the names `best.*` to a checkpoint; nothing reads them but people."""
+        targets = {"current": checkpoint.name} | {
+            f"best.{part}": f"current/{_WEIGHTS}.{part}"
+            for part in ("index", "data-00000-of-00001")
+        }
+        for name, target in targets.items():
+            path, link = self.folder / name, self.folder / f".unfinished-{name}"
+            try:
+                if path.is_dir() and not path.is_symlink():  # a copy that followed it
+                    shutil.rmtree(path)
+                link.unlink(missing_ok=True)
+                link.symlink_to(target)
+                os.replace(link, path)
+            except OSError:  # a file system without links
+                return
+
+
+class KeepBest(tf.keras.callbacks.Callback):
+    """Saves a checkpoint after every epoch whose metric is the best so far."""
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        origin: Origin,
+        monitor: str,
+        *,
+        kept: Checkpoint | None = None,
+    ) -> None:
+        """Initializes the callback.
+
+        Args:
+          checkpoints: where to save.
+          origin: what the weights are of.
+          monitor: the metric, of which more is better.
+          kept: the checkpoint that training goes on from: worse ones are not saved.
+        """
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.origin = origin
+        self.monitor = monitor
+        self.kept = kept
+
+    @property
+    def best(self) -> float | None:
+        """The metric of the checkpoint that is kept."""
+        if self.kept is None or self.kept.about["metric"] is None:
+            return None
+        return self.kept.about["metric"]["value"]
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Saves the model if no epoch was better."""
+        value = float((logs or {}).get(self.monitor, np.nan))
+        if value > (-np.inf if self.best is None else self.best):
+            metric = {"name": self.monitor, "value": value, "epoch": epoch + 1}
+            self.kept = self.checkpoints.save(self.model, self.origin, metric=metric)
+
+
+def fingerprint(data: tm.data.Interactions) -> Fingerprint:
+    """Sizes and hashes of what the weights and figures of a model depend on."""
+    parts = {
+        "users": (data.num_users, data.vocabularies["user_id"]),
+        "items": (data.num_items, data.vocabularies["item_id"]),
+        "features of users": (data.num_users, data.users),
+        "features of items": (data.num_items, data.items),
+    }
+    for name, words in data.vocabularies.items():
+        if name not in ("user_id", "item_id"):
+            parts[f"values of {name}"] = (len(words), words)
+    for split, columns in data.splits.items():
+        rows = {name: columns[name] for name in _ROWS if name in columns}
+        parts[f"{split} rows"] = (len(rows["user_id"]), rows)
+    return {name: sized(size, arrays) for name, (size, arrays) in parts.items()}
+
+
+def sized(
+    size: int, arrays: np.ndarray | Mapping[str, np.ndarray]
+) -> dict[str, int | str]:
+    """A line of a fingerprint: how many there are, and a hash of all of them."""
+    if not isinstance(arrays, Mapping):
+        arrays = {"": arrays}
+    hashed = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        if array.dtype == object:
+            array = array.astype(str)
+        hashed.update(f"{name} {array.dtype} {array.shape} ".encode())
+        hashed.update(np.ascontiguousarray(array).tobytes())
+    return {"size": int(size), "sha256": hashed.hexdigest()}
+
+
+def finished(folder: Path, kind: type) -> Checkpoint:
+    """The checkpoint that the last run of a pipeline in a folder ended with.
+
+    Args:
+      folder: of the run.
+      kind: the `Config` of its pipeline.
+
+    Raises:
+      SystemExit: no run, one that did not finish, files of two runs, or damaged ones.
+    """
+    checkpoint = Checkpoints(folder / "checkpoint").newest()
+    if checkpoint and not (folder / "metrics.json").exists():
+        raise SystemExit(
+            f"The run in {folder} did not finish. Finish it (--resume, where the "
+            f"pipeline has it): `python -m {module_of(kind)} --output {folder}`."
+        )
+    metrics = read_metrics(folder, kind)
+    if checkpoint is None:
+        raise SystemExit(
+            f"There is no checkpoint in {folder / 'checkpoint'}: run `python -m "
+            f"{module_of(kind)} --output {folder}` again."
+        )
+    if checkpoint.about.get("pipeline") != module_of(kind):
+        raise SystemExit(
+            f"{checkpoint.folder} is of {checkpoint.about.get('pipeline')}, not of "
+            f"{module_of(kind)}: give the folder of one of its runs."
+        )
+    if metrics.get("checkpoint") != checkpoint.id:
+        raise SystemExit(
+            f"{folder} holds files of two runs: metrics.json is of run "
+            f"{metrics.get('run')}, {checkpoint.folder} of run "
+            f"{checkpoint.about['run']}, which did not finish. Finish it (--resume, "
+            "where the pipeline has it), or train again."
+        )
+    return checkpoint
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether no run of a pipeline left or began anything in a folder."""
+    return not (folder / "metrics.json").exists() and not any(
+        (folder / "checkpoint").glob("*")
+    )
+
+
+def _difference(name: str, then: dict | None, now: dict | None) -> str:
+    sizes = [None if part is None else part["size"] for part in (then, now)]
+    if None in sizes:
+        return f"{name} are {'new' if then is None else 'gone'}"
+    if sizes[0] == sizes[1]:
+        return f"the {sizes[0]:,} {name} are others"
+    return f"{sizes[0]:,} {name} then, {sizes[1]:,} now"
+
+
+def _plain(values: dict) -> dict:
+    """Values as JSON gives them back."""
+    return json.loads(json.dumps(finite(values), default=str))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

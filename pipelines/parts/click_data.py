@@ -1,0 +1,217 @@
+"""Sessions for the clickstream pipeline: read or made, split, and in batches."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.parts.files import write_text
+from tfrs_models.data import clickstream
+from tfrs_models.data.clickstream import FineTuningInput, ItemSet
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClickData:
+    """Sessions that a retrieval model is fine-tuned on.
+
+    Args:
+      data: What the model was trained on.
+      two_tower: The model.
+      items: Ids of the items and their rows.
+      user_features: Feature -> `[num_users + 1, ...]`.
+      splits: "train", "validation" and "test" -> searches.
+      counts: What was read, left out and split.
+      is_synthetic: Whether the sessions are made up.
+      seed: Of the order of the batches.
+    """
+
+    data: tm.data.Interactions
+    two_tower: tm.models.TwoTower
+    items: ItemSet
+    user_features: dict[str, np.ndarray]
+    splits: dict[str, list[FineTuningInput]]
+    counts: dict[str, int | float]
+    is_synthetic: bool
+    seed: int
+
+    @property
+    def query_tower(self) -> tf.keras.layers.Layer:
+        """From users to embeddings."""
+        return self.two_tower.query_model
+
+    def item_tower(self) -> tf.keras.layers.Layer:
+        """The candidate tower, over rows of items."""
+        return tm.towers.FeatureLookup(self.two_tower.candidate_model, self.data.items)
+
+    @property
+    def summary(self) -> str:
+        """The counts in lines."""
+        kind = "SYNTHETIC sessions" if self.is_synthetic else "Sessions"
+        lines = [
+            f"  {name:<32}{value:>12,}"
+            if isinstance(value, int)
+            else f"  {name:<32}{value:>12.3f}"
+            for name, value in self.counts.items()
+        ]
+        return "\n".join([kind, *lines])
+
+    def queries(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Features of users by id; those that are not known are row 0."""
+        rows = self._users(names)
+        return {name: column[rows] for name, column in self.user_features.items()}
+
+    def batches(
+        self, split: str, batch_size: int, *, shuffle: bool = False
+    ) -> tf.data.Dataset:
+        """Batches of the searches of a split."""
+        return clickstream.click_batches(
+            clickstream.pair_inputs(self.splits[split]),
+            self.items,
+            batch_size,
+            query_features=self.queries,
+            shuffle=shuffle,
+            seed=self.seed,
+        )
+
+    def _users(self, names: Sequence[str]) -> np.ndarray:
+        return _rows(self.data.vocabularies["user_id"], names)
+
+
+def load_clicks(
+    two_tower: tm.models.TwoTower,
+    data: tm.data.Interactions,
+    *,
+    user_features: dict[str, np.ndarray],
+    sessions: Path | None,
+    strict: bool,
+    model_ranks: bool,
+    sessions_per_user: int,
+    output: Path,
+    seed: int,
+) -> ClickData:
+    """Reads sessions, or makes some and reads those; a mistake ends the program."""
+    path = sessions
+    if path is None:
+        path = output / "sessions.jsonl"
+        _write_sessions(path, two_tower, data, user_features, sessions_per_user, seed)
+    try:
+        reader = clickstream.read_sessions(path, strict=strict)
+        inputs = list(reader)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"Cannot read the sessions: {error}") from error
+    print(reader)
+    names = data.vocabularies["item_id"].tolist()
+    items = ItemSet(names, rows=np.arange(1, len(names) + 1))
+    found, removed = clickstream.known_results(inputs, names)
+    if strict and removed:
+        raise SystemExit(
+            f"{removed} results are no items of the model, and `--strict` was given: "
+            "leave it out to read the others, or start from a model that knows them."
+        )
+    if not found:
+        raise SystemExit(
+            f"No session of {path} has two results that the model knows: its "
+            f"`object_id` must be like {names[0]!r}, its `search_query` like "
+            f"{data.vocabularies['user_id'][0]!r}. Start from a model of the same data "
+            "with --retrieval."
+        )
+    clicks = ClickData(
+        data=data,
+        two_tower=two_tower,
+        items=items,
+        user_features=user_features,
+        splits={},
+        counts={},
+        is_synthetic=sessions is None,
+        seed=seed,
+    )
+    clicks.splits.update(_split(_ranked(clicks, found, model_ranks), seed))
+    clicks.counts.update(_counts(clicks, inputs, reader.num_skipped, removed))
+    return clicks
+
+
+def _write_sessions(
+    path: Path,
+    two_tower: tm.models.TwoTower,
+    data: tm.data.Interactions,
+    user_features: dict[str, np.ndarray],
+    sessions_per_user: int,
+    seed: int,
+) -> None:
+    batches = two_tower.embed_candidates(data.candidate_batches())
+    candidates = np.concatenate([embedding for _, embedding in batches])
+    features = {name: tf.constant(column) for name, column in user_features.items()}
+    users = np.concatenate(
+        [
+            two_tower.query_model({n: c[i : i + 1024] for n, c in features.items()})
+            for i in range(0, data.num_users + 1, 1024)
+        ]
+    )
+    made = tm.data.synthetic.make_click_sessions(
+        data,
+        lambda rows: users[rows] @ candidates.T,
+        seed,
+        sessions_per_user=sessions_per_user,
+        list_size=min(20, data.num_items),
+    )
+    write_text(path, "".join(json.dumps(session) + "\n" for session in made))
+
+
+def _ranked(
+    clicks: ClickData, inputs: list[FineTuningInput], model_ranks: bool
+) -> list[FineTuningInput]:
+    """Searches of which all ranks are known."""
+    if model_ranks:
+        inputs = [
+            dataclasses.replace(search, ranks=dict.fromkeys(search.results))
+            for search in inputs
+        ]
+    extractor = tm.layers.FeaturesExtractor(clicks.query_tower, clicks.item_tower())
+    return tm.layers.fill_ranks(
+        inputs, clicks.items, extractor, query_features=clicks.queries
+    )
+
+
+def _split(inputs: list[FineTuningInput], seed: int) -> dict:
+    try:
+        rest, test = clickstream.split_inputs(inputs, 0.2, random_state=seed)
+        train, validation = clickstream.split_inputs(rest, 0.1, random_state=seed)
+    except ValueError as error:
+        raise SystemExit(
+            f"Cannot split the sessions: {error} At least three must have a click, one "
+            "for each of training, validation and testing."
+        ) from error
+    return dict(zip(SPLITS, (train, validation, test), strict=True))
+
+
+def _counts(
+    clicks: ClickData, inputs: list[FineTuningInput], skipped: int, removed: int
+) -> dict[str, int | float]:
+    shown = {
+        name: {result for search in searches for result in search.results}
+        for name, searches in clicks.splits.items()
+    }
+    users = [str(search.query) for search in inputs]
+    known = _rows(clicks.data.vocabularies["user_id"], users) > 0
+    return {
+        "sessions": len(inputs),
+        "lines that could not be used": skipped,
+        "results of unknown items": removed,
+        "sessions of unknown users": int((~known).sum()),
+        "sessions without a click": sum(s.is_irrelevant for s in inputs),
+        **{f"{name} sessions": len(part) for name, part in clicks.splits.items()},
+        "test items shown in training": len(shown["test"] & shown["train"])
+        / len(shown["test"]),
+    }
+
+
+def _rows(vocabulary: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Row of each name, 0 where it is not known."""
+    numbers = {str(name): row for row, name in enumerate(vocabulary, 1)}
+    return np.array([numbers.get(str(name), 0) for name in names], np.int64)

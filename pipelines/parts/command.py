@@ -1,0 +1,117 @@
+"""How every pipeline begins and ends: right flags, and one line where it must stop."""
+
+import contextlib
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from pipelines.parts import flags
+
+_NAMED = 4  # of what was written, at most
+
+
+def command(main: Callable) -> Callable:
+    """The `main` of a pipeline, which takes its flags.
+
+    Flags that no run could use end the program with 2 before any work. Ctrl-C ends it
+    with 130 and SIGTERM with 143, and a line on what was kept; a full disk, a file that
+    cannot be read or written, and too little memory with 1 and a line.
+    """
+
+    @functools.wraps(main)
+    def run(config: object, **options: object) -> object:
+        if problem := flags.first_problem(config):
+            raise ending(problem, 2)
+        with _stopped_in_a_line(config), _told_in_a_line():
+            return main(config, **options)
+
+    return run
+
+
+def ending(line: str, code: int) -> SystemExit:
+    """The end of the program with a line on the standard error and an exit code."""
+    print(line, file=sys.stderr)
+    end = SystemExit(line)
+    end.code = code  # a line would make it 1
+    return end
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which takes the way of Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _stopped_in_a_line(config: object) -> Iterator[None]:
+    output = getattr(config, "output", None)
+    before = _written(output)
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGTERM, terminate) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        is_term = isinstance(stop, _Terminated)
+        by = "SIGTERM" if is_term else "Ctrl-C"
+        line = f"\nStopped by {by}. {_kept(config, before)}"
+        raise ending(line, 143 if is_term else 130) from None
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        text = str(error).splitlines()[0] if str(error) else "nothing is left"
+        raise SystemExit(
+            f"Not enough memory or disk: {text}. Take smaller sizes, or free some."
+        ) from error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        what = f"{error.strerror}: {error.filename}"
+        raise SystemExit(f"Cannot go on: {what}.") from error
+
+
+def _written(folder: Path | None) -> dict[Path, int]:
+    """When each file of a folder was last written; hidden ones are unfinished."""
+    if folder is None:
+        return {}
+    found = {}
+    for path in folder.rglob("*"):
+        is_hidden = any(p.startswith(".") for p in path.relative_to(folder).parts)
+        if not is_hidden and path.is_file():
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def _kept(config: object, before: dict[Path, int]) -> str:
+    """What a run wrote before it was stopped, and how to go on from there."""
+    output = getattr(config, "output", None)
+    names = sorted(
+        {
+            path.relative_to(output).parts[0]
+            for path, time in _written(output).items()
+            if time != before.get(path)
+        }
+    )
+    if not names:
+        return "Nothing of this run was kept."
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    line = f"Kept of this run in {output}: {', '.join(names[:_NAMED])}{more}."
+    if "checkpoint" in names and hasattr(config, "resume"):
+        line += (
+            " With the same flags, --resume goes on from the best epoch so far, and "
+            "--resume --epochs 0 evaluates and exports it."
+        )
+    return line

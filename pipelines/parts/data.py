@@ -1,0 +1,124 @@
+"""The flags that say what a pipeline learns from."""
+
+import dataclasses
+from typing import Literal
+
+import tfrs_models as tm
+from pipelines.parts.flags import Number
+
+
+@dataclasses.dataclass(frozen=True)
+class TableConfig:
+    """Flags of how a table of your own is read, in every pipeline that reads one."""
+
+    encoding: str | None = None
+    """Of your own .csv and .tsv tables, such as latin-1; UTF-8 where none is given."""
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
+    """Of times that are numbers in your own table."""
+    timestamp_format: str | None = None
+    """Of dates in your own table that are not like 2024-01-31 23:59:59, such as
+    "%m/%d/%Y %I:%M %p" or, where they are numbers, "%Y%m%d"."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(TableConfig):
+    """Flags of the data."""
+
+    dataset: str = "movielens-latest-small"
+    """movielens-latest-small, recbole:ml-100k, tfds:movielens/<config>, or the path of
+    your own .parquet, .csv or .tsv, the latter two also as .gz, .bz2 or .xz."""
+    split: Literal[
+        "leave_last_out", "per_user_time", "global_time", "new_items", "random"
+    ] = "leave_last_out"
+    """What is held out: each user's last row, each user's last tenth, the last tenth of
+    all, each user's last row and all rows of a random tenth of the items, or a random
+    tenth."""
+    min_rating: Number | None = None
+    """Ratings from which a row is a positive; all rows are where this is not given."""
+    user_column: str = "user_id"
+    """Of your own table."""
+    item_column: str = "item_id"
+    """Of your own table."""
+    rating_column: str = "auto"
+    """Of your own table."""
+    timestamp_column: str = "auto"
+    """Of your own table; time splits need one."""
+    item_table: str | None = None
+    """Your own items' features, a table with the same item column."""
+    title_column: str | None = None
+    """Of your own item table: the name that people read."""
+    category_columns: tuple[str, ...] = ()
+    """Of your own item table: columns that hold one value each."""
+    number_columns: tuple[str, ...] = ()
+    """Of your own item table: columns that hold a number."""
+    bag_columns: tuple[str, ...] = ()
+    """Of your own item table: columns that hold several values each."""
+    bag_separator: str = "|"
+    """Between the values of a bag column."""
+    user_table: str | None = None
+    """Your own users' features, a table with the same user column."""
+    user_category_columns: tuple[str, ...] = ()
+    """Of your own user table: columns that hold one value each."""
+    user_number_columns: tuple[str, ...] = ()
+    """Of your own user table: columns that hold a number."""
+
+
+# Arguments of `tm.data.from_table` -> the flags that set them.
+_TABLE_FLAGS = {
+    "user_column": "user_column",
+    "item_column": "item_column",
+    "rating_column": "rating_column",
+    "timestamp_column": "timestamp_column",
+    "encoding": "encoding",
+    "timestamp_unit": "timestamp_unit",
+    "timestamp_format": "timestamp_format",
+    "item_table": "item_table",
+    "title_column": "title_column",
+    "item_category_columns": "category_columns",
+    "item_number_columns": "number_columns",
+    "bag_columns": "bag_columns",
+    "bag_separator": "bag_separator",
+    "user_table": "user_table",
+    "user_category_columns": "user_category_columns",
+    "user_number_columns": "user_number_columns",
+}
+
+
+def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
+    """Loads and splits what the flags name; a mistake in them ends the program."""
+    options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
+    if tm.data.is_table(config.dataset):
+        options |= {name: getattr(config, _TABLE_FLAGS[name]) for name in _TABLE_FLAGS}
+    else:
+        _refuse_table_flags(config)
+    try:
+        return tm.data.load(config.dataset, **options)
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"Cannot load the data: {as_flags(str(error))}") from error
+
+
+def _refuse_table_flags(config: DataConfig) -> None:
+    """Ends the program where a flag would not be read."""
+    usual = DataConfig()
+    for flag in _TABLE_FLAGS.values():
+        if getattr(config, flag) != getattr(usual, flag):
+            raise SystemExit(
+                f"`--{flag.replace('_', '-')}` is for a table of your own. Got "
+                f"`--dataset {config.dataset}`: leave it out, or name a file that ends "
+                "in .parquet, .csv or .tsv."
+            )
+
+
+def as_flags(message: str) -> str:
+    """A message of the library in which arguments are named as on the command line."""
+    flags = {
+        "columns": "columns",
+        "item_frame": "item_table",
+        "user_frame": "user_table",
+        **_TABLE_FLAGS,
+    }
+    for argument, flag in flags.items():
+        flag = "--" + flag.replace("_", "-")
+        message = message.replace(f"`{argument}=", f"`{flag} ")
+        message = message.replace(f"`{argument}`", f"`{flag}`")
+    return message

@@ -1,0 +1,189 @@
+"""What the ranking pipeline learns from: MovieLens, a table, or synthetic clicks."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.parts.checkpoints import Fingerprint, fingerprint, sized
+from pipelines.parts.data import DataConfig, load_data
+
+SYNTHETIC = "synthetic-clicks"
+POSITION = ("position", "device_features")
+_ONLY_LOGGED = ("labels", "sample_weight", "group_id", "activity", "request_id")
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingData:
+    """Batches for a ranker, and what is known of the test rows.
+
+    Args:
+      name: Of the data.
+      summary: For people.
+      task_names: Of the labels.
+      num_users: Ids of users are in [1, num_users]; 0 is unknown.
+      num_items: Ids of items are in [1, num_items]; 0 is unknown.
+      fingerprint: Sizes and hashes of the data and its split.
+      train: From a seed to shuffled batches.
+      validation: Batches.
+      test: Batches, in the order of what follows.
+      labels: `[num_rows, num_tasks]` of the test rows.
+      groups: `[num_rows]` who or what is compared within a test row's AUC.
+      activity: `[num_rows]` earlier rows of the test row's user; None if not known.
+      cold: `[num_rows]` bool, whether training never saw the user.
+      relevance: `[num_rows]` the truth of synthetic rows, else None.
+      num_positions: Of the lists that were shown; 0 where there were none.
+      vocabularies: Strings of the ids that clients send as text.
+    """
+
+    name: str
+    summary: str
+    task_names: tuple[str, ...]
+    num_users: int
+    num_items: int
+    fingerprint: Fingerprint
+    train: Callable[[int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    labels: np.ndarray
+    groups: np.ndarray
+    activity: np.ndarray | None
+    cold: np.ndarray
+    relevance: np.ndarray | None = None
+    num_positions: int = 0
+    vocabularies: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def serving_features(self) -> dict[str, tf.Tensor]:
+        """A batch of what clients send: no label, no weight, no position."""
+        batch = next(iter(self.test))
+        left_out = (*_ONLY_LOGGED, *POSITION)
+        return {name: v for name, v in batch.items() if name not in left_out}
+
+
+def load_ranking_data(
+    config: DataConfig,
+    *,
+    batch_size: int,
+    num_unseen: int,
+    cold_users: float,
+    seed: int,
+) -> RankingData:
+    """Loads what the flags name; a mistake in them ends the program."""
+    if config.dataset == SYNTHETIC:
+        return _clicks(batch_size=batch_size, seed=seed)
+    data = load_data(config, seed=seed)
+    try:
+        return _interactions(
+            tm.data.with_activity(data),
+            fingerprint(data),
+            batch_size=batch_size,
+            num_unseen=num_unseen,
+            cold_users=cold_users,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise SystemExit(f"Cannot make rows for a ranker: {error}") from error
+
+
+def _interactions(
+    data: tm.data.Interactions,
+    of_data: Fingerprint,
+    *,
+    batch_size: int,
+    num_unseen: int,
+    cold_users: float,
+    seed: int,
+) -> RankingData:
+    """Rated rows beside unseen items; some users are held out of training entirely."""
+    is_cold = held_out_users(data.num_users, cold_users, seed=seed)
+    has_ratings = "rating" in data.splits["train"]
+    tasks = {
+        name: threshold
+        for name, threshold in tm.data.RANKING_TASKS.items()
+        if threshold is None or has_ratings
+    }
+
+    def batches(split: str, *, seed: int | None = None) -> tf.data.Dataset:
+        rows = tm.data.ranking_batches(
+            data,
+            split,
+            max(1, batch_size // (1 + num_unseen)),
+            tasks=tasks,
+            num_unseen=num_unseen,
+            shuffle=seed is not None,
+            seed=seed,
+        )
+        return rows.map(lambda row: _held_out(row, tf.constant(is_cold), split))
+
+    test = batches("test")
+    columns = _columns(test, ("labels", "group_id", "activity", "user_id"))
+    return RankingData(
+        name=data.name,
+        summary=str(data.summary),
+        task_names=tuple(tasks),
+        num_users=data.num_users,
+        num_items=data.num_items,
+        fingerprint=of_data,
+        train=lambda seed: batches("train", seed=seed),
+        validation=batches("validation"),
+        test=test,
+        labels=columns["labels"],
+        groups=columns["group_id"],
+        activity=columns["activity"],
+        cold=columns["user_id"] == 0,
+        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
+    )
+
+
+def held_out_users(num_users: int, share: float, *, seed: int) -> np.ndarray:
+    """`[num_users + 1]` bool: whom training never sees, the unknown user among them."""
+    is_cold = np.random.default_rng(seed).uniform(size=num_users + 1) < share
+    is_cold[0] = True
+    return is_cold
+
+
+def _held_out(row: dict, is_cold: tf.Tensor, split: str) -> dict:
+    """Cold users weigh nothing in training and are unknown afterwards."""
+    cold = tf.gather(is_cold, row["user_id"])
+    if split == "train":
+        return row | {"sample_weight": tf.cast(~cold, tf.float32)}
+    return row | {"user_id": tf.where(cold, tf.cast(0, tf.int64), row["user_id"])}
+
+
+def _clicks(*, batch_size: int, seed: int) -> RankingData:
+    clicks = tm.data.synthetic.make_position_biased_clicks(seed)
+    truth = clicks.rows("test")
+    seen = np.unique(clicks.rows("train")["user_id"])
+    positions = int(clicks.columns["position"].max()) + 1
+    return RankingData(
+        name=clicks.name,
+        summary=(
+            f"{clicks.name}: {len(clicks.split):,} rows of lists of {positions}. A "
+            "click is relevance times examination, (1 / (1 + position)) ** eta with "
+            f"eta {', '.join(map(str, clicks.etas))} by device; lists put promoted "
+            "items first, whatever their relevance."
+        ),
+        task_names=clicks.task_names,
+        num_users=int(clicks.columns["user_id"].max()),
+        num_items=int(clicks.columns["item_id"].max()),
+        fingerprint={"rows": sized(len(clicks.split), clicks.columns)},
+        train=lambda seed: clicks.batches("train", batch_size, shuffle=True, seed=seed),
+        validation=clicks.batches("validation", batch_size),
+        test=clicks.batches("test", batch_size),
+        labels=truth["labels"],
+        groups=truth["request_id"],
+        activity=None,
+        cold=~np.isin(truth["user_id"], seen),
+        relevance=truth["relevance"],
+        num_positions=positions,
+    )
+
+
+def _columns(dataset: tf.data.Dataset, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    rows = [[batch[name].numpy() for name in names] for batch in dataset]
+    return {
+        name: np.concatenate(parts)
+        for name, parts in zip(names, zip(*rows, strict=True), strict=True)
+    }

@@ -1,0 +1,498 @@
+"""The extractor against golden cases and a loop over searches, results and pairs."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.golden_cases import assert_close, cases, fails
+from tfrs_models import losses
+from tfrs_models.data.clickstream import (
+    FineTuningInput,
+    FineTuningParams,
+    ItemSet,
+    click_batches,
+    downsample_not_events,
+    pair_inputs,
+    windowed_confidences,
+)
+from tfrs_models.layers import (
+    FeaturesExtractor,
+    calculate_ranks,
+    extract_batch_features,
+    fill_ranks,
+    make_features_extractor,
+)
+from tfrs_models.layers.clickstream import extraction as extract_features
+from tfrs_models.metrics import DistanceShift, distance_shift
+from tfrs_models.ops.clickstream.packing import pack_pairs
+
+COLUMNS = (
+    "positive_ranks",
+    "negative_ranks",
+    "target",
+    "positive_confidences",
+    "negative_confidences",
+)
+OPTIONS = (
+    "ranker",
+    "is_similarity",
+    "not_irrelevant_only",
+    "min_abs_difference_threshold",
+    "max_abs_difference_threshold",
+    "ranks_aggregator",
+    "pair_level",
+    "irrelevant_pairing",
+)
+FIELDS = ("query", "events", "results", "ranks", "part_to_object")
+
+
+def kernel_tower(kernel):
+    kernel = np.array(kernel, "float32")
+    layer = tf.keras.layers.Dense(kernel.shape[1], use_bias=False)
+    layer.build((None, kernel.shape[0]))
+    layer.set_weights([kernel])
+    return layer
+
+
+def golden_extractor(inputs, **options):
+    options |= {name: inputs[name] for name in OPTIONS if name in inputs}
+    if "confidence" in inputs:
+        options["confidence_calculator"] = inputs["confidence"]
+    return FeaturesExtractor(
+        kernel_tower(inputs["query_kernel"]),
+        kernel_tower(inputs["item_kernel"]),
+        **options,
+    )
+
+
+def search(spec):
+    query = np.array(spec["query"], "float32")
+    return FineTuningInput(
+        query, **{name: spec.get(name) for name in FIELDS if name != "query"}
+    )
+
+
+def item_set(inputs):
+    return ItemSet(
+        list(inputs["items"]), np.array(list(inputs["items"].values()), "float32")
+    )
+
+
+def pairs_of(inputs):
+    return [
+        tuple(side and search(side) for side in (relevant, irrelevant))
+        for relevant, irrelevant in inputs["batch"]
+    ]
+
+
+def assert_features(found, expected):
+    for name in COLUMNS:
+        if name in expected:
+            assert_close(getattr(found, name), expected[name])
+
+
+@cases("extract_features")
+def test_golden_features_of_one_search(case):
+    inputs = case["inputs"]
+    found = extract_features(
+        search(inputs),
+        item_set(inputs),
+        golden_extractor(inputs),
+        selected_not_events=inputs["selected_not_events"],
+    )
+    assert_features(found, case["expected"])
+
+
+@cases("extract_batch_features")
+def test_golden_features_of_a_batch(case):
+    inputs = case["inputs"]
+    extractor = golden_extractor(inputs)
+    found = extract_batch_features(pairs_of(inputs), item_set(inputs), extractor)
+    assert_features(found, case["expected"])
+
+
+@cases("calculate_ranks")
+def test_golden_ranks(case):
+    inputs = case["inputs"]
+    found = calculate_ranks(search(inputs), item_set(inputs), golden_extractor(inputs))
+    assert found.keys() == case["expected"].keys()
+    for name, rank in case["expected"].items():
+        assert_close(found[name], rank)
+
+
+@cases("distance_shift")
+def test_golden_shifts(case):
+    inputs = case["inputs"]
+    items = item_set(inputs)
+    batch = pack_pairs(pairs_of(inputs), items)
+    found = distance_shift(batch, golden_extractor(inputs), items.features)
+    for name, value in case["expected"].items():
+        assert_close(found[name], value)
+
+
+@cases("make_features_extractor")
+def test_golden_options(case):
+    if fails(case):
+        with pytest.raises(ValueError, match="must"):
+            FeaturesExtractor(tf.keras.layers.Dense(2), **case["inputs"])
+        return
+    FeaturesExtractor(tf.keras.layers.Dense(2), **case["inputs"])
+
+
+# A definition in loops, of our own semantics where the original cannot run.
+
+RNG = np.random.default_rng(0)
+ITEMS = [f"i{n}" for n in range(12)]
+VECTORS = RNG.normal(size=(12, 3)).astype("float32")
+OBJECTS = {name: f"o{n // 2}" for n, name in enumerate(ITEMS)}
+
+
+def random_search(rng, *, relevant=True, parts=True, num_results=9):
+    results = [ITEMS[n] for n in rng.permutation(12)[:num_results]]
+    count = rng.integers(1, 4) if relevant else 0
+    return FineTuningInput(
+        rng.normal(size=3).astype("float32"),
+        results[:count],
+        sorted(results, key=lambda _: rng.random()),
+        {result: float(rng.random()) for result in results},
+        part_to_object=OBJECTS if parts else None,
+    )
+
+
+def cosine(a, b):
+    return a @ b / max(np.linalg.norm(a), 1e-6) / max(np.linalg.norm(b), 1e-6)
+
+
+AGGREGATE = {"mean": np.mean, "max": max, "min": min}
+
+
+def looped_side(found, kernels, *, aggregator, windowed, level):
+    """Events and negatives of one search as (object, rank, trust)."""
+    clicked = {found.object_of(event) for event in found.events}
+    used = [
+        r
+        for r in found.results
+        if r in found.events or found.object_of(r) not in clicked
+    ]
+    query = found.query @ kernels[0]
+    rank = {r: cosine(query, VECTORS[ITEMS.index(r)] @ kernels[1]) for r in used}
+    owners = list(dict.fromkeys(found.object_of(r) for r in found.results))
+    stored, clicks = [], []
+    for owner in owners:
+        parts = [r for r in found.results if found.object_of(r) == owner]
+        stored.append(AGGREGATE[aggregator]([found.ranks[r] for r in parts]))
+        clicks.append(int(owner in clicked))
+    trust = np.ones(len(owners))
+    if windowed:
+        trust = windowed_confidences(stored, clicks, 3).numpy()
+    sides = ([], [])
+    seen = set()
+    for r in used:
+        owner = found.object_of(r)
+        if level == "object" and owner in seen:
+            continue
+        seen.add(owner)
+        own = [rank[p] for p in used if found.object_of(p) == owner]
+        sides[r not in found.events].append(
+            (AGGREGATE[aggregator](own), trust[owners.index(owner)])
+        )
+    return sides
+
+
+def looped(pairs, kernels, *, contrastive, pairing, band, **options):
+    """All rows of the features of a batch."""
+    rows = []
+    for relevant, irrelevant in pairs:
+        events, others = looped_side(relevant, kernels, **options)
+        own = [(p, n, cp, cn) for (p, cp), (n, cn) in itertools.product(events, others)]
+        own = [row for row in own if band[0] < abs(row[0] - row[1]) < band[1]]
+        more = []
+        if contrastive and irrelevant is not None:
+            _, others = looped_side(irrelevant, kernels, **options)
+            if pairing == "truncate":
+                for (p, _, cp, _), (n, cn) in zip(own, others, strict=False):
+                    more.append((p, n, cp, cn))
+            else:
+                for (p, cp), (n, cn) in itertools.product(events, others):
+                    if band[0] < abs(p - n) < band[1]:
+                        more.append((p, n, cp, cn))
+        rows += own + more
+    return np.array(rows).reshape(-1, 4)
+
+
+def extractor_of(kernels, **options):
+    return FeaturesExtractor(*map(kernel_tower, kernels), **options)
+
+
+@pytest.mark.parametrize("contrastive", [False, True])
+@pytest.mark.parametrize("pairing", ["truncate", "cross"])
+@pytest.mark.parametrize(
+    ("aggregator", "confidences", "level"),
+    [
+        ("mean", "windowed", "part"),
+        ("max", "dummy", "object"),
+        ("min", "windowed", "part"),
+    ],
+)
+def test_all_pairs_at_once_are_those_of_the_loops(
+    contrastive, pairing, aggregator, confidences, level
+):
+    rng = np.random.default_rng(3)
+    kernels = [rng.normal(size=(3, 4)).astype("float32") for _ in range(2)]
+    pairs = [
+        (
+            random_search(rng, num_results=rng.integers(2, 12)),
+            random_search(rng, relevant=False) if rng.random() < 0.6 else None,
+        )
+        for _ in range(14)
+    ]
+    band = (0.1, 0.9)
+    expected = looped(
+        pairs,
+        kernels,
+        contrastive=contrastive,
+        pairing=pairing,
+        band=band,
+        aggregator=aggregator,
+        windowed=confidences == "windowed",
+        level=level,
+    )
+    extractor = extractor_of(
+        kernels,
+        not_irrelevant_only=not contrastive,
+        irrelevant_pairing=pairing,
+        min_abs_difference_threshold=band[0],
+        max_abs_difference_threshold=band[1],
+        ranks_aggregator=aggregator,
+        confidence_calculator=confidences,
+        pair_level=level,
+    )
+    items = ItemSet(ITEMS, VECTORS)
+    found = extractor.forward(pairs, items)
+    assert len(expected) > 20
+    for column, values in zip(
+        (found[0], found[1], found[3], found[4]), expected.T, strict=True
+    ):
+        np.testing.assert_allclose(column, values, atol=2e-5)
+    graph = tf.function(extractor.call)
+    packed = pack_pairs(pairs, items)
+    for ours, theirs in zip(graph(packed, items.features), found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(("aggregator", "level"), [("mean", "part"), ("max", "object")])
+def test_a_search_without_a_click_gives_its_negatives_and_no_pair(aggregator, level):
+    rng = np.random.default_rng(8)
+    kernels = [rng.normal(size=(3, 4)).astype("float32") for _ in range(2)]
+    found = random_search(rng, relevant=False)
+    options = {"aggregator": aggregator, "level": level}
+    _, expected = looped_side(found, kernels, windowed=True, **options)
+    extractor = extractor_of(
+        kernels,
+        ranks_aggregator=aggregator,
+        pair_level=level,
+        confidence_calculator="windowed",
+        is_similarity=False,
+    )
+    features = extract_features(found, ItemSet(ITEMS, VECTORS), extractor)
+    ranks, trust = zip(*expected, strict=True)
+    np.testing.assert_allclose(features.negative_ranks, ranks, atol=1e-6)
+    np.testing.assert_allclose(features.negative_confidences, trust, atol=2e-5)
+    assert features.target.numpy().tolist() == [-1.0] * len(ranks)
+    assert features.positive_ranks is features.positive_confidences is None
+
+
+class Counted(tf.keras.layers.Layer):
+    """A tower that counts its calls and what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def call(self, values):
+        self.rows.append(len(values))
+        return values
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_no_searches_give_no_pairs(training):
+    extractor = FeaturesExtractor(tf.keras.layers.Dense(3), tf.keras.layers.Dense(3))
+    found = extractor.forward([], ItemSet(ITEMS, VECTORS), training=training)
+    assert [(c.shape, c.dtype) for c in found] == [((0,), tf.float32)] * 5
+    assert float(losses.prob_margin_ranking_loss(found)) == 0
+
+
+def test_a_batch_without_an_order_to_draw_by_is_named():
+    pairs = [(random_search(np.random.default_rng(3)), None)]
+    batch = pack_pairs(pairs, ItemSet(ITEMS, VECTORS))
+    tower = tf.keras.layers.Dense(3)
+    with pytest.raises(ValueError, match="`places`, or `kept`.*0.5.*click_batches"):
+        FeaturesExtractor(tower)(batch, VECTORS, training=True)
+    all_of_them = FeaturesExtractor(tower, negative_downsampling_factor=1.0)
+    assert len(all_of_them(batch, VECTORS, training=True).target)
+
+
+@pytest.mark.parametrize("contrastive", [False, True])
+def test_each_tower_is_called_once_and_an_item_is_embedded_once(contrastive):
+    rng = np.random.default_rng(3)
+    pairs = [(random_search(rng), random_search(rng, relevant=False)) for _ in range(6)]
+    query_tower, item_tower = Counted(), Counted()
+    extractor = FeaturesExtractor(
+        query_tower, item_tower, not_irrelevant_only=not contrastive
+    )
+    extractor.forward(pairs, ItemSet(ITEMS, VECTORS), training=True)
+    assert query_tower.rows == [12 if contrastive else 6]
+    (count,) = item_tower.rows
+    assert count <= 12 < sum(len(s) for s, _ in pairs)
+
+
+def test_training_draws_whole_objects_and_as_many_as_the_definition_says():
+    rng = np.random.default_rng(5)
+    searches = [random_search(rng) for _ in range(8)]
+    items = ItemSet(ITEMS, VECTORS)
+    kernels = np.eye(3, dtype="float32"), np.eye(3, dtype="float32")
+    extractor = extractor_of(kernels, max_abs_difference_threshold=9.0, min_groups=1)
+    dataset = click_batches([(s, None) for s in searches], items, 8, seed=1)
+    counts = set()
+    for _ in range(3):
+        (batch,) = dataset
+        found = extractor.extract(batch, items.features, training=True)
+        expected = sum(
+            len(s.events) * len(downsample_not_events(s, 0.5, 0, min_groups=1))
+            for s in searches
+        )
+        count = len(found.formed.target)
+        counts.add(count)
+        assert abs(count - expected) <= 0.4 * expected
+    assert len(counts) > 1  # another draw in each epoch
+    single = extractor_of(
+        kernels, max_abs_difference_threshold=9.0, pair_level="object", min_groups=1
+    )
+    objects = 0
+    for s in searches:
+        clicked = {s.object_of(e) for e in s.events}
+        free = {s.object_of(r) for r in s.results} - clicked
+        objects += len(clicked) * max(len(free) // 2, min(1, len(free)))
+    found = single.extract(batch, items.features, training=True)
+    assert len(found.formed.target) == objects
+
+
+def test_a_batch_without_pairs_costs_nothing_and_has_no_gradient():
+    """Our own semantics: the original raises, or answers NaN."""
+    nothing = FineTuningInput(np.ones(3, "float32"), ["i1"], ["i1"], {"i1": 0.3})
+    extractor = extractor_of([np.eye(3), np.eye(3)])
+    with tf.GradientTape() as tape:
+        features = extractor.forward([(nothing, None)], ItemSet(ITEMS, VECTORS))
+        loss = losses.prob_margin_ranking_loss(features)
+    assert float(loss) == 0
+    for slope in tape.gradient(loss, extractor.trainable_variables):
+        assert np.all(tf.convert_to_tensor(slope) == 0)
+
+
+def test_ranks_that_are_missing_are_asked_for_by_name_and_filled():
+    rng = np.random.default_rng(1)
+    found = random_search(rng)
+    ranks = dict.fromkeys(found.results)
+    missing = FineTuningInput(
+        found.query, found.events, found.results, ranks, part_to_object=OBJECTS
+    )
+    items = ItemSet(ITEMS, VECTORS)
+    extractor = extractor_of([np.eye(3), np.eye(3)], confidence_calculator="windowed")
+    with pytest.raises(
+        ValueError, match="The rank of result .* is not known.*fill_ranks"
+    ):
+        extractor.forward([(missing, None)], items)
+    with pytest.raises(ValueError, match="is not known"):
+        click_batches([(missing, None)], items, 1)
+    kept, filled = fill_ranks([found, missing], items, extractor, batch_size=1)
+    assert kept is found
+    assert filled.ranks == pytest.approx(calculate_ranks(found, items, extractor))
+    shift = distance_shift(pack_pairs([(filled, None)], items), extractor, VECTORS)
+    assert float(shift["not_irrelevant_dist_shift"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_an_unknown_item_is_named():
+    stranger = FineTuningInput(np.ones(3), ["x"], ["x", "i1"], {"x": 0.1, "i1": 0.1})
+    with pytest.raises(IndexError, match="Item 'x' is not among the 12 items"):
+        click_batches([(stranger, None)], ItemSet(ITEMS, VECTORS), 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"negative_downsampling_factor": 0.0}, r"must be in \(0, 1\]. Got 0.0"),
+        ({"negative_downsampling_factor": 1.5}, r"must be in \(0, 1\]. Got 1.5"),
+        ({"min_abs_difference_threshold": 2.0}, "must be below `max_abs_difference"),
+        ({"window_size": 1}, "`window_size` must be a whole number above 1"),
+        ({"ranker": "dot"}, "`ranker` must be one of .* Got 'dot'"),
+        ({"confidence_calculator": "x"}, "`confidence_calculator` must be one of"),
+        ({"pair_level": "word"}, "`pair_level` must be one of"),
+        ({"irrelevant_pairing": "x"}, "`irrelevant_pairing` must be one of"),
+        ({"ranks_aggregator": "sum"}, "`ranks_aggregator` must be one of"),
+    ],
+)
+def test_options_out_of_range_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        FeaturesExtractor(tf.keras.layers.Dense(2), **options)
+
+
+def test_the_default_constructor_works_and_parameters_of_a_run_reach_it():
+    """Our own semantics: the default of the original is refused by itself."""
+    tower = tf.keras.layers.Dense(2)
+    assert FeaturesExtractor(tower).is_shared
+    params = FineTuningParams(
+        not_irrelevant_only=False, negative_downsampling=0.25, margin=0.3
+    )
+    extractor = make_features_extractor(tower, None, params, ranker="euclidean")
+    assert extractor.negative_downsampling_factor == 0.25
+    assert not extractor.not_irrelevant_only
+    assert extractor.ranker == "euclidean"
+
+
+@tf.keras.utils.register_keras_serializable("tests")
+def dot_rank(query, items):
+    return tf.reduce_sum(query * items, axis=-1)
+
+
+def test_a_ranker_of_ones_own_comes_back_from_the_config():
+    extractor = FeaturesExtractor(tf.keras.layers.Dense(2), ranker=dot_rank)
+    copy = FeaturesExtractor.from_config(extractor.get_config())
+    assert copy.ranker is dot_rank
+    found = random_search(np.random.default_rng(2))
+    copy.query_tower = copy.item_tower = kernel_tower(np.eye(3))
+    ranks = calculate_ranks(found, ItemSet(ITEMS, VECTORS), copy)
+    for name, rank in ranks.items():
+        assert rank == pytest.approx(found.query @ VECTORS[ITEMS.index(name)], rel=1e-5)
+
+
+@pytest.mark.parametrize("is_similarity", [True, False])
+@pytest.mark.parametrize("irrelevant", [True, False])
+def test_a_shift_is_a_mean_of_means_and_above_zero_where_it_is_better(
+    is_similarity, irrelevant
+):
+    old, new = [[0.1, 0.5], [], [0.2]], [[0.3, 0.4], [], [0.8]]
+    metric = DistanceShift(irrelevant=irrelevant, is_similarity=is_similarity)
+    for start in (0, 1):
+        rows = slice(start, start + 1 if start == 0 else None)
+        metric.update_state(
+            *(
+                tf.ragged.constant(v[rows], ragged_rank=1, dtype=tf.float32)
+                for v in (old, new)
+            )
+        )
+    sign = (1 if is_similarity else -1) * (-1 if irrelevant else 1)
+    assert float(metric.result()) == pytest.approx(sign * (0.05 + 0.6) / 2)
+
+
+def test_pairs_without_a_click_are_never_formed():
+    rng = np.random.default_rng(5)
+    inputs = [random_search(rng, relevant=n % 2 == 0) for n in range(6)]
+    extractor = extractor_of([np.eye(3), np.eye(3)], not_irrelevant_only=False)
+    found = extractor.forward(
+        [(s, None) for s in inputs if s.is_irrelevant], ItemSet(ITEMS, VECTORS)
+    )
+    assert all(len(column) == 0 for column in found)
+    found = extractor.forward(pair_inputs(inputs), ItemSet(ITEMS, VECTORS))
+    assert all(len(column) > 0 for column in found)

@@ -1,0 +1,5 @@
+"""Layers that score the results of searches and extract pairs to learn from."""
+
+from tfrs_models.layers.clickstream.features_extractor import FeaturesExtractor
+
+__all__ = ["FeaturesExtractor"]

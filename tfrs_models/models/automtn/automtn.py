@@ -1,0 +1,299 @@
+"""Predicts where somebody goes next."""
+
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfrs_models._keras import FromConfig, UnsavedMean, register
+from tfrs_models.layers.attention.auto_correlation import Lags
+from tfrs_models.metrics.rank_metrics import RankMetrics
+from tfrs_models.model import Model, add_total
+from tfrs_models.models.automtn.attention_predictor import AttentionPredictor
+from tfrs_models.models.automtn.cross_modal_stack import CrossModalStack
+from tfrs_models.models.automtn.poi_scores import (
+    PlaceScores,
+    Traces,
+    check_closeness,
+    summed_cross_entropy,
+)
+from tfrs_models.models.automtn.trace_embedding import TraceEmbedding
+from tfrs_models.models.automtn.trace_labels import trace_labels
+from tfrs_models.models.automtn.traces import newest_trace
+from tfrs_models.ops.attention_scores import DistanceMode, SoftmaxAxis
+from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
+from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
+from tfrs_models.types import Features
+
+_METRICS = ("hit_rate_at_1", "hit_rate_at_5", "hit_rate_at_10", "ndcg_at_10", "mrr")
+_TORCH_TABLES = (
+    *("user_emb.weight", "poi_emb.weight", "tod_emb.weight", "dow_emb.weight"),
+    *("user_embc.weight", "cat_emb.weight", "tod_embc.weight", "dow_embc.weight"),
+)
+Trace = dict[str, tf.Tensor]
+
+
+@register
+class AutoMTN(TorchPort, FromConfig, Model):
+    """Auto-correlation over a trace of check-ins and over that of their categories.
+
+    Each step of the trace says what it thinks of every place, near ones more, and a
+    learned weight for each step sums that up. The next category is a second task.
+
+    Features: `poi_id` `[batch, num_steps]` integers from 1 (0 is padding or an unknown
+    place, wherever it stands: the output is that of the trace without that check-in),
+    `category_id` (0 is unknown, and the check-in stays), `hour` (0 to 23) and `weekday`
+    (0 to 6) likewise, `user_id` `[batch]` or `[batch, num_steps]` from 1 (0 is
+    unknown). The newest `seq_len` check-ins count. Training needs `next_poi_id` and
+    `next_category_id` `[batch]`, 0 for none, and may have `sample_weight` `[batch]`.
+
+    Reference:
+      Qin et al., Next point-of-interest recommendation with auto-correlation enhanced
+      multi-modal transformer network, SIGIR 2022.
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        num_pois: int,
+        num_categories: int,
+        embedding_dim: int = 128,
+        *,
+        closeness: tf.keras.layers.Layer | None = None,
+        seq_len: int = 25,
+        num_layers: int = 1,
+        num_heads: int = 8,
+        factor: float = 1.0,
+        shared_lags: bool | None = None,
+        use_residual: bool = False,
+        dropout: float = 0.0,
+        distance_mode: DistanceMode = "multiply",
+        softmax: SoftmaxAxis | None = None,
+        share_value: bool = True,
+        category_weight: float = 1.0,
+        top_k: int = 10,
+        metrics: Sequence[str] = _METRICS,
+        **kwargs,
+    ) -> None:
+        """Initializes the model. Widths and rates are ours: the paper's are not public.
+
+        Args:
+          num_users: The largest user id.
+          num_pois: The largest id of a place.
+          num_categories: The largest id of a category.
+          embedding_dim: Width.
+          closeness: `models.automtn.POICloseness` of the places 1 to `num_pois`; None
+            leaves distances out.
+          seq_len: Check-ins of a trace, the steps of the circle.
+          num_layers: See `models.automtn.CrossModalStack`.
+          num_heads: See `models.automtn.CrossModalStack`.
+          factor: See `layers.AutoCorrelation`.
+          shared_lags: See `layers.AutoCorrelation`.
+          use_residual: See `models.automtn.CrossModalStack`.
+          dropout: Share that training drops of the embeddings and of what blocks add.
+          distance_mode: See `models.automtn.AttentionPredictor`.
+          softmax: See `models.automtn.AttentionPredictor`.
+          share_value: Whether places and categories share the weights of the steps.
+          category_weight: Of the category's loss, beside 1 of the place's.
+          top_k: Places that `rank` answers.
+          metrics: Of the evaluation, over all places, see `metrics.RankMetrics`.
+          **kwargs: Of `tf.keras.Model`.
+
+        Raises:
+          ValueError: closeness of another number of places, or a number out of range.
+        """
+        super().__init__(**kwargs)
+        check_closeness(closeness, num_pois)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
+        if not (0 <= category_weight < math.inf and top_k >= 1):
+            raise ValueError(
+                "`category_weight` must be finite, at least 0, and `top_k` at least 1. "
+                f"Got {category_weight} and {top_k}."
+            )
+        self.num_users = num_users
+        self.num_pois = num_pois
+        self.num_categories = num_categories
+        self.embedding_dim = embedding_dim
+        self.closeness = closeness
+        self.seq_len = seq_len
+        self.dropout = dropout
+        self.share_value = share_value
+        self.category_weight = float(category_weight)
+        self.top_k = top_k
+        self.stack = CrossModalStack(
+            embedding_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            factor=factor,
+            shared_lags=shared_lags,
+            use_residual=use_residual,
+            dropout=dropout,
+        )
+        predictors = [
+            AttentionPredictor(seq_len, distance_mode=distance_mode, softmax=softmax)
+            for _ in range(1 if share_value else 2)
+        ]
+        self.predictor, self.category_predictor = predictors[0], predictors[-1]
+        self.places = TraceEmbedding(num_users, num_pois, embedding_dim, name="poi_id")
+        self.categories = TraceEmbedding(
+            num_users, num_categories, embedding_dim, name="category_id"
+        )
+        self._drop = tf.keras.layers.Dropout(dropout)
+        self._metric_names = list(metrics)
+        self._mean = UnsavedMean("loss_per_example")
+        self._ranked = RankMetrics(self._metric_names, name="poi")
+        self._ranked_categories = RankMetrics(["hit_rate_at_1"], name="category")
+
+    def call(
+        self, features: Features, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores all places and categories as the next one.
+
+        Args:
+          features: See the class.
+          training: Whether to drop, and see `layers.AutoCorrelation`.
+
+        Returns:
+          Logits, `[batch, num_pois]` of the places from 1 on, and `[batch,
+          num_categories]`, float32.
+
+        Raises:
+          ValueError: a feature is missing or has the wrong dtype or shape.
+          InvalidArgumentError: an id, an hour or a weekday out of range.
+        """
+        trace = newest_trace(features, self.seq_len)
+        traces, of_categories = self._encode(trace, training)
+        categories = self._category_scores(of_categories, traces.mask)
+        return self._scores.all(traces), categories
+
+    def rank(self, features: Features) -> dict[str, tf.Tensor]:
+        """What serving answers.
+
+        Args:
+          features: See the class.
+
+        Returns:
+          `next_poi_id` and `score` `[batch, top_k]`, `next_category_id` `[batch]`.
+        """
+        scores, categories = self(features)
+        best = tf.math.top_k(scores, min(self.top_k, self.num_pois))
+        return {
+            "next_poi_id": tf.cast(best.indices, tf.int64) + 1,
+            "score": best.values,
+            "next_category_id": tf.argmax(categories, axis=1) + 1,
+        }
+
+    def predict_step(self, features: Features) -> dict[str, tf.Tensor]:
+        """What `predict` yields for a batch: see `rank`."""
+        return self.rank(features)
+
+    def lags(self, features: Features) -> Lags:
+        """The lags at which the places of traces repeat, see `layers.AutoCorrelation`.
+
+        Args:
+          features: See the class.
+        """
+        trace = newest_trace(features, self.seq_len)
+        return self.stack.lags(self._embed(self.places, trace), trace["mask"])
+
+    def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
+        """The sum over the rows of both cross-entropies, among all places.
+
+        Args:
+          features: See the class; labels and weights are checked as the traces are.
+          training: See `call`.
+
+        Returns:
+          Scalar loss.
+        """
+        trace = newest_trace(features, self.seq_len)
+        place, category, weight = trace_labels(
+            features,
+            trace["mask"][:, 0],
+            num_pois=self.num_pois,
+            num_categories=self.num_categories,
+        )
+        traces, of_categories = self._encode(trace, training)
+        if training:
+            loss = self._scores.cross_entropy(traces, place, weight)
+        else:
+            scores = self._scores.all(traces)
+            loss = summed_cross_entropy(scores, place, weight)
+            self._ranked.update_state(ranks_of_columns(scores, place), weight)
+        logits = self._category_scores(of_categories, traces.mask)
+        loss += self.category_weight * summed_cross_entropy(logits, category, weight)
+        add_total(self._mean, loss, tf.size(place))
+        if not training:
+            ranks = ranks_of_columns(logits, category)
+            self._ranked_categories.update_state(ranks, weight)
+        return loss
+
+    def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
+        """The model's metrics; without those of ranks in training.
+
+        Args:
+          training: Whether it is a training step.
+        """
+        if not training:
+            return self.metrics
+        ranked = [*self._ranked.metrics, *self._ranked_categories.metrics]
+        return [m for m in self.metrics if all(m is not other for other in ranked)]
+
+    def _embed(self, layer: TraceEmbedding, trace: Trace) -> tf.Tensor:
+        ids = trace[layer.name]
+        found = layer(trace["user_id"], ids, trace["hour"], trace["weekday"])
+        return tf.where(trace["mask"][:, :, None], found, 0)
+
+    def _encode(self, trace: Trace, training: bool) -> tuple[Traces, tf.Tensor]:
+        """Both series after the stack, that of the places ready to be scored."""
+        series = [
+            self._drop(self._embed(layer, trace), training=training)
+            for layer in (self.places, self.categories)
+        ]
+        memory, of_categories = self.stack(*series, trace["mask"], training=training)
+        visited = tf.maximum(trace["poi_id"] - 1, 0)
+        return Traces(memory, visited, trace["mask"]), of_categories
+
+    @property
+    def _scores(self) -> PlaceScores:
+        return PlaceScores(self.predictor, self.places.ids, self.closeness)
+
+    def _category_scores(self, memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return self.category_predictor(self.categories.ids, memory, mask=mask)
+
+    def torch_arrays(self, arrays: Arrays) -> Targets:
+        if not self.share_value:
+            raise ValueError(
+                "`share_value` must be True for the weights of the original, which has "
+                "one weight for each step. Got False."
+            )
+        tables = [*self.places.tables, *self.categories.tables]
+        return {
+            **dict(zip(_TORCH_TABLES, map(TorchArray, tables), strict=True)),
+            **self.stack.torch_arrays(arrays),
+            **self.predictor.torch_arrays(arrays),
+        }
+
+    def get_config(self) -> dict:
+        stack, predictor = self.stack.get_config(), self.predictor.get_config()
+        of_stack = ("num_layers", "num_heads", "factor", "shared_lags", "use_residual")
+        closeness = self.closeness
+        if closeness is not None:
+            closeness = tf.keras.utils.serialize_keras_object(closeness)
+        return {
+            **{name: stack[name] for name in of_stack},
+            **{name: predictor[name] for name in ("distance_mode", "softmax")},
+            "num_users": self.num_users,
+            "num_pois": self.num_pois,
+            "num_categories": self.num_categories,
+            "embedding_dim": self.embedding_dim,
+            "closeness": closeness,
+            "seq_len": self.seq_len,
+            "dropout": self.dropout,
+            "share_value": self.share_value,
+            "category_weight": self.category_weight,
+            "top_k": self.top_k,
+            "metrics": self._metric_names,
+            "name": self.name,
+        }

@@ -1,0 +1,1 @@
+"""Tensor functions of searches with clicks: objects, pairs, confidences."""

@@ -1,0 +1,1 @@
+"""Shapes, positions and discounts of lists of scored items."""

@@ -1,0 +1,1 @@
+"""Ranks of candidates: exact ranks in a corpus, metrics of ranks, top-k of blocks."""

@@ -1,0 +1,1 @@
+"""Softmax cross-entropy over blocks of candidates, and InfoNCE of pairs."""
