@@ -17,6 +17,10 @@ import tfrs_models
 from tests.models.unisar import unisar_batches
 from tfrs_models import layers, losses, metrics, models, tasks, towers
 from tfrs_models.data import Feature
+from tfrs_models.metrics.corpus_metrics import Coverage
+from tfrs_models.metrics.macro_mean import MacroMean
+from tfrs_models.metrics.rank_metrics import RankMetrics
+from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 RNG = np.random.default_rng(0)
@@ -377,18 +381,18 @@ ROWS = {
         lambda: losses.SampledPairwiseLoss(penalty="hinge", margin=2.0, seed=3), LISTS
     ),
     losses.SmoothAPLoss: Row(lambda: losses.SmoothAPLoss(temperature=0.5), LISTS),
-    metrics.CohortEntropy: Row(
-        lambda: metrics.CohortEntropy(4),
+    CohortEntropy: Row(
+        lambda: CohortEntropy(4),
         (np.eye(4, dtype="float32")[[0, 2, 2]],),
         call=update,
     ),
-    metrics.Coverage: Row(
-        metrics.Coverage,
+    Coverage: Row(
+        Coverage,
         (np.array([[0, 3], [3, 7]]),),
         call=lambda metric, rows: update(metric, rows, 9),
     ),
-    metrics.DeadCohorts: Row(
-        lambda: metrics.DeadCohorts(4),
+    DeadCohorts: Row(
+        lambda: DeadCohorts(4),
         (np.eye(4, dtype="float32")[[0, 2, 2]],),
         call=update,
     ),
@@ -424,16 +428,16 @@ ROWS = {
         (np.array([[0.5, 0.25, 0.25], [1, 0, 0]], "float32"),),
         call=update,
     ),
-    metrics.RankMetrics: Row(
-        lambda: metrics.RankMetrics(["hit_rate_at_2", "mrr"], ties="pessimistic"),
+    RankMetrics: Row(
+        lambda: RankMetrics(["hit_rate_at_2", "mrr"], ties="pessimistic"),
         (LOGITS,),
         call=lambda metric, scores: update(
             metric, ranks_of_columns(scores, tf.range(len(LOGITS)))
         ),
     ),
     models.AutoMTN: Row(auto_mtn, (TRACES,)),
-    metrics.MacroMean: Row(
-        lambda: metrics.MacroMean(3),
+    MacroMean: Row(
+        lambda: MacroMean(3),
         (np.array([0.5, 1.0], "float32"),),
         call=lambda metric, values: update(metric, values, 1),
     ),

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models import losses, metrics, tasks
+from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
 
 RNG = np.random.default_rng(0)
@@ -27,7 +28,7 @@ TAKERS = {
     "FactorizedTopK": lambda w: metrics.FactorizedTopK(CORPUS, ks=(1,)).update_state(
         SIDE, SIDE, sample_weight=w
     ),
-    "RankMetrics": lambda w: metrics.RankMetrics(["mrr"]).update_state(RANKS, w),
+    "RankMetrics": lambda w: RankMetrics(["mrr"]).update_state(RANKS, w),
     "GateEntropy": lambda w: metrics.GateEntropy("e").update_state(abs(SIDE), w),
     "calibration": lambda w: metrics.ExpectedCalibrationError().update_state(
         BINARY[:, 0], BINARY[:, 0], w

@@ -18,7 +18,7 @@ from pipelines.reporting.tables import (
     print_table,
     task_figures,
 )
-from tfrs_models.metrics import Interval
+from tfrs_models.metrics.bootstrap import Interval
 
 K = 10
 

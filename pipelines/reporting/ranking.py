@@ -18,7 +18,8 @@ from pipelines.reporting.tables import (
     print_table,
     task_figures,
 )
-from tfrs_models.metrics import Interval
+from tfrs_models.metrics.bootstrap import Interval
+from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
 
 FIGURES = ("auc", "log_loss", "calibration_error")
 LABELS = {"auc": "AUC", "log_loss": "log loss", "calibration_error": "calibration"}
@@ -168,7 +169,7 @@ def within_groups(
 
 def cohort_figures(affinity: np.ndarray) -> dict[str, float]:
     """Entropy of the use of the cohorts and the share of dead ones."""
-    metrics = tm.metrics.CohortEntropy, tm.metrics.DeadCohorts
+    metrics = CohortEntropy, DeadCohorts
     made = [cls(affinity.shape[1]) for cls in metrics]
     for metric in made:
         metric.update_state(affinity)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import tfrs_models as tm
+from tfrs_models.metrics.bootstrap import Interval
 
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -33,9 +34,7 @@ def task_figures(
     return figures, curves
 
 
-def mean_auc(
-    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray
-) -> tm.metrics.Interval:
+def mean_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> Interval:
     """Mean AUC within the groups, and its interval over them."""
     names, values = tm.metrics.grouped_auc(labels, scores, groups)
     return tm.metrics.bootstrap_interval(values, names)

@@ -12,6 +12,7 @@ import tfrs_models as tm
 from pipelines.reporting import plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import by, over_seeds, print_table
+from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 TASKS = ("recommendation", "search")
@@ -94,7 +95,7 @@ def popularity(data: tm.data.kuaisar.SearchAndRecommendation) -> dict[str, float
         train, test = (data.samples[task][split] for split in ("train", "test"))
         clicks = np.bincount(train["item_id"], minlength=data.num_items + 1)
         items = np.concatenate([test["item_id"][:, None], test["negatives"]], axis=1)
-        ranked = tm.metrics.RankMetrics(SHOWN, name=task)
+        ranked = RankMetrics(SHOWN, name=task)
         columns = np.zeros(len(items), "int32")
         ranks = ranks_of_columns(clicks[items].astype("float32"), columns)
         ranked.update_state(ranks)
@@ -110,7 +111,7 @@ def corpus_figures(
     """Test rows of both services ranked among all items."""
     found = {}
     for task in TASKS if config.corpus_rows else ():
-        ranked = tm.metrics.RankMetrics(_CORPUS, name=task)
+        ranked = RankMetrics(_CORPUS, name=task)
 
         @tf.function(reduce_retracing=True)
         def rank(batch: Mapping, task: str = task) -> tuple:

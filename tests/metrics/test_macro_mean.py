@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfrs_models.metrics import MacroMean
+from tfrs_models.metrics.macro_mean import MacroMean
 
 
 def test_groups_count_alike_and_those_without_rows_not_at_all():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.metrics import RankMetrics
+from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.metrics import Interval
+from tfrs_models.metrics.bootstrap import Interval
 from tfrs_models.serving import ContractError, export, gate
 from tfrs_models.serving.rankings import (
     hit_rate,

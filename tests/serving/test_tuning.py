@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models import layers
-from tfrs_models.metrics import Interval
+from tfrs_models.metrics.bootstrap import Interval
 from tfrs_models.serving import tuning
 from tfrs_models.serving.tuning import measure
 from tfrs_models.serving.tuning.result import Setting, Tuning

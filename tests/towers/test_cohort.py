@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.metrics import CohortEntropy
+from tfrs_models.metrics.usage import CohortEntropy
 from tfrs_models.towers import Cohort
 
 RNG = np.random.default_rng(0)

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.losses.list_loss import ListLoss
-from tfrs_models.losses.smooth_places import check_temperature, smooth_beaten_by
 from tfrs_models.ops.lists.discounts import discounts, gains, largest_dcg
 from tfrs_models.ops.lists.list_shapes import read_lists
+from tfrs_models.ops.numbers import real_number
 
 
 def approx_ndcg_loss(
@@ -71,3 +71,24 @@ class ApproxNDCGLoss(ListLoss):
 
     def get_config(self) -> dict:
         return super().get_config() | {"temperature": self.temperature}
+
+
+def smooth_beaten_by(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """How much other items stand above an item.
+
+    Args:
+      logits: `[batch, list_size]` scores, divided by the temperature.
+      valid: `[batch, list_size]` bool, False where there is no item.
+
+    Returns:
+      `[batch, i, j]` `sigmoid(l_j - l_i)`; 0 of an item with itself, and where `j` is
+      no item.
+    """
+    above = tf.sigmoid(logits[:, None, :] - logits[:, :, None])
+    others = ~tf.eye(tf.shape(logits)[1], dtype=tf.bool)
+    return tf.where(others & valid[:, None, :], above, 0)
+
+
+def check_temperature(temperature: float) -> float:
+    """Returns the temperature, or raises a `ValueError`."""
+    return real_number("temperature", temperature, above=0)

@@ -1,8 +1,8 @@
 """The loss of two scores in the wrong order."""
 
-import tensorflow as tf
+import math
 
-from tfrs_models.losses.margins import check_margin
+import tensorflow as tf
 
 
 def margin_ranking_loss(
@@ -40,3 +40,10 @@ def margin_ranking_loss(
 def _scores(values: tf.Tensor) -> tf.Tensor:
     values = tf.convert_to_tensor(values)
     return values if values.dtype == tf.float64 else tf.cast(values, tf.float32)
+
+
+def check_margin(margin: float) -> float:
+    """Returns the margin, or raises a `ValueError`."""
+    if not (margin >= 0 and math.isfinite(margin)):
+        raise ValueError(f"`margin` must be finite and not negative. Got {margin}.")
+    return margin

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.losses.list_loss import ListLoss
-from tfrs_models.losses.margins import check_margin
+from tfrs_models.losses.margin_ranking import check_margin
 from tfrs_models.ops.lists.list_shapes import read_lists
 
 PENALTIES = ("logistic", "hinge")

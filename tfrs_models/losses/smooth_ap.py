@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.losses.approx_ndcg import check_temperature, smooth_beaten_by
 from tfrs_models.losses.list_loss import ListLoss
-from tfrs_models.losses.smooth_places import check_temperature, smooth_beaten_by
 from tfrs_models.ops.lists.list_shapes import read_lists
 
 

@@ -7,7 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models.layers.index.checks import check_duplicates
 from tfrs_models.metrics.answers import hits_by_answers
-from tfrs_models.metrics.corpus import Corpus, is_ranked
+from tfrs_models.metrics.corpus import Corpus, Retriever, is_ranked
 from tfrs_models.metrics.corpus_metrics import (
     CoverageAtK,
     Mean,
@@ -17,7 +17,6 @@ from tfrs_models.metrics.corpus_metrics import (
     k_of_keras_metric,
     parse_metric,
 )
-from tfrs_models.metrics.retriever import Retriever
 from tfrs_models.ops.copies import best_copies
 from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row, ranks_by_score

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.layers.mlp import MLP
-from tfrs_models.losses.pairwise_logistic import pairwise_logistic_loss
+from tfrs_models.losses.pairwise import pairwise_logistic_loss
 from tfrs_models.losses.regression_compatible import regression_compatible_loss
 from tfrs_models.model import Model, add_total
 from tfrs_models.ops.features.declared_features import pick_declared

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tfrs_models.metrics import Interval
+from tfrs_models.metrics.bootstrap import Interval
 
 
 class Change(NamedTuple):

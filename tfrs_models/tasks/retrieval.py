@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_models._keras import FromConfig, register
+from tfrs_models._keras import FromConfig, UnsavedSum, register
 from tfrs_models.layers.negatives import CandidateQueue, HardNegativeMining
-from tfrs_models.losses.sampled_softmax import sampled_softmax
+from tfrs_models.losses.sampled_cross_entropy import sampled_softmax
+from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.ops.features.probabilities import ProbabilityFloor
 from tfrs_models.ops.weights import checked_weights
-from tfrs_models.tasks import columns as sources
+from tfrs_models.tasks import score_matrix as sources
 from tfrs_models.tasks.checks import (
     candidate_column,
     check_embeddings,
@@ -18,11 +19,53 @@ from tfrs_models.tasks.checks import (
     check_options,
     sampling_probability,
 )
-from tfrs_models.tasks.corpus_metrics import update_corpus_metrics
-from tfrs_models.tasks.dense_logits import dense_logits
-from tfrs_models.tasks.loss_of_logits import loss_of_logits
-from tfrs_models.tasks.upstream_names import Metrics, UpstreamNames
 from tfrs_models.types import Tensor
+
+Metrics = Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None
+
+
+def _alias(name: str) -> property:
+    return property(
+        lambda self: getattr(self, name), lambda self, value: setattr(self, name, value)
+    )
+
+
+class UpstreamNames:
+    """Attributes of upstream's task, to be read and assigned; a loss to be called."""
+
+    _temperature = _alias("temperature")
+    _num_hard_negatives = _alias("num_hard_negatives")
+    _remove_accidental_hits = _alias("remove_accidental_hits")
+
+    def _take_loss(self, loss: tf.keras.losses.Loss | None) -> None:
+        self._default_loss = tf.keras.losses.CategoricalCrossentropy(
+            from_logits=True, reduction=tf.keras.losses.Reduction.SUM
+        )
+        self._loss = self._default_loss if loss is None else loss
+
+    def _count_queries_without_negatives(self) -> None:
+        self.queries_without_negatives = UnsavedSum("queries_without_negatives")
+        # Reported by our models, after what upstream's task reports.
+        self._metrics.remove(self.queries_without_negatives)
+
+    @property
+    def reported_beside(self) -> list[tf.keras.metrics.Metric]:
+        """Metrics that `tfrs_models.Model` reports and upstream's does not know."""
+        return [self.queries_without_negatives]
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether a loss of labels and logits replaces the default."""
+        return self._loss is not self._default_loss
+
+    @property
+    def factorized_metrics(self) -> list[tfrs.metrics.Factorized]:
+        """The metrics over the whole corpus."""
+        return self._factorized_metrics
+
+    @factorized_metrics.setter
+    def factorized_metrics(self, value: Metrics) -> None:
+        self._factorized_metrics = as_list(value)
 
 
 @register
@@ -234,12 +277,14 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
             self.queries_without_negatives.update_state(lonely)
         batch_metrics = self._batch_metrics if compute_batch_metrics else []
         if self.has_loss or batch_metrics:
-            logits, labels = dense_logits(scores)
+            logits, labels = sources.dense_logits(scores)
             if num_kept is not None:
                 self._mine.num_hard_negatives = num_kept
                 logits, labels = self._mine(logits, labels)
         if self.has_loss:
-            loss = loss_of_logits(self._loss, labels, logits, sample_weight, scores)
+            loss = sources.loss_of_logits(
+                self._loss, labels, logits, sample_weight, scores
+            )
         if queue is not None:
             sources.enqueue(own, queue, after=loss)
         metric_weight = checked_weights(metric_weight, "metric_weight")
@@ -280,3 +325,48 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
             "num_items": self.num_items,
             "queue": None if self.queue is None else serialize(self.queue),
         }
+
+
+def as_list(
+    metrics: Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None,
+) -> list[tfrs.metrics.Factorized]:
+    """One metric, several or none as a list."""
+    if metrics is None:
+        return []
+    return list(metrics) if isinstance(metrics, Sequence) else [metrics]
+
+
+def update_corpus_metrics(
+    metrics: Sequence[tfrs.metrics.Factorized],
+    queries: tf.Tensor,
+    positives: tf.Tensor,
+    positive_ids: tf.Tensor | None,
+    **arguments: Tensor | None,
+) -> list[tf.Operation]:
+    """Updates all metrics with a batch.
+
+    Args:
+      metrics: To update.
+      queries: `[batch, embedding_dim]`, or with heads.
+      positives: `[batch, embedding_dim]`.
+      positive_ids: `[batch]`, or None.
+      **arguments: Of `update_state`; None where not given.
+
+    Raises:
+      ValueError: candidates are to be left out and a metric cannot do that.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if positive_ids is not None:
+        given["true_candidate_ids"] = positive_ids
+    if "exclude" in given and not isinstance(given["exclude"], tf.RaggedTensor):
+        given["exclude"] = tf.RaggedTensor.from_tensor(given["exclude"])
+    for metric in metrics:
+        if {"exclude", "query_ids"} & given.keys() and not isinstance(
+            metric, FactorizedTopK
+        ):
+            raise ValueError(
+                "Known positives can only be left out by "
+                "`tfrs_models.metrics.FactorizedTopK`. Got a metric of "
+                f"{type(metric)}."
+            )
+    return [metric.update_state(queries, positives, **given) for metric in metrics]

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tfrs_models.metrics import Interval
+from tfrs_models.metrics.bootstrap import Interval
 
 if TYPE_CHECKING:
     import os

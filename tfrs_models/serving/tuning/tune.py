@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.layers import BruteForce
-from tfrs_models.metrics import Interval, bootstrap_interval
+from tfrs_models.metrics.bootstrap import Interval, bootstrap_interval
 from tfrs_models.serving.tuning import measure
 from tfrs_models.serving.tuning.ladders import Values, ladders
 from tfrs_models.serving.tuning.result import Setting, Tuning

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
-from tfrs_models.ops.masks import known_positives
+from tfrs_models.ops.masks import known_positives, same_item_mask
 from tfrs_models.ops.ranks.lookup import comparable, id_keys
+from tfrs_models.ops.ranks.scores import dot_scores
 from tfrs_models.ops.replicas import gather_rows
+from tfrs_models.ops.weights import weights_of_rows
 from tfrs_models.types import Tensor
 
 
@@ -183,3 +185,94 @@ def masks(
         return mask
 
     return block
+
+
+def dense_logits(scores: Scores) -> tuple[tf.Tensor, tf.Tensor]:
+    """Corrected and masked logits, with the labels.
+
+    Args:
+      scores: What to score.
+
+    Returns:
+      Logits and one-hot labels, `[batch, num_candidates]` each; what is no negative has
+      the lowest finite logit.
+    """
+    columns, positives = scores.columns, scores.positive_columns
+    logits = dot_scores(scores.queries, columns.embeddings)
+    labels = tf.one_hot(positives, tf.shape(columns.embeddings)[0])
+    if scores.expected_counts is not None:
+        # Over the number of candidates, which is a constant: with one source these are
+        # the probabilities, and the logits those of TensorFlow Recommenders.
+        draws = tf.maximum(tf.size(scores.expected_counts) - 1, 1)
+        logits -= tf.math.log(scores.expected_counts / tf.cast(draws, logits.dtype))
+    masked = tf.zeros([1, 1], tf.bool)
+    if scores.remove_accidental_hits:
+        masked |= same_item_mask(tf.gather(columns.ids, positives), columns.ids)
+    if scores.masks is not None:
+        masked |= scores.masks(slice(None))
+    masked &= ~tf.cast(labels, tf.bool)
+    return tf.where(masked, logits.dtype.min, logits), labels
+
+
+_SMOOTHED = tf.keras.losses.CategoricalCrossentropy
+
+
+def loss_of_logits(
+    loss: Callable,
+    labels: tf.Tensor,
+    logits: tf.Tensor,
+    sample_weight: tf.Tensor | None,
+    scores: Scores,
+) -> tf.Tensor:
+    """A loss in which masked candidates have no part.
+
+    Labels are smoothed over the candidates of a row that are not masked.
+
+    Args:
+      loss: Keras loss, or a function of the same arguments.
+      labels: `[batch, num_candidates]`, 1 for the positive.
+      logits: `[batch, num_candidates]`, the lowest finite number where masked.
+      sample_weight: `[batch]` weights of the rows, or None.
+      scores: what the logits come from, which says whether any may be masked.
+
+    Raises:
+      ValueError: masked candidates would count in the loss.
+      InvalidArgumentError: a weight is negative or not finite.
+    """
+    is_masked = scores.remove_accidental_hits or scores.masks is not None
+    smoothing = _smoothing(loss) if is_masked else 0.0
+    if smoothing and isinstance(loss, _SMOOTHED):
+        counts = tf.cast((logits > logits.dtype.min) | (labels > 0), labels.dtype)
+        share = counts / tf.reduce_sum(counts, axis=1, keepdims=True)
+        labels = (1 - smoothing) * labels + smoothing * share
+        loss = type(loss).from_config(loss.get_config() | {"label_smoothing": 0.0})
+    elif is_masked and (smoothing or not _ignores_masked(loss)):
+        raise ValueError(
+            "`loss` must leave out masked candidates, whose logits are the lowest "
+            f"finite number. `{_name(loss)}` lets them count: use "
+            "`tf.keras.losses.CategoricalCrossentropy(from_logits=True)`, whose "
+            "`label_smoothing` is over the others, or mask no candidate "
+            "(`remove_accidental_hits`, `known_positives`, `score_mask`)."
+        )
+    weight = weights_of_rows(sample_weight, tf.shape(logits)[0])
+    return loss(labels, logits, sample_weight=weight)
+
+
+def _ignores_masked(loss: Callable) -> bool:
+    """Whether a masked logit is worth nothing to a loss, tried on a row."""
+    function = loss.call if isinstance(loss, tf.keras.losses.Loss) else loss
+    with tf.init_scope():
+        labels = tf.constant([[1.0, 0.0, 0.0]])
+        logits = tf.constant([[0.5, -0.3, tf.float32.min]])
+        value = tf.reduce_max(tf.abs(function(labels, logits)))
+        return bool(value.numpy() < tf.float32.max * 1e-9)
+
+
+def _smoothing(loss: Callable) -> float:
+    if not isinstance(loss, tf.keras.losses.Loss):
+        return 0.0
+    return float(loss.get_config().get("label_smoothing") or 0)
+
+
+def _name(loss: Callable) -> str:
+    return getattr(loss, "__name__", type(loss).__name__)

@@ -1,10 +1,10 @@
 import pytest
 
-from tfrs_models import metrics
+from tfrs_models.metrics.corpus_metrics import Coverage
 
 
 def test_coverage_is_the_share_of_candidates_that_anybody_saw():
-    coverage = metrics.Coverage()
+    coverage = Coverage()
     assert float(coverage.result()) == 0
     coverage.update_state([[0, 3], [3, 0]], 8)
     assert float(coverage.result()) == pytest.approx(2 / 8)

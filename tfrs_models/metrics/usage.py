@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.entropy import relative_entropy
+from tfrs_models.ops.weights import checked_weights
 
 
 class _CohortUsage(tf.keras.metrics.Metric):
@@ -86,3 +86,56 @@ class DeadCohorts(_CohortUsage):
         """Scalar in [0, 1]; 1 before the first user."""
         dead = tf.convert_to_tensor(self._usage) == 0
         return tf.reduce_mean(tf.cast(dead, tf.float32))
+
+
+@register
+class GateEntropy(tf.keras.metrics.Mean):
+    """Mean entropy of a gate's weights, over that of equal weights.
+
+    1 where the gate weighs all experts alike, 0 where every row has its one expert.
+    """
+
+    def __init__(self, name: str = "gate_entropy", **kwargs) -> None:
+        """Initializes the metric.
+
+        Args:
+          name: Of the metric.
+          **kwargs: Of `tf.keras.metrics.Mean`.
+        """
+        super().__init__(name, **kwargs)
+
+    def update_state(
+        self, weights: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Operation:
+        """Adds rows.
+
+        Args:
+          weights: `[batch, num_experts]`, rows that sum to 1 (`gates` of an expert
+            layer, one task's).
+          sample_weight: `[batch]`.
+
+        Raises:
+          ValueError: a single expert, among which no gate chooses.
+        """
+        weights = tf.cast(weights, tf.float32)
+        num_experts = weights.shape[-1]
+        if num_experts < 2:
+            raise ValueError(
+                f"`weights` must be of two experts or more. Got {num_experts}."
+            )
+        return super().update_state(
+            relative_entropy(weights), checked_weights(sample_weight)
+        )
+
+
+def relative_entropy(shares: tf.Tensor) -> tf.Tensor:
+    """Entropy of shares over that of equal shares.
+
+    Args:
+      shares: `[..., n]` that sum to 1, `n` at least 2.
+
+    Returns:
+      `[...]` in [0, 1].
+    """
+    terms = tf.math.multiply_no_nan(tf.math.log(shares), shares)
+    return -tf.reduce_sum(terms, axis=-1) / tf.math.log(float(shares.shape[-1]))
