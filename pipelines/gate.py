@@ -25,7 +25,8 @@ from pipelines.parts.checkpoints import Checkpoints, fingerprint
 from pipelines.parts.command import command, ending
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.flags import Seed
-from tfrs_models.serving import ContractError, contract, gate
+from tfrs_models.serving import contract, gate
+from tfrs_models.serving.contract import ContractError
 
 _BLANK = {"string": "", "int32": -1, "int64": -1}
 

@@ -28,7 +28,8 @@ from pipelines.benchmarks.search_corpora import gaussian_mixture, tiled_items
 from pipelines.benchmarks.timing import interleave, ratio, spread, stopwatch
 from pipelines.parts.command import command
 from pipelines.parts.flags import CountOrNone, ShareAboveNone
-from tfrs_models.serving.tuning import Tuning, tune
+from tfrs_models.serving.tuning import tune
+from tfrs_models.serving.tuning_result import Tuning
 
 UPSTREAM = "upstream BruteForce"
 EXACT, IVF, SCANN = "BruteForce", "IVF", "ScaNN"

@@ -13,7 +13,8 @@ import tyro
 from pipelines import native
 from pipelines.parts.command import command
 from pipelines.parts.flags import Range
-from tfrs_models.serving import ContractError, contract
+from tfrs_models.serving import contract
+from tfrs_models.serving.contract import ContractError
 
 
 @dataclasses.dataclass(frozen=True)

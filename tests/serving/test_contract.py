@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.serving import ContractError, Ranker, contract, export
-from tfrs_models.serving.json_values import from_json, to_json
-from tfrs_models.serving.line_numbers import line_numbers
+from tfrs_models.serving import Ranker, contract, export
+from tfrs_models.serving.contract import ContractError
+from tfrs_models.serving.contract_json import from_json, to_json
+from tfrs_models.serving.vocabularies import line_numbers
 
 
 class Weighted(tf.Module):

@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.metrics.bootstrap import Interval
-from tfrs_models.serving import ContractError, export, gate
-from tfrs_models.serving.rankings import (
+from tfrs_models.serving import export, gate
+from tfrs_models.serving.comparison import Change, Comparison
+from tfrs_models.serving.contract import ContractError
+from tfrs_models.serving.gate import (
     hit_rate,
     ndcg,
     overlap,
@@ -231,9 +233,9 @@ def best_of(scores):
 
 def test_a_fall_within_the_interval_alone_is_refused():
     """Half of the queries lose, half win: the mean stays, but nobody knows."""
-    rows = [gate.Change(0.5, 0.5, Interval(0.0, -0.2, 0.2))]
+    rows = [Change(0.5, 0.5, Interval(0.0, -0.2, 0.2))]
     made = dict.fromkeys(["metric"], rows[0])
-    found = gate.Comparison(
+    found = Comparison(
         k=1,
         num_queries=9,
         overlap=Interval(1, 1, 1),

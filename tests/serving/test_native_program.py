@@ -12,7 +12,7 @@ from pipelines import native
 from pipelines.native.__main__ import Config, main
 from tests.serving.exports import EXPORTS
 from tfrs_models.serving import contract, export
-from tfrs_models.serving.answers import differences
+from tfrs_models.serving.contract_checks import differences
 
 QUERIES = 2000
 

@@ -3,9 +3,8 @@ import pytest
 import tensorflow as tf
 
 import tfrs_models as tm
-from tfrs_models.serving import CustomOpsError, contract, export
-from tfrs_models.serving.preflight import preflight
-from tfrs_models.serving.stock_ops import stock_ops
+from tfrs_models.serving import contract, export
+from tfrs_models.serving.preflight import CustomOpsError, preflight, stock_ops
 
 SPEC = [tf.TensorSpec([None, 4], tf.float32, "query")]
 

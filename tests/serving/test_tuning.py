@@ -1,7 +1,6 @@
 """Settings of an index by a recall that was measured, beside loops over all scores."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -9,9 +8,8 @@ import tensorflow as tf
 
 from tfrs_models import layers
 from tfrs_models.metrics.bootstrap import Interval
-from tfrs_models.serving import tuning
-from tfrs_models.serving.tuning import measure
-from tfrs_models.serving.tuning.result import Setting, Tuning
+from tfrs_models.serving import tuning, tuning_measures
+from tfrs_models.serving.tuning_result import Setting, Tuning
 
 # They are too small for an approximate index, and `tune` says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Exact search is faster")
@@ -75,7 +73,7 @@ def test_the_index_is_set_to_a_recall_that_loops_confirm(index, target):
 
 def test_more_probes_find_more_and_the_table_shows_the_choice(index):
     # Of a target that the first rung misses: where it does not, the clock says how far
-    # up the ladder is gone.
+    # up the grid is gone.
     result = quick(index, QUERIES, recall_target=0.99)
     order = sorted(result.curve, key=lambda s: s.values["num_probes"])
     probes = [s.values["num_probes"] for s in order]
@@ -108,7 +106,7 @@ def test_a_target_that_no_setting_reaches_is_said_and_the_best_is_set():
 
 
 def test_the_choice_is_confirmed_on_queries_that_it_was_not_made_by(monkeypatch):
-    index, seen, answers = ivf().index(CANDIDATES, NAMES), [], measure.answers
+    index, seen, answers = ivf().index(CANDIDATES, NAMES), [], tuning_measures.answers
 
     def good_on_one_half(search, queries, **arguments):
         scores, ids = answers(search, queries, **arguments)
@@ -121,10 +119,9 @@ def test_the_choice_is_confirmed_on_queries_that_it_was_not_made_by(monkeypatch)
             scores = np.full_like(scores, -1e9)
         return scores, ids
 
-    monkeypatch.setattr(measure, "answers", good_on_one_half)
+    monkeypatch.setattr(tuning_measures, "answers", good_on_one_half)
     every_probe = [[{"num_probes": 60}]]
-    module = sys.modules["tfrs_models.serving.tuning.tune"]
-    monkeypatch.setattr(module, "ladders", lambda *_: every_probe)
+    monkeypatch.setattr(tuning, "grids", lambda *_: every_probe)
     with pytest.warns(UserWarning, match="No setting reaches a recall@5 of 0.8"):
         result = quick(index, QUERIES, recall_target=0.8)
     assert result.chosen.recall.mean == 1
@@ -172,8 +169,8 @@ def test_candidates_that_tie_with_the_last_place_are_as_good():
     exact = np.float32([[3, 2, 2]]), np.array([[7, 1, 2]])
     found = np.float32([[3, 2, 2]]), np.array([[7, 4, 2]])
     worse = np.float32([[3, 2, 1]]), np.array([[7, 2, 9]])
-    assert measure.recalls(found, exact) == pytest.approx([1.0])
-    assert measure.recalls(worse, exact) == pytest.approx([2 / 3])
+    assert tuning_measures.recalls(found, exact) == pytest.approx([1.0])
+    assert tuning_measures.recalls(worse, exact) == pytest.approx([2 / 3])
 
 
 def setting(probes, recall, single, batch):

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.ops.features.finite import finite_features
-from tfrs_models.serving.line_numbers import line_numbers
+from tfrs_models.serving.vocabularies import line_numbers
 
 
 class Ranker(tf.Module):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrs_models.layers.index.exclusions import is_missing, pad_places
 from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
 from tfrs_models.layers.index.searchable_index import SearchableIndex
-from tfrs_models.serving.line_numbers import line_numbers
+from tfrs_models.serving.vocabularies import line_numbers
 
 _USER_ID = tf.TensorSpec([None], tf.string, "user_id")
 _EXCLUDE_SEEN = tf.TensorSpec([None], tf.bool, "exclude_seen")

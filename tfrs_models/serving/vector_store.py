@@ -8,10 +8,20 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.serving.vector_collections import MESSAGE_ROWS, Collections, Live
-from tfrs_models.serving.vector_filter import filled
-from tfrs_models.serving.vector_index import VectorIndex
-from tfrs_models.serving.vector_rows import EMBEDDING, ID, matrix, read_ids, read_rows
+from tfrs_models.serving.vector_collections import (
+    MESSAGE_ROWS,
+    Collections,
+    Live,
+    VectorIndex,
+)
+from tfrs_models.serving.vector_values import (
+    EMBEDDING,
+    ID,
+    filled,
+    matrix,
+    read_ids,
+    read_rows,
+)
 from tfrs_models.types import Features
 
 _MAX_K = 16_384  # Milvus's, as are the two codes with which it refuses a filter

@@ -83,7 +83,7 @@ def test_the_metadata_say_what_goes_in_and_comes_out(connect):
 def test_the_status_says_which_versions_are_there(connect):
     newest, oldest = connect().status()
     assert (newest.version, oldest.version) == (2, 1)
-    assert oldest == client.VersionStatus(1, "AVAILABLE", "")
+    assert oldest == (1, "AVAILABLE", "")
 
 
 @pytest.mark.parametrize(

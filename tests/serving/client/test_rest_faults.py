@@ -463,7 +463,7 @@ def test_each_attempt_gets_what_the_ones_before_left(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
     monkeypatch.setattr("random.uniform", lambda _, high: high)
-    patience = sys.modules["tfrs_models.serving.client.patience"].Patience
+    patience = sys.modules["tfrs_models.serving.client.retry_policy"].RetryPolicy
     with pytest.raises(Unavailable):
         patience(timeout=10.0, retries=5000, backoff=0.5).call(attempt)
     assert given == [10.0, 7.5, 4.5, 0.5]  # the next pause would end too late

@@ -10,7 +10,6 @@ from tfrs_models.serving.client.errors import (
     Unavailable,
 )
 from tfrs_models.serving.client.grpc_client import GrpcClient
-from tfrs_models.serving.client.model_address import VersionStatus
 from tfrs_models.serving.client.rest_client import RestClient
 
 __all__ = [
@@ -23,5 +22,4 @@ __all__ = [
     "ServerError",
     "ServingError",
     "Unavailable",
-    "VersionStatus",
 ]

@@ -5,9 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 
-from tfrs_models.serving.client.arrays import pick_signature, to_arrays
 from tfrs_models.serving.client.errors import (
     DeadlineExceeded,
     InvalidAddress,
@@ -16,9 +14,12 @@ from tfrs_models.serving.client.errors import (
     ServerError,
     Unavailable,
 )
-from tfrs_models.serving.client.model_address import ModelAddress, VersionStatus
-from tfrs_models.serving.client.model_client import ModelClient
-from tfrs_models.serving.client.patience import Patience
+from tfrs_models.serving.client.model_client import (
+    ModelAddress,
+    ModelClient,
+    VersionStatus,
+)
+from tfrs_models.serving.client.retry_policy import RetryPolicy
 
 Content = TypeVar("Content")
 
@@ -95,9 +96,11 @@ class GrpcClient(ModelClient):
                 f"{place or 'host:8500'!r}."
             )
         self._grpc = grpc
-        self._address = address
-        self._model = ModelAddress(model=model, version=version, label=label)
-        self._patience = Patience(timeout=timeout, retries=retries, backoff=backoff)
+        super().__init__(
+            address,
+            ModelAddress(model=model, version=version, label=label),
+            RetryPolicy(timeout=timeout, retries=retries, backoff=backoff),
+        )
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         else:
@@ -106,36 +109,6 @@ class GrpcClient(ModelClient):
             self._channel
         )
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
-
-    def predict(
-        self, inputs: Mapping[str, object], *, signature: str = "serving_default"
-    ) -> dict[str, np.ndarray]:
-        """The model's answer.
-
-        Args:
-          inputs: Input -> array, list or single value of the signature's kind.
-          signature: Its name.
-
-        Returns:
-          Output -> array; strings are bytes.
-
-        Raises:
-          ServingError: of the kinds in `serving.client`.
-        """
-        from tensorflow_serving.apis import predict_pb2
-
-        request = predict_pb2.PredictRequest()
-        self._model.fill(request.model_spec)
-        request.model_spec.signature_name = signature
-        with self._patience.one_deadline():
-            try:
-                specs = pick_signature(self._known_signatures(), signature)
-                for name, values in to_arrays(inputs, specs["inputs"]).items():
-                    request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-                return self._ask(self._predictions.Predict, request, _outputs)
-            except InvalidRequest:
-                self._signatures = None  # a new version may have others
-                raise
 
     def metadata(self) -> dict[str, dict]:
         """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
@@ -180,6 +153,25 @@ class GrpcClient(ModelClient):
         """Closes the channel."""
         self._channel.close()
 
+    def _predict(
+        self, inputs: Mapping[str, np.ndarray], signature: str
+    ) -> dict[str, np.ndarray]:
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        self._model.fill(request.model_spec)
+        request.model_spec.signature_name = signature
+        for name, values in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+        return self._ask(self._predictions.Predict, request, _outputs)
+
+    def _decoded(
+        self,
+        outputs: dict[str, np.ndarray],
+        specs: Mapping,  # noqa: ARG002  the tensors have dtypes and shapes
+    ) -> dict[str, np.ndarray]:
+        return outputs
+
     def _ask(
         self, method: Callable, request: object, read: Callable[[object], Content]
     ) -> Content:
@@ -192,14 +184,7 @@ class GrpcClient(ModelClient):
                     f"{self._address}: {error.code().name} {error.details()}"
                 ) from error
 
-        answer = self._patience.call(attempt)
-        try:
-            return read(answer)
-        except (KeyError, TypeError, ValueError, DecodeError) as error:
-            raise ServerError(
-                f"{self._address}: the answer is none of TensorFlow Serving's "
-                f"({type(error).__name__}: {error})."
-            ) from error
+        return self._read(read, self._retries.call(attempt))
 
 
 def _outputs(answer: object) -> dict[str, np.ndarray]:

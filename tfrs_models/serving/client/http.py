@@ -20,7 +20,7 @@ from tfrs_models.serving.client.errors import (
     ServerError,
     Unavailable,
 )
-from tfrs_models.serving.client.patience import seconds_left
+from tfrs_models.serving.client.retry_policy import seconds_left
 
 _PIECE = 2**16  # bytes of an answer that are read at once
 _OPENED = contextvars.ContextVar("opened", default=())  # files of this request

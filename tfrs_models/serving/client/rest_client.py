@@ -1,5 +1,6 @@
 """TensorFlow Serving's HTTP."""
 
+import base64
 import contextlib
 import json
 import urllib.parse
@@ -7,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
+import tensorflow as tf
 
-from tfrs_models.serving.client import rest_values
-from tfrs_models.serving.client.arrays import pick_signature, to_arrays
+from tfrs_models.serving.client.arrays import to_arrays
 from tfrs_models.serving.client.errors import (
     DeadlineExceeded,
     InvalidAddress,
@@ -18,9 +19,12 @@ from tfrs_models.serving.client.errors import (
     ServerError,
     Unavailable,
 )
-from tfrs_models.serving.client.model_address import ModelAddress, VersionStatus
-from tfrs_models.serving.client.model_client import ModelClient
-from tfrs_models.serving.client.patience import Patience
+from tfrs_models.serving.client.model_client import (
+    ModelAddress,
+    ModelClient,
+    VersionStatus,
+)
+from tfrs_models.serving.client.retry_policy import RetryPolicy
 
 Content = TypeVar("Content")
 
@@ -103,54 +107,25 @@ class RestClient(ModelClient):
             raise ValueError(
                 f"`max_answer_bytes` must be at least 1. Got {max_answer_bytes}."
             )
-        self._model = ModelAddress(model=model, version=version, label=label)
-        self._url = url + self._model.path()
-        self._patience = Patience(timeout=timeout, retries=retries, backoff=backoff)
+        model_address = ModelAddress(model=model, version=version, label=label)
+        super().__init__(
+            url + model_address.path(),
+            model_address,
+            RetryPolicy(timeout=timeout, retries=retries, backoff=backoff),
+        )
         self._new_session = lambda: HttpSession(
             auth=auth, headers=headers, max_bytes=max_answer_bytes
         )
         self._sessions = []  # those that no thread uses now
         self._is_closed = False
 
-    def predict(
-        self, inputs: Mapping[str, object], *, signature: str = "serving_default"
-    ) -> dict[str, np.ndarray]:
-        """The model's answer.
-
-        Args:
-          inputs: Input -> array, list or single value of the signature's kind.
-          signature: Its name.
-
-        Returns:
-          Output -> array; strings are bytes.
-
-        Raises:
-          ServingError: of the kinds in `serving.client`.
-        """
-        with self._patience.one_deadline():
-            try:
-                specs = pick_signature(self._known_signatures(), signature)
-                arrays = to_arrays(inputs, specs["inputs"])
-                body = {
-                    "signature_name": signature,
-                    "inputs": {n: rest_values.to_json(v) for n, v in arrays.items()},
-                }
-                outputs = self._ask("POST", ":predict", lambda c: c["outputs"], body)
-            except InvalidRequest:
-                self._signatures = None  # a new version may have others
-                raise
-            try:
-                return rest_values.from_json(outputs, specs["outputs"])
-            except InvalidRequest:
-                return self._read_anew(outputs, signature)
-
     def metadata(self) -> dict[str, dict]:
         """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
-        return self._ask("GET", "/metadata", rest_values.signatures_of)
+        return self._ask("GET", "/metadata", signatures_of)
 
     def status(self) -> list[VersionStatus]:
         """What the server says about the versions, the newest first."""
-        return sorted(self._ask("GET", "", rest_values.statuses_of), reverse=True)
+        return sorted(self._ask("GET", "", statuses_of), reverse=True)
 
     def close(self) -> None:
         """Closes the connections of all threads."""
@@ -158,19 +133,15 @@ class RestClient(ModelClient):
         while self._sessions:
             self._sessions.pop().close()
 
-    def _read_anew(self, outputs: object, signature: str) -> dict[str, np.ndarray]:
-        self._signatures = None  # the answer may be of a new version
-        try:
-            specs = pick_signature(self._known_signatures(), signature)
-            return rest_values.from_json(outputs, specs["outputs"])
-        except InvalidRequest:
-            self._signatures = None
-            got = sorted(outputs) if isinstance(outputs, dict) else "one without a name"
-            raise ServerError(
-                f"{self._url}: the outputs of `{signature}` do not fit the metadata, "
-                f"though these were read again. Got {got}. The server may be between "
-                "two versions; ask again."
-            ) from None
+    def _predict(self, inputs: Mapping[str, np.ndarray], signature: str) -> object:
+        body = {
+            "signature_name": signature,
+            "inputs": {name: to_json(values) for name, values in inputs.items()},
+        }
+        return self._ask("POST", ":predict", lambda c: c["outputs"], body)
+
+    def _decoded(self, outputs: object, specs: Mapping) -> dict[str, np.ndarray]:
+        return from_json(outputs, specs)
 
     def _ask(
         self,
@@ -185,10 +156,12 @@ class RestClient(ModelClient):
         def attempt(left: float) -> Content:
             session = self._sessions.pop() if self._sessions else self._new_session()
             try:
-                response = session.ask(method, self._url + path, data=data, left=left)
+                response = session.ask(
+                    method, self._address + path, data=data, left=left
+                )
             except TimeoutError as error:
                 raise DeadlineExceeded(
-                    f"{self._url} did not answer in {self._patience.timeout} s."
+                    f"{self._address} did not answer in {self._retries.timeout} s."
                 ) from error
             finally:
                 self._give_back(session)
@@ -199,25 +172,19 @@ class RestClient(ModelClient):
             if isinstance(content, dict) and "error" in content:
                 words = content["error"]
             elif status == 200 and isinstance(content, dict):
-                try:
-                    return read(content)
-                except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    raise ServerError(
-                        f"{self._url}: the answer is none of TensorFlow Serving's "
-                        f"({type(error).__name__}: {error}). Got {words}"
-                    ) from error
+                return self._read(read, content, f" Got {words}")
             if 300 <= status < 400:
                 raise ServerError(
-                    f"{self._url}: {status}, a redirect to "
+                    f"{self._address}: {status}, a redirect to "
                     f"{_host_of(response.headers.get('Location', ''))!r}, which is not "
                     "followed. Give the `address` of the server itself."
                 )
-            message = f"{self._url}: {status} {words}"
+            message = f"{self._address}: {status} {words}"
             if status in _UNAVAILABLE:
                 raise Unavailable(message, retry_after=response.retry_after())
             raise _ERRORS.get(status, ServerError)(message)
 
-        return self._patience.call(attempt)
+        return self._retries.call(attempt)
 
     def _give_back(self, session: object) -> None:
         self._sessions.append(session)
@@ -245,3 +212,85 @@ def _host_of(location: str) -> str:
     except ValueError:
         return "an address that cannot be read"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
+
+
+def to_json(values: np.ndarray) -> object:
+    """Nested lists; bytes that are no UTF-8 become `{"b64": ...}`."""
+    if values.ndim:
+        return [to_json(np.asarray(entry, values.dtype)) for entry in values]
+    value = values.item()
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
+
+
+def from_json(outputs: object, specs: Mapping[str, Mapping]) -> dict[str, np.ndarray]:
+    """The outputs of an answer.
+
+    Raises:
+      InvalidRequest: they are not those of the signature.
+    """
+    if len(specs) == 1:  # then the server leaves the name out
+        outputs = {next(iter(specs)): outputs}
+    elif not isinstance(outputs, dict):
+        raise InvalidRequest(f"There must be {sorted(specs)}. Got one without a name.")
+    texts = [
+        name for name in outputs.keys() & specs if specs[name]["dtype"] == "string"
+    ]
+    return to_arrays({**outputs, **{n: _from_base64(outputs[n]) for n in texts}}, specs)
+
+
+def signatures_of(content: Mapping) -> dict[str, dict]:
+    """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`.
+
+    Raises:
+      AttributeError, KeyError, TypeError, ValueError: the content is none of metadata.
+    """
+    found = content["metadata"]["signature_def"]["signature_def"]
+    return {
+        name: {
+            side: {key: _spec(info) for key, info in signature.get(side, {}).items()}
+            for side in ("inputs", "outputs")
+        }
+        for name, signature in found.items()
+        if not name.startswith("__saved_model")
+    }
+
+
+def statuses_of(content: Mapping) -> list[VersionStatus]:
+    """What the server says about the versions.
+
+    Raises:
+      AttributeError, KeyError, TypeError, ValueError: the content is none of a status.
+    """
+    return [
+        VersionStatus(
+            int(entry["version"]),
+            str(entry["state"]),
+            str(entry.get("status", {}).get("error_message", "")),
+        )
+        for entry in content["model_version_status"]
+    ]
+
+
+def _from_base64(value: object) -> object:
+    if isinstance(value, list):
+        return [_from_base64(entry) for entry in value]
+    if isinstance(value, dict) and value.keys() == {"b64"}:
+        try:
+            return base64.b64decode(value["b64"], validate=True)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"{value} is no base64: {error}") from error
+    return value
+
+
+def _spec(info: Mapping) -> dict:
+    dtype = tf.as_dtype(info["dtype"].removeprefix("DT_").lower()).name
+    shape = info["tensor_shape"]
+    if shape.get("unknown_rank"):
+        return {"dtype": dtype, "shape": None}
+    sizes = [int(dim["size"]) for dim in shape.get("dim", [])]
+    return {"dtype": dtype, "shape": [None if n < 0 else n for n in sizes]}

@@ -10,10 +10,13 @@ import tensorflow as tf
 
 from tfrs_models.layers import BruteForce
 from tfrs_models.metrics.bootstrap import Interval, bootstrap_interval
-from tfrs_models.serving.tuning import measure
-from tfrs_models.serving.tuning.ladders import Values, ladders
-from tfrs_models.serving.tuning.result import Setting, Tuning
+from tfrs_models.serving import tuning_measures
+from tfrs_models.serving.tuning_result import Setting, Tuning
 from tfrs_models.types import Features
+
+__all__ = ["tune"]
+
+Values = dict[str, int]
 
 _FEWEST = 20  # queries to choose by, and as many to confirm by
 _TIMED = 16  # settings that are timed: a graph of ScaNN holds a copy of its index
@@ -86,9 +89,9 @@ def tune(
     _check_exact(exact, index)
     order = np.random.default_rng(seed).permutation(number)
     choosing, confirming = (
-        measure.rows_of(queries, rows) for rows in np.array_split(order, 2)
+        tuning_measures.rows_of(queries, rows) for rows in np.array_split(order, 2)
     )
-    search_all = measure.graph_of(exact, queries, k)
+    search_all = tuning_measures.graph_of(exact, queries, k)
     before = _settings(index)
     try:
         rungs = list(
@@ -103,7 +106,7 @@ def tune(
         )
         rungs = _worth_timing(rungs, recall_target)
         searches = [_set_to(index, rung.values, choosing, k) for rung in rungs]
-        *times, exact_times = measure.latencies(
+        *times, exact_times = tuning_measures.latencies(
             [*searches, search_all], choosing, batch_size=batch_size, repeats=repeats
         )
         curve = tuple(
@@ -118,7 +121,7 @@ def tune(
         confirmed = _recall(
             searches[curve.index(chosen)],
             confirming,
-            measure.answers(search_all, confirming, batch_size=batch_size),
+            tuning_measures.answers(search_all, confirming, batch_size=batch_size),
             batch_size=batch_size,
         )
         before = chosen.values
@@ -145,20 +148,20 @@ def tune(
 def _climb(
     index: tf.keras.layers.Layer,
     queries: tf.Tensor | Features,
-    search_all: measure.Search,
+    search_all: tuning_measures.Search,
     *,
     recall_target: float,
     k: int,
     batch_size: int,
 ) -> Iterator[_Rung]:
     """Goes up every ladder until all is found, or enough and more would be slow."""
-    warm_up = measure.rows_of(queries, np.arange(_FEWEST))
+    warm_up = tuning_measures.rows_of(queries, np.arange(_FEWEST))
     search_all(warm_up)
     start = time.perf_counter()
-    answers = measure.answers(search_all, queries, batch_size=batch_size)
+    answers = tuning_measures.answers(search_all, queries, batch_size=batch_size)
     exact_seconds = time.perf_counter() - start
-    for ladder in ladders(index, k):
-        for values in ladder:
+    for grid in grids(index, k):
+        for values in grid:
             search = _set_to(index, values, queries, k)
             search(warm_up)
             start = time.perf_counter()
@@ -186,21 +189,21 @@ def _worth_timing(rungs: Sequence[_Rung], recall_target: float) -> list[_Rung]:
 
 def _set_to(
     index: tf.keras.layers.Layer, values: Values, queries: tf.Tensor | Features, k: int
-) -> measure.Search:
+) -> tuning_measures.Search:
     for name, value in values.items():
         setattr(index, name, value)
-    return measure.graph_of(index, queries, k)
+    return tuning_measures.graph_of(index, queries, k)
 
 
 def _recall(
-    search: measure.Search,
+    search: tuning_measures.Search,
     queries: tf.Tensor | Features,
     exact: tuple[np.ndarray, np.ndarray],
     *,
     batch_size: int,
 ) -> Interval:
-    found = measure.answers(search, queries, batch_size=batch_size)
-    return bootstrap_interval(measure.recalls(found, exact))
+    found = tuning_measures.answers(search, queries, batch_size=batch_size)
+    return bootstrap_interval(tuning_measures.recalls(found, exact))
 
 
 def _settings(index: tf.keras.layers.Layer) -> Values:
@@ -263,3 +266,43 @@ def _check_exact(exact: tf.keras.layers.Layer, index: tf.keras.layers.Layer) -> 
             "`exact` must hold the candidates of the index. Got "
             f"{exact.num_candidates} of {index.num_candidates}."
         )
+
+
+def grids(index: tf.keras.layers.Layer, k: int) -> Iterator[Iterator[Values]]:
+    """Ladders of settings; in each the next finds more and takes longer.
+
+    Args:
+      index: `layers.IVF`, `layers.ScaNN`, or what has their settings.
+      k: How many candidates a query gets.
+
+    Raises:
+      ValueError: the index has no such settings.
+    """
+    if hasattr(index, "num_probes"):
+        least = 2 * -(-k // index.get_config()["block_size"])  # blocks may be short
+        steps = _geometric(min(least, index.num_blocks), index.num_blocks, 2**0.25)
+        yield ({"num_probes": probes} for probes in steps)
+    elif hasattr(index, "num_leaves_to_search"):
+        num_leaves = index.get_config()["num_leaves"]
+        leaves = _geometric(max(1, num_leaves // 64), num_leaves, 2**0.5)
+        reordered = [None]
+        if index.num_reordering_candidates is not None:
+            most = min(index.num_candidates, 64 * k)
+            reordered = _geometric(min(2 * k, most), most, 2.0)
+        for number in reordered:
+            own = {} if number is None else {"num_reordering_candidates": number}
+            yield ({"num_leaves_to_search": some, **own} for some in leaves)
+    else:
+        raise ValueError(
+            "`index` must be approximate, with settings to choose: `layers.IVF` or "
+            f"`layers.ScaNN`. Got {type(index).__name__}."
+        )
+
+
+def _geometric(first: int, last: int, factor: float) -> list[int]:
+    """Whole numbers from first to last, each about `factor` times the one before."""
+    numbers, number = [], float(first)
+    while number < last:
+        numbers.append(round(number))
+        number = max(number * factor, numbers[-1] + 1)
+    return [*numbers, last]

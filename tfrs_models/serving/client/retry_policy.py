@@ -30,7 +30,7 @@ def seconds_left() -> float:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """Asks again where the server was not there, and only then.
 
     Attributes:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.serving.answers import differences
+from tfrs_models.serving.contract_checks import differences
 
 SCORES = np.array([[0.9, 0.5, 0.5, 0.1], [3.0, 2.0, 1.0, -np.inf]], "float32")
 IDS = np.array([[b"a", b"b", b"c", b"d"], [b"e", b"f", b"g", b""]], object)
