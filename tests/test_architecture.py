@@ -115,11 +115,11 @@ def test_imports_point_down_and_siblings_do_not_know_each_other():
     ("importer", "imported", "words"),
     [
         ("tfrs_models.ops.ranks", "tfrs_models.layers.index", "moves down, to ops"),
-        ("tfrs_models.layers.mlp", "tfrs_models.data.load", "only pipelines"),
+        ("tfrs_models.layers.mlp", "tfrs_models.data.files", "only pipelines"),
         ("tfrs_models.layers.mlp", "tfrs_models.towers.feature", "arrows point down"),
         ("tfrs_models.losses.a", "tfrs_models.metrics.b", "siblings"),
         ("tfrs_models.serving.a", "tfrs_models.models.b", "as an argument"),
-        ("tfrs_models.models.a", "tfrs_models.data.load", "only pipelines"),
+        ("tfrs_models.models.a", "tfrs_models.data.files", "only pipelines"),
         ("tfrs_models.helpers.a", "tfrs_models.ops.b", "add it to LAYERS"),
         ("tfrs_models.towers.a", "tfrs_models.feature", None),
         ("tfrs_models.metrics.a", "tfrs_models.layers.b", None),

@@ -19,7 +19,7 @@ from pipelines.benchmarks import results
 from pipelines.benchmarks.memory import peak_memory
 from pipelines.parts.command import command
 from pipelines.parts.flags import Seed, Text
-from tfrs_models.data import kuaisar
+from tfrs_models.data.kuaisar.convert import convert
 
 _START = 1_684_713_600_000  # 22 May 2023 in Beijing
 _DAYS = 9
@@ -61,7 +61,7 @@ def main(config: Config) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as directory:
             write_log(config, rows, directory)
             started = time.perf_counter()
-            data = kuaisar.convert(directory, chunk_rows=config.chunk_rows)
+            data = convert(directory, chunk_rows=config.chunk_rows)
             seconds = time.perf_counter() - started
             flags = {"directory": directory, "chunk_rows": config.chunk_rows}
             peak = peak_memory(
@@ -91,7 +91,7 @@ def main(config: Config) -> dict[str, float]:
 
 def conversion_of(config: Config) -> Callable[[], None]:
     """A conversion of the log that is in the directory."""
-    return lambda: kuaisar.convert(config.directory, chunk_rows=config.chunk_rows)
+    return lambda: convert(config.directory, chunk_rows=config.chunk_rows)
 
 
 def write_log(config: Config, rows: int, directory: str | Path) -> None:

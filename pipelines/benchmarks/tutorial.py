@@ -23,7 +23,7 @@ from pipelines.benchmarks.timing import Spread, ratio, spread
 from pipelines.parts.command import command
 from pipelines.parts.flags import Weight
 from tfrs_models.data import Interactions, from_frame
-from tfrs_models.data.recbole_archive import find_archive, read_atomic_file
+from tfrs_models.data.movielens import find_archive, read_atomic_file
 
 TOP_100 = "factorized_top_k/top_100_categorical_accuracy"
 

@@ -17,7 +17,7 @@ from tfrs_models.data.checkins import (
 )
 from tfrs_models.data.files import read_table
 from tfrs_models.data.splits import SPLIT_NAMES
-from tfrs_models.data.synthetic import PlantedCheckIns, make_check_ins
+from tfrs_models.data.synthetic.check_ins import PlantedCheckIns, make_check_ins
 
 SYNTHETIC = "synthetic"
 _TRIP_GAP = 240.0  # hours: planted trips are a month apart

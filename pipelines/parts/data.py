@@ -5,6 +5,7 @@ from typing import Literal
 
 import tfrs_models as tm
 from pipelines.parts.flags import Number
+from tfrs_models.data.files import is_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ class DataConfig(TableConfig):
     """Of your own user table: columns that hold a number."""
 
 
-# Arguments of `tm.data.from_table` -> the flags that set them.
+# Arguments of `from_table` -> the flags that set them.
 _TABLE_FLAGS = {
     "user_column": "user_column",
     "item_column": "item_column",
@@ -87,7 +88,7 @@ _TABLE_FLAGS = {
 def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
     """Loads and splits what the flags name; a mistake in them ends the program."""
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
-    if tm.data.is_table(config.dataset):
+    if is_table(config.dataset):
         options |= {name: getattr(config, _TABLE_FLAGS[name]) for name in _TABLE_FLAGS}
     else:
         _refuse_table_flags(config)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tfrs_models import data
+from tfrs_models.data.files import from_table
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -185,7 +186,7 @@ def test_an_empty_id_is_missing_in_every_kind_of_file(
 
 def test_a_file_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`path` must be .*nowhere\.csv"):
-        data.from_table(tmp_path / "nowhere.csv")
+        from_table(tmp_path / "nowhere.csv")
 
 
 def test_an_item_table_that_does_not_exist_is_named(tmp_path, ratings):
@@ -196,7 +197,7 @@ def test_an_item_table_that_does_not_exist_is_named(tmp_path, ratings):
 
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"`path` must end with one of .*mine\.xlsx"):
-        data.from_table(tmp_path / "mine.xlsx")
+        from_table(tmp_path / "mine.xlsx")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -212,3 +213,16 @@ def test_a_file_with_a_header_only_is_empty(tmp_path):
     pd.DataFrame(columns=["user_id", "item_id", "timestamp"]).to_csv(path, index=False)
     with pytest.raises(ValueError, match=r"at least one row\. Got an empty table"):
         data.load(path)
+
+
+@pytest.mark.parametrize("name", ["movielens", "recbole:ml-1m", "table.txt", ""])
+def test_another_name_is_refused_with_the_names_there_are(name):
+    with pytest.raises(ValueError, match="`dataset` must be one of") as error:
+        data.load(name)
+    for form in ("movielens-latest-small", "recbole:ml-100k", "tfds:", ".csv"):
+        assert form in str(error.value)
+
+
+def test_a_misspelt_name_gets_the_nearest_one():
+    with pytest.raises(ValueError, match="Did you mean 'recbole:ml-100k'"):
+        data.load("recbole:ml100k")

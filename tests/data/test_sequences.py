@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tfrs_models import data as tm_data
+from tfrs_models.data.sequences import histories, training_windows
 
 
 def make(split="per_user_time", rows=60, **options):
@@ -43,7 +44,7 @@ def padded(items, length):
 @pytest.mark.parametrize("kind", ["per_user_time", "leave_last_out", "random"])
 def test_a_history_is_what_the_user_had_before(kind, split, length):
     data = make(kind)
-    found = tm_data.histories(data, split, length)
+    found = histories(data, split, length)
     rows = timeline(data)
     for place, (user, _, _, _, part, row) in enumerate(rows):
         if part == split:
@@ -55,7 +56,7 @@ def test_a_history_is_what_the_user_had_before(kind, split, length):
 
 def test_no_change_of_a_later_row_changes_an_earlier_history():
     data = make()
-    before = {s: tm_data.histories(data, s, 6) for s in data.splits}
+    before = {s: histories(data, s, 6) for s in data.splits}
     rng = np.random.default_rng(0)
     for now in range(1000, 1013):
         splits = {}
@@ -70,7 +71,7 @@ def test_no_change_of_a_later_row_changes_an_earlier_history():
         for name, columns in data.splits.items():
             earlier = columns["timestamp"] < now
             np.testing.assert_array_equal(
-                tm_data.histories(altered, name, 6)[earlier], before[name][earlier]
+                histories(altered, name, 6)[earlier], before[name][earlier]
             )
 
 
@@ -78,9 +79,9 @@ def test_equal_times_keep_the_order_of_the_table():
     frame = pd.DataFrame({"item_id": list("abcdef"), "user_id": 1, "timestamp": 7})
     data = tm_data.from_frame(frame, split="leave_last_out")
     names = data.vocabularies["item_id"]
-    history = tm_data.histories(data, "test", 9)[0]
+    history = histories(data, "test", 9)[0]
     assert [names[i - 1] for i in history if i] == list("abcde")
-    history = tm_data.histories(data, "validation", 3)[0]
+    history = histories(data, "validation", 3)[0]
     assert [names[i - 1] for i in history if i] == list("bcd")
 
 
@@ -100,15 +101,15 @@ def test_the_unknown_user_has_no_history():
     data = make("global_time", rows=25, validation_fraction=0.3, test_fraction=0.3)
     test = data.splits["test"]["user_id"]
     test[:] = 0  # as if nobody of them was in train
-    assert not tm_data.histories(data, "test", 5).any()
+    assert not histories(data, "test", 5).any()
     assert not tm_data.history_table(data, "serving", 5)[0].any()
 
 
 def test_batches_of_held_out_rows_carry_their_history():
     data = tm_data.with_histories(make(), 4)
     batch = next(iter(data.batches("test", 100)))
-    np.testing.assert_array_equal(batch["history"], tm_data.histories(data, "test", 4))
-    times = tm_data.histories(data, "test", 4, column="timestamp")
+    np.testing.assert_array_equal(batch["history"], histories(data, "test", 4))
+    times = histories(data, "test", 4, column="timestamp")
     np.testing.assert_array_equal(batch["history_timestamp"], times)
     assert {"known_items", "candidate_sampling_probability"} <= batch.keys()
     assert "history" not in data.batches("train", 4).element_spec
@@ -117,7 +118,7 @@ def test_batches_of_held_out_rows_carry_their_history():
 @pytest.mark.parametrize(("length", "stride"), [(4, None), (4, 1), (4, 3), (50, 7)])
 def test_windows_have_every_item_but_the_first_as_a_target_once(length, stride):
     data = make(rows=90)
-    windows = tm_data.training_windows(data, length, stride=stride)
+    windows = training_windows(data, length, stride=stride)
     sequences = {}
     for user, *_, item, split, _ in timeline(data):
         if split == "train":
@@ -165,15 +166,15 @@ def test_every_item_of_a_history_has_its_time():
 
     for split in ("train", "validation", "test"):
         rows = data.splits[split]
-        items = tm_data.histories(data, split, 30)
-        found = tm_data.histories(data, split, 30, column="timestamp")
+        items = histories(data, split, 30)
+        found = histories(data, split, 30, column="timestamp")
         for user, history, stamps in zip(rows["user_id"], items, found, strict=True):
             real = tuple(history[history > 0])
             assert stamps.tolist() == padded(times(user, real), 30)
     table = tm_data.history_table(data, "serving", 30, column="timestamp")
     for user in range(1, data.num_users + 1):
         assert table[user].tolist() == padded(times(user, before[user]), 30)
-    windows = tm_data.training_windows(data, 30)
+    windows = training_windows(data, 30)
     for user, history, stamps, _ in zip(*windows, strict=True):
         real = tuple(history[history > 0])
         assert stamps.tolist() == padded(times(user, real), 30)
@@ -185,7 +186,7 @@ def test_windows_that_overlap_give_targets_a_past():
     )
     data = tm_data.from_frame(frame, split="leave_last_out")
     names = np.concatenate([[-1], data.vocabularies["item_id"].astype(int)])
-    _, history, _, target = tm_data.training_windows(data, 4, stride=2)
+    _, history, _, target = training_windows(data, 4, stride=2)
     # items 0 to 10 are train; -1 is padding
     assert names[history].tolist() == [
         [6, 7, 8, 9],
@@ -216,7 +217,7 @@ def test_window_batches_have_what_the_task_needs():
         for row, user in enumerate(batch["user_id"].numpy()):
             assert batch["known_items"][row].numpy().tolist() == known[user]
         rows += batch["history"].numpy().tolist()
-    windows = tm_data.training_windows(data, 4, stride=2)
+    windows = training_windows(data, 4, stride=2)
     assert sorted(rows) == sorted(windows.history.tolist())
     again = [b["history"].numpy().tolist() for b in batches]
     assert list(itertools.chain(*again)) != rows  # another order
@@ -225,12 +226,12 @@ def test_window_batches_have_what_the_task_needs():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda d: tm_data.histories(d, "test", 0), "`length` must be at least 1"),
-        (lambda d: tm_data.histories(d, "serving", 3), "`split` must be one of"),
+        (lambda d: histories(d, "test", 0), "`length` must be at least 1"),
+        (lambda d: histories(d, "serving", 3), "`split` must be one of"),
         (lambda d: tm_data.history_table(d, "dev", 3), "`split` must be one of"),
         (lambda d: tm_data.with_histories(d, -1), "`length` must be.*Got -1"),
         (
-            lambda d: tm_data.training_windows(d, 3, stride=4),
+            lambda d: training_windows(d, 3, stride=4),
             "`stride` must be from 1 to `length`. Got 4",
         ),
     ],

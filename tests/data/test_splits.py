@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfrs_models.data import (
+from tfrs_models.data.splits import (
     split_global_time,
     split_leave_last_out,
     split_new_items,

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.data import synthetic
+from tfrs_models.data.synthetic.position_biased_clicks import examination
 
 ETAS = (0.0, 0.7, 2.0)
 
@@ -184,9 +185,9 @@ def test_shuffled_batches_are_another_order_each_epoch(clicks):
 
 def test_examination_is_the_stated_curve():
     np.testing.assert_allclose(
-        synthetic.examination(np.array([0, 1, 3]), 2.0), [1, 1 / 4, 1 / 16]
+        examination(np.array([0, 1, 3]), 2.0), [1, 1 / 4, 1 / 16]
     )
-    assert synthetic.examination(7, 0.0) == 1
+    assert examination(7, 0.0) == 1
 
 
 def test_it_says_that_it_is_synthetic(clicks):

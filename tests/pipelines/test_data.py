@@ -13,6 +13,7 @@ import tfrs_models as tm
 from pipelines.parts import indexes
 from pipelines.parts.check_in_data import CheckInConfig, load_check_ins
 from pipelines.parts.data import DataConfig, load_data
+from tfrs_models.data.files import from_table
 
 CLICKS = pd.DataFrame(
     {
@@ -46,7 +47,7 @@ def clicks(tmp_path):
 
 def test_flags_read_what_python_reads(clicks, tmp_path):
     found = load_data(tyro.cli(DataConfig, args=clicks), seed=1)
-    expected = tm.data.from_table(
+    expected = from_table(
         tmp_path / "clicks.csv",
         user_column="visitor",
         item_column="sku",
@@ -109,7 +110,7 @@ def test_a_flag_of_tables_that_nothing_reads_is_refused(dataset):
 
 def test_every_option_of_a_table_has_a_flag():
     options = set(inspect.signature(tm.data.from_frame).parameters)
-    options |= set(inspect.signature(tm.data.from_table).parameters)
+    options |= set(inspect.signature(from_table).parameters)
     flags = {field.name for field in dataclasses.fields(DataConfig)}
     renamed = {"item_category_columns", "item_number_columns"}
     elsewhere = {"frame", "path", "options", "name", "seed", "item_frame", "user_frame"}

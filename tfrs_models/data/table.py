@@ -1,5 +1,6 @@
 """A table of interactions, any table, as `Interactions`."""
 
+import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,22 +11,12 @@ from tfrs_models.data.attributes import (
     attribute_table,
     display_titles,
 )
-from tfrs_models.data.audit import audit
 from tfrs_models.data.columns import read_ids, read_ratings, require_rows
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.probabilities import candidate_probabilities
-from tfrs_models.data.splits import SPLIT_NAMES, TRAIN
-from tfrs_models.data.splitting import TIME_SPLITS, split_rows
-from tfrs_models.data.summary import Summary
-from tfrs_models.data.table_checks import (
-    found_column,
-    missing_rows,
-    refuse_shared_columns,
-    refuse_shared_names,
-    refuse_time_split,
-    step_notes,
-)
-from tfrs_models.data.times import SECOND, read_timestamps
+from tfrs_models.data.splits import SPLIT_NAMES, TIME_SPLITS, TRAIN, split_rows
+from tfrs_models.data.summary import Summary, audit
+from tfrs_models.data.times import FIRST_SECOND, SECOND, read_timestamps
 
 
 def from_frame(
@@ -250,3 +241,77 @@ def _index_of(order: np.ndarray, num_codes: int) -> np.ndarray:
     index = np.zeros(num_codes, np.int64)
     index[order] = np.arange(1, len(order) + 1)
     return index
+
+
+RESERVED = (
+    "rating",
+    "timestamp",
+    "timestamp_us",
+    "candidate_sampling_probability",
+    "known_items",
+    "history",
+    "activity",
+    "user_features",
+    "item_features",
+    "history_timestamp",
+)
+
+
+def found_column(frame: pd.DataFrame, column: str | None, default: str) -> str | None:
+    """The column asked for; for "auto" the default one if the table has it."""
+    if column != "auto":
+        return column
+    return default if default in frame.columns else None
+
+
+def refuse_shared_columns(**columns: str | None) -> None:
+    """Raises a `ValueError` where two arguments name one column."""
+    named = [name for name, column in columns.items() if column is not None]
+    for place, name in enumerate(named):
+        for other in named[:place]:
+            if columns[name] == columns[other]:
+                raise ValueError(
+                    f"`{other}` and `{name}` must be two columns. Got "
+                    f"{columns[name]!r} for both."
+                )
+
+
+def refuse_time_split(frame: pd.DataFrame, split: str) -> None:
+    """Raises the `ValueError` of a split by time in a table without times."""
+    near = difflib.get_close_matches("timestamp", map(str, frame.columns), n=1)
+    hint = f" Did you mean `timestamp_column={near[0]!r}`?" if near else ""
+    raise ValueError(
+        f'`split="{split}"` needs timestamps. Got a table without: name their column '
+        f'with `timestamp_column`, or use split="random". The columns are '
+        f"{list(frame.columns)}.{hint}"
+    )
+
+
+def refuse_shared_names(users: Attributes, items: Attributes) -> None:
+    """Raises a `ValueError` for features whose name a batch has already."""
+    for name in (*users.columns, *items.columns):
+        if name in RESERVED or (name in users.columns and name in items.columns):
+            raise ValueError(
+                f"`{name}` cannot name a feature: a batch has this key already. Rename "
+                "the column."
+            )
+
+
+def missing_rows(side: str, count: int, of: int) -> list[str]:
+    """A note where more than a tenth of the users or items have no row of their own."""
+    if count <= 0.1 * of:
+        return []
+    return [
+        f"{count:,} of {of:,} {side}s have no row in the {side} table: their features "
+        "are unknown."
+    ]
+
+
+def step_notes(micro: np.ndarray) -> list[str]:
+    """A note where times, in microseconds, number rows or steps and are no dates."""
+    if micro.max(initial=0) >= FIRST_SECOND * SECOND:
+        return []
+    return [
+        "all times lie in 1970: they tell the order, and their differences are taken "
+        "for seconds. Dates need `timestamp_unit` or `timestamp_format`."
+    ]

@@ -1,13 +1,16 @@
 """The converter against a log walked event by event."""
 
 import ast
+import itertools
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.data.kuaisar.raw_files import HOUR, START, write
-from tfrs_models.data.kuaisar import Options, convert
+from tfrs_models.data.kuaisar import Options
+from tfrs_models.data.kuaisar.convert import convert, k_core
 
 
 def walked(clicks, searches, ties):
@@ -295,3 +298,92 @@ def test_the_first_days_may_be_history_only(log):
     np.testing.assert_array_equal(
         later.item_histories.ids, everything.item_histories.ids
     )
+
+
+def test_the_k_core_is_what_a_loop_leaves():
+    rng = np.random.default_rng(2)
+    for k, _ in itertools.product([1, 2, 3, 5], range(5)):
+        user, item = rng.integers(12, size=60), rng.integers(15, size=60)
+        needed = rng.random(60) < 0.5
+        rows = set(range(60))
+        while True:
+            bad = {
+                r
+                for r in rows
+                if sum(user[r] == user[o] for o in rows) < k
+                or sum(item[r] == item[o] for o in rows) < k
+                or not any(needed[o] and user[r] == user[o] for o in rows)
+            }
+            if not bad:
+                break
+            rows -= bad
+        np.testing.assert_array_equal(
+            np.flatnonzero(k_core(user, item, k, needed)), sorted(rows)
+        )
+
+
+@pytest.mark.parametrize(("both_services", "num_users"), [(True, 3), (False, 4)])
+def test_a_user_whose_clicks_in_the_recommender_are_filtered_out_is_of_one_service(
+    tmp_path, both_services, num_users
+):
+    clicks = [
+        (user, item, START + item, 1)
+        for user in (1, 2, 3)
+        for item in range(10, 18)
+        if item != 10 + user  # the user's negative
+    ]
+    searches = [
+        (user, 10 * user + place, START + 20 + place, "[3]", 10 + place, 1)
+        for user in (1, 2, 3, 4)
+        for place in range(5)
+        if place != user
+    ]
+    rare = (4, 99, START, 1)
+    write(tmp_path, [*clicks, rare], searches, [1, 2, 3, 4], range(10, 100))
+    options = Options(
+        k_core=3,
+        both_services=both_services,
+        split="leave_last_out",
+        avoid="earlier",
+        num_train_negatives=1,
+        num_eval_negatives=1,
+        min_samples=1,
+    )
+    data = convert(tmp_path, options)
+    assert (data.num_users, data.num_items) == (num_users, 8)
+
+
+@pytest.mark.parametrize("chunk_rows", [37, 250_000])
+def test_a_click_that_the_log_repeats_is_one_sample(log, tmp_path, chunk_rows):
+    directory, clicks, searches = log
+    options = Options(k_core=1, num_eval_negatives=9)
+    once = convert(directory, options)
+    for path in directory.iterdir():
+        shutil.copy(path, tmp_path)
+    for file in ("rec_inter.csv", "src_inter.csv"):
+        rows = pd.read_csv(tmp_path / file)
+        pd.concat([rows, rows[::-1]]).to_csv(tmp_path / file, index=False)
+    twice = convert(tmp_path, options, chunk_rows=chunk_rows)
+    assert twice.manifest["samples"] == once.manifest["samples"]
+    clicked = [row[:3] for row in clicks if row[3]]
+    assert once.manifest["repeated"]["clicks"] == len(clicked) - len({*clicked})
+    assert twice.manifest["repeated"]["clicks"] == 2 * len(clicked) - len({*clicked})
+    clicked = [(row[1], row[4]) for row in searches if row[5]]
+    repeated = len(clicked) - len({*clicked})
+    assert once.manifest["repeated"]["search_clicks"] == repeated > 0
+    for session, row in enumerate(twice.sessions["pos_items"]):
+        found = row[row > 0]
+        assert len({*found}) == len(found), session
+
+
+def test_the_manifest_counts_rows_and_what_stands_out_of_order(log):
+    directory, clicks, searches = log
+    manifest = convert(directory, Options(k_core=1, num_eval_negatives=9)).manifest
+    rows = {"rec_inter.csv": len(clicks), "src_inter.csv": len(searches)}
+    assert manifest["rows"] == rows
+    latest, behind = {}, 0
+    for user, _, time in dict.fromkeys(row[:3] for row in clicks if row[3]):
+        behind += time < latest.get(user, 0)
+        latest[user] = max(time, latest.get(user, 0))
+    assert manifest["out_of_order"]["clicks"] == behind > 0
+    assert manifest["options"]["ties"] == "strictly_earlier"

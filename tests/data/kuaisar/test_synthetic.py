@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tfrs_models.data import kuaisar, synthetic
+from tfrs_models.data.kuaisar.convert import convert
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_the_edge_cases_are_all_there(raw_directory):
     options = kuaisar.Options(
         k_core=1, both_services=False, keep_empty_histories=True, history_days=0
     )
-    full = kuaisar.convert(raw_directory, options)
+    full = convert(raw_directory, options)
     num_items, num_sessions = (
         np.diff(h.row_splits)[40:]
         for h in (full.item_histories, full.session_histories)

@@ -1,4 +1,4 @@
-"""Check-ins at places: files, traces, distances."""
+"""Check-ins at points of interest (POIs): files, traces, distances."""
 
 from tfrs_models.data.checkins.check_ins import CheckIns
 from tfrs_models.data.checkins.distances import distance_matrix

@@ -15,12 +15,14 @@ import pandas as pd
 
 from tfrs_models.data.checkins.check_ins import (
     DAY,
+    OPTIONAL,
     PLACE,
     CheckIns,
     are_places,
+    find_columns,
+    looks_like_header,
     sun_offset,
 )
-from tfrs_models.data.checkins.header import OPTIONAL, find_columns, looks_like_header
 from tfrs_models.data.times import END_SECOND
 
 _FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset", "time")

@@ -1,26 +1,18 @@
-"""KuaiSAR, and every log of clicks in a recommender and a search engine like it.
+"""Clicks in a recommender and a search engine over one catalogue, such as KuaiSAR.
 
 `load` reads the raw log, UniSAR's pickles or records; `write_pickles` and
-`write_records` keep what a conversion cost. Nothing of the data set is shipped.
+`write_records` store converted data. The package ships nothing of the data set.
 """
 
-from tfrs_models.data.kuaisar.convert import convert
-from tfrs_models.data.kuaisar.histories import Histories
-from tfrs_models.data.kuaisar.load import load
-from tfrs_models.data.kuaisar.options import Options
-from tfrs_models.data.kuaisar.read_pickles import read_pickles
-from tfrs_models.data.kuaisar.records import read_records, write_records
+from tfrs_models.data.kuaisar.pickles import write_pickles
+from tfrs_models.data.kuaisar.samples import Options
 from tfrs_models.data.kuaisar.search_and_recommendation import SearchAndRecommendation
-from tfrs_models.data.kuaisar.write_pickles import write_pickles
+from tfrs_models.data.kuaisar.storage import load, write_records
 
 __all__ = [
-    "Histories",
     "Options",
     "SearchAndRecommendation",
-    "convert",
     "load",
-    "read_pickles",
-    "read_records",
     "write_pickles",
     "write_records",
 ]

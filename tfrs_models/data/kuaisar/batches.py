@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.checks import Histories
 
 
 def joined_batches(

@@ -1,11 +1,26 @@
 """What must hold of tables, histories and samples, said by name."""
 
 from collections.abc import Mapping, Sized
+from typing import NamedTuple
 
 import numpy as np
 
-from tfrs_models.data.kuaisar.histories import Histories
-from tfrs_models.data.kuaisar.whole_numbers import check_axes
+from tfrs_models.data.kuaisar.parsing import check_axes
+
+
+class Histories(NamedTuple):
+    """What each user did in one service, oldest first.
+
+    Attributes:
+      ids: `[num_events]` items, or search sessions, of user 0, of user 1, ...
+      times: `[num_events]` int64 milliseconds since 1970, ascending for each user.
+      row_splits: `[num_users + 1]` where each user's events begin and end.
+    """
+
+    ids: np.ndarray
+    times: np.ndarray
+    row_splits: np.ndarray
+
 
 LISTS = ("caption", "keyword", "pos_items")  # columns with a list in each row
 _SAMPLE = ("user_id", "item_id", "timestamp", "num_items", "num_sessions", "negatives")

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrs_models.data.kuaisar.histories import Histories
-from tfrs_models.data.kuaisar.k_core import k_core
-from tfrs_models.data.kuaisar.options import Options
+from tfrs_models.data.kuaisar.checks import Histories
+from tfrs_models.data.kuaisar.parsing import pad_words
 from tfrs_models.data.kuaisar.raw_log import (
     CATEGORIES,
     RawLog,
@@ -17,9 +16,8 @@ from tfrs_models.data.kuaisar.raw_log import (
     read_log,
     read_users,
 )
-from tfrs_models.data.kuaisar.samples import make_samples
+from tfrs_models.data.kuaisar.samples import Options, make_samples
 from tfrs_models.data.kuaisar.search_and_recommendation import SearchAndRecommendation
-from tfrs_models.data.kuaisar.words import pad_words
 
 
 def convert(
@@ -211,3 +209,32 @@ def _categories(raw: np.ndarray) -> np.ndarray:
 
 def _with_padding(table: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(table, shape=(1, *table.shape[1:])), table])
+
+
+def k_core(
+    user: np.ndarray, item: np.ndarray, k: int, required: np.ndarray | None = None
+) -> np.ndarray:
+    """Drops users and items with fewer than `k` interactions until none is left.
+
+    Args:
+      user: `[num_interactions]` int from 0.
+      item: `[num_interactions]` int from 0.
+      k: Interactions, repeated ones included, that a user and an item need.
+      required: `[num_interactions]` bool: users need one of these, too.
+
+    Returns:
+      `[num_interactions]` bool, the interactions that stay.
+    """
+    keep = np.ones(len(user), bool)
+    while keep.any():
+        users, items = user[keep], item[keep]
+        num_users, num_items = user.max() + 1, item.max() + 1
+        good = np.bincount(users, minlength=num_users) >= k
+        if required is not None:
+            good &= np.bincount(users[required[keep]], minlength=num_users) > 0
+        good_item = np.bincount(items, minlength=num_items) >= k
+        stay = keep & good[user] & good_item[item]
+        if stay.sum() == keep.sum():
+            break
+        keep = stay
+    return keep

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tfrs_models.data.kuaisar.whole_numbers import whole_numbers
-from tfrs_models.data.kuaisar.words import parse_column
+from tfrs_models.data.kuaisar.parsing import parse_column, whole_numbers
 from tfrs_models.data.times import END_SECOND
 
 USER_ATTRIBUTES = (

@@ -13,13 +13,13 @@ from tfrs_models.data.kuaisar.batches import (
     side_by_side,
 )
 from tfrs_models.data.kuaisar.checks import (
+    Histories,
     check_histories,
     check_lengths,
     check_range,
     check_samples,
     check_table,
 )
-from tfrs_models.data.kuaisar.histories import Histories
 from tfrs_models.data.splits import SPLIT_NAMES
 
 SEARCH = "search"

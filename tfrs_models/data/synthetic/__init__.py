@@ -1,10 +1,8 @@
-"""Made-up data whose truth is known: for tests and demonstrations, never for claims."""
+"""Synthetic data with a known truth, for tests and demonstrations only."""
 
-from tfrs_models.data.synthetic.check_ins import PlantedCheckIns, make_check_ins
+from tfrs_models.data.synthetic.check_ins import make_check_ins
 from tfrs_models.data.synthetic.click_sessions import make_click_sessions
 from tfrs_models.data.synthetic.position_biased_clicks import (
-    PositionBiasedClicks,
-    examination,
     make_position_biased_clicks,
 )
 from tfrs_models.data.synthetic.search_and_recommendation import (
@@ -13,9 +11,6 @@ from tfrs_models.data.synthetic.search_and_recommendation import (
 )
 
 __all__ = [
-    "PlantedCheckIns",
-    "PositionBiasedClicks",
-    "examination",
     "make_check_ins",
     "make_click_sessions",
     "make_position_biased_clicks",

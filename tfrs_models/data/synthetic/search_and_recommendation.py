@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrs_models.data.kuaisar import Options, SearchAndRecommendation, convert
+from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
+from tfrs_models.data.kuaisar.convert import convert
 
 _TOPICS = 32
 _WORDS = 3  # of a topic

@@ -7,12 +7,47 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.data.kuaisar.histories import Histories
+from tfrs_models.data.kuaisar.checks import Histories
+from tfrs_models.data.kuaisar.convert import convert
+from tfrs_models.data.kuaisar.parsing import whole_numbers
+from tfrs_models.data.kuaisar.pickles import read_pickles
+from tfrs_models.data.kuaisar.samples import Options
 from tfrs_models.data.kuaisar.search_and_recommendation import (
     TASKS,
     SearchAndRecommendation,
 )
-from tfrs_models.data.kuaisar.whole_numbers import whole_numbers
+
+
+def load(
+    directory: str | Path, options: Options | None = None
+) -> SearchAndRecommendation:
+    """Reads a directory of any of the three kinds.
+
+    Args:
+      directory: Of `rec_inter.csv` and its like, of `vocab/` and `dataset/`, or of
+        records.
+      options: For raw files, which are converted.
+
+    Raises:
+      FileNotFoundError: it is none of them, or a file is missing.
+      ValueError: options for what has been converted, or wrong data.
+    """
+    directory = Path(directory)
+    if (directory / "rec_inter.csv").exists():
+        return convert(directory, options)
+    if options is not None:
+        raise ValueError(
+            f"`options` are for raw files. {directory} has no rec_inter.csv."
+        )
+    if (directory / "vocab").is_dir():
+        return read_pickles(directory)
+    if (directory / "manifest.json").exists():
+        return read_records(directory)
+    raise FileNotFoundError(
+        f"{directory} must have rec_inter.csv (raw), vocab/ (UniSAR's pickles) or "
+        "manifest.json (records)."
+    )
+
 
 _VERSION = "1.0.0"
 _MANIFEST = "manifest.json"

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from tests.data.kuaisar.raw_files import EASY, GOOD, START, write
-from tfrs_models.data.kuaisar import Options, convert
+from tfrs_models.data.kuaisar import Options
+from tfrs_models.data.kuaisar.convert import convert
 
 
 def test_a_user_who_has_met_nearly_everything_is_named(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfrs_models.data import audit
+from tfrs_models.data.summary import audit
 
 ROWS = st.lists(
     st.tuples(

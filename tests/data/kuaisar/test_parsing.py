@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfrs_models.data.kuaisar.words import parse_words
+from tfrs_models.data.kuaisar.parsing import parse_words
 
 
 @pytest.mark.parametrize(
