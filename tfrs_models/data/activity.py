@@ -1,8 +1,8 @@
-"""What a user did so far, as numbers for a ranker, without a look into the future.
+"""Features of a user's earlier activity for a ranker, without a look into the future.
 
-The state of a user before a row is made of sums over the user's earlier rows, whatever
-their split: how many, how many with each category, and the ratings given to them. Of
-equal times the rows keep the order of the table.
+The state of a user before a row is a set of sums over the user's earlier rows, whatever
+their split: the number of rows, the number of rows with each category, and the same two
+weighted by the ratings. Rows with equal times keep the order of the table.
 """
 
 import dataclasses
@@ -23,9 +23,10 @@ class ActivityLayout:
     """The columns of `user_features`, `item_features` and `cross_features`.
 
     Args:
-      categories: what an item can have, as "genres=Drama".
-      numbers: the numbers of an item, as "year".
-      has_ratings: whether users rate: without ratings there is no liking.
+      categories: names of the categories that an item can have, such as "genres=Drama".
+      numbers: names of the numbers of an item, such as "year".
+      has_ratings: whether the data have ratings. Without ratings the features have
+        shares of categories only, no mean ratings ("liking").
     """
 
     categories: tuple[str, ...]
@@ -54,22 +55,23 @@ class ActivityLayout:
     def cross_features(
         self, user_features: tf.Tensor, item_features: tf.Tensor
     ) -> tf.Tensor:
-        """What the user had and liked so far of what this item is.
+        """Computes the user's earlier activity in the categories of the item.
 
-        Made of stock TensorFlow operations: it runs in `tf.data` and in a graph that
-        serves. Leading dimensions broadcast: one user `[1, U]` meets many items.
+        It uses stock TensorFlow operations only: it runs in `tf.data` and in an
+        exported graph. Leading dimensions broadcast: one user `[1, U]` is joined with
+        many items.
 
         Args:
-          user_features: `[batch, U]`, columns as in `user_columns`.
-          item_features: `[batch, I]`, columns as in `item_columns`.
+          user_features: `[batch, U]` features with the columns `user_columns`.
+          item_features: `[batch, I]` features with the columns `item_columns`.
 
         Returns:
-          `[batch, C]`: the share of each category of the item, 0 for the categories
-          that it has not, and their sum; where there are ratings, the liking of each of
-          its categories, and their mean.
+          `[batch, C]`: the user's share of each category of the item, 0 for categories
+          that the item does not have, and the sum of these shares; with ratings also
+          the user's liking of each category of the item, and the mean of these likings.
 
         Raises:
-          ValueError: another number of columns than the layout has.
+          ValueError: the number of columns is not that of the layout.
         """
         _check_width("user_features", user_features, self.user_columns)
         _check_width("item_features", item_features, self.item_columns)
@@ -91,16 +93,25 @@ class ActivityLayout:
 
 
 def activity_layout(data: Interactions) -> ActivityLayout:
-    """The layout of the activity features of some data.
+    """Names the columns of the activity features of some data.
 
     Categories are the values of the item features of kind "id" or "bag" with at most 64
-    values: genres and decades, but no words of titles, and not the item itself.
+    values: genres and decades, but neither words of titles nor the item itself.
 
     Args:
-      data: with or without activity.
+      data: interactions, with or without activity.
 
     Returns:
-      The layout.
+      The layout: column names, and `cross_features` of users and items.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aabb"), "item_id": list("pqqp")})
+      >>> frame = frame.assign(timestamp=range(4), genre=["war", "art", "art", "war"])
+      >>> options = dict(bag_columns=["genre"], split="random", test_fraction=0.5)
+      >>> data = tm.data.from_frame(frame, validation_fraction=0, **options)
+      >>> tm.data.activity_layout(data).user_columns
+      ('activity', 'share genre=art', 'share genre=war')
     """
     return ActivityLayout(
         categories=tuple(
@@ -114,13 +125,13 @@ def activity_layout(data: Interactions) -> ActivityLayout:
 
 
 def category_features(data: Interactions) -> list[Feature]:
-    """The item features whose values are categories."""
+    """Returns the item features whose values are categories."""
     _, *features = data.item_features  # the first is the item itself
     return [f for f in features if f.kind != "number" and f.num_values <= MAX_VALUES]
 
 
 def number_features(data: Interactions) -> list[Feature]:
-    """The item features that are numbers."""
+    """Returns the item features that are numbers."""
     return [feature for feature in data.item_features if feature.kind == "number"]
 
 
@@ -144,31 +155,43 @@ class _Standards(NamedTuple):
 
 
 def with_activity(data: Interactions) -> Interactions:
-    """The same data whose rows know what their user did before.
+    """Adds features of the user's earlier activity to rows, and features to items.
 
-    Means and scales that standardise come from the train rows alone. `activity_layout`
-    names the columns: with `n` categories, `U = 2 + 2 n` (`1 + n` without ratings) and
-    `I` is `n` and the numbers of the items.
+    Means and scales for standardisation come from the train rows only.
+    `activity_layout` names the columns. With `n` categories there are `U = 2 + 2 n`
+    user features (`1 + n` without ratings) and `I = n + number of numeric item
+    features`.
 
     `user_features` are: the standardised `log(1 + activity)`; the user's mean
     standardised rating; for each category the share of the user's items that have it;
-    for each category the mean standardised rating given to it. Both means are sums
-    divided by 5 more than the count, so that few ratings say little and none says 0.
+    for each category the mean standardised rating of those items. Both means divide a
+    sum by the count plus 5, so that few ratings give a mean near 0 and no rating gives
+    0.
 
-    `item_features` are: 1 for each category that the item has, else 0; the
-    standardised numbers, 0 where missing. Cold items have them like all others.
+    `item_features` are: 1 for each category of the item, else 0; the standardised
+    numbers, 0 where missing. Cold items have the same features.
 
     Args:
-      data: with timestamps; it takes `4 U` bytes a row.
+      data: interactions with timestamps. The features take `4 U` bytes a row.
 
     Returns:
-      Data whose `splits` have `user_features` `[num_rows, U]` float32 and `activity`
-      `[num_rows]` int64, the number of the user's rows before, and whose `items` have
-      `item_features` `[num_items + 1, I]` float32, so that `batches` yield them all.
-      The unknown user, who is many, has done nothing in every row.
+      The same data. Their `splits` also have `user_features` `[num_rows, U]` float32
+      and `activity` `[num_rows]` int64, the number of the user's earlier rows; their
+      `items` also have `item_features` `[num_items + 1, I]` float32, so `batches` yield
+      all three. Rows of the unknown user, which stands for many users, have no
+      activity.
 
     Raises:
-      ValueError: no timestamps.
+      ValueError: the data have no timestamps.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaabb"), "item_id": list("pqrqp")})
+      >>> frame = frame.assign(timestamp=range(5))
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> data = tm.data.with_activity(data)
+      >>> data.splits["test"]["activity"]  # user a had two items before the last one
+      array([2])
     """
     layout = activity_layout(data)
     sums, user, split, order = _running_sums(data, layout, SPLIT_NAMES)
@@ -187,25 +210,34 @@ def with_activity(data: Interactions) -> Interactions:
 
 
 def activity_table(data: Interactions, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """What each user did *before* a split: features to retrieve and to serve with.
+    """Computes each user's activity features before a split, to retrieve and serve.
 
     Args:
-      data: with timestamps.
-      split: as in `Interactions.known_items`; "serving" is after all rows.
+      data: interactions with timestamps.
+      split: "train", "validation", "test" or "serving", which is after all rows.
 
     Returns:
       `user_features` `[num_users + 1, U]` float32 and `activity` `[num_users + 1]`
-      int64, as in `with_activity`; in row 0 the unknown user, who did nothing.
+      int64 as in `with_activity`. Row 0, the unknown user, has no activity.
 
     Raises:
-      ValueError: no timestamps, or an unknown split.
+      ValueError: the data have no timestamps, or the split is unknown.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaabb"), "item_id": list("pqrqp")})
+      >>> frame = frame.assign(timestamp=range(5))
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> features, activity = tm.data.activity_table(data, "serving")
+      >>> activity  # unknown user, a, b
+      array([0, 3, 2])
     """
     if split not in EARLIER:
         raise ValueError(f"`split` must be one of {tuple(EARLIER)}. Got {split!r}.")
     layout = activity_layout(data)
     sums, user, _, _ = _running_sums(data, layout, EARLIER[split])
     edges = np.searchsorted(user, np.arange(data.num_users + 2))
-    edges[0] = edges[1]  # user 0 is many
+    edges[0] = edges[1]  # row 0 stands for all unknown users
     state = sums[edges[1:]] - sums[edges[:-1]]
     features = _user_features(state, layout, _standards(data))
     return features, state[:, 0].astype(np.int64)
@@ -214,14 +246,16 @@ def activity_table(data: Interactions, split: str) -> tuple[np.ndarray, np.ndarr
 def _running_sums(
     data: Interactions, layout: ActivityLayout, splits: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Sums over all rows before each one, by user and time.
+    """Sums over all earlier rows, by user and time.
 
-    The columns are 1 and each category, `1 + n` counts, then the same times the rating.
-    Ratings are summed as they are: sums of half stars are exact.
+    The columns are 1 and each category (`1 + n` counts), then the same times the
+    rating. Ratings are summed without standardisation, because sums of half stars are
+    exact.
 
     Returns:
-      `[num_rows + 1, 1 + n]` or `[num_rows + 1, 2 + 2 n]` sums and `[num_rows]` user,
-      both in the order of time; `[num_rows]` split, and that order, of the rows.
+      `[num_rows + 1, 1 + n]` or `[num_rows + 1, 2 + 2 n]` sums and the `[num_rows]`
+      user, both in the order of users and time; the `[num_rows]` split of each row, and
+      that order.
     """
     names = ("user_id", "item_id", *(["rating"] if layout.has_ratings else []))
     columns, split, order = timeline(data, splits, names)
@@ -236,14 +270,14 @@ def _running_sums(
 
 
 def _first_rows(user: np.ndarray) -> np.ndarray:
-    """`[num_rows]` first row of the same user; of the unknown user the row itself."""
+    """`[num_rows]` index of the user's first row; of the unknown user the row itself."""
     return np.where(user > 0, np.searchsorted(user, user), np.arange(len(user)))
 
 
 def _user_features(
     state: np.ndarray, layout: ActivityLayout, standards: _Standards
 ) -> np.ndarray:
-    """`[rows, U]` float32 features of `[rows, ...]` sums."""
+    """`[rows, U]` float32 features from `[rows, ...]` sums."""
     counts, ratings = np.split(state, [1 + len(layout.categories)], axis=1)
     mean, scale = standards.log_activity
     activity = (np.log1p(counts[:, :1]) - mean) / scale
@@ -273,7 +307,7 @@ def _mean_and_scale(values: np.ndarray) -> tuple[float, float]:
 
 
 def _categories(data: Interactions) -> np.ndarray:
-    """`[num_items + 1, n]`: 1 for each category that an item has."""
+    """`[num_items + 1, n]` table that is 1 for each category of an item."""
     parts = [np.zeros((data.num_items + 1, 0))]
     for feature in category_features(data):
         index = data.items[feature.name].reshape(data.num_items + 1, -1)

@@ -1,4 +1,4 @@
-"""Attributes of users or items as feature columns that a tower can read."""
+"""Feature columns of users or items, made from the columns of a table."""
 
 import dataclasses
 import re
@@ -27,12 +27,12 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 class Attributes:
     """Feature columns under construction: row 0 is unknown, row `i` is index `i`.
 
-    Vocabularies, means and scales come from the rows seen in training alone: what
-    training never shows has no row of an embedding table that could be learned.
+    Vocabularies, means and scales come only from users or items with train rows: an
+    embedding of a value that training never shows could not be learned.
 
     Args:
-      frame: the attributes of indices 1 to `len(frame)`, in this order.
-      train_counts: `[len(frame)]` train rows of each index.
+      frame: table of the attributes, one row for each of the indices 1 to `len(frame)`.
+      train_counts: `[len(frame)]` number of train rows of each index.
     """
 
     frame: pd.DataFrame
@@ -42,13 +42,13 @@ class Attributes:
     vocabularies: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def add_index(self, name: str, ids: np.ndarray, *, num_known: int) -> None:
-        """Adds the index itself, of which the first `num_known` can be learned."""
+        """Adds the index itself; the first `num_known` have train rows."""
         self.vocabularies[name] = ids
         feature = Feature(name, "id", num_values=int(num_known))
         self._add(feature, np.arange(len(ids) + 1))
 
     def add_number(self, name: str, column: str, *, argument: str) -> None:
-        """Adds a number; a missing one is the mean."""
+        """Adds a number; a missing number becomes the mean."""
         values = read_numbers(self.frame, column, argument=argument)
         weights = np.where(np.isnan(values), 0, self.train_counts)
         mean, scale = 0.0, 0.0
@@ -62,9 +62,9 @@ class Attributes:
         self._add(feature, np.concatenate([[mean], filled]).astype(np.float32))
 
     def add_category(self, name: str, *, separator: str, argument: str) -> None:
-        """Adds an id: one value a row; a missing one is index 0.
+        """Adds an id with one value a row; a missing value has index 0.
 
-        Values with the separator of bags are several in one, and refused.
+        A value that contains the separator of bags is refused: it holds several values.
         """
         self._refuse_twice(name)
         column = require_column(self.frame, name, argument=argument)
@@ -72,7 +72,7 @@ class Attributes:
         self._add_values(name, "id", [_value(cell) for cell in column])
 
     def add_decade(self, name: str, year_column: str, *, argument: str) -> None:
-        """Adds the decade of a year as an id; a missing one is index 0."""
+        """Adds the decade of a year as an id; a missing year has index 0."""
         years = read_numbers(self.frame, year_column, argument=argument)
         values = [[] if np.isnan(y) else [f"{int(y) // 10 * 10}s"] for y in years]
         self._add_values(name, "id", values)
@@ -85,7 +85,7 @@ class Attributes:
         self._add_values(name, "bag", rows)
 
     def add_words(self, name: str, column: str, *, argument: str) -> None:
-        """Adds a bag of the words that at least two texts of training have."""
+        """Adds a bag of those words that at least two training texts contain."""
         texts = require_column(self.frame, column, argument=argument)
         refuse(
             pd.Series([_is_several(text) for text in texts]),
@@ -141,23 +141,23 @@ def attribute_table(
     column: str,
     side: str,
 ) -> tuple[pd.DataFrame, np.ndarray, int]:
-    """One row of attributes per user or item.
+    """Makes a table with one row of attributes for each user or item.
 
     Args:
-      frame: the interactions: without a table of their own, the first row of each user
-        or item has its attributes.
+      frame: the interactions. Without a separate table, the first row of each user or
+        item has its attributes.
       code: `[num_rows]` codes of the users or items of `frame`.
-      names: `[num_codes]` their ids.
-      own: their own table, or None.
-      column: the column of the ids.
-      side: "user" or "item", for the error.
+      names: `[num_codes]` ids of the codes.
+      own: separate table of the users or items, or None.
+      column: name of the id column.
+      side: "user" or "item", for the error message.
 
     Returns:
-      The table; the ids of its rows: `names`, then those that only `own` has; and how
-      many of `names` have no row in `own`.
+      The table; the ids of its rows, which are `names` and then the ids that only `own`
+      has; the number of `names` without a row in `own`.
 
     Raises:
-      ValueError: an id that `own` has twice, or none of the ids there.
+      ValueError: `own` has an id twice, or none of `names`.
     """
     if own is None:
         _, first = np.unique(code, return_index=True)
@@ -189,9 +189,9 @@ def attribute_table(
 def _refuse_lost_zeros(
     names: np.ndarray, own_names: np.ndarray, column: str, side: str
 ) -> None:
-    """Raises where most ids without a row have one but for zeros or blanks before them.
+    """Raises if most ids without a row have one but for leading zeros or blanks.
 
-    "0104257" is 104257 in a sheet: they would be two items.
+    A spreadsheet turns "0104257" into 104257: they would be two items.
     """
     bare, own_bare = (np.char.lstrip(ids, " 0") for ids in (names, own_names))
     has_other = np.isin(bare, own_bare)
@@ -209,12 +209,12 @@ def _refuse_lost_zeros(
 def display_titles(
     items: Attributes, title_column: str | None, year_column: str | None
 ) -> np.ndarray:
-    """Names for people: the title and its year, or the id where there is no title.
+    """Returns display names: the title with its year, or the id without a title.
 
     Args:
-      items: the items.
-      title_column: of their table, or None.
-      year_column: of their table, or None.
+      items: attributes of the items.
+      title_column: name of the title column of their table, or None.
+      year_column: name of the year column of their table, or None.
 
     Returns:
       `[num_items + 1]` strings; row 0 is "unknown".
@@ -245,19 +245,19 @@ def _words(text) -> list[str]:
 
 
 def _with_gaps(column: pd.Series) -> pd.Series:
-    """Whole numbers that may be missing: as floats large ones would run together."""
+    """Makes integers nullable: floats could not tell large ids apart."""
     nullable = {"i": "Int64", "u": "UInt64", "b": "boolean"}
     return column.astype(nullable.get(column.dtype.kind, column.dtype))
 
 
 def _value(cell) -> list[str]:
-    """The one value of a cell, or none: an empty text is a missing one."""
+    """The one value of a cell, or no value: an empty text counts as missing."""
     value = [] if pd.isna(cell) else as_strings([cell]).tolist()
     return [text for text in value if text.strip()]
 
 
 def _padded(rows: Sequence[Sequence[int]], max_length: int | None) -> np.ndarray:
-    """`[len(rows), length]` int64, 0 after the end of a row, at least one wide."""
+    """`[len(rows), length]` int64 with zeros after each row, at least one column."""
     length = max(1, max(map(len, rows)))
     if max_length is not None:
         length = min(length, max_length)

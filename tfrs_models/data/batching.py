@@ -1,4 +1,4 @@
-"""Batches of row numbers, without visiting the rows one by one."""
+"""Batches of row numbers, made without a visit to each row."""
 
 import tensorflow as tf
 
@@ -11,24 +11,24 @@ def row_batches(
     seed: int | None = None,
     drop_remainder: bool = False,
 ) -> tf.data.Dataset:
-    """The numbers `0 .. num_rows - 1` in batches, for a `map` that gathers the rows.
+    """Makes batches of the numbers `0 .. num_rows - 1`, for a `map` that gathers rows.
 
-    A shuffled epoch is one permutation of all rows, drawn by one op, another one each
-    epoch. With a seed the sequence of epochs is always the same; without one it
-    follows `tf.random.set_seed`.
+    A shuffled epoch is one permutation of all rows, drawn by one op; each epoch has
+    another permutation. With a seed the sequence of epochs is always the same; without
+    a seed it follows `tf.random.set_seed`.
 
     Args:
-      num_rows: length of the table.
-      batch_size: rows of a batch; the last one may be shorter.
-      shuffle: whether to permute the rows.
-      seed: of the permutations.
-      drop_remainder: whether to leave a shorter last batch out.
+      num_rows: number of rows in the table.
+      batch_size: number of rows in a batch; the last batch may be shorter.
+      shuffle: whether the rows are permuted.
+      seed: seed of the permutations.
+      drop_remainder: whether a shorter last batch is dropped.
 
     Returns:
-      A dataset of `[batch]` int64 with known cardinality.
+      A dataset of `[batch]` int64 row numbers with known cardinality.
 
     Raises:
-      ValueError: a batch size below 1.
+      ValueError: the batch size is below 1.
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Got {batch_size}.")

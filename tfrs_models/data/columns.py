@@ -1,4 +1,4 @@
-"""Columns of the user's table, checked once, with errors that say what to do."""
+"""Checked columns of a user's table, with errors that name the repair."""
 
 import decimal
 import difflib
@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pandas as pd
 
-# A file of one id a line cannot hold them, or a reader of lines takes them for an end.
+# Not possible in a vocabulary file with one id on each line: some end the line.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FLOAT = (float, np.floating)
-_NONE = "-1"  # stands for "no id" in the answers of an index
+_NONE = "-1"  # an index returns it for "no id"
 _MISSING = (
     "",
     "NA",
@@ -28,7 +28,7 @@ _TRUTHS = {"True": 1, "TRUE": 1, "true": 1, "False": 0, "FALSE": 0, "false": 0}
 
 
 def require_rows(frame: pd.DataFrame, argument: str) -> None:
-    """Raises a `ValueError` for an empty table, or for what is no table of pandas."""
+    """Raises a `ValueError` unless `frame` is a pandas table with at least one row."""
     if not isinstance(frame, pd.DataFrame):
         raise ValueError(
             f"`{argument}` must be a DataFrame of pandas. Got {type(frame)}: convert "
@@ -42,18 +42,18 @@ def require_rows(frame: pd.DataFrame, argument: str) -> None:
 
 
 def require_column(frame: pd.DataFrame, name: str, *, argument: str) -> pd.Series:
-    """The column of that name, or an error that lists the ones there are.
+    """Returns a column by name, or raises an error that lists the existing columns.
 
     Args:
       frame: the table.
-      name: the column wanted.
-      argument: the argument that named it, for the error.
+      name: name of the column.
+      argument: the argument that named the column, for the error message.
 
     Returns:
       `[num_rows]` series.
 
     Raises:
-      ValueError: no such column.
+      ValueError: the table has no such column, or has it twice.
     """
     columns = [str(column) for column in frame.columns]
     if columns.count(name) > 1:
@@ -75,19 +75,19 @@ def require_column(frame: pd.DataFrame, name: str, *, argument: str) -> pd.Serie
 def read_ids(
     frame: pd.DataFrame, name: str, *, argument: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ids as codes into their distinct strings, in order of first appearance.
+    """Reads ids as codes into their distinct strings, in order of first appearance.
 
     Args:
       frame: the table.
-      name: the column of the ids: strings, bytes or numbers.
-      argument: the argument that named it, for the error.
+      name: name of the id column, which holds strings, bytes or numbers.
+      argument: the argument that named the column, for the error message.
 
     Returns:
-      `[num_rows]` int64 codes and the `[num_ids]` strings that they index.
+      `[num_rows]` int64 codes, and the `[num_ids]` strings that the codes index.
 
     Raises:
-      ValueError: no such column; ids that are missing or empty, -1, that have control
-        characters, or numbers that floats cannot tell apart.
+      ValueError: there is no such column; an id is missing, empty or -1, has control
+        characters, or is a float too large to be exact.
     """
     column = require_column(frame, name, argument=argument)
     try:
@@ -100,7 +100,7 @@ def read_ids(
     names = as_strings(values)
 
     def refuse_ids(bad: list[bool], rule: str, cure: str) -> None:
-        # One more place, for the code -1.
+        # The appended element is for the code -1.
         refuse(pd.Series(np.array([*bad, False])[codes]), column, name, rule, cure)
 
     missing = np.array([*(not text.strip() for text in names), True])[codes]
@@ -127,11 +127,12 @@ def read_ids(
 
 
 def _refuse_floats(values, codes: np.ndarray, column: pd.Series, name: str) -> None:
-    """Raises for numbers so large that floats cannot tell neighbours apart."""
+    """Raises for floats so large that neighbouring integers are the same float."""
     values = np.asarray(values)
     if values.dtype.kind not in "fO":
         return
-    kind = column.dtype if column.dtype == np.float16 else values.dtype  # widened
+    # `factorize` has turned float16 into a wider type.
+    kind = column.dtype if column.dtype == np.float16 else values.dtype
     digits = np.finfo(kind).nmant if values.dtype.kind == "f" else 52
     floats = [v if isinstance(v, _FLOAT) else 0.0 for v in values.tolist()]
     bad = ~(np.abs(np.array(floats, np.float64)) < 2.0 ** (digits + 1))
@@ -145,7 +146,7 @@ def _refuse_floats(values, codes: np.ndarray, column: pd.Series, name: str) -> N
 
 
 def as_strings(values) -> np.ndarray:
-    """Values as a person writes them: bytes decoded, whole numbers without `.0`."""
+    """Writes values as a person does: bytes are decoded, whole floats have no `.0`."""
     return np.array([_as_string(v) for v in np.asarray(values).tolist()], dtype=object)
 
 
@@ -162,18 +163,18 @@ def _as_string(value) -> str:
 
 
 def read_numbers(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray:
-    """Numbers as floats, NaN where missing.
+    """Reads numbers as floats; a missing value is NaN.
 
     Args:
       frame: the table.
-      name: the column.
-      argument: the argument that named it, for the error.
+      name: name of the column.
+      argument: the argument that named the column, for the error message.
 
     Returns:
       `[num_rows]` float64.
 
     Raises:
-      ValueError: no such column, or values that are not finite numbers.
+      ValueError: there is no such column, or a value is not a finite number.
     """
     column = require_column(frame, name, argument=argument)
     if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind not in "iufb":
@@ -185,25 +186,25 @@ def read_numbers(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
     numbers = pd.to_numeric(column, errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     is_missing = column.isna().to_numpy()
-    values = np.where(is_missing, np.nan, values)  # a missing date has a number
+    values = np.where(is_missing, np.nan, values)  # pandas makes NaT a large number
     bad = (np.isnan(values) & ~is_missing) | np.isinf(values)
     refuse(pd.Series(bad), column, name, "must hold finite numbers", "repair them")
     return values
 
 
 def read_ratings(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray:
-    """Ratings, none missing.
+    """Reads ratings, which must be present in all rows.
 
     Args:
       frame: the table.
-      name: the column.
-      argument: the argument that named it, for the error.
+      name: name of the column.
+      argument: the argument that named the column, for the error message.
 
     Returns:
       `[num_rows]` float32.
 
     Raises:
-      ValueError: no such column, or values that are missing or not finite numbers.
+      ValueError: there is no such column, or a value is missing or not finite.
     """
     ratings = read_numbers(frame, name, argument=argument)
     refuse(
@@ -217,14 +218,14 @@ def read_ratings(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
 
 
 def refuse(bad: pd.Series, column: pd.Series, name: str, rule: str, cure: str) -> None:
-    """Raises a `ValueError` where rows break a rule, with the first of them.
+    """Raises a `ValueError` that shows the first row that breaks a rule, if one does.
 
     Args:
-      bad: `[num_rows]` bool, the rows that do.
-      column: `[num_rows]` what is shown of the first.
-      name: the column's name.
-      rule: what must hold, to follow the name.
-      cure: what to do.
+      bad: `[num_rows]` bool, True for rows that break the rule.
+      column: `[num_rows]` values, of which the first bad one is shown.
+      name: name of the column.
+      rule: the rule, as the words that follow the name in the message.
+      cure: the advice at the end of the message.
     """
     bad = bad.to_numpy(dtype=bool)
     if bad.any():

@@ -1,4 +1,4 @@
-"""The user's own Parquet, CSV or TSV file as `Interactions`."""
+"""Interactions by the name of a data set, or from a Parquet, CSV or TSV file."""
 
 import bz2
 import codecs
@@ -30,18 +30,29 @@ FORMS = (
 def load(
     dataset: str | os.PathLike = "movielens-latest-small", **options: Any
 ) -> Interactions:
-    """Loads and splits a data set.
+    """Loads and splits a data set by its name or path.
 
     Args:
       dataset: "movielens-latest-small" (offline), "recbole:ml-100k",
-        "tfds:movielens/<config>", or the path of a table, see `from_table`.
-      **options: of `from_frame`; of `from_table` for a path.
+        "tfds:movielens/<config>", or the path of a `.parquet`, `.csv` or `.tsv` file.
+      **options: arguments of `from_frame`. A path also takes `item_table` and
+        `user_table`, paths of tables with one row per item or user, and `encoding`, the
+        encoding of text files without a byte order mark.
 
     Returns:
-      The data, split; print its summary.
+      The split data; print them for a summary.
 
     Raises:
-      ValueError: any other name, and whatever the loader finds wrong.
+      ValueError: the name is none of these forms, or the table cannot be used.
+
+    Example:
+      >>> data = tm.data.load("movielens-latest-small", split="leave_last_out")
+      >>> print(data)
+      movielens-latest-small: split leave_last_out, all rows are positives
+        users  671 in train, 0 more in test
+        items  9,066, of which 35 never in train
+        rows   train 98,662  validation 671  test 671  (density 1.64%)
+      ...
     """
     dataset = str(dataset)
     source, _, name = dataset.partition(":")
@@ -72,7 +83,7 @@ _MARKS = {
 
 
 def is_table(dataset: str | os.PathLike) -> bool:
-    """Whether a name is that of a file which `from_table` reads."""
+    """Tells whether `dataset` is the name of a file that `from_table` reads."""
     return _suffix(Path(dataset)) in SUFFIXES
 
 
@@ -86,24 +97,24 @@ def from_table(
 ) -> Interactions:
     """Reads a `.parquet`, `.csv` or `.tsv` file with one row per interaction.
 
-    Text files may be compressed (`.csv.gz`, `.bz2`, `.xz`); values may be separated by
-    commas, semicolons, tabs or bars, whichever the header has most of. What they hold
-    is kept as it is written: "007" and "NA" are values, and nothing is a missing one.
+    Text files may be compressed (`.csv.gz`, `.bz2`, `.xz`). The separator is the most
+    frequent of comma, semicolon, tab and bar in the header. Values of text files stay
+    as they are written: "007" and "NA" are values, an empty field is a missing value.
 
     Args:
-      path: the interactions.
-      item_table: a file with one row per item, or None.
-      user_table: a file with one row per user, or None.
-      encoding: of text files without a byte order mark, such as "latin-1"; UTF-8 where
-        None.
-      **options: columns and the split, see `from_frame`.
+      path: path of the interactions.
+      item_table: path of a file with one row per item, or None.
+      user_table: path of a file with one row per user, or None.
+      encoding: encoding of text files without a byte order mark, such as "latin-1";
+        None stands for UTF-8.
+      **options: columns and splitting rule, the arguments of `from_frame`.
 
     Returns:
-      The data, split; its name is the file's.
+      The split data, named after the file.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: a file that cannot be read, or a table that cannot be used.
+      FileNotFoundError: there is no such file.
+      ValueError: the file cannot be read, or the table cannot be used.
     """
     tables = {"item_frame": item_table, "user_frame": user_table}
     frames = {
@@ -122,20 +133,20 @@ def from_table(
 def read_table(
     path: str | os.PathLike, *, argument: str, encoding: str | None = None
 ) -> pd.DataFrame:
-    """Reads a file; all that a text file holds stays text, so that "007" stays "007".
+    """Reads a file; values of a text file stay text, so that "007" stays "007".
 
     Args:
-      path: see `from_table`.
-      argument: the argument that named the file, for the error.
-      encoding: of text files without a byte order mark; UTF-8 where None.
+      path: path of a `.parquet`, `.csv` or `.tsv` file.
+      argument: the argument that named the file, for the error message.
+      encoding: encoding of text files without a byte order mark; None stands for UTF-8.
 
     Returns:
       The table.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: another suffix, another encoding, a column twice, or a file that is
-        not what its suffix says.
+      FileNotFoundError: there is no such file.
+      ValueError: the suffix or the encoding is wrong, a column name is repeated, or the
+        content does not have the format of the suffix.
     """
     path = Path(path)
     suffix = _suffix(path)
@@ -151,7 +162,7 @@ def read_table(
         )
     try:
         if suffix == ".parquet":
-            # Whole numbers with gaps stay whole.
+            # Integer columns with missing values stay integers.
             return pd.read_parquet(path, dtype_backend="numpy_nullable")
         return _read_text(path, suffix, encoding)
     except UnicodeError as error:
@@ -169,7 +180,7 @@ def read_table(
 
 
 def _suffix(path: Path) -> str:
-    """In lower case, without that of a compression."""
+    """The suffix in lower case, without that of a compression."""
     return _unpacked(path).suffix.lower()
 
 
@@ -178,7 +189,7 @@ def _unpacked(path: Path) -> Path:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Unpacks what is packed, whatever the file is called."""
+    """Opens a file and decompresses it by its first bytes, whatever its name is."""
     with path.open("rb") as file:
         start = file.read(8)
     unpack = (opener for mark, opener in _OPEN.items() if start.startswith(mark))
@@ -194,7 +205,7 @@ def _read_text(path: Path, suffix: str, encoding: str | None) -> pd.DataFrame:
         lines = (line.strip("\r\n") for line in codecs.getreader(encoding)(file))
         header = next((line for line in lines if line.strip()), "")
     separator = _separator(header, suffix)
-    # Written for people: "user_id, item_id".
+    # Some headers have a blank after each separator: "user_id, item_id".
     form = {"skipinitialspace": f"{separator} " in header}
     names = Counter(next(csv.reader([header], delimiter=separator, **form), []))
     twice = [name for name, count in names.items() if name and count > 1]
@@ -222,7 +233,7 @@ def _read_text(path: Path, suffix: str, encoding: str | None) -> pd.DataFrame:
 
 
 def _separator(header: str, suffix: str) -> str:
-    """What the header has most of: a bar counts only where there is nothing else."""
+    """The most frequent separator of a header; a bar counts only without any other."""
     usual = "\t" if suffix == ".tsv" else ","
     counts = {mark: header.count(mark) for mark in (usual, ",", ";", "\t")}
     if not any(counts.values()) and "|" in header:

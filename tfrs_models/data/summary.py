@@ -1,4 +1,4 @@
-"""The data in a dozen lines."""
+"""Sizes of split interactions and an audit of what leaks from train to test."""
 
 import dataclasses
 
@@ -13,24 +13,25 @@ HOUR = 3600
 class Audit:
     """Counts of the test rows that are easier, or harder, than they look.
 
-    A count that needs timestamps is None without them.
+    A count that needs timestamps is None without timestamps.
 
     Args:
-      test_rows: rows of the test split.
-      others_future_rows: test rows older than some train row of another user: training
-        has seen what the world looked like after them.
-      own_future_rows: train rows newer than the first test row of the same user.
-      repeated_rows: validation and test rows whose user has the same item in an
-        earlier split.
-      tied_rows: test rows with the timestamp of the user's row just before them: the
-        order of the file decides what is predicted from what.
-      followed_rows: test rows with any row of the user before them.
-      long_gap_rows: of those, rows more than an hour after the row before: the rest
-        continues a session.
-      cold_users: users of the test split without a train row.
-      cold_user_rows: their test rows.
-      cold_items: items of the test split without a train row.
-      cold_item_rows: their test rows.
+      test_rows: number of rows in the test split.
+      others_future_rows: number of test rows that are older than some train row of
+        another user. Training data then contain information from after the test row.
+      own_future_rows: number of train rows that are newer than the first test row of
+        the same user.
+      repeated_rows: number of validation and test rows whose user has the same item in
+        an earlier split.
+      tied_rows: number of test rows with the same timestamp as the user's previous row.
+        The order of the file decides which of the two is predicted from the other.
+      followed_rows: number of test rows with any earlier row of the user.
+      long_gap_rows: number of test rows more than one hour after the user's previous
+        row. The other test rows continue a session.
+      cold_users: number of users in the test split without a train row.
+      cold_user_rows: number of test rows of these users.
+      cold_items: number of items in the test split without a train row.
+      cold_item_rows: number of test rows of these items.
     """
 
     test_rows: int
@@ -47,7 +48,7 @@ class Audit:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader of the metrics must know, a sentence each."""
+        """Warnings for a reader of the metrics, one sentence each."""
         found = []
         if self.own_future_rows:
             found.append(
@@ -67,7 +68,7 @@ class Audit:
         return tuple(found)
 
     def __str__(self) -> str:
-        """The audit as aligned lines."""
+        """Formats the audit as aligned lines."""
         rows = self.test_rows
         lines = [
             ("test rows of cold users", self.cold_user_rows, rows),
@@ -90,14 +91,14 @@ def audit(
     *,
     ticks_per_second: int = 1,
 ) -> Audit:
-    """Counts what the split lets in.
+    """Counts which information a split lets leak into training.
 
     Args:
-      user: `[num_rows]` user of the row, as non-negative ints.
-      item: `[num_rows]` item of the row, as non-negative ints.
-      timestamp: `[num_rows]` integers that count ticks since 1970, or None.
-      split: `[num_rows]` int8, see `data.splits`.
-      ticks_per_second: ticks of `timestamp` in a second.
+      user: `[num_rows]` users of the rows, non-negative ints.
+      item: `[num_rows]` items of the rows, non-negative ints.
+      timestamp: `[num_rows]` integer times in ticks since 1970, or None.
+      split: `[num_rows]` int8 codes of the splits, `TRAIN`, `VALIDATION` or `TEST`.
+      ticks_per_second: number of ticks of `timestamp` in a second.
 
     Returns:
       The counts.
@@ -148,7 +149,7 @@ def _own_future(user, timestamp, train, test) -> int:
 
 
 def _gap_before(user, timestamp) -> np.ndarray:
-    """`[num_rows]` ticks since the user's row before, -1 for the first one."""
+    """`[num_rows]` ticks since the user's previous row, -1 for the first row."""
     order = np.lexsort((timestamp, user))
     gap = np.full(len(user), -1, np.int64)
     same_user = user[order][1:] == user[order][:-1]
@@ -173,20 +174,20 @@ def _count(count: int | None, of: int | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """Sizes of the data and of its splits, and the leakage audit; `str` for people.
+    """Sizes of the data and of their splits, and the leakage audit; `str` formats it.
 
     Args:
-      name: of the data.
-      split: how it was split.
-      min_rating: rating from which a row is a positive, or None for all rows.
-      num_users: users with a train row.
-      num_items: items of the catalogue.
-      num_train_items: items with a train row; the others are cold.
-      rows: rows of each split.
-      dropped_rows: rows below `min_rating`.
-      density: share of the user-item pairs of the data that have a row or several.
-      audit: what the split lets in.
-      notes: what else a reader must know of the table, a sentence each.
+      name: name of the data.
+      split: name of the splitting rule.
+      min_rating: smallest rating of a positive row, or None if all rows are positives.
+      num_users: number of users with a train row.
+      num_items: number of items in the catalogue.
+      num_train_items: number of items with a train row; the others are cold.
+      rows: name of each split -> its number of rows.
+      dropped_rows: number of rows below `min_rating`.
+      density: share of the user-item pairs that have one or more rows.
+      audit: counts of what the split lets leak.
+      notes: additional warnings about the table, one sentence each.
     """
 
     name: str
@@ -202,7 +203,7 @@ class Summary:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The summary as aligned lines."""
+        """Formats the summary as aligned lines."""
         positives = "all rows are positives"
         if self.min_rating is not None:
             positives = (
