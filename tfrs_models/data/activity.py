@@ -270,7 +270,7 @@ def _running_sums(
 
 
 def _first_rows(user: np.ndarray) -> np.ndarray:
-    """`[num_rows]` index of the user's first row; of the unknown user the row itself."""
+    """`[num_rows]` index of the user's first row; unknown users: the row itself."""
     return np.where(user > 0, np.searchsorted(user, user), np.arange(len(user)))
 
 
