@@ -59,6 +59,7 @@ from pipelines.reporting.clickstream import (
     write_report,
 )
 from tfrs_models.data.clickstream import FineTuningParams, fine_tuning_params
+from tfrs_models.training.hyper_parameters import SearchResult
 
 MONITOR = "val_pair_accuracy"
 # The choices of the specification, and larger rates for towers of tables. Its 5 to 8
@@ -251,7 +252,7 @@ def train(
 
 def tune(
     config: Config, clicks: ClickData, towers_of: retrieval.Config, origin: Origin
-) -> tm.training.SearchResult:
+) -> SearchResult:
     """Searches for hyper-parameters; every trial starts from the model as it was."""
 
     def quality(choice: dict) -> float:
@@ -310,7 +311,7 @@ def _storage(config: Config, clicks: ClickData, origin: Origin) -> str:
 def _write(
     config: Config,
     params: FineTuningParams,
-    search: tm.training.SearchResult | None,
+    search: SearchResult | None,
     clicks: ClickData,
     model: tm.models.FineTuningModel,
     history: dict,

@@ -20,7 +20,7 @@ SCRIPTS = sorted(
 # siblings and know nothing of each other.
 LAYERS = [
     {"_keras", "feature", "torch_weights", "types"},
-    {"ops"},
+    {"_fit_checks", "ops"},
     {"model"},
     {"layers", "data"},
     {"losses", "metrics"},

@@ -22,6 +22,8 @@ from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
+from tfrs_models.towers.hashed_text import HashedText
+from tfrs_models.towers.unit_norm import UnitNorm
 
 RNG = np.random.default_rng(0)
 CANDIDATES = RNG.normal(size=(40, 4)).astype("float32")
@@ -502,8 +504,8 @@ ROWS = {
         (FEATURES,),
     ),
     towers.GRU4Rec: Row(lambda: towers.GRU4Rec(item_tower(), 4), (FEATURES,)),
-    towers.HashedText: Row(
-        lambda: towers.HashedText(3, num_buckets=9, hidden_units=[4], feature="text"),
+    HashedText: Row(
+        lambda: HashedText(3, num_buckets=9, hidden_units=[4], feature="text"),
         ({"text": np.array(["Red shoes!", "", "shoes", "two red"])},),
     ),
     towers.MixtureOfRepresentations: Row(mixture, (FEATURES,)),
@@ -515,7 +517,7 @@ ROWS = {
         lambda: towers.RecencyPooling(item_tower(), 4, timestamp="times"), (FEATURES,)
     ),
     towers.SASRec: Row(lambda: towers.SASRec(item_tower(), 4), (FEATURES,)),
-    towers.UnitNorm: Row(lambda: towers.UnitNorm(towers.UserId(7, 3)), (FEATURES,)),
+    UnitNorm: Row(lambda: UnitNorm(towers.UserId(7, 3)), (FEATURES,)),
     towers.UserId: Row(lambda: towers.UserId(7, 3, id_dropout=0.5), (FEATURES,)),
 }
 # Classes without a row: what they are a part of has one.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfrs_models
 from tfrs_models import tasks
-from tfrs_models.ops.monitors import larger_is_better
+from tfrs_models._fit_checks import larger_is_better
 
 RNG = np.random.default_rng(0)
 FEATURES = {

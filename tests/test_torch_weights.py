@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.towers import Cohort, MixtureOfRepresentations, UnitNorm, UserId
+from tfrs_models.towers import Cohort, MixtureOfRepresentations, UserId
+from tfrs_models.towers.unit_norm import UnitNorm
 
 RNG = np.random.default_rng(0)
 STACK = {

@@ -6,19 +6,24 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_models._keras import UnsavedMean, one_call
-from tfrs_models.ops.epoch_orders import EpochOrders, drawing_orders
-from tfrs_models.ops.evaluation_without_xla import EvaluationWithoutXla
-from tfrs_models.ops.feature_specs import describe, no_rows
-from tfrs_models.ops.features.finite import check_features
-from tfrs_models.ops.keras_arguments import (
+from tfrs_models._fit_checks import (
     checked_arguments,
+    maximise_what_should_be_large,
     warn_of_ignored,
     without_tuple,
 )
-from tfrs_models.ops.monitors import maximise_what_should_be_large
+from tfrs_models._keras import (
+    EpochOrders,
+    EvaluationWithoutXla,
+    UnsavedMean,
+    UpstreamsOrder,
+    describe,
+    drawing_orders,
+    no_rows,
+    one_call,
+)
+from tfrs_models.ops.features.checks import check_features
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
-from tfrs_models.ops.upstreams_order import UpstreamsOrder
 from tfrs_models.types import Features
 
 

@@ -11,6 +11,7 @@ from pipelines.parts.click_data import ClickData
 from pipelines.reporting import plots, retrieval
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import print_table
+from tfrs_models.training.hyper_parameters import SearchResult
 
 METRICS = retrieval.METRICS
 OF_SESSIONS = (
@@ -220,7 +221,7 @@ def write_report(
     clicks: ClickData,
     history: dict,
     comparison: Comparison,
-    search: tm.training.SearchResult | None,
+    search: SearchResult | None,
     params: tm.data.clickstream.FineTuningParams,
 ) -> Path:
     """Writes the page that shows all of it."""

@@ -21,7 +21,7 @@ from pipelines.parts.indexes import build_indexes, index_items
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:After epoch 1 the loss:tfrs_models.training.LearningWarning"
+    "ignore:After epoch 1 the loss:tfrs_models.training.learning_alarms.LearningWarning"
 )
 
 USER_TOWERS = ("id", "deep-hash", "cohort", "mixture")

@@ -14,7 +14,7 @@ from pipelines.parts import checkpoints
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:After epoch 1 the loss:tfrs_models.training.LearningWarning"
+    "ignore:After epoch 1 the loss:tfrs_models.training.learning_alarms.LearningWarning"
 )
 
 

@@ -10,7 +10,7 @@ import tfrs_models
 from tests import oracles
 from tfrs_models import layers, metrics, models, towers
 from tfrs_models.data import Feature, mixed_negatives
-from tfrs_models.ops.weight_decay import add_l2
+from tfrs_models.models.unisar.weight_decay import add_l2
 
 NUM_ITEMS = 11
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.towers import UnitNorm, UserId
+from tfrs_models.towers import UserId
+from tfrs_models.towers.unit_norm import UnitNorm
 
 
 def test_outputs_have_length_one_and_the_direction_of_the_tower():

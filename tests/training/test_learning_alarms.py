@@ -10,7 +10,7 @@ import tensorflow_recommenders as tfrs
 from tests import oracles
 from tfrs_models import layers, models, tasks, towers
 from tfrs_models.data import Feature
-from tfrs_models.training import LearningAlarms, LearningWarning
+from tfrs_models.training.learning_alarms import LearningAlarms, LearningWarning
 
 NUM_USERS, NUM_ITEMS = 12, 30
 

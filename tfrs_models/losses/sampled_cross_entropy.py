@@ -7,8 +7,12 @@ import tensorflow as tf
 
 from tfrs_models.ops.masks import item_numbers
 from tfrs_models.ops.ranks.scores import dot_scores
-from tfrs_models.ops.softmax.blocks import BlockLoss, row_weights, sum_over_blocks
-from tfrs_models.ops.softmax.softmax_mass import softmax_mass
+from tfrs_models.ops.softmax.blocks import (
+    BlockLoss,
+    row_weights,
+    softmax_mass,
+    sum_over_blocks,
+)
 
 CORRECTIONS = (None, "logq", "corrected_logq")
 _MIN = tf.float32.min

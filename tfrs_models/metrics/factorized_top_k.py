@@ -17,11 +17,11 @@ from tfrs_models.metrics.corpus_metrics import (
     k_of_keras_metric,
     parse_metric,
 )
-from tfrs_models.ops.copies import best_copies
 from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row, ranks_by_score
 from tfrs_models.ops.ranks.lookup import find_copies
 from tfrs_models.ops.ranks.rank_metrics import check_ties
+from tfrs_models.ops.ranks.scores import best_copies
 from tfrs_models.ops.weights import weights_of_rows
 from tfrs_models.types import Tensor
 

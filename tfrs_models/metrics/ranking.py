@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfrs_models.ops.lists.discounts import discounts, gains, largest_dcg
 from tfrs_models.ops.lists.list_shapes import Lists, read_lists
-from tfrs_models.ops.lists.standing import Standing, stand
+from tfrs_models.ops.lists.positions import Standing, stand
 from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.ranks.rank_metrics import check_ties
 

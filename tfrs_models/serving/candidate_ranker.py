@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.features.finite import finite_features
+from tfrs_models.ops.features.checks import finite_features
 
 Examples = Mapping[str, np.ndarray | tf.Tensor]
 _SAMPLE_ROWS = 4

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.features.finite import finite_features
+from tfrs_models.ops.features.checks import finite_features
 from tfrs_models.serving.vocabularies import line_numbers
 
 

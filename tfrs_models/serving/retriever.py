@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfrs_models.layers.index.exclusions import blank_missing
 from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
 from tfrs_models.layers.index.searchable_index import SearchableIndex
-from tfrs_models.ops.features.finite import finite_features
+from tfrs_models.ops.features.checks import finite_features
 
 
 class Retriever(tf.Module):

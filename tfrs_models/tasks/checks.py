@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.losses.sampled_cross_entropy import CORRECTIONS
+from tfrs_models.ops.features.checks import check_width
 from tfrs_models.ops.features.probabilities import ProbabilityFloor
-from tfrs_models.ops.features.same_shape import check_width
 from tfrs_models.ops.numbers import (
     is_whole,
     real_number,

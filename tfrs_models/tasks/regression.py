@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import register
-from tfrs_models.ops.features.finite import require
+from tfrs_models.ops.features.checks import require
 from tfrs_models.tasks.checks import row_weights
 
 

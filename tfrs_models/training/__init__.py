@@ -1,10 +1,10 @@
 """What watches over the training of any model, and what steers it."""
 
 from tfrs_models.training.accumulate_metrics import AccumulateMetrics
+from tfrs_models.training.hyper_parameters import random_search
 from tfrs_models.training.index_negatives import IndexNegatives
 from tfrs_models.training.lazy_adam import LazyAdam
-from tfrs_models.training.learning_alarms import LearningAlarms, LearningWarning
-from tfrs_models.training.random_search import SearchResult, random_search
+from tfrs_models.training.learning_alarms import LearningAlarms
 from tfrs_models.training.step_decay import step_decay_schedule
 
 __all__ = [
@@ -12,8 +12,6 @@ __all__ = [
     "IndexNegatives",
     "LazyAdam",
     "LearningAlarms",
-    "LearningWarning",
-    "SearchResult",
     "random_search",
     "step_decay_schedule",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.model import Model
-from tfrs_models.ops.features.finite import float_features
+from tfrs_models.ops.features.checks import float_features
 from tfrs_models.ops.ranks.scores import dot_scores
 
 _LEAST_GAIN = 0.01  # over a constant scorer's loss

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.layers import PairInfoNCE, TransitionContrast
-from tfrs_models.ops.softmax.pair_info_nce import pair_info_nce
-from tfrs_models.ops.transition_contrast import transition_contrast
+from tfrs_models.ops.softmax.contrasts import pair_info_nce, transition_contrast
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 RNG = np.random.default_rng(0)

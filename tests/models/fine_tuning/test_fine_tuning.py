@@ -32,10 +32,10 @@ from tfrs_models.ops.clickstream.packing import pack_pairs
 from tfrs_models.towers import (
     FeatureLookup,
     FeatureTower,
-    HashedText,
     RecencyPooling,
     freeze_first_layers,
 )
+from tfrs_models.towers.hashed_text import HashedText
 from tfrs_models.training import AccumulateMetrics, step_decay_schedule
 
 

@@ -11,7 +11,7 @@ from tfrs_models.models.unisar import (
     ServiceTransitions,
     TypedTransition,
 )
-from tfrs_models.ops.interleave import places_by_time
+from tfrs_models.models.unisar.service_transitions import places_by_time
 
 RNG = np.random.default_rng(0)
 ITEMS, SESSIONS, WIDTH = 4, 3, 6

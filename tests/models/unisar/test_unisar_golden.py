@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.models.unisar import unisar_golden
 from tfrs_models.models import UniSAR
-from tfrs_models.ops.interleave import places_by_time
+from tfrs_models.models.unisar.service_transitions import places_by_time
 
 GOLDEN = unisar_golden.read()
 FEATURES = unisar_golden.features(GOLDEN)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfrs_models import towers
 from tfrs_models.data import Feature
-from tfrs_models.towers.sequence.history_tower import newest
+from tfrs_models.towers.sequence.history_tower import newest, newest_steps
 
 NUM_ITEMS, DIM = 30, 4
 MAKE = {
@@ -192,3 +192,16 @@ def test_wrong_arguments_are_named(cls, options, message):
     items = towers.FeatureTower([Feature("item_id", "id", 3)], DIM)
     with pytest.raises(ValueError, match=message):
         cls(items, DIM, **options)
+
+
+@pytest.mark.parametrize("length", [1, 3, 9])
+def test_the_newest_real_steps_stand_at_the_end_of_the_window(length):
+    rng = np.random.default_rng(0)
+    real = rng.random((8, 6)) < 0.6
+    real[0] = False
+    places, mask = newest_steps(tf.constant(real), length)
+    for row in range(len(real)):
+        newest = np.flatnonzero(real[row])[-length:]
+        empty = length - len(newest)
+        assert mask[row].numpy().tolist() == [False] * empty + [True] * len(newest)
+        assert places[row].numpy().tolist() == [0] * empty + newest.tolist()

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.ops.features.same_shape import same_shape
+from tfrs_models.ops.features.checks import same_shape
 
 
 class MaskedSeries(NamedTuple):

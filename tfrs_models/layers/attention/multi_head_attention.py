@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.masked import masked_softmax
+from tfrs_models.ops.masks import masked_softmax
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, linear
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.contrast.bilinear_contrast import BilinearContrast
-from tfrs_models.ops.softmax.pair_info_nce import pair_info_nce
+from tfrs_models.ops.softmax.contrasts import pair_info_nce
 
 
 @register

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.contrast.bilinear_contrast import BilinearContrast
-from tfrs_models.ops.masked import masked_mean
+from tfrs_models.ops.masks import masked_mean
 from tfrs_models.ops.replicas import gather_rows
-from tfrs_models.ops.transition_contrast import transition_contrast
+from tfrs_models.ops.softmax.contrasts import transition_contrast
 
 
 @register

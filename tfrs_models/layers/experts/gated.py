@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.features.same_shape import check_width
+from tfrs_models.ops.features.checks import check_width
 from tfrs_models.ops.numbers import is_whole
 
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.features.same_shape import check_width
+from tfrs_models.ops.features.checks import check_width
 from tfrs_models.ops.ranks.lookup import comparable
 
 _CHUNK = 65_536  # rows that are looked at in one go

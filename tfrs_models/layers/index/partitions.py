@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.unit_rows import unit_rows
+from tfrs_models.ops.ranks.scores import unit_rows
 
 _SAMPLE = 100_000  # candidates that the directions are learned from
 _ITERATIONS = 10

@@ -22,7 +22,7 @@ from tfrs_models.layers.index.restrictions import (
 )
 from tfrs_models.layers.index.slot_index import SlotIndex
 from tfrs_models.layers.index.snapshot import Snapshot
-from tfrs_models.ops.unit_rows import unit_rows
+from tfrs_models.ops.ranks.scores import unit_rows
 from tfrs_models.types import Features, Tensor
 
 

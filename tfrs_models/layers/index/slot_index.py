@@ -26,7 +26,7 @@ from tfrs_models.layers.index.memory import MemoryEstimate
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
 from tfrs_models.layers.index.spool import CHUNK, ComputedRows, spool
 from tfrs_models.layers.index.table_index import TableIndex
-from tfrs_models.ops.unit_rows import unit_rows
+from tfrs_models.ops.ranks.scores import unit_rows
 from tfrs_models.types import Tensor
 
 _MEASURES = ("dot_product", "cosine")

@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.features.same_shape import check_width
+from tfrs_models.ops.features.checks import check_width
 from tfrs_models.types import Tensor
 
 CHUNK = 65_536  # rows that are handled at a time

@@ -14,7 +14,7 @@ from tfrs_models.layers.index.checks import (
 )
 from tfrs_models.layers.index.hooks import search_then_exclude
 from tfrs_models.layers.index.precision import keep_precision
-from tfrs_models.ops.features.same_shape import check_width
+from tfrs_models.ops.features.checks import check_width
 from tfrs_models.types import Features, Tensor
 
 

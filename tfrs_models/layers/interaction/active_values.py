@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.feature import Feature
+from tfrs_models.ops.features.checks import require
 from tfrs_models.ops.features.declared_features import (
     declared_feature,
     known_values,
@@ -13,7 +14,6 @@ from tfrs_models.ops.features.declared_features import (
     refuse_undeclared,
     standardised,
 )
-from tfrs_models.ops.features.finite import require
 from tfrs_models.types import Features
 
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.attention_scores import (
+from tfrs_models.models.automtn.attention_scores import (
     DistanceMode,
     SoftmaxAxis,
     attention_scores,

@@ -10,6 +10,7 @@ from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
 from tfrs_models.models.automtn.attention_predictor import AttentionPredictor
+from tfrs_models.models.automtn.attention_scores import DistanceMode, SoftmaxAxis
 from tfrs_models.models.automtn.cross_modal_stack import CrossModalStack
 from tfrs_models.models.automtn.poi_scores import (
     PlaceScores,
@@ -20,7 +21,6 @@ from tfrs_models.models.automtn.poi_scores import (
 from tfrs_models.models.automtn.trace_embedding import TraceEmbedding
 from tfrs_models.models.automtn.trace_labels import trace_labels
 from tfrs_models.models.automtn.traces import newest_trace
-from tfrs_models.ops.attention_scores import DistanceMode, SoftmaxAxis
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
 from tfrs_models.types import Features

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.features.finite import require
+from tfrs_models.ops.features.checks import require
 from tfrs_models.ops.geography import haversine
 
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.ops.features.finite import require
+from tfrs_models.ops.features.checks import require
 
 HOURS, WEEKDAYS = 24, 7
 

@@ -4,10 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.ops.features.finite import require
-from tfrs_models.ops.features.known_ids import known_ids
-from tfrs_models.ops.features.read_features import required
-from tfrs_models.ops.features.same_shape import same_shape
+from tfrs_models.ops.features.checks import require, same_shape
+from tfrs_models.ops.features.read_features import known_ids, required
 from tfrs_models.types import Features
 
 

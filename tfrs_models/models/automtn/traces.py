@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
+from tfrs_models.ops.features.checks import same_shape
 from tfrs_models.ops.features.read_features import required
-from tfrs_models.ops.features.same_shape import same_shape
-from tfrs_models.ops.newest_steps import newest_steps
+from tfrs_models.towers.sequence.history_tower import newest_steps
 from tfrs_models.types import Features
 
 _STEPS = ("poi_id", "category_id", "hour", "weekday")

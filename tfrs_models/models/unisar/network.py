@@ -17,8 +17,8 @@ from tfrs_models.models.unisar.service_transitions import (
     ServiceTransitions,
     Transitions,
 )
-from tfrs_models.ops.features.known_ids import known_ids
-from tfrs_models.ops.masked import masked_mean
+from tfrs_models.ops.features.read_features import known_ids
+from tfrs_models.ops.masks import masked_mean
 from tfrs_models.types import Features
 
 RECOMMENDATION, SEARCH = TASKS = ("recommendation", "search")

@@ -8,7 +8,6 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.models.unisar.cross_fusion import CrossFusion
 from tfrs_models.models.unisar.typed_transition import TypedTransition
-from tfrs_models.ops.interleave import places_by_time
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, under
 
 ENCODERS = ("across", "recommendation", "search")
@@ -266,3 +265,20 @@ class ServiceTransitions(TorchPort, tf.keras.layers.Layer):
 
 def _joined(times: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     return tf.concat([tf.cast(part, tf.int64) for part in times], axis=1)
+
+
+def places_by_time(times: tf.Tensor) -> tf.Tensor:
+    """Where each event stands when all are in the order of their times.
+
+    Args:
+      times: `[batch, num_events]` integers above 0; 0 is padding. Events of
+        several lists lie one list after the other.
+
+    Returns:
+      `[batch, num_events]` int32 places from 0 on. Events of the same time keep their
+      order, and padding comes last, in its order too.
+    """
+    times = tf.cast(times, tf.int64)
+    keys = tf.where(times > 0, times, times.dtype.max)
+    order = tf.argsort(keys, axis=1, stable=True)
+    return tf.argsort(order, axis=1)

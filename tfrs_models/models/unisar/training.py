@@ -17,11 +17,11 @@ from tfrs_models.models.unisar.network import (
     no_rows,
 )
 from tfrs_models.models.unisar.objective import TERMS, UniSARObjective
+from tfrs_models.models.unisar.weight_decay import add_l2
 from tfrs_models.ops.features.read_features import check_named
 from tfrs_models.ops.ranks.rank_metrics import ndcg
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 from tfrs_models.ops.replicas import sum_over_replicas
-from tfrs_models.ops.weight_decay import add_l2
 from tfrs_models.types import Features
 
 METRICS = tuple(f"{m}_at_{k}" for m in ("hit_rate", "ndcg") for k in (1, 5, 10, 20, 50))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from tfrs_models.ops.features.checks import require
 from tfrs_models.types import Features
 
 
@@ -117,3 +118,45 @@ def dense_through(
     row = tf.reduce_sum(layer.kernel, axis=0)  # zeros, but the kernel has a gradient
     row = layer.activation(row if layer.bias is None else row + layer.bias)
     return tf.tile(tf.cast(row, layer.compute_dtype)[None], [tf.shape(values)[0], 1])
+
+
+def known_ids(features: Features, name: str, largest: int, *, rank: int) -> tf.Tensor:
+    """Integers from 0 to `largest`.
+
+    Args:
+      features: Of the batch.
+      name: Of the feature.
+      largest: Last row of the table.
+      rank: Axes, the batch's among them.
+
+    Returns:
+      The feature as int64.
+
+    Raises:
+      ValueError: it is missing, no integers, or of another rank.
+      InvalidArgumentError: an id is beyond the table; it names the rows.
+    """
+    ids = integers(features, name, rank=rank)
+    message = (
+        f"Feature `{name}` must hold ids from 0 to {largest}, which the model is made "
+        "for: leave others out or make a larger model"
+    )
+    return require(ids, (ids >= 0) & (ids <= largest), message)
+
+
+def integers(features: Features, name: str, *, rank: int) -> tf.Tensor:
+    """A feature of integers, as int64.
+
+    Raises:
+      ValueError: it is missing, no integers, or of another rank.
+    """
+    values = required(features, name)
+    if not values.dtype.is_integer:
+        raise ValueError(
+            f"Feature `{name}` must hold integers. Got {values.dtype.name}."
+        )
+    if values.shape.rank != rank:
+        raise ValueError(
+            f"Feature `{name}` must have rank {rank}. Got shape {values.shape}."
+        )
+    return tf.cast(values, tf.int64)

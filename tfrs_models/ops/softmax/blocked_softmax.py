@@ -4,8 +4,12 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfrs_models.ops.softmax.blocks import BlockLoss, row_weights, sum_over_blocks
-from tfrs_models.ops.softmax.softmax_mass import softmax_mass
+from tfrs_models.ops.softmax.blocks import (
+    BlockLoss,
+    row_weights,
+    softmax_mass,
+    sum_over_blocks,
+)
 
 
 def blocked_softmax_cross_entropy(

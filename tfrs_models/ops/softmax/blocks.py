@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.ops.once_differentiable import once_differentiable
 from tfrs_models.ops.weights import weights_of_rows
 
 _BLOCK_ROWS = 512  # more do not make the products faster, but leave the cache
@@ -146,3 +145,34 @@ def _loop(
         for s, row in zip(slopes, rows if gradients else (), strict=True)
     ]
     return BlockLoss(total, lonely, of_rows, sums)
+
+
+@tf.custom_gradient
+def once_differentiable(slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """The slope; an error where it is differentiated.
+
+    Args:
+      slope: A gradient that was computed apart from the graph.
+      *_: What it depends on, by which nobody may differentiate again.
+    """
+
+    def refuse(*_: tf.Tensor) -> None:
+        raise LookupError("This loss can be differentiated once, not twice.")
+
+    return tf.identity(slope), refuse
+
+
+def softmax_mass(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`logsumexp` of each row, and its gradient by the logits, the softmax.
+
+    One fast kernel makes the softmax, whose maximum is `exp(max - logsumexp)`.
+
+    Args:
+      logits: `[batch, num_candidates]`, finite.
+
+    Returns:
+      `[batch]` and `[batch, num_candidates]`.
+    """
+    softmax = tf.nn.softmax(logits)
+    largest = tf.reduce_max(logits, axis=1)
+    return largest - tf.math.log(tf.reduce_max(softmax, axis=1)), softmax

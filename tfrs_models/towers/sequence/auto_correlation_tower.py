@@ -4,8 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.auto_correlation_block import AutoCorrelationBlock
-from tfrs_models.ops.newest_steps import newest_steps
-from tfrs_models.towers.sequence.block_tower import BlockTower
+from tfrs_models.towers.sequence.history_tower import BlockTower, newest_steps
 
 
 @register

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.transformer import TransformerBlock
-from tfrs_models.towers.sequence.block_tower import BlockTower
+from tfrs_models.towers.sequence.history_tower import BlockTower
 
 
 @register
