@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfrs_models
 from tfrs_models import tasks
-from tfrs_models._fit_checks import larger_is_better
+from tfrs_models._fit_checks import direction
 
 RNG = np.random.default_rng(0)
 FEATURES = {
@@ -105,25 +105,32 @@ def test_labels_of_one_class_are_noticed_before_a_validation_hides_them():
 
 
 @pytest.mark.parametrize(
-    ("name", "larger"),
+    ("name", "expected"),
     [
-        ("val_factorized_top_k/ndcg_at_10", True),
-        ("factorized_top_k/top_5_categorical_accuracy", True),
-        ("val_ndcg_at_5", True),
-        ("recommendation/hit_rate_at_1", True),
-        ("val_poi/mrr", True),
-        ("val_like/auc", True),
-        ("val_mean_average_precision_at_3", True),
-        ("val_pair_accuracy", True),
-        ("val_loss", False),
-        ("val_like/log_loss", False),
-        ("rating/rmse", False),
-        ("val_like/calibration_error", False),
-        ("mapped_loss", False),
+        ("val_factorized_top_k/ndcg_at_10", "max"),
+        ("factorized_top_k/top_5_categorical_accuracy", "max"),
+        ("val_ndcg_at_5", "max"),
+        ("recommendation/hit_rate_at_1", "max"),
+        ("val_poi/mrr", "max"),
+        ("val_like/auc", "max"),
+        ("val_mean_average_precision_at_3", "max"),
+        ("val_pair_accuracy", "max"),
+        ("sliding_val_pair_accuracy", "max"),
+        ("mean_gap", "max"),
+        ("val_loss", "min"),
+        ("val_loss_per_pair", "min"),
+        ("mean_val_total_loss", "min"),
+        ("val_like/log_loss", "min"),
+        ("rating/rmse", "min"),
+        ("val_like/calibration_error", "min"),
+        ("factorized_top_k/miss_rate", "min"),
+        ("mapped_loss", "min"),
+        ("gate_entropy", None),
+        ("val_num_pairs", None),
     ],
 )
-def test_names_of_metrics_say_which_way_is_better(name, larger):
-    assert larger_is_better(name) == larger
+def test_names_of_metrics_say_which_way_is_better(name, expected):
+    assert direction(name) == expected
 
 
 def best_of(callback, model, values):

@@ -1,14 +1,91 @@
-"""Arguments of Keras's methods that a model of ours would ignore."""
+"""Checks of what a caller gives to `compile`, `fit` and `evaluate` of a model."""
 
 import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 _OF_COMPILE = ("loss", "metrics", "loss_weights", "weighted_metrics")
+# `val_`, and what `training.AccumulateMetrics` puts before a name.
+_PREFIX = r"(?:(?:mean|sliding|min|max)_)?(?:val_)?(?:.*/)?"
+_LARGER_IS_BETTER = re.compile(
+    _PREFIX + r"(?:hit_rate|hits|ndcg|mrr|(?:mean_)?reciprocal_rank"
+    r"|(?:mean_)?average_precision|map|recall|precision|coverage|auc|.*accuracy"
+    r"|mean_gap)(?:_at_\d+)?"
+)
+_SMALLER_IS_BETTER = re.compile(
+    _PREFIX + r"(?:loss|.*_loss|loss_.*|.*error|rmse|mae|mse|miss_rate|tie_rate"
+    r"|dead_cohorts)"
+)
+
+
+def direction(name: str) -> Literal["max", "min"] | None:
+    """Finds out from its name whether a better model has more or less of a metric.
+
+    Args:
+      name: name in the logs, such as `val_factorized_top_k/ndcg_at_10`.
+
+    Returns:
+      `"max"` where more is better, `"min"` where less is; None where the name is not
+      one of those of this package.
+    """
+    if _LARGER_IS_BETTER.fullmatch(name):
+        return "max"
+    return "min" if _SMALLER_IS_BETTER.fullmatch(name) else None
+
+
+def correct_directions(
+    callbacks: Sequence[tf.keras.callbacks.Callback] | object | None,
+) -> None:
+    """Corrects callbacks that would take the worst epoch for the best, and warns.
+
+    Keras's `mode="auto"` decides by a few letters of a name: it minimises all but
+    accuracies, so that early stopping on an NDCG keeps the weights of the worst epoch.
+
+    Args:
+      callbacks: callbacks of `fit`. Those that watch no metric, or one whose direction
+        is not known, stay as they are.
+    """
+    if not isinstance(callbacks, (list, tuple)):
+        callbacks = getattr(callbacks, "callbacks", [callbacks])
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        right = direction(monitor) if isinstance(monitor, str) else None
+        if right is None or _mode(callback) in (right, None):
+            continue
+        _set_mode(callback, right)
+        verb, more = ("min", "more") if right == "max" else ("max", "less")
+        warnings.warn(
+            f"`{type(callback).__name__}` would {verb}imise `{monitor}`, of which "
+            f"{more} is better: it {right}imises it now. Give it "
+            f'`mode="{right}"`, or use `training.StopOnMetric`.',
+            stacklevel=4,
+        )
+
+
+def _mode(callback: tf.keras.callbacks.Callback) -> str | None:
+    """The direction in which Keras takes a callback's metric; None without one."""
+    if isinstance(callback, tf.keras.callbacks.ReduceLROnPlateau):  # decides later
+        is_accuracy = callback.mode == "auto" and "acc" in callback.monitor
+        return "max" if callback.mode == "max" or is_accuracy else "min"
+    operation = getattr(callback, "monitor_op", None)
+    return {np.less: "min", np.greater: "max"}.get(operation)
+
+
+def _set_mode(callback: tf.keras.callbacks.Callback, mode: str) -> None:
+    if isinstance(callback, tf.keras.callbacks.ReduceLROnPlateau):
+        callback.mode = mode  # Keras reads it as training begins
+        return
+    sign = 1 if mode == "max" else -1
+    callback.monitor_op = np.greater if mode == "max" else np.less
+    if hasattr(callback, "min_delta"):
+        callback.min_delta = sign * abs(callback.min_delta)
+    if np.isinf(getattr(callback, "best", 0.0)):
+        callback.best = -sign * np.inf
 
 
 def warn_of_ignored(compile_method: Callable, args: tuple, kwargs: dict) -> None:
@@ -31,88 +108,51 @@ def warn_of_ignored(compile_method: Callable, args: tuple, kwargs: dict) -> None
 
 
 def without_tuple(batch: object) -> object:
-    """A batch as `fit` hands it out: `train_on_batch` puts a dict into a tuple.
+    """Takes the dict out of the tuple that `train_on_batch` puts it into.
 
     Args:
-      batch: what a step of Keras is given.
+      batch: batch as Keras hands it to a step.
+
+    Returns:
+      The dict; every other batch as it is.
     """
     alone = isinstance(batch, tuple) and len(batch) == 1
     return batch[0] if alone and isinstance(batch[0], Mapping) else batch
 
 
 def checked_arguments(method: Callable, args: tuple, kwargs: dict) -> dict:
-    """Arguments of a Keras method by name, once no weights are among them.
+    """Binds the arguments of a Keras method, and refuses those that would be ignored.
 
     Args:
       method: `fit`, `evaluate`, `train_on_batch` or `test_on_batch` of a model.
       args: positional arguments of the call.
       kwargs: keyword arguments of the call.
 
+    Returns:
+      The arguments by name.
+
     Raises:
-      ValueError: `sample_weight` or `class_weight` without labels of their own beside
-        the features, which Keras drops or dies of.
+      ValueError: `sample_weight`, `class_weight` or a tuple as `validation_data`
+        although the training data has no labels beside its features: Keras would drop
+        the weights, or end with an error that does not name them.
     """
     given = inspect.signature(method).bind(*args, **kwargs).arguments
     spec = getattr(given.get("x"), "element_spec", None)
-    if given.get("y") is None and not isinstance(spec, tuple):
-        for name in ("sample_weight", "class_weight"):
-            if given.get(name) is not None:
-                raise ValueError(
-                    f"`{name}` of `{method.__name__}` would be ignored: make the "
-                    "weights a feature of the batch, `sample_weight` [batch]. Got "
-                    f"{type(given[name]).__name__}."
-                )
+    if given.get("y") is not None or isinstance(spec, tuple):
+        return given  # pairs of features and labels are the model's own affair
+    for name in ("sample_weight", "class_weight"):
+        if given.get(name) is not None:
+            raise ValueError(
+                f"`{name}` of `{method.__name__}` would be ignored: make the "
+                "weights a feature of the batch, `sample_weight` [batch]. Got "
+                f"{type(given[name]).__name__}."
+            )
+    validation = given.get("validation_data")
+    if isinstance(validation, (tuple, list)):
+        kinds = ", ".join(type(part).__name__ for part in validation)
+        raise ValueError(
+            f"`validation_data` of `{method.__name__}` must be a dataset or a dict of "
+            "features, as `x` is, with labels and `sample_weight` among the features. "
+            f"Got ({kinds})."
+        )
     return given
-
-
-_LARGER_IS_BETTER = re.compile(
-    r"(hit_rate|hits|ndcg|mrr|(mean_)?reciprocal_rank|(mean_)?average_precision|map"
-    r"|recall|precision|coverage|auc|.*accuracy|mean_gap)(_at_\d+)?"
-)
-
-
-def larger_is_better(name: str) -> bool:
-    """Whether a metric is one of those that a better model has larger.
-
-    Args:
-      name: name in the logs, such as `val_factorized_top_k/ndcg_at_10`.
-    """
-    name = name.removeprefix("val_").rsplit("/")[-1]
-    return _LARGER_IS_BETTER.fullmatch(name) is not None
-
-
-def maximise_what_should_be_large(
-    callbacks: Sequence[tf.keras.callbacks.Callback] | object | None,
-) -> None:
-    """Corrects callbacks that would take the worst epoch for the best.
-
-    Keras's `mode="auto"` minimises all but accuracies: early stopping on an NDCG then
-    keeps the weights of the worst epoch. A callback that minimises such a metric is set
-    to maximise it, and a warning says so.
-
-    Args:
-      callbacks: callbacks of `fit`; others than those of Keras stay as they are.
-    """
-    if not isinstance(callbacks, (list, tuple)):
-        callbacks = getattr(callbacks, "callbacks", [callbacks])
-    for callback in callbacks:
-        monitor = getattr(callback, "monitor", None)
-        if not isinstance(monitor, str) or not larger_is_better(monitor):
-            continue
-        if isinstance(callback, tf.keras.callbacks.ReduceLROnPlateau):
-            is_wrong = callback.mode == "min" or (
-                callback.mode == "auto" and "acc" not in monitor
-            )
-            callback.mode = "max"  # read as training begins
-        elif is_wrong := getattr(callback, "monitor_op", None) is np.less:
-            callback.monitor_op = np.greater
-            if hasattr(callback, "min_delta"):
-                callback.min_delta = abs(callback.min_delta)
-            if getattr(callback, "best", None) == np.inf:
-                callback.best = -np.inf
-        if is_wrong:
-            warnings.warn(
-                f"`{type(callback).__name__}` would minimise `{monitor}`, of which "
-                'more is better: it maximises it now. Give it `mode="max"`.',
-                stacklevel=4,
-            )

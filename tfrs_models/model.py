@@ -8,7 +8,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._fit_checks import (
     checked_arguments,
-    maximise_what_should_be_large,
+    correct_directions,
     warn_of_ignored,
     without_tuple,
 )
@@ -74,7 +74,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
           ValueError: weights beside features, or batches that the model cannot read.
         """
         given = checked_arguments(super().fit, args, kwargs)
-        maximise_what_should_be_large(given.get("callbacks"))
+        correct_directions(given.get("callbacks"))
         self._draw_orders = drawing_orders(given.get("x"), given.get("steps_per_epoch"))
         history = super().fit(*args, **kwargs)
         self._warn_of_figures()
