@@ -17,6 +17,9 @@ import tfrs_models
 from tests.models.unisar import unisar_batches
 from tfrs_models import layers, losses, metrics, models, tasks, towers
 from tfrs_models.data import Feature
+from tfrs_models.layers.embedding.deep_hash_code import DeepHashCode
+from tfrs_models.layers.experts.gated import Expert
+from tfrs_models.layers.interaction.field_embedding import FieldEmbedding
 from tfrs_models.metrics.corpus_metrics import Coverage
 from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
@@ -250,12 +253,12 @@ ROWS = {
         lambda: models.unisar.CrossFusion(4, dropout=0.5),
         (SEQUENCES, SEQUENCES[::-1].copy(), VALID),
     ),
-    layers.DeepHashCode: Row(
-        lambda: layers.DeepHashCode(6, num_buckets=99, encoding="normal", seed=2),
+    DeepHashCode: Row(
+        lambda: DeepHashCode(6, num_buckets=99, encoding="normal", seed=2),
         (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
     ),
     models.unisar.EntityEncoder: Row(entity_encoder, (np.array([[1, 0], [2, 2]]),)),
-    layers.Expert: Row(lambda: layers.Expert([5, 2], dropout=0.3), (QUERIES,)),
+    Expert: Row(lambda: Expert([5, 2], dropout=0.3), (QUERIES,)),
     layers.FactorizationMachine: Row(
         lambda: layers.FactorizationMachine(FIELDS, 3), (OF_FIELDS,)
     ),
@@ -267,7 +270,7 @@ ROWS = {
     layers.FieldAwareFactorizationMachine: Row(
         lambda: layers.FieldAwareFactorizationMachine(FIELDS, 3), (OF_FIELDS,)
     ),
-    layers.FieldEmbedding: Row(lambda: layers.FieldEmbedding(FIELDS, 3), (OF_FIELDS,)),
+    FieldEmbedding: Row(lambda: FieldEmbedding(FIELDS, 3), (OF_FIELDS,)),
     layers.FrequencyEstimator: Row(frequency_estimator, (np.array([4, 1, 1, 2**60]),)),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),

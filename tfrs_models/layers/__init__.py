@@ -17,17 +17,12 @@ from tfrs_models.layers.clickstream.extraction import (
     make_features_extractor,
 )
 from tfrs_models.layers.contrast import PairInfoNCE, TransitionContrast
-from tfrs_models.layers.embedding import DeepHashCode, HashedEmbedding
-from tfrs_models.layers.experts import (
-    Expert,
-    MultiGateExperts,
-    ProgressiveLayered,
-)
+from tfrs_models.layers.embedding import HashedEmbedding
+from tfrs_models.layers.experts import MultiGateExperts, ProgressiveLayered
 from tfrs_models.layers.index import IVF, BruteForce, ScaNN, Streaming
 from tfrs_models.layers.interaction import (
     FactorizationMachine,
     FieldAwareFactorizationMachine,
-    FieldEmbedding,
 )
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.layers.negatives import (
@@ -45,12 +40,9 @@ __all__ = [
     "AutoCorrelationLayer",
     "BruteForce",
     "CandidateQueue",
-    "DeepHashCode",
-    "Expert",
     "FactorizationMachine",
     "FeaturesExtractor",
     "FieldAwareFactorizationMachine",
-    "FieldEmbedding",
     "FrequencyEstimator",
     "HardNegativeMining",
     "HashedEmbedding",

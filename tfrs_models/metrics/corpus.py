@@ -5,7 +5,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models.layers.index.checks import copies_of_dataset, most_copies
 from tfrs_models.layers.index.hooks import has_own_scores
-from tfrs_models.layers.index.searchable_index import SearchableIndex
+from tfrs_models.layers.index.slot_index import SlotIndex
 from tfrs_models.layers.index.streaming import Streaming
 from tfrs_models.ops.ranks.lookup import IdIndex, index_ids
 from tfrs_models.types import Tensor
@@ -51,7 +51,7 @@ class Corpus:
             copies_of_dataset(source, self._duplicates)
         elif self._duplicates == "error" or not isinstance(
             source,
-            (SearchableIndex, Streaming),  # ours have warned already
+            (SlotIndex, Streaming),  # ours have warned already
         ):
             _check_ids(source, self._duplicates)
         if isinstance(source, _upstream.Streaming):
@@ -228,14 +228,14 @@ def is_ranked(candidates: tf.data.Dataset | _upstream.TopK) -> bool:
             "`candidates` must be a tf.data.Dataset of embeddings or an index layer. "
             f"Got {type(candidates).__name__}."
         )
-    known = (SearchableIndex, Streaming, _upstream.BruteForce, _upstream.Streaming)
+    known = (SlotIndex, Streaming, _upstream.BruteForce, _upstream.Streaming)
     if (
         not candidates.is_exact()
         or has_own_scores(candidates)
         or type(candidates).call not in [cls.call for cls in known]
     ):
         return False
-    if isinstance(candidates, SearchableIndex):
+    if isinstance(candidates, SlotIndex):
         is_full = bool(candidates.num_candidates)
     else:
         is_full = candidates._candidates is not None
@@ -255,20 +255,20 @@ def _check_ids(layer: tf.keras.layers.Layer, duplicates: str) -> None:
 
 
 def _variables_of(layer: tf.keras.layers.Layer) -> list[tf.Variable]:
-    if isinstance(layer, SearchableIndex):
+    if isinstance(layer, SlotIndex):
         return layer.non_trainable_weights  # a query model is not among them
     return [layer._candidates]
 
 
 def _contents(layer: tf.keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor]:
-    if isinstance(layer, SearchableIndex):
+    if isinstance(layer, SlotIndex):
         return layer.contents()
     identifiers, embeddings = layer._identifiers, layer._candidates
     return tf.convert_to_tensor(identifiers), tf.convert_to_tensor(embeddings)
 
 
 def _specs_of(layer: tf.keras.layers.Layer) -> tuple[tf.DType, int]:
-    if isinstance(layer, SearchableIndex):
+    if isinstance(layer, SlotIndex):
         return layer.id_dtype, layer.embedding_dim
     return layer._identifiers.dtype, layer._candidates.shape[1]
 

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.layers.index.exclusions import is_missing
-from tfrs_models.layers.index.requests import K, checked_k, cut, id_lists
+from tfrs_models.layers.index.requests import K, checked_k, cut, id_lists, is_missing
 from tfrs_models.types import Features
 
 _INPUTS = [

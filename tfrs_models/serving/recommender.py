@@ -6,9 +6,16 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.layers.index.exclusions import is_missing, pad_places
-from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
-from tfrs_models.layers.index.searchable_index import SearchableIndex
+from tfrs_models.layers.index.requests import (
+    K,
+    checked_k,
+    cut,
+    filter_specs,
+    id_lists,
+    is_missing,
+    pad_missing,
+)
+from tfrs_models.layers.index.slot_index import SlotIndex
 from tfrs_models.serving.vocabularies import line_numbers
 
 _USER_ID = tf.TensorSpec([None], tf.string, "user_id")
@@ -45,7 +52,7 @@ class Recommender(tf.Module):
     def __init__(
         self,
         query_model: tf.keras.layers.Layer,
-        index: SearchableIndex,
+        index: SlotIndex,
         *,
         user_ids: Sequence[str],
         user_features: Mapping[str, np.ndarray],
@@ -227,7 +234,7 @@ class Recommender(tf.Module):
         scores, items = tf.cond(
             tf.size(unknown) > 0, with_popular, lambda: (answer[0], answer[1])
         )
-        scores, items = pad_places(scores, tf.cast(items, tf.int64), k=number)
+        scores, items = pad_missing(scores, tf.cast(items, tf.int64), k=number)
         is_known = (items > 0) & (items <= self.num_items)  # added ones have no title
         return Found(user, tf.where(is_known, items, tf.zeros_like(items)), scores)
 

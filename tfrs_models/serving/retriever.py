@@ -5,9 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.layers.index.exclusions import blank_missing
-from tfrs_models.layers.index.requests import K, checked_k, cut, filter_specs, id_lists
-from tfrs_models.layers.index.searchable_index import SearchableIndex
+from tfrs_models.layers.index.requests import (
+    K,
+    blank_missing,
+    checked_k,
+    cut,
+    filter_specs,
+    id_lists,
+)
+from tfrs_models.layers.index.slot_index import SlotIndex
 from tfrs_models.ops.features.checks import finite_features
 
 
@@ -23,7 +29,7 @@ class Retriever(tf.Module):
 
     def __init__(
         self,
-        index: SearchableIndex,
+        index: SlotIndex,
         *,
         features: Mapping[str, np.ndarray | tf.Tensor | tf.TensorSpec] | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.layers import DeepHashCode
+from tfrs_models.layers.embedding.deep_hash_code import DeepHashCode
 
 PRIME = 2**31 - 1
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.layers import MLP, Expert, MultiGateExperts, ProgressiveLayered
+from tfrs_models.layers import MLP, MultiGateExperts, ProgressiveLayered
+from tfrs_models.layers.experts.gated import Expert
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden" / "unisar_ple.npz"
 RNG = np.random.default_rng(0)

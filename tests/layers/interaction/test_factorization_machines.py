@@ -8,11 +8,8 @@ import tensorflow as tf
 
 from tests.oracles import gradient
 from tfrs_models.feature import Feature
-from tfrs_models.layers import (
-    FactorizationMachine,
-    FieldAwareFactorizationMachine,
-    FieldEmbedding,
-)
+from tfrs_models.layers import FactorizationMachine, FieldAwareFactorizationMachine
+from tfrs_models.layers.interaction.field_embedding import FieldEmbedding
 
 FIELDS = [
     Feature("user_id", "id", 5),

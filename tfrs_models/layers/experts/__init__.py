@@ -1,7 +1,6 @@
-"""Trunks of multi-task models: experts and gates."""
+"""Mixtures of experts for several tasks."""
 
-from tfrs_models.layers.experts.gated import Expert
 from tfrs_models.layers.experts.multi_gate import MultiGateExperts
 from tfrs_models.layers.experts.progressive_layered import ProgressiveLayered
 
-__all__ = ["Expert", "MultiGateExperts", "ProgressiveLayered"]
+__all__ = ["MultiGateExperts", "ProgressiveLayered"]

@@ -4,27 +4,34 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.index.candidate_file import CHUNK
 from tfrs_models.layers.index.exact_search import best_of, search_all
 from tfrs_models.layers.index.hooks import has_own_scores
-from tfrs_models.layers.index.layout import Layout
-from tfrs_models.layers.index.live import Update
-from tfrs_models.layers.index.memory import MemoryEstimate, estimate
-from tfrs_models.layers.index.restrictions import Restrictions, is_among
-from tfrs_models.layers.index.snapshot import Snapshot
-from tfrs_models.layers.index.spool import CHUNK
-from tfrs_models.layers.index.updatable import UpdatableIndex
+from tfrs_models.layers.index.live import Snapshot, Update
+from tfrs_models.layers.index.restrictions import Restrictions
+from tfrs_models.layers.index.slot_index import SlotIndex
+from tfrs_models.layers.index.slot_table import Layout, MemoryEstimate, estimate_memory
 
 _WORK_ROWS = 2 * CHUNK
 _ALIGNED = 64  # slots: whole blocks of the search
 
 
 @register
-class BruteForce(UpdatableIndex):
+class BruteForce(SlotIndex):
     """Scores every candidate and returns the `k` best.
 
     A drop-in for `tfrs.layers.factorized_top_k.BruteForce`, twice as fast on large
     corpora. Exclusions, allow-lists and filters are exact at any score magnitude, may
     be ragged and may leave fewer than `k` candidates.
+
+    Example:
+      >>> index = tm.layers.BruteForce(k=2)
+      >>> _ = index.index([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], ["a", "b", "c"])
+      >>> scores, ids = index([[2.0, 1.0]])
+      >>> scores.numpy(), ids.numpy()
+      (array([[3., 2.]], dtype=float32), array([[b'c', b'a']], dtype=object))
+      >>> index([[2.0, 1.0]], exclusions=[["c"]])[1].numpy()
+      array([[b'a', b'b']], dtype=object)
     """
 
     def __init__(
@@ -40,15 +47,15 @@ class BruteForce(UpdatableIndex):
         """Initializes the layer.
 
         Args:
-          query_model: Maps raw features to query embeddings; None where the layer is
-            given embeddings.
-          k: How many candidates to return where `call` does not say.
-          name: Of the layer.
+          query_model: model from raw features to query embeddings; None if the layer
+            is called with embeddings.
+          k: number of candidates to return if `call` is given none.
+          name: name of the layer.
           distance_measure: `"dot_product"` or `"cosine"`; larger is better in both.
-          capacity: How many candidates there may be after `add` and `upsert`; as many
-            as are indexed where None.
-          duplicates: Whether ids that repeat are a warning, "warn", or a `ValueError`,
-            "error". Each copy takes a place of its own in an answer.
+          capacity: number of candidates that there is room for, those of `add` and
+            `upsert` included; as many as are indexed if None.
+          duplicates: "warn" for one warning that counts repeated ids, "error" for a
+            `ValueError`. Each copy takes a position of its own in an answer.
         """
         super().__init__(
             query_model,
@@ -89,7 +96,7 @@ class BruteForce(UpdatableIndex):
     def memory_estimate(
         self, num_candidates: int, embedding_dim: int
     ) -> MemoryEstimate:
-        return estimate(
+        return estimate_memory(
             num_slots=_num_slots(max(self._capacity or 0, num_candidates)),
             embedding_dim=embedding_dim,
             rest=0,
@@ -103,7 +110,7 @@ class BruteForce(UpdatableIndex):
         return int(update["num_candidates"]) + np.arange(len(embeddings))
 
     def _settle(self, slots: np.ndarray, update: Update) -> None:
-        """Nothing: the slots in use are the first ones."""
+        """Does nothing: the slots in use are the first ones."""
 
     def _free(self, slots: np.ndarray, update: Update) -> None:
         """Moves the last candidates into the gaps, so that none is left."""
@@ -124,31 +131,11 @@ class BruteForce(UpdatableIndex):
         snapshot: Snapshot,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if has_own_scores(self):
-            scores = self._own_scores(queries, snapshot)
+            scores = self._compute_score(queries, _in_use(snapshot))
             return best_of(scores, snapshot, restrictions, k=k)
         return search_all(
             queries, snapshot, restrictions, k=k, num_valid=snapshot.num_candidates
         )
-
-    def _search_among(
-        self,
-        queries: tf.Tensor,
-        k: int | tf.Tensor,
-        restrictions: Restrictions,
-        snapshot: Snapshot,
-        slots: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        if not has_own_scores(self):
-            return super()._search_among(queries, k, restrictions, snapshot, slots)
-        scores = self._own_scores(queries, snapshot)
-        every = tf.broadcast_to(tf.range(tf.shape(scores)[1]), tf.shape(scores))
-        lowest = tf.constant(-float("inf"), scores.dtype)
-        scores = tf.where(is_among(every, slots), scores, lowest)
-        return best_of(scores, snapshot, restrictions, k=k)
-
-    def _own_scores(self, queries: tf.Tensor, snapshot: Snapshot) -> tf.Tensor:
-        """Scores `[batch, num_candidates]` by a subclass's `_compute_score`."""
-        return self._compute_score(queries, _in_use(snapshot))
 
 
 def _in_use(snapshot: Snapshot) -> tf.Tensor:

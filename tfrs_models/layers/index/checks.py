@@ -1,4 +1,4 @@
-"""Checks that every index makes of what it is built from and asked for."""
+"""Checks of the candidates, ids, queries and `k` that an index is given."""
 
 import operator
 import warnings
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrs_models.ops.features.checks import check_width
 from tfrs_models.ops.ranks.lookup import comparable
 
-_CHUNK = 65_536  # rows that are looked at in one go
+_CHUNK = 65_536  # rows that are checked at a time
 DUPLICATES = ("warn", "error")
 LONGEST = 1e19  # embeddings; products with queries as long fit into float32
 _TOO_LARGE = "`k` must be at most 2^31 - 1"
@@ -75,7 +75,7 @@ def check_candidates(
 
 
 def check_rank(identifiers: tf.Tensor) -> None:
-    """Raises a `ValueError` for ids that are no list."""
+    """Raises a `ValueError` if ids are not a list."""
     if identifiers.shape.rank != 1:
         raise ValueError(
             "`identifiers` must be a list of ids, `[n]`. Got shape "
@@ -93,7 +93,7 @@ def check_eager(method: str) -> None:
 
 
 def check_floating(candidates: tf.Tensor | np.ndarray) -> None:
-    """Raises a `ValueError` for candidates that are no floating-point numbers."""
+    """Raises a `ValueError` if candidates are not floating-point numbers."""
     dtype = tf.as_dtype(candidates.dtype)
     if not dtype.is_floating:
         raise ValueError(
@@ -104,7 +104,7 @@ def check_floating(candidates: tf.Tensor | np.ndarray) -> None:
 
 
 def check_duplicates(duplicates: str) -> str:
-    """Returns `duplicates`, or raises a `ValueError` for a rule that there is not."""
+    """Returns `duplicates`, or raises a `ValueError` for an unknown rule."""
     if duplicates not in DUPLICATES:
         raise ValueError(
             f"`duplicates` must be one of {DUPLICATES}. Got {duplicates!r}."
@@ -115,12 +115,15 @@ def check_duplicates(duplicates: str) -> str:
 def most_copies(
     identifiers: tf.Tensor | np.ndarray, duplicates: str, *, name: str = "identifiers"
 ) -> int:
-    """How often the most frequent id occurs, once repeated ids have been reported.
+    """Counts the most frequent id, and reports repeated ids.
 
     Args:
       identifiers: `[num_candidates]` ids.
-      duplicates: "warn", or "error" for repeated ids to be a `ValueError`.
-      name: What the ids are called in the message.
+      duplicates: "warn" to warn of repeated ids, "error" to raise a `ValueError`.
+      name: name of the ids in the message.
+
+    Returns:
+      Number of times that the most frequent id occurs.
     """
     ids, count = np.unique(np.asarray(identifiers), return_counts=True)
     repeated = ids[count > 1].tolist()
@@ -145,17 +148,17 @@ def most_copies(
 def copies_of_dataset(
     candidates: tf.data.Dataset, duplicates: str, *, name: str = "candidates"
 ) -> int:
-    """`most_copies` of a dataset of (identifiers, embeddings), which is read once.
+    """Counts the most frequent id of a dataset, which is read once.
 
     Args:
-      candidates: Batches of (identifiers, embeddings), or of embeddings, whose
+      candidates: batches of (identifiers, embeddings), or of embeddings, whose
         positions are unique.
-      duplicates: "warn", or "error" for repeated ids to be a `ValueError`.
-      name: What the dataset is called in the message.
+      duplicates: "warn" to warn of repeated ids, "error" to raise a `ValueError`.
+      name: name of the dataset in the message.
 
     Returns:
-      How often the most frequent id occurs; 1 where it cannot be known before the
-      dataset is used.
+      Number of times that the most frequent id occurs; 1 if it cannot be known before
+      the dataset is used.
     """
     if not isinstance(candidates.element_spec, tuple) or not tf.executing_eagerly():
         return 1
@@ -165,7 +168,7 @@ def copies_of_dataset(
         )
     try:
         identifiers = [ids.numpy() for ids, _ in candidates]
-    except tf.errors.OpError:  # a tower that is not ready; it will say so when it runs
+    except tf.errors.OpError:  # a tower that is not ready; it raises when it runs
         return 1
     if not identifiers:
         return 1
@@ -173,9 +176,13 @@ def copies_of_dataset(
 
 
 def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
-    """Returns `k`, or raises a `ValueError` when there are not that many candidates.
+    """Returns `k`, or raises a `ValueError` if there are not that many candidates.
 
-    Where only the run of a graph knows it, it may be more, and must be at least 1.
+    A `k` that is known only when a graph runs may be larger; it must be at least 1.
+
+    Args:
+      k: number of candidates to return.
+      num_candidates: number of candidates; None if it is not known.
     """
     if tf.is_tensor(k):
         static = tf.get_static_value(k)
@@ -203,7 +210,7 @@ def check_k(k: int | tf.Tensor, num_candidates: int | None) -> int | tf.Tensor:
 
 
 def check_sizes(**sizes: int | None) -> None:
-    """Raises a `ValueError` for a size that is given and no whole number from 1."""
+    """Raises a `ValueError` for a size that is neither None nor a positive integer."""
     for name, value in sizes.items():
         if value is not None and not hasattr(value, "__index__"):
             raise ValueError(f"`{name}` must be a whole number. Got {value!r}.")
@@ -214,7 +221,13 @@ def check_sizes(**sizes: int | None) -> None:
 def check_queries(
     queries: tf.Tensor, width: int | None, *, name: str = "queries"
 ) -> tf.Tensor:
-    """Returns `queries`, or raises a `ValueError` when they are of another width."""
+    """Returns `queries`, or raises a `ValueError` for another rank or width.
+
+    Args:
+      queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings.
+      width: width of the candidates; None for any.
+      name: name of the argument in the message.
+    """
     rank = queries.shape.rank if tf.is_tensor(queries) else len(queries.shape)
     if rank not in (None, 1, 2):
         raise ValueError(
@@ -233,8 +246,8 @@ def finite_queries(queries: tf.Tensor, *, any_length: bool = False) -> tf.Tensor
     """Returns `queries` if their products with candidates are finite.
 
     Args:
-      queries: `[batch, embedding_dim]`.
-      any_length: whether only the directions of the queries count.
+      queries: `[batch, embedding_dim]` embeddings.
+      any_length: whether only the directions of the queries matter.
 
     Raises:
       InvalidArgumentError: a query is not finite, or the squares of the batch add up to
@@ -253,16 +266,16 @@ def finite_queries(queries: tf.Tensor, *, any_length: bool = False) -> tf.Tensor
 
 
 def read_ids(identifiers: tf.Tensor, *, fillers: bool = False) -> tf.Tensor:
-    """Ids as an index keeps them: int64, float64 or strings.
+    """Returns ids as an index stores them: int64, float64 or strings.
 
     Args:
       identifiers: ids of any integer, floating or string dtype.
-      fillers: whether several candidates may be called -1 or "", as those are with
-        which upstream's tutorial makes its catalogue large.
+      fillers: whether several candidates may have the id -1 or "", as upstream's
+        tutorial has them to make its catalogue large.
 
     Raises:
-      ValueError: an id is -1, "" or NaN, by which answers say that there is none, or
-        beyond int64.
+      ValueError: an id is -1, "" or NaN, which mark positions without a candidate in
+        answers, or beyond int64.
     """
     identifiers = tf.convert_to_tensor(identifiers)
     ids = comparable(identifiers, identifiers.dtype)
@@ -286,6 +299,32 @@ def read_ids(identifiers: tf.Tensor, *, fillers: bool = False) -> tf.Tensor:
 
 
 def first_of(identifiers: tf.Tensor, chosen: np.ndarray) -> object:
-    """The first of the chosen ids, for a message."""
+    """Returns the first of the chosen ids, for a message.
+
+    Args:
+      identifiers: `[n]` ids.
+      chosen: `[n]` bool, True for at least one id.
+    """
     first = identifiers.numpy()[np.flatnonzero(chosen)[0]]
     return first.decode() if isinstance(first, bytes) else first.item()
+
+
+def keep_precision(index: tf.keras.layers.Layer) -> None:
+    """Prevents Keras from cutting queries and candidates to half precision.
+
+    A mixed policy is for the training of towers: a score has few digits in half
+    precision, and a floating-point id becomes another one.
+
+    Args:
+      index: index whose constructor runs.
+    """
+    compute = tf.as_dtype(index.compute_dtype or tf.float32)
+    index._set_dtype_policy(scoring_dtype(compute).name)
+
+
+def scoring_dtype(dtype: tf.DType) -> tf.DType:
+    """Returns the type of products with embeddings of a type.
+
+    Half precision is scored in float32, for it would overflow at 65,504.
+    """
+    return tf.float32 if dtype.size < 4 else dtype

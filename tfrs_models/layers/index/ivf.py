@@ -4,12 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.layers.index.block_search import BlockSearch
-from tfrs_models.layers.index.blocks import promises, rows_of
+from tfrs_models.layers.index.block_search import BlockSearch, block_bounds, rows_of
 from tfrs_models.layers.index.checks import check_sizes
-from tfrs_models.layers.index.layout import Layout
-from tfrs_models.layers.index.live import Update
-from tfrs_models.layers.index.memory import MemoryEstimate, estimate
+from tfrs_models.layers.index.live import Snapshot, Update
 from tfrs_models.layers.index.partitions import (
     find_room,
     nearest_partitions,
@@ -17,27 +14,36 @@ from tfrs_models.layers.index.partitions import (
     work_bytes,
 )
 from tfrs_models.layers.index.restrictions import Restrictions
-from tfrs_models.layers.index.snapshot import Snapshot
-from tfrs_models.layers.index.updatable import UpdatableIndex
+from tfrs_models.layers.index.slot_index import SlotIndex
+from tfrs_models.layers.index.slot_table import Layout, MemoryEstimate, estimate_memory
 
 _IDS = {"ids", "keys", "slots"}
-_BLOCKS = 256  # whose promises are computed at a time
+_BLOCKS = 256  # whose bounds are computed at a time
 
 
 @register
-class IVF(UpdatableIndex):
-    """An inverted file: a query looks into the most promising blocks of candidates.
+class IVF(SlotIndex):
+    """An inverted file: scores only the blocks of candidates with the highest bounds.
 
     Ten to thirty times as fast as brute force on a million candidates, and made of
     stock operations, so that every TensorFlow Serving loads it. `serving.tuning.tune`
     finds the `num_probes` that reach a recall on your queries.
 
     Candidates are partitioned by direction and ordered by length within a partition,
-    and every partition is cut into blocks. A block promises `q . mean + 2 |q| sd`,
-    where `sd` is how far its candidates lie from their mean per dimension; the
-    candidates of the `num_probes` blocks that promise most are scored exactly. Where
-    exclusions or filters leave too few of them, more blocks are looked into, in the
-    end all of them.
+    and every partition is cut into blocks. The bound of a block for a query `q` is
+    `q . mean + 2 |q| sd`, where `sd` is the standard deviation of its candidates from
+    their mean per dimension. The candidates of the `num_probes` blocks with the highest
+    bounds are scored exactly. If exclusions or filters leave too few of them, more
+    blocks are scored, in the end all of them.
+
+    Example:
+      >>> items = np.random.default_rng(0).normal(size=(500, 8)).astype("float32")
+      >>> index = tm.layers.IVF(k=3, block_size=16, num_probes=8).index(items)
+      >>> exact = tm.layers.BruteForce(k=3).index(items)
+      >>> index(items[:2])[1].numpy()[:, 0]  # the best candidate of each query
+      array([0, 1])
+      >>> float(np.mean(index(items)[1] == exact(items)[1])) > 0.8
+      True
 
     Reference:
       Sivic and Zisserman, Video Google: a text retrieval approach to object matching in
@@ -63,21 +69,21 @@ class IVF(UpdatableIndex):
         """Initializes the layer.
 
         Args:
-          query_model: Maps raw features to query embeddings; None where the layer is
-            given embeddings.
-          k: How many candidates to return where `call` does not say.
-          name: Of the layer.
-          num_probes: Blocks that a query looks into; more find more and take longer. It
-            can be set at any time: what was exported keeps its own.
-          num_partitions: parts of the corpus; twice the square root of its size where
-            None.
-          block_size: Candidates of a block.
+          query_model: model from raw features to query embeddings; None if the layer
+            is called with embeddings.
+          k: number of candidates to return if `call` is given none.
+          name: name of the layer.
+          num_probes: number of blocks that are scored for a query; more find more and
+            take longer. It can be set at any time; an exported index keeps its own.
+          num_partitions: number of parts of the corpus; twice the square root of its
+            size if None.
+          block_size: number of candidates of a block.
           distance_measure: `"dot_product"` or `"cosine"`; larger is better in both.
-          capacity: How many candidates there may be after `add` and `upsert`; as many
-            as fit where None.
+          capacity: number of candidates that there is room for, those of `add` and
+            `upsert` included; as many as fit into the blocks if None.
           duplicates: "warn" for one warning that counts repeated ids, "error" for a
             `ValueError`.
-          seed: Of the partitions.
+          seed: seed of the partitions.
         """
         super().__init__(
             query_model,
@@ -98,7 +104,7 @@ class IVF(UpdatableIndex):
 
     @property
     def num_probes(self) -> int:
-        """Blocks that a query looks into."""
+        """Number of blocks that are scored for a query."""
         return self._num_probes
 
     @num_probes.setter
@@ -109,7 +115,7 @@ class IVF(UpdatableIndex):
 
     @property
     def num_blocks(self) -> int | None:
-        """How many blocks there are to look into; None before `index`."""
+        """Number of blocks; None before `index`."""
         return None if self._shapes is None else self._in_slot.shape[0]
 
     def is_exact(self) -> bool:
@@ -130,7 +136,7 @@ class IVF(UpdatableIndex):
         capacity = max(self._capacity or 0, num_candidates)
         # Half of the last block of every partition is free, on average.
         num_blocks = capacity // self._block_size + partitions // 2 + 1
-        return estimate(
+        return estimate_memory(
             num_slots=num_blocks * self._block_size,
             embedding_dim=embedding_dim,
             rest=4 * (partitions + num_blocks) * (embedding_dim + 2)
@@ -156,7 +162,7 @@ class IVF(UpdatableIndex):
             "centroids": partitions.centroids,
             "partition_of_block": partitions.partition_of_block,
             "in_slot": np.zeros([num_blocks, self._block_size], bool),
-            "promises": np.zeros([num_blocks, width + 2], np.float32),
+            "bounds": np.zeros([num_blocks, width + 2], np.float32),
         }
         return Layout(partitions.slots, num_blocks * self._block_size, weights)
 
@@ -175,17 +181,17 @@ class IVF(UpdatableIndex):
         self._mark(slots, False, update)
 
     def _mark(self, slots: np.ndarray, used: bool, update: Update) -> None:
-        """Notes which slots are in use, and what their blocks promise then."""
+        """Marks slots as used or free, and computes the bounds of their blocks."""
         in_slot = update["in_slot"].numpy()
         in_slot.reshape(-1)[slots] = used
         update["in_slot"] = in_slot
-        told = update["promises"].numpy()
+        bounds = update["bounds"].numpy()
         blocks = np.unique(slots // self._block_size)
         for start in range(0, len(blocks), _BLOCKS):
             some = tf.constant(blocks[start : start + _BLOCKS])
             rows = rows_of(update["candidates"], some, size=self._block_size)
-            told[some] = promises(rows, tf.gather(in_slot, some))
-        update["promises"] = told
+            bounds[some] = block_bounds(rows, tf.gather(in_slot, some))
+        update["bounds"] = bounds
 
     def _in_use(self, slots: tf.Tensor, snapshot: Snapshot) -> tf.Tensor:
         return tf.gather(tf.reshape(snapshot["in_slot"], [-1]), slots)

@@ -1,12 +1,83 @@
-"""Variables that are read while they change: an update is seen whole or not at all."""
+"""State of an index that is read while it changes: every update is seen as a whole."""
 
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.ranks.lookup import IdIndex, find_copies, find_rows
+
 _MOST_READS = 100_000  # about a second; an update writes for less than a millisecond
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Tensors of an index at one moment, which no update changes.
+
+    Attributes:
+      table: the `SlotTable` of the index; only its types and sizes are read.
+      tensors: values of the variables of the index, by name.
+    """
+
+    table: tf.keras.layers.Layer
+    tensors: Mapping[str, tf.Tensor]
+
+    def __getitem__(self, name: str) -> tf.Tensor:
+        return self.tensors[name]
+
+    @property
+    def num_candidates(self) -> tf.Tensor:
+        """Number of candidates, scalar int32."""
+        return self["num_candidates"]
+
+    @property
+    def id_dtype(self) -> tf.DType:
+        """Type of the ids."""
+        return self.table.id_dtype
+
+    @property
+    def attributes(self) -> dict[str, list]:
+        """Type and largest number of values of a candidate, by attribute."""
+        return self.table.attributes
+
+    @property
+    def num_copies(self) -> int:
+        """Largest number of candidates with the same id."""
+        return self.table.num_copies
+
+    def find(self, identifiers: tf.Tensor) -> tf.Tensor:
+        """Finds the int32 slot of each id, in the shape of the ids; -1 for others."""
+        flat = find_rows(self._index(), tf.reshape(identifiers, [-1]))
+        flat = tf.where(self.num_candidates > 0, flat, -1)
+        return tf.reshape(flat, tf.shape(identifiers))
+
+    def find_all(self, identifiers: tf.Tensor) -> tf.Tensor:
+        """Finds all int32 slots of each id, `[..., num_copies]`, padded with -1."""
+        if self.num_copies == 1:
+            return self.find(identifiers)[..., None]
+        slots = find_copies(self._index(), tf.reshape(identifiers, [-1]))
+        slots = slots.to_tensor(-1, shape=[None, self.num_copies])
+        slots = tf.where(self.num_candidates > 0, slots, -1)
+        shape = tf.concat([tf.shape(identifiers), [self.num_copies]], axis=0)
+        return tf.reshape(slots, shape)
+
+    def names(self, slots: tf.Tensor) -> tf.Tensor:
+        """Returns the id in each slot."""
+        return tf.gather(self["ids"], slots)
+
+    def values(self, name: str) -> tf.Tensor:
+        """Returns the `[num_slots, width]` int64 keys of an attribute.
+
+        A slot with fewer values than the attribute's width is padded with `NO_VALUE`.
+        """
+        return self[f"attribute_{name}"]
+
+    def _index(self) -> IdIndex:
+        # Never empty, so that there is something to search; a free slot has no score.
+        used = tf.maximum(self.num_candidates, 1)
+        return IdIndex(self["keys"][:used], self["slots"][:used], self["ids"])
 
 
 class Update:
@@ -17,7 +88,7 @@ class Update:
         self._new = {}
 
     def __getitem__(self, name: str) -> tf.Tensor:
-        """The value that a variable is going to have."""
+        """Returns the value that a variable is going to have."""
         if name in self._new:
             return self._new[name]
         return self._variables[name].read_value()
@@ -34,26 +105,26 @@ class Update:
         self[name] = tf.tensor_scatter_nd_update(self[name], rows[:, None], values)
 
     def write(self) -> None:
-        """Assigns the values of variables that nobody reads yet."""
+        """Assigns the values of variables that no query reads yet."""
         for name, value in self._new.items():
             self._variables[name].assign(value)
 
     def all(self) -> tuple[list[tf.Variable], list[tf.Tensor]]:
-        """All variables, in one order, and what they are going to hold."""
+        """Returns all variables and their new values, in the same order."""
         return [*self._variables.values()], [self[name] for name in self._variables]
 
 
 class Turns:
-    """Whose turn it is to read or to write the variables of an index.
+    """Locks and counters by which readers and updates of an index take turns.
 
-    Eager readers and writers of a process take a lock, for as long as it takes to hand
-    tensors over and not for a computation. A traced graph knows no lock: an update
+    Eager readers and updates of a process take a lock, for as long as it takes to hand
+    tensors over and not for a computation. A traced graph takes no lock: an update
     counts up `begun`, writes and counts up `done`. A reader reads `done`, the values
-    and `begun`; where they differ, an update came in between, and it reads again.
+    and `begun`; if they differ, an update came in between, and it reads again.
 
     Attributes:
-      writing: Lock that an update holds from its first check to its end.
-      swapping: Lock that is held while values are handed over.
+      writing: lock that an update holds from its first check to its end.
+      swapping: lock that is held while values are handed over.
     """
 
     def __init__(self) -> None:
@@ -65,7 +136,13 @@ class Turns:
         return Turns()
 
     def finish(self, update: Update, begun: tf.Variable, done: tf.Variable) -> None:
-        """Makes an update visible."""
+        """Makes an update visible.
+
+        Args:
+          update: new values.
+          begun: `[]` int64, number of updates that have begun.
+          done: `[]` int64, number of updates that are done.
+        """
         variables, values = update.all()
         with self.swapping:
             # One call, in which Python gives its turn to no other thread.
@@ -75,12 +152,15 @@ class Turns:
 def read_whole(
     variables: Sequence[tf.Variable], begun: tf.Variable, done: tf.Variable
 ) -> list[tf.Tensor]:
-    """Values that the variables had at one moment, inside a graph.
+    """Reads variables at one moment, inside a graph.
 
     Args:
-      variables: What to read.
-      begun: `[]` int64, how many updates were begun.
-      done: `[]` int64, how many of them are done.
+      variables: variables to read.
+      begun: `[]` int64, number of updates that have begun.
+      done: `[]` int64, number of updates that are done.
+
+    Returns:
+      The values of the variables, in their order.
     """
 
     def read(*_: tf.Tensor) -> tuple[tf.Tensor, ...]:

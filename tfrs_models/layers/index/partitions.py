@@ -1,4 +1,4 @@
-"""Partitions of a corpus by direction, cut into blocks of like length."""
+"""Partitions of a corpus by direction, cut into blocks of similar length."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,15 @@ from tfrs_models.ops.ranks.scores import unit_rows
 _SAMPLE = 100_000  # candidates that the directions are learned from
 _ITERATIONS = 10
 _ROWS = 8_192  # whose products with all centroids are held at a time
-_EQUAL_NORMS = 0.05  # deviation over mean; below it the order of norms says nothing
+_EQUAL_NORMS = 0.05  # deviation over mean; below it the order of norms is meaningless
 
 
 class Partitions(NamedTuple):
-    """Which slot each candidate gets.
+    """Slots that candidates get by their partitions.
 
     Attributes:
       centroids: `[num_partitions, embedding_dim]` float32 unit rows.
-      slots: `[num_candidates]`.
+      slots: `[num_candidates]` slot of each candidate.
       partition_of_block: `[num_blocks]` int32, -1 for a spare block.
     """
 
@@ -37,16 +37,16 @@ def partition(
 ) -> Partitions:
     """Groups candidates by spherical k-means and orders each group by its best scores.
 
-    Within a partition the longest embeddings come first, for they score highest; where
-    all are of one length, those nearest to the partition's direction do. Every
-    partition is cut into blocks, of which the last may have free slots.
+    Within a partition the longest embeddings come first, for they score highest; if all
+    have the same length, those nearest to the partition's direction do. Every partition
+    is cut into blocks, of which the last may have free slots.
 
     Args:
-      embeddings: `[num_candidates, embedding_dim]`.
-      num_partitions: How many directions.
-      block_size: Slots of a block.
-      capacity: Candidates that there must be room for.
-      seed: Of the sample and the first directions.
+      embeddings: `[num_candidates, embedding_dim]` embeddings.
+      num_partitions: number of directions.
+      block_size: number of slots of a block.
+      capacity: number of candidates that there must be room for.
+      seed: seed of the sample and of the first directions.
     """
     rng = np.random.default_rng(seed)
     size = len(embeddings)
@@ -79,12 +79,12 @@ def partition(
 def spherical_k_means(
     rows: np.ndarray, num_centroids: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Unit centroids that maximise the sum of cosines to the nearest one.
+    """Finds unit centroids that maximise the sum of cosines to the nearest one.
 
     Args:
-      rows: `[n, embedding_dim]` float32.
-      num_centroids: At most `n`.
-      rng: Of the first centroids, and of the new ones of empty groups.
+      rows: `[n, embedding_dim]` float32 embeddings.
+      num_centroids: number of centroids, at most `n`.
+      rng: generator that draws the first centroids, and those of empty groups.
 
     Returns:
       `[num_centroids, embedding_dim]` float32.
@@ -108,29 +108,31 @@ def spherical_k_means(
 
 @tf.function(reduce_retracing=True)
 def _assign(rows: tf.Tensor, centroids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The largest product with a centroid, and whose it is."""
+    """Returns the largest product of each row, and the index of its centroid."""
     scores = tf.matmul(rows, centroids, transpose_b=True)
     labels = tf.argmax(scores, axis=1, output_type=tf.int32)
     return tf.gather(scores, labels, batch_dims=1), labels
 
 
 def nearest_partitions(rows: np.ndarray, centroids: tf.Tensor) -> np.ndarray:
-    """`[n]`, the partition of each embedding."""
+    """Returns the partition of each embedding, `[n]`."""
     return _assign(rows, centroids)[1].numpy()
 
 
 def find_room(
     wanted: np.ndarray, owners: np.ndarray, free: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Free slots of the own partition, else of spare blocks, else of any.
+    """Finds free slots for candidates, if possible in blocks of their partition.
+
+    A partition without room takes spare blocks; without those, any free slot is taken.
 
     Args:
-      wanted: `[n]`, the partition of each new candidate.
-      owners: `[num_blocks]`, the partition of each block, -1 for a spare one.
-      free: `[num_blocks, block_size]` bool, with at least `n` free slots.
+      wanted: `[n]` partition of each new candidate.
+      owners: `[num_blocks]` partition of each block, -1 for a spare one.
+      free: `[num_blocks, block_size]` bool, True for free slots, at least `n`.
 
     Returns:
-      `[n]` slots, and the owners once spare blocks are taken.
+      `[n]` slots, and the partitions `[num_blocks]` after spare blocks were taken.
     """
     owners, free, size = owners.copy(), free.copy(), free.shape[1]
     slots = np.full(len(wanted), -1)
@@ -151,7 +153,7 @@ def find_room(
 
 
 def work_bytes(num_partitions: int, embedding_dim: int) -> int:
-    """Bytes that `partition` needs at a time beside the embeddings."""
+    """Returns the bytes that `partition` needs at a time beside the embeddings."""
     sample = 4 * _SAMPLE * embedding_dim
     products = 4 * _ROWS * num_partitions
     return 4 * sample + 2 * products

@@ -1,62 +1,80 @@
-"""What a query may not be answered with."""
+"""Exclusions, allow-lists and attribute filters of a batch of queries."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfrs_models.layers.index.live import Snapshot
 from tfrs_models.layers.index.slot_table import NO_VALUE, attribute_keys
-from tfrs_models.layers.index.snapshot import Snapshot
 from tfrs_models.types import Tensor
 
 
 class Restrictions(NamedTuple):
-    """Exclusions and attribute filters of a batch of queries, as slots and keys.
+    """Restrictions of a batch of queries, as slots and keys.
 
     Attributes:
-      excluded: `[batch, width]` int32 slots, -1 for none; or None.
-      wanted: Attribute -> `[batch, width]` int64 keys, `NO_VALUE` for none. A row
-        without a key asks for nothing.
+      exclusions: `[batch, width]` int32 slots that a query must not be answered with,
+        -1 for none; None without exclusions.
+      allowed: `[batch, width]` int32 slots, the only ones that a query may be answered
+        with, -1 for none; None if all are allowed.
+      filters: `[batch, width]` int64 keys by attribute, of which a candidate must have
+        one, `NO_VALUE` for none. A row without a key is not filtered; None without
+        filters.
     """
 
-    excluded: tf.Tensor | None
-    wanted: dict[str, tf.Tensor]
+    exclusions: tf.Tensor | None = None
+    allowed: tf.Tensor | None = None
+    filters: dict[str, tf.Tensor] | None = None
 
     def take(self, rows: tf.Tensor) -> "Restrictions":
-        """Those of some of the queries."""
-        excluded = None if self.excluded is None else tf.gather(self.excluded, rows)
-        wanted = {name: tf.gather(keys, rows) for name, keys in self.wanted.items()}
-        return Restrictions(excluded, wanted)
+        """Selects the restrictions of some of the queries.
+
+        Args:
+          rows: `[n]` indices of queries.
+        """
+
+        def take(lists: tf.Tensor | None) -> tf.Tensor | None:
+            return None if lists is None else tf.gather(lists, rows)
+
+        filters = {name: take(keys) for name, keys in (self.filters or {}).items()}
+        return Restrictions(take(self.exclusions), take(self.allowed), filters or None)
 
 
 def read_restrictions(
     snapshot: Snapshot,
-    exclusions: Tensor | None,
-    filters: Mapping[str, Tensor] | None,
     queries: tf.Tensor,
+    *,
+    exclusions: Tensor | None,
+    allowed: Tensor | None,
+    filters: Mapping[str, Tensor] | None,
 ) -> Restrictions:
-    """Finds the slots of excluded ids and the keys of the values that are asked for.
+    """Finds the slots of listed ids and the keys of the values to filter by.
 
     Args:
-      snapshot: what the index holds.
-      exclusions: As the index was given them.
-      filters: As the index was given them.
-      queries: `[batch, embedding_dim]`, whose lists they are.
+      snapshot: state of the index.
+      queries: `[batch, ...]`, one row for each list.
+      exclusions: `[batch, None]` ids, dense or ragged, or None.
+      allowed: `[batch, None]` ids, dense or ragged, or None.
+      filters: `[batch, None]` values by attribute, or None.
 
     Raises:
       ValueError: a filter by an attribute that the index does not have, or of another
         type.
-      InvalidArgumentError: lists of another number of rows than there are queries.
+      InvalidArgumentError: the number of lists is not that of the queries.
     """
-    excluded = None
-    if exclusions is not None:
-        excluded = find_slots(snapshot, "exclusions", exclusions, queries)
-    wanted = {}
+    slots = {
+        argument: None
+        if identifiers is None
+        else _find_slots(snapshot, argument, identifiers, queries)
+        for argument, identifiers in (("exclusions", exclusions), ("allowed", allowed))
+    }
     if not isinstance(filters, (Mapping, type(None))):
         raise ValueError(
             "`filters` must be a dict from attributes to lists of values. Got "
             f"{type(filters).__name__}."
         )
+    keys = {}
     for name, values in (filters or {}).items():
         if name not in snapshot.attributes:
             raise ValueError(
@@ -66,14 +84,81 @@ def read_restrictions(
             )
         dtype = tf.as_dtype(snapshot.attributes[name][0])
         lists = _of_queries(f"filters['{name}']", values, dtype, queries)
-        wanted[name] = attribute_keys(name, lists, dtype)
-    return Restrictions(excluded, wanted)
+        keys[name] = attribute_keys(name, lists, dtype)
+    return Restrictions(**slots, filters=keys or None)
 
 
-def find_slots(
+def passing(
+    snapshot: Snapshot, restrictions: Restrictions, slots: tf.Tensor
+) -> tf.Tensor:
+    """Returns which candidates a query may be answered with.
+
+    Args:
+      snapshot: state of the index.
+      restrictions: restrictions of the queries.
+      slots: `[batch, n]` slots of candidates.
+
+    Returns:
+      `[batch, n]` bool.
+    """
+    result = pass_filters(snapshot, restrictions, slots)
+    if restrictions.exclusions is not None:
+        result &= ~is_among(slots, restrictions.exclusions)
+    if restrictions.allowed is not None:
+        result &= is_among(slots, restrictions.allowed)
+    return result
+
+
+def pass_filters(
+    snapshot: Snapshot, restrictions: Restrictions, slots: tf.Tensor
+) -> tf.Tensor:
+    """Returns which candidates have, of each attribute, one of the values asked for.
+
+    Args:
+      snapshot: state of the index.
+      restrictions: restrictions of the queries.
+      slots: `[batch, n]` slots of candidates.
+
+    Returns:
+      `[batch, n]` bool.
+    """
+    result = tf.ones_like(slots, tf.bool)
+    for name, keys in (restrictions.filters or {}).items():
+        values = tf.gather(snapshot.values(name), slots)  # [batch, n, width]
+        result &= _has_one(values, keys[:, None]) | _is_open(keys)
+    return result
+
+
+def all_pass_filters(
+    snapshot: Snapshot, filters: Mapping[str, tf.Tensor], num_slots: tf.Tensor
+) -> tf.Tensor:
+    """Returns `pass_filters` of the first slots, `[batch, num_slots]`.
+
+    One query at a time: all of them together would need too much memory.
+    """
+    values = {name: snapshot.values(name)[:num_slots] for name in filters}
+
+    def one(keys: dict[str, tf.Tensor]) -> tf.Tensor:
+        result = tf.constant(True)
+        for name, row in keys.items():
+            result &= _has_one(values[name], row) | _is_open(row[None])[0]
+        return result
+
+    return tf.map_fn(one, dict(filters), fn_output_signature=tf.bool)
+
+
+def is_among(slots: tf.Tensor, members: tf.Tensor) -> tf.Tensor:
+    """Returns which slots `[batch, n]` are members `[batch, width]` of their row."""
+    members = tf.sort(tf.pad(members, [[0, 0], [0, 1]], constant_values=-1), axis=1)
+    last = tf.shape(members)[1] - 1
+    columns = tf.minimum(tf.searchsorted(members, slots), last)
+    return tf.gather(members, columns, batch_dims=1) == slots
+
+
+def _find_slots(
     snapshot: Snapshot, argument: str, identifiers: Tensor, queries: tf.Tensor
 ) -> tf.Tensor:
-    """Slots of dense or ragged ids `[batch, None]`, -1 for ids that are not there."""
+    """Finds the slots of dense or ragged ids `[batch, None]`, -1 for unknown ids."""
     lists = _of_queries(argument, identifiers, snapshot.id_dtype, queries)
     if isinstance(lists, tf.RaggedTensor):
         slots = lists.with_values(snapshot.find_all(lists.values))
@@ -88,7 +173,7 @@ def find_slots(
 def _of_queries(
     argument: str, lists: Tensor, dtype: tf.DType, queries: tf.Tensor
 ) -> Tensor:
-    """Lists `[batch, None]`, once there is one for each query."""
+    """Returns lists `[batch, None]` after checking that each query has one."""
     if not isinstance(lists, tf.RaggedTensor):
         lists = tf.convert_to_tensor(lists)
         if 0 in lists.shape:  # an empty Python list has no type of its own
@@ -115,50 +200,11 @@ def _of_queries(
         return tf.identity(lists)
 
 
-def passes(
-    snapshot: Snapshot, wanted: Mapping[str, tf.Tensor], slots: tf.Tensor
-) -> tf.Tensor:
-    """Which candidates have what is asked for: one of the values of each attribute.
-
-    Args:
-      snapshot: what the index holds.
-      wanted: As in `Restrictions`.
-      slots: `[batch, n]`.
-
-    Returns:
-      `[batch, n]` bool.
-    """
-    result = tf.ones_like(slots, tf.bool)
-    for name, keys in wanted.items():
-        values = tf.gather(snapshot.values(name), slots)  # [batch, n, width]
-        result &= _has_one(values, keys[:, None]) | _asks_nothing(keys)
-    return result
-
-
-def all_pass(snapshot: Snapshot, wanted: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """`passes` for all slots, `[batch, num_slots]`, a query at a time."""
-
-    def one(keys: dict[str, tf.Tensor]) -> tf.Tensor:
-        result = tf.constant(True)
-        for name, own in keys.items():
-            result &= _has_one(snapshot.values(name), own) | _asks_nothing(own[None])[0]
-        return result
-
-    return tf.map_fn(one, dict(wanted), fn_output_signature=tf.bool)
-
-
-def is_among(slots: tf.Tensor, members: tf.Tensor) -> tf.Tensor:
-    """Which of the slots `[batch, n]` are among the row's members `[batch, width]`."""
-    members = tf.sort(tf.pad(members, [[0, 0], [0, 1]], constant_values=-1), axis=1)
-    last = tf.shape(members)[1] - 1
-    places = tf.minimum(tf.searchsorted(members, slots), last)
-    return tf.gather(members, places, batch_dims=1) == slots
-
-
 def _has_one(values: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
     same = values[..., :, None] == keys[..., None, :]  # [..., width, num_keys]
     return tf.reduce_any(same & (keys != NO_VALUE)[..., None, :], axis=[-2, -1])
 
 
-def _asks_nothing(keys: tf.Tensor) -> tf.Tensor:
+def _is_open(keys: tf.Tensor) -> tf.Tensor:
+    """Returns `[batch, 1]`, which rows ask for no value."""
     return tf.reduce_all(keys == NO_VALUE, axis=1, keepdims=True)

@@ -1,12 +1,13 @@
 """Approximate retrieval with ScaNN."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import FromConfig, register
+from tfrs_models.layers.index.candidate_file import write_candidates
 from tfrs_models.layers.index.checks import (
     check_candidates,
     check_duplicates,
@@ -17,31 +18,37 @@ from tfrs_models.layers.index.checks import (
     most_copies,
     read_ids,
 )
-from tfrs_models.layers.index.exclusions import blank_missing, is_missing
 from tfrs_models.layers.index.hooks import refuse_own_scores
-from tfrs_models.layers.index.live import Update
-from tfrs_models.layers.index.over_fetch import fetch_enough
+from tfrs_models.layers.index.live import Snapshot, Update
+from tfrs_models.layers.index.requests import blank_missing, is_missing
 from tfrs_models.layers.index.restrictions import (
-    find_slots,
+    Restrictions,
+    passing,
     read_restrictions,
 )
-from tfrs_models.layers.index.scann_search import fetch
 from tfrs_models.layers.index.slot_table import SlotTable, attribute_kinds
-from tfrs_models.layers.index.spool import spool
 from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.types import Features, Tensor
 
 _LONGEST = 1e15  # its training adds the squares of all rows, and aborts beyond float32
 _FEWEST = 16  # centres of a quantised block
+_GROWTH = 4  # factor of candidates and partitions when too few candidates pass
 
 
 @register
 class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
-    """An approximate index: far faster than brute force on a large corpus.
+    """Finds candidates approximately, far faster than brute force on a large corpus.
 
     `tfrs.layers.factorized_top_k.ScaNN` with checked candidates, exact exclusions and a
-    config. It needs the `scann` package (Linux); a SavedModel of it loads only where
-    ScaNN's ops are loaded first, so not in stock TensorFlow Serving.
+    config. It needs the `scann` package (Linux). A SavedModel of it loads only after
+    ScaNN's operations are loaded, so not in stock TensorFlow Serving.
+
+    Example:
+      >>> items = np.random.default_rng(0).normal(size=(500, 8)).astype("float32")
+      >>> index = tm.layers.ScaNN(k=3, num_leaves=10, num_reordering_candidates=50)
+      >>> _ = index.index(items, [f"item {i}" for i in range(500)])
+      >>> index(3 * items[:1], exclusions=[["item 7"]])[1].shape
+      TensorShape([1, 3])
 
     Reference:
       Guo et al., Accelerating large-scale inference with anisotropic vector
@@ -66,19 +73,19 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         """Initializes the layer.
 
         Args:
-          query_model: Maps raw features to query embeddings; None where the layer is
-            given embeddings.
-          k: How many candidates to return where `call` does not say.
+          query_model: model from raw features to query embeddings; None if the layer
+            is called with embeddings.
+          k: number of candidates to return if `call` is given none.
           distance_measure: `"dot_product"` or `"squared_l2"`.
-          num_leaves: Partitions of the corpus.
-          num_leaves_to_search: Partitions that a query looks into.
-          training_iterations: Of the partitioning.
-          dimensions_per_block: Width of a quantised block; wider is smaller, faster and
+          num_leaves: number of partitions of the corpus.
+          num_leaves_to_search: number of partitions that a query looks into.
+          training_iterations: number of iterations that train the partitions.
+          dimensions_per_block: width of a quantised block; wider is smaller, faster and
             less exact.
-          num_reordering_candidates: How many of the best to score again exactly; None
-            for none, which keeps no exact embeddings.
-          parallelize_batch_searches: Whether a batch is searched by several threads.
-          name: Of the layer.
+          num_reordering_candidates: number of the best candidates that are scored again
+            exactly; None for none, which stores no exact embeddings.
+          parallelize_batch_searches: whether several threads share a batch.
+          name: name of the layer.
           duplicates: "warn" for one warning that counts repeated ids, "error" for a
             `ValueError`.
 
@@ -102,7 +109,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
 
     @property
     def num_leaves_to_search(self) -> int:
-        """Partitions that a query looks into; it can be set at any time."""
+        """Number of partitions that a query looks into; it can be set at any time."""
         return self._settings["num_leaves_to_search"]
 
     @num_leaves_to_search.setter
@@ -111,7 +118,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
 
     @property
     def num_reordering_candidates(self) -> int | None:
-        """How many are scored again exactly; it can be set where it is not None."""
+        """Number of candidates scored again exactly; it can be set if not None."""
         return self._settings["num_reordering_candidates"]
 
     @num_reordering_candidates.setter
@@ -130,12 +137,16 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         *,
         attributes: Mapping[str, Tensor] | None = None,
     ) -> "ScaNN":
-        """Trains the partitions and the quantiser; what was indexed is dropped.
+        """Trains partitions and quantiser for candidates in place of all earlier ones.
 
         Args:
-          candidates: `[num_candidates, embedding_dim]`.
-          identifiers: as of `BruteForce.index`.
-          attributes: As of `BruteForce.index`.
+          candidates: `[num_candidates, embedding_dim]` embeddings.
+          identifiers: `[num_candidates]` ids of any dtype except -1 and "", which mean
+            "none" in answers; the row numbers if None. Integers are stored and
+            answered as int64.
+          attributes: values that `filters` can ask for, by attribute:
+            `[num_candidates]` or `[num_candidates, None]` strings, integers or
+            booleans, dense or ragged. "" and -1 are padding.
 
         Raises:
           ValueError: shapes do not match, an id is -1 or "" or repeats with
@@ -183,9 +194,17 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         return self
 
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "ScaNN":
-        """Takes the candidates, as `BruteForce.index_from_dataset` does."""
-        with spool(candidates) as rows:
-            # A subclass's `index` may be upstream's, which knows no attributes.
+        """Indexes the candidates of a dataset in place of all earlier ones.
+
+        Args:
+          candidates: batches of embeddings, of (identifiers, embeddings), or of
+            (identifiers, embeddings, attributes).
+
+        Raises:
+          ValueError: as `index` does.
+        """
+        with write_candidates(candidates) as rows:
+            # A subclass's `index` may be upstream's, which takes no attributes.
             attributes = {"attributes": rows.attributes} if rows.attributes else {}
             return self.index(rows.embeddings[:], rows.identifiers, **attributes)
 
@@ -198,24 +217,27 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         allowed: Tensor | None = None,
         filters: Mapping[str, Tensor] | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates of each query, approximately.
+        """Finds the best candidates of each query, approximately.
 
-        Where exclusions, allowed ids or filters leave fewer than `k` of the candidates
+        If exclusions, allowed ids or filters leave fewer than `k` of the candidates
         that were found, more are searched for, in the end all of them.
 
         Args:
-          queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or what
-            `query_model` takes.
-          k: How many; the constructor's `k` where None.
-          exclusions: As of `BruteForce.call`.
-          allowed: As of `BruteForce.call`.
-          filters: As of `BruteForce.call`.
+          queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or the
+            input of `query_model`.
+          k: number of candidates to return; the constructor's `k` if None.
+          exclusions: `[batch, None]` ids, dense or ragged, that a query must not be
+            answered with; repeats and unknown ids are harmless.
+          allowed: `[batch, None]` ids, dense or ragged: the only ones that a query may
+            be answered with; a row without ids gets no candidate.
+          filters: `[batch, None]` values by attribute, of which a candidate must have
+            one; a row without values is not filtered by that attribute.
 
         Returns:
-          Scores and identifiers `[batch, k]`, best first. Where fewer than `k`
-          candidates are found, the score is `-inf` and the id -1, or "". By
-          `"squared_l2"` a score is a squared distance, of which smaller is better, and
-          `inf` where no candidate is found.
+          Scores and identifiers `[batch, k]`, best first. A position without a
+          candidate has the score `-inf` and the id -1, or "". With `"squared_l2"` a
+          score is a squared distance, of which smaller is better, and `inf` at a
+          position without a candidate.
 
         Raises:
           ValueError: nothing is indexed, or `k` is above the number of candidates.
@@ -235,14 +257,16 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         if exclusions is None and allowed is None and not filters:
             scores, rows = self._fetch(searcher, queries, k, self.num_leaves_to_search)
         else:
-            restrictions = read_restrictions(snapshot, exclusions, filters, queries)
-            scores, rows = fetch_enough(
+            scores, rows = _fetch_enough(
                 lambda number, leaves: self._fetch(searcher, queries, number, leaves),
                 snapshot,
-                restrictions,
-                None
-                if allowed is None
-                else find_slots(snapshot, "allowed", allowed, queries),
+                read_restrictions(
+                    snapshot,
+                    queries,
+                    exclusions=exclusions,
+                    allowed=allowed,
+                    filters=filters,
+                ),
                 k=k,
                 leaves=(self.num_leaves_to_search, self._settings["num_leaves"]),
             )
@@ -288,11 +312,95 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         number: int | tf.Tensor,
         leaves: int | tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return fetch(
-            searcher,
-            queries,
-            number,
-            leaves=leaves,
-            reordered=self.num_reordering_candidates,
-            parallel=self._parallelize_batch_searches,
+        """Finds the first candidates of each query.
+
+        Args:
+          searcher: trained searcher of ScaNN, as a module.
+          queries: `[batch, embedding_dim]` float32 embeddings.
+          number: number of candidates to return.
+          leaves: number of partitions that a query looks into.
+
+        Returns:
+          Scores, `-inf` at positions without a candidate, and rows `[batch, number]`.
+        """
+        from scann.scann_ops.py import scann_ops
+
+        searcher = scann_ops.searcher_from_module(searcher)
+        search = (
+            searcher.search_batched_parallel
+            if self._parallelize_batch_searches
+            else searcher.search_batched
         )
+        reordered = self.num_reordering_candidates
+        found = search(
+            queries,
+            final_num_neighbors=number,
+            pre_reorder_num_neighbors=(
+                None if reordered is None else tf.maximum(reordered, number)
+            ),
+            leaves_to_search=leaves,
+        )
+        scores = tf.ensure_shape(found.distances, [queries.shape[0], None])
+        rows = tf.ensure_shape(found.indices, [queries.shape[0], None])
+        missing = [[0, 0], [0, tf.maximum(number - tf.shape(scores)[1], 0)]]
+        scores = tf.pad(scores, missing, constant_values=-float("inf"))
+        scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
+        rows = tf.where(is_missing(scores), 0, tf.pad(rows, missing))
+        return scores, rows
+
+
+def _fetch_enough(
+    fetch: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    snapshot: Snapshot,
+    restrictions: Restrictions,
+    *,
+    k: int | tf.Tensor,
+    leaves: tuple[int, int],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Fetches more and more candidates until `k` of them pass the restrictions.
+
+    Args:
+      fetch: function from a number of candidates and of partitions to scores, `-inf` at
+        positions without a candidate, and slots `[batch, number]`, best first.
+      snapshot: state of the index.
+      restrictions: restrictions of the queries.
+      k: number of slots to return.
+      leaves: number of partitions to begin with, and of all partitions.
+
+    Returns:
+      Scores and slots `[batch, k]`; the score is `-inf` at positions without any.
+    """
+    size = tf.maximum(snapshot.num_candidates, k)
+
+    def search(number: tf.Tensor, leaves: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        scores, slots = fetch(number, leaves)
+        valid = tf.math.is_finite(scores) & passing(snapshot, restrictions, slots)
+        found = tf.math.count_nonzero(valid, axis=1, dtype=tf.int32)
+        done = tf.reduce_all(found >= k) | (number >= size)
+        # In the order of the fetch, whatever its measure.
+        order = -tf.cast(tf.range(number), tf.float32)
+        _, columns = tf.math.top_k(tf.where(valid, order, -float("inf")), k=k)
+        passed = tf.gather(valid, columns, batch_dims=1)
+        scores = tf.where(
+            passed, tf.gather(scores, columns, batch_dims=1), -float("inf")
+        )
+        return done, scores, tf.gather(slots, columns, batch_dims=1)
+
+    def search_on(number: tf.Tensor, leaves: tf.Tensor, *_: tf.Tensor) -> tuple:
+        # Compared before they are multiplied: they might not fit into their type.
+        number = tf.where(number > size // _GROWTH, size, number * _GROWTH)
+        leaves = tf.minimum(leaves * _GROWTH, most_leaves)
+        return number, leaves, *search(number, leaves)
+
+    excluded = restrictions.exclusions
+    widest = 0 if excluded is None else tf.shape(excluded)[1]
+    number = tf.minimum(k + widest, size)
+    first_leaves, most_leaves = leaves
+    state = (number, tf.constant(first_leaves), *search(number, first_leaves))
+    *_, scores, slots = tf.while_loop(
+        lambda _, __, done, *___: ~done,
+        search_on,
+        state,
+        shape_invariants=tuple(value.shape for value in state),
+    )
+    return scores, slots

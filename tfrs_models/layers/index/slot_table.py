@@ -1,7 +1,9 @@
-"""Which candidate is in which slot of an index, and what is known of it."""
+"""Slots of an index: the candidates in them, their ids and attributes, and bytes."""
 
+import dataclasses
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +14,91 @@ from tfrs_models.ops.ranks.lookup import comparable, id_keys, index_ids
 from tfrs_models.types import Tensor
 
 NO_VALUE = np.iinfo(np.int64).min  # the key of an attribute that a candidate lacks
+_ID_BYTES = 8 + 8 + 4  # an int64 id, its key and its slot
+
+
+class MemoryEstimate(NamedTuple):
+    """Bytes that an index needs.
+
+    Attributes:
+      index: bytes of the finished index; strings as ids and attributes take more.
+      build: largest number of bytes at any time while it is built from a dataset.
+    """
+
+    index: int
+    build: int
+
+
+def estimate_memory(
+    *, num_slots: int, embedding_dim: int, rest: int, work: int
+) -> MemoryEstimate:
+    """Estimates the memory of slots of float32 embeddings.
+
+    Args:
+      num_slots: number of slots, free ones included.
+      embedding_dim: width of an embedding.
+      rest: bytes of the other weights of the index.
+      work: bytes that building needs beside two copies of the embeddings.
+    """
+    embeddings = 4 * num_slots * embedding_dim
+    index = embeddings + _ID_BYTES * num_slots + rest
+    return MemoryEstimate(index, index + embeddings + work)
+
+
+class Layout(NamedTuple):
+    """Slots that an index chose for its candidates.
+
+    Attributes:
+      slots: `[num_candidates]` slot of each candidate.
+      num_slots: number of slots, free ones included.
+      weights: initial values of the other weights of the index, by name.
+    """
+
+    slots: np.ndarray
+    num_slots: int
+    weights: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shapes:
+    """Sizes and types of a built index, which its weights are made with.
+
+    Attributes:
+      num_slots: number of slots, free ones included.
+      embedding_dim: width of an embedding.
+      dtype: type of the embeddings.
+      id_dtype: type of the identifiers.
+      attributes: type and largest number of values of a candidate, by attribute.
+      weights: shape and type of the other weights, by name.
+      num_copies: largest number of candidates with the same id.
+    """
+
+    num_slots: int
+    embedding_dim: int
+    dtype: str
+    id_dtype: str
+    attributes: dict[str, list]
+    weights: dict[str, list]
+    num_copies: int = 1
+
+    def make_weights(self) -> dict[str, tf.Variable]:
+        """Makes the embeddings ("candidates") and the other weights, all zero."""
+        dim = [self.num_slots, self.embedding_dim]
+        kinds = {"candidates": [dim, self.dtype]} | self.weights
+        # Not `add_weight`: they are the layer's once adopted, and not after an error.
+        return {
+            name: tf.Variable(tf.zeros(shape, dtype), trainable=False, name=name)
+            for name, (shape, dtype) in kinds.items()
+        }
+
+    def make_table(self) -> "SlotTable":
+        """Makes an empty table of the candidates."""
+        return SlotTable(
+            num_slots=self.num_slots,
+            id_dtype=self.id_dtype,
+            attributes=self.attributes,
+            num_copies=self.num_copies,
+        )
 
 
 @register
@@ -33,11 +120,11 @@ class SlotTable(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          num_slots: Of the index.
-          id_dtype: Of the identifiers.
-          attributes: Name -> type and the most values that a candidate has.
-          num_copies: How many candidates may have the same id.
-          **kwargs: Of the Keras layer.
+          num_slots: number of slots of the index, free ones included.
+          id_dtype: type of the identifiers.
+          attributes: type and largest number of values of a candidate, by attribute.
+          num_copies: largest number of candidates with the same id.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(trainable=False, **kwargs)
         self._num_slots = num_slots
@@ -76,10 +163,10 @@ class SlotTable(tf.keras.layers.Layer):
         """Puts candidates into an empty table.
 
         Args:
-          slots: `[num_candidates]`, of each candidate.
+          slots: `[num_candidates]` slot of each candidate.
           identifiers: `[num_candidates]` ids, none more than `num_copies` times.
-          keys: Of their attributes, from `keys_of`.
-          update: Which takes the new values.
+          keys: keys of the attributes, from `keys_of`.
+          update: update that takes the new values.
         """
         index = index_ids(identifiers, unique=self.num_copies == 1)
         rows = slots[index.rows.numpy()].astype(np.int32)
@@ -93,19 +180,33 @@ class SlotTable(tf.keras.layers.Layer):
         keys: Mapping[str, tf.Tensor],
         update: Update,
     ) -> None:
-        """Puts further candidates, of ids that are not there, into free slots."""
+        """Puts additional candidates into free slots.
+
+        Args:
+          slots: `[n]` free slot of each candidate.
+          identifiers: `[n]` ids that are not in the table.
+          keys: keys of the attributes, from `keys_of`.
+          update: update that takes the new values.
+        """
         old, rows = self._used(update)
         new = id_keys(comparable(identifiers, self.id_dtype)).numpy()
         order = np.argsort(new, kind="stable")
-        places = np.searchsorted(old, new[order])
-        rows = np.insert(rows, places, slots[order])
-        self._use(np.insert(old, places, new[order]), rows, update)
+        positions = np.searchsorted(old, new[order])
+        rows = np.insert(rows, positions, slots[order])
+        self._use(np.insert(old, positions, new[order]), rows, update)
         self._write(slots, identifiers, keys, update)
 
     def keys_of(
         self, attributes: Mapping[str, Tensor], num_rows: int
     ) -> dict[str, tf.Tensor]:
-        """Attributes of rows as the table keeps them.
+        """Turns attributes of candidates into the keys that the table stores.
+
+        Args:
+          attributes: values of the candidates, by attribute.
+          num_rows: number of candidates.
+
+        Returns:
+          `[num_rows, width]` int64 keys, by attribute.
 
         Raises:
           ValueError: values of another type, too many of them, or another number of
@@ -128,8 +229,8 @@ class SlotTable(tf.keras.layers.Layer):
     def delete(self, slots: np.ndarray, update: Update) -> None:
         """Frees slots."""
         keys, rows = self._used(update)
-        kept = ~np.isin(rows, slots)
-        self._use(keys[kept], rows[kept], update)
+        left = ~np.isin(rows, slots)
+        self._use(keys[left], rows[left], update)
         blank = tf.fill([len(slots)], "" if self.id_dtype == tf.string else 0)
         update.scatter("ids", slots, tf.cast(blank, self.id_dtype))
         for name, (_, width) in self.attributes.items():
@@ -146,10 +247,10 @@ class SlotTable(tf.keras.layers.Layer):
             update.scatter(column, new, tf.gather(update[column], old))
 
     def variables_by_name(self, *, lists: bool = True) -> dict[str, tf.Variable]:
-        """What changes, as `Snapshot` has it.
+        """Returns the variables of the candidates, by their names in a `Snapshot`.
 
         Args:
-          lists: whether to add what lists of ids and filters are looked up in.
+          lists: whether to add those that lists of ids and filters are looked up in.
         """
         plain = {"num_candidates": self.num_candidates, "ids": self._ids}
         if not lists:
@@ -193,14 +294,18 @@ class SlotTable(tf.keras.layers.Layer):
         update: Update,
     ) -> None:
         update.scatter("ids", slots, tf.cast(identifiers, self.id_dtype))
-        for name, own in keys.items():
-            update.scatter(f"attribute_{name}", slots, own)
+        for name, values in keys.items():
+            update.scatter(f"attribute_{name}", slots, values)
 
 
 def attribute_kinds(
     attributes: Mapping[str, Tensor], num_candidates: int
 ) -> dict[str, list]:
-    """The type and the most values of each attribute, as `SlotTable` takes them.
+    """Returns the type and the largest number of values of each attribute.
+
+    Args:
+      attributes: values of the candidates, by attribute.
+      num_candidates: number of candidates.
 
     Raises:
       ValueError: floating values, or another number of rows.
@@ -222,7 +327,7 @@ def attribute_kinds(
 
 
 def check_rows(name: str, keys: tf.Tensor, num_candidates: int) -> None:
-    """Raises a `ValueError` where an attribute has other rows than the candidates."""
+    """Raises a `ValueError` if an attribute has not one row for each candidate."""
     if keys.shape[0] != num_candidates:
         raise ValueError(
             f"The attribute `{name}` must have a row for each candidate. Got "
@@ -231,13 +336,19 @@ def check_rows(name: str, keys: tf.Tensor, num_candidates: int) -> None:
 
 
 def attribute_keys(name: str, values: Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Values of an attribute as int64 keys `[n, width]`, `NO_VALUE` where none is.
+    """Turns values of an attribute into int64 keys.
 
     Args:
-      name: For messages.
-      values: `[n]` or `[n, None]`, dense or ragged, strings, integers or booleans. In
+      name: name of the attribute, for messages.
+      values: `[n]` or `[n, None]` strings, integers or booleans, dense or ragged. In
         dense ones "" and -1 are padding.
-      dtype: That the attribute has.
+      dtype: type of the attribute.
+
+    Returns:
+      `[n, width]` keys, padded with `NO_VALUE`.
+
+    Raises:
+      ValueError: values of another rank or type.
     """
     if not isinstance(values, tf.RaggedTensor):
         values = tf.convert_to_tensor(values)

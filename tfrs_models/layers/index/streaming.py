@@ -11,20 +11,28 @@ from tfrs_models.layers.index.checks import (
     check_queries,
     copies_of_dataset,
     finite_queries,
+    keep_precision,
 )
 from tfrs_models.layers.index.hooks import search_then_exclude
-from tfrs_models.layers.index.precision import keep_precision
 from tfrs_models.ops.features.checks import check_width
 from tfrs_models.types import Features, Tensor
 
 
 @register
 class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
-    """Runs through a dataset of candidates at every call and keeps the `k` best.
+    """Scores the candidates of a dataset at every call and returns the `k` best.
 
     A drop-in for `tfrs.layers.factorized_top_k.Streaming` with exact exclusions, checks
     and a config. The dataset is not part of the config: call `index_from_dataset` again
     after loading.
+
+    Example:
+      >>> items = tf.data.Dataset.from_tensor_slices((["a", "b", "c"], np.eye(3)))
+      >>> index = tm.layers.Streaming(k=2).index_from_dataset(items.batch(2))
+      >>> index([[3.0, 1.0, 2.0]])[1].numpy()
+      array([[b'a', b'c']], dtype=object)
+      >>> index([[3.0, 1.0, 2.0]], exclusions=[["a"]])[1].numpy()
+      array([[b'c', b'b']], dtype=object)
     """
 
     def __init__(
@@ -38,13 +46,13 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         """Initializes the layer.
 
         Args:
-          query_model: Maps raw features to query embeddings; None where the layer is
-            given embeddings.
-          k: How many candidates to return where `call` does not say.
-          *args: Of `tfrs.layers.factorized_top_k.Streaming`.
+          query_model: model from raw features to query embeddings; None if the layer
+            is called with embeddings.
+          k: number of candidates to return if `call` is given none.
+          *args: arguments of `tfrs.layers.factorized_top_k.Streaming`.
           duplicates: "warn" for one warning that counts repeated ids, "error" for a
             `ValueError`. `index_from_dataset` counts them.
-          **kwargs: Of `tfrs.layers.factorized_top_k.Streaming`.
+          **kwargs: arguments of `tfrs.layers.factorized_top_k.Streaming`.
         """
         super().__init__(query_model, check_k(k, None), *args, **kwargs)
         keep_precision(self)
@@ -52,10 +60,10 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         self._num_copies = 1
 
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "Streaming":
-        """Takes the candidates; what was indexed before is dropped.
+        """Indexes the candidates of a dataset in place of all earlier ones.
 
         Args:
-          candidates: Batches of embeddings or of (identifiers, embeddings).
+          candidates: batches of embeddings or of (identifiers, embeddings).
 
         Raises:
           ValueError: an id repeats with `duplicates="error"`, or the width is 0.
@@ -77,16 +85,17 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         *,
         exclusions: Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates of each query.
+        """Finds the best candidates of each query.
 
         Args:
-          queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or what
-            `query_model` takes.
-          k: How many; the constructor's `k` where None.
-          exclusions: As of `query_with_exclusions`.
+          queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or the
+            input of `query_model`.
+          k: number of candidates to return; the constructor's `k` if None.
+          exclusions: `[batch, None]` ids, dense or ragged, that a query must not be
+            answered with; repeats and unknown ids are harmless.
 
         Returns:
-          Scores and identifiers `[batch, k]`, best first; fewer columns where there are
+          Scores and identifiers `[batch, k]`, best first; fewer columns if there are
           fewer candidates.
 
         Raises:
@@ -114,16 +123,18 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         exclusions: Tensor,
         k: int | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates of each query that are not excluded for it.
+        """Finds the best candidates of each query that are not excluded for it.
 
         Args:
-          queries: Embeddings or what `query_model` takes.
-          exclusions: `[batch, None]` ids, dense or ragged.
-          k: How many; the constructor's `k` where None.
+          queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or the
+            input of `query_model`.
+          exclusions: `[batch, None]` ids, dense or ragged, that a query must not be
+            answered with; repeats and unknown ids are harmless.
+          k: number of candidates to return; the constructor's `k` if None.
 
         Returns:
-          Scores and identifiers `[batch, k]`. A place for which no candidate is left
-          has the score `-inf` and the id -1, or "" for strings.
+          Scores and identifiers `[batch, k]`, best first. A position without a
+          candidate has the score `-inf` and the id -1, or "" for strings.
         """
         return search_then_exclude(
             self,
@@ -137,15 +148,15 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
     def _search(
         self, queries: tf.Tensor, k: int | tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores and identifiers of the best of all batches."""
+        """Finds scores and identifiers of the best candidates of all batches."""
         has_ids = isinstance(self._candidates.element_spec, tuple)
         dtype = self._candidates.element_spec[0].dtype if has_ids else tf.int64
 
         def best_of_batch(*element: tf.Tensor) -> tuple[tf.Tensor, ...]:
             embeddings = element[-1]
             scores = self._compute_score(queries, embeddings)
-            scores, places = _top_k(scores, k)
-            ids = tf.gather(element[0], places) if has_ids else tf.cast(places, dtype)
+            scores, rows = _top_k(scores, k)
+            ids = tf.gather(element[0], rows) if has_ids else tf.cast(rows, dtype)
             return tf.shape(embeddings, tf.int64)[0], scores, ids
 
         def best_so_far(
@@ -153,8 +164,8 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         ) -> tuple[tf.Tensor, ...]:
             (start, scores, ids), (size, more_scores, more_ids) = best, batch
             more_ids = more_ids if has_ids else more_ids + start
-            scores, places = _top_k(tf.concat([scores, more_scores], axis=1), k)
-            ids = tf.gather(tf.concat([ids, more_ids], axis=1), places, batch_dims=1)
+            scores, columns = _top_k(tf.concat([scores, more_scores], axis=1), k)
+            ids = tf.gather(tf.concat([ids, more_ids], axis=1), columns, batch_dims=1)
             return start + size, scores, ids
 
         nothing = [tf.shape(queries)[0], 0]
@@ -182,8 +193,8 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
 
 
 def _top_k(scores: tf.Tensor, k: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    scores, places = tf.math.top_k(scores, k=tf.minimum(k, tf.shape(scores)[1]))
-    return scores, places
+    scores, columns = tf.math.top_k(scores, k=tf.minimum(k, tf.shape(scores)[1]))
+    return scores, columns
 
 
 def _checked(embeddings: tf.Tensor) -> tf.Tensor:

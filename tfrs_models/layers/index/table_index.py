@@ -1,26 +1,24 @@
-"""What every index with a table of its candidates knows."""
+"""An index with a table of its candidates, read while it changes."""
 
 import contextlib
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from tfrs_models.layers.index.checks import EMPTY, check_k
+from tfrs_models.layers.index.checks import EMPTY, check_k, keep_precision
 from tfrs_models.layers.index.hooks import search_then_exclude, takes_exclusions
-from tfrs_models.layers.index.live import Turns, read_whole
-from tfrs_models.layers.index.precision import keep_precision
-from tfrs_models.layers.index.snapshot import Snapshot
+from tfrs_models.layers.index.live import Snapshot, Turns, read_whole
 from tfrs_models.types import Features, Tensor
 
 
 class TableIndex:
-    """An index whose `_table`, a `SlotTable`, says what is in it; None before `index`.
+    """An index whose candidates are listed in a `SlotTable`, which `index` makes.
 
-    Any number of threads may ask it while another changes it: every answer comes from
-    one snapshot, in which an update is there whole or not at all.
+    Any number of threads may query it while another changes it: every answer comes
+    from one snapshot, in which an update is seen as a whole or not at all.
 
     Attributes:
-      generation: Of its graphs: those of an earlier one are out of date.
+      generation: number that grows when graphs that were traced before are out of date.
     """
 
     generation = 0
@@ -32,10 +30,10 @@ class TableIndex:
         self._turns = Turns()
 
     def snapshot(self, *, lists: bool = True) -> Snapshot:
-        """What the index holds now, or, in a graph, when it runs.
+        """Returns the present state of the index; in a graph, that when it runs.
 
         Args:
-          lists: whether it must answer with exclusions, allowed ids or filters too.
+          lists: whether to query it with exclusions, allowed ids or filters.
 
         Raises:
           ValueError: nothing is indexed.
@@ -53,7 +51,7 @@ class TableIndex:
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Holds updates by other threads up, so that what is saved is of one moment."""
+        """Blocks updates by other threads, so that what is saved is of one moment."""
         with self._turns.writing:
             yield
 
@@ -71,29 +69,29 @@ class TableIndex:
 
     @property
     def num_candidates(self) -> int | None:
-        """How many candidates there are; None before `index`."""
+        """Number of candidates; None before `index`."""
         if self._table is None:
             return None
         with tf.init_scope():  # the number now, where a graph is traced too
             return int(self._table.num_candidates)
 
     def count(self) -> tf.Tensor:
-        """How many candidates there are when a graph runs, scalar int32."""
+        """Counts the candidates when a graph runs, scalar int32."""
         return self._table.num_candidates.read_value()
 
     @property
     def id_dtype(self) -> tf.DType | None:
-        """Of the identifiers; None before `index`."""
+        """Type of the identifiers; None before `index`."""
         return None if self._table is None else self._table.id_dtype
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The attributes that `filters` can ask for, and their types."""
+        """Types of the attributes that `filters` can ask for, by attribute."""
         kinds = {} if self._table is None else self._table.attributes
         return {name: dtype for name, (dtype, _) in kinds.items()}
 
     def _searched(self, *, lists: bool) -> dict[str, tf.Variable]:
-        """Variables that a search reads, by their names in a snapshot."""
+        """Returns the variables that a query reads, by their names in a snapshot."""
         return self._table.variables_by_name(lists=lists)
 
     def _reset_tf_function_cache(self) -> None:
@@ -107,15 +105,18 @@ class TableIndex:
         exclusions: Tensor,
         k: int | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates of each query that are not excluded for it.
+        """Finds the best candidates of each query that are not excluded for it.
 
         Args:
-          queries: As in `call`.
-          exclusions: As in `call`.
-          k: As in `call`.
+          queries: `[batch, embedding_dim]` or `[embedding_dim]` embeddings, or the
+            input of `query_model`.
+          exclusions: `[batch, None]` ids, dense or ragged, that a query must not be
+            answered with; repeats and unknown ids are harmless.
+          k: number of candidates to return; the constructor's `k` if None.
 
         Returns:
-          As `call`.
+          Scores and identifiers `[batch, k]`, best first. A position without a
+          candidate has the score `-inf` and the id -1, or "" for strings.
         """
         if not takes_exclusions(self):  # a subclass with the `call` of upstream's
             return search_then_exclude(

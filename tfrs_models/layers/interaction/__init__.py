@@ -1,9 +1,8 @@
-"""How declared features act together."""
+"""Factorisation machines over declared features."""
 
 from tfrs_models.layers.interaction.factorization_machine import FactorizationMachine
 from tfrs_models.layers.interaction.field_aware_factorization_machine import (
     FieldAwareFactorizationMachine,
 )
-from tfrs_models.layers.interaction.field_embedding import FieldEmbedding
 
-__all__ = ["FactorizationMachine", "FieldAwareFactorizationMachine", "FieldEmbedding"]
+__all__ = ["FactorizationMachine", "FieldAwareFactorizationMachine"]

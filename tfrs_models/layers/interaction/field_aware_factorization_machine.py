@@ -7,8 +7,11 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.feature import Feature
-from tfrs_models.layers.interaction.active_values import active_values, num_rows
-from tfrs_models.layers.interaction.factor_table import add_bias_and_table
+from tfrs_models.layers.interaction.active_values import (
+    active_values,
+    add_bias_and_table,
+    num_rows,
+)
 from tfrs_models.ops.features.declared_features import parse_features
 from tfrs_models.types import Features
 

@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.feature import Feature
-from tfrs_models.layers.interaction.active_values import active_values, num_rows
-from tfrs_models.layers.interaction.factor_table import STDDEV
+from tfrs_models.layers.interaction.active_values import STDDEV, active_values, num_rows
 from tfrs_models.ops.features.declared_features import parse_features
 from tfrs_models.types import Features
 

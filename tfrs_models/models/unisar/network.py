@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.layers.experts import Expert, ProgressiveLayered
+from tfrs_models.layers.experts import ProgressiveLayered
+from tfrs_models.layers.experts.gated import Expert
 from tfrs_models.models.unisar.bilinear_target_attention import (
     BilinearTargetAttention,
 )

@@ -1,4 +1,4 @@
-"""Candidates of a dataset, read once and kept on disk while an index is built."""
+"""Candidates of a dataset in a temporary file, from which an index is built."""
 
 import contextlib
 import tempfile
@@ -15,7 +15,7 @@ CHUNK = 65_536  # rows that are handled at a time
 
 
 class Rows:
-    """Rows of a file, of which only those that are asked for come into memory."""
+    """Rows of a file, of which only the indexed ones are read into memory."""
 
     def __init__(self, file: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]):
         self._file = file
@@ -31,7 +31,7 @@ class Rows:
 
 
 class ComputedRows:
-    """Rows of an array as they will lie in an index, computed where they are read."""
+    """Rows of an array to which a function is applied when they are read."""
 
     def __init__(self, rows: np.ndarray | Rows, compute: Callable) -> None:
         self._rows, self._compute = rows, compute
@@ -44,13 +44,13 @@ class ComputedRows:
         return self._compute(self._rows[rows])
 
 
-class Spool(NamedTuple):
+class Candidates(NamedTuple):
     """Candidates of a dataset.
 
     Attributes:
-      embeddings: `[num_candidates, embedding_dim]`.
-      identifiers: `[num_candidates]`, or None.
-      attributes: Name -> `[num_candidates, ...]`.
+      embeddings: `[num_candidates, embedding_dim]` embeddings, in a file.
+      identifiers: `[num_candidates]` ids, or None.
+      attributes: `[num_candidates, ...]` values, by attribute.
     """
 
     embeddings: Rows
@@ -59,11 +59,11 @@ class Spool(NamedTuple):
 
 
 @contextlib.contextmanager
-def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
-    """Writes the embeddings of a dataset into a file that lives as long as the context.
+def write_candidates(candidates: tf.data.Dataset) -> Iterator[Candidates]:
+    """Writes the embeddings of a dataset into a file that the context deletes.
 
     Args:
-      candidates: Batches of embeddings, of (identifiers, embeddings), or of
+      candidates: batches of embeddings, of (identifiers, embeddings), or of
         (identifiers, embeddings, attributes).
 
     Raises:
@@ -110,7 +110,7 @@ def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
         check_width(shape[-1] if shape else None, "candidates")
         file.flush()
         names = attributes[0]
-        yield Spool(
+        yield Candidates(
             Rows(file, dtype, (num_rows, *shape)),
             None if identifiers[0] is None else tf.concat(identifiers, axis=0),
             {name: _joined([a[name] for a in attributes]) for name in names},
@@ -118,7 +118,7 @@ def spool(candidates: tf.data.Dataset) -> Iterator[Spool]:
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
-    """One value of all batches; ragged where they are padded to several widths."""
+    """Joins the values of all batches; ragged if they are padded to several widths."""
     if len({part.shape[1:].rank and part.shape[1] for part in parts}) > 1:
         parts = [
             part
