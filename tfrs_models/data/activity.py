@@ -199,8 +199,8 @@ def with_activity(data: Interactions) -> Interactions:
     state[order] = sums[:-1] - sums[_first_rows(user)]
     standards = _standards(data)
     added = {}
-    for place, name in enumerate(SPLIT_NAMES):
-        rows = state[split == place]
+    for code, name in enumerate(SPLIT_NAMES):
+        rows = state[split == code]
         added[name] = data.splits[name] | {
             "user_features": _user_features(rows, layout, standards),
             "activity": rows[:, 0].astype(np.int64),

@@ -181,7 +181,7 @@ def attribute_table(
         )
     _refuse_lost_zeros(names[~is_there], own_names, column, side)
     names = pd.unique(np.concatenate([names, own_names]))
-    columns = [_with_gaps(own.iloc[:, place]) for place in range(own.shape[1])]
+    columns = [_with_gaps(own.iloc[:, number]) for number in range(own.shape[1])]
     table = pd.concat(columns, axis=1).set_axis(own_names, axis=0).reindex(names)
     return table, names, int((~is_there).sum())
 

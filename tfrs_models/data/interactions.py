@@ -1,4 +1,4 @@
-"""One value for a data set of interactions, ready for two towers."""
+"""A data set of interactions, split and indexed for two towers."""
 
 import dataclasses
 from typing import NamedTuple
@@ -22,28 +22,38 @@ EARLIER = {
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Interactions:
-    """Who had which item when: split, indexed and joined with what is known of both.
+    """Interactions of users and items: split, indexed and joined with attributes.
 
-    Ids are strings for people (`vocabularies`, `titles`) and indices for towers. Index
-    0 is unknown. Users 1 to `num_users` are those with a train row; a user met later
-    only is index 0. Items 1 to `num_items` are the whole catalogue, most frequent in
-    train first; the first `num_train_items` have a train row, the others are cold, and
-    a tower that reads `num_values` of `item_features[0]` sends them to its unknown row.
+    Ids are strings in `vocabularies` and `titles`, and indices everywhere else. Index 0
+    is unknown. Users 1 to `num_users` are those with a train row; a user who appears
+    only later is index 0. Items 1 to `num_items` are the whole catalogue, the most
+    frequent of train first. The first `num_train_items` have a train row, the others
+    are cold; a tower that reads `num_values` of `item_features[0]` gives them its
+    unknown row.
 
     Args:
-      name: of the data.
+      name: name of the data.
       vocabularies: feature -> `[num_values]` strings; value `i` has index `i + 1`.
-      user_features: what `users` holds; `user_id` first.
-      item_features: what `items` holds; `item_id` first.
-      users: feature -> `[num_users + 1, ...]`; row 0 is the unknown user.
-      items: feature -> `[num_items + 1, ...]`; row 0 is the unknown item.
-      titles: `[num_items + 1]` names of the items for people; row 0 is "unknown".
+      user_features: declarations of the columns of `users`; `user_id` is the first.
+      item_features: declarations of the columns of `items`; `item_id` is the first.
+      users: feature -> `[num_users + 1, ...]` values; row 0 is the unknown user.
+      items: feature -> `[num_items + 1, ...]` values; row 0 is the unknown item.
+      titles: `[num_items + 1]` display names of the items; row 0 is "unknown".
       splits: "train", "validation" and "test" -> columns `user_id`, `item_id` (int64
-        indices) and, if the data has them, `rating` (float32), `timestamp` (int64
-        seconds) and `timestamp_us` (int64 microseconds, which is what rows are ordered
-        by and no feature of a batch), each `[num_rows]`.
-      candidate_probabilities: `[num_items + 1]` share of the train rows.
+        indices) and, if the data have them, `rating` (float32), `timestamp` (int64
+        seconds) and `timestamp_us` (int64 microseconds, which order the rows and are
+        not in batches), each `[num_rows]`.
+      candidate_probabilities: `[num_items + 1]` share of each item in the train rows.
       summary: sizes and leakage audit; print it.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaabb"), "item_id": list("pqrqp")})
+      >>> frame = frame.assign(timestamp=range(5))
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> batch = next(iter(data.batches("test", batch_size=1)))
+      >>> data.titles[batch["item_id"]], data.known_items("test")[1].numpy().tolist()
+      (array(['item r'], dtype='<U7'), [1, 2])
     """
 
     name: str
@@ -62,17 +72,17 @@ class Interactions:
 
     @property
     def num_users(self) -> int:
-        """Users with a train row."""
+        """Number of users with a train row."""
         return len(self.vocabularies["user_id"])
 
     @property
     def num_items(self) -> int:
-        """Items of the catalogue, cold ones included."""
+        """Number of items in the catalogue, cold items included."""
         return len(self.vocabularies["item_id"])
 
     @property
     def num_train_items(self) -> int:
-        """Items with a train row: indices 1 to this."""
+        """Number of items with a train row; their indices are 1 to this number."""
         return self.item_features[0].num_values
 
     @property
@@ -97,10 +107,10 @@ class Interactions:
         return tf.data.Dataset.from_tensor_slices(known)
 
     def candidate_batches(self, batch_size: int = 4096) -> tf.data.Dataset:
-        """The features of items 1 to `num_items` in batches.
+        """Makes batches of the features of items 1 to `num_items`.
 
         Args:
-          batch_size: items of a batch.
+          batch_size: number of items in a batch.
 
         Returns:
           A dataset of dicts of `[batch, ...]` tensors.
@@ -119,27 +129,28 @@ class Interactions:
         drop_remainder: bool = False,
         known_items: bool | None = None,
     ) -> tf.data.Dataset:
-        """The rows of a split in batches, joined with the features of user and item.
+        """Makes batches of the rows of a split, joined with features of user and item.
 
         Args:
           split: "train", "validation" or "test".
-          batch_size: rows of a batch; the last one may be shorter.
+          batch_size: number of rows in a batch; the last batch may be shorter.
           shuffle: whether each epoch is another permutation of the rows.
-          seed: of the permutations; None follows `tf.random.set_seed`.
-          drop_remainder: whether to leave a shorter last batch out.
-          known_items: whether batches carry `known_items`, ragged `[batch, None]`: what
-            the user has before the split (see the method of that name), and in train
-            batches all their train items, the row's own among them, which are then no
-            negatives. None: in validation and test, not in train.
+          seed: seed of the permutations; None follows `tf.random.set_seed`.
+          drop_remainder: whether a shorter last batch is dropped.
+          known_items: whether batches have `known_items`, ragged `[batch, None]`. In
+            validation and test these are the user's items before the split (see the
+            method `known_items`); in train they are all train items of the user, the
+            row's item included, so that none of them counts as a negative. None stands
+            for True in validation and test, and False in train.
 
         Returns:
           A dataset of dicts: `user_id` and `item_id` `[batch]` int64, `rating` and
-          `timestamp` if the data has them, `candidate_sampling_probability` `[batch]`
-          (a cold item's is that of the rarest train item), every other user and item
-          feature.
+          `timestamp` if the data have them, `candidate_sampling_probability` `[batch]`
+          (a cold item gets that of the rarest train item), and all other features of
+          user and item.
 
         Raises:
-          ValueError: an unknown split, or a batch size below 1.
+          ValueError: the split is unknown, or the batch size is below 1.
         """
         columns = {
             name: tf.constant(column)
@@ -170,18 +181,18 @@ class Interactions:
         return rows.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
     def known_items(self, split: str) -> tf.RaggedTensor:
-        """The items each user has *before* a split: what its evaluation excludes.
+        """Returns each user's items before a split, which its evaluation excludes.
 
         Args:
-          split: "train" (nothing is known before it), "validation" (the train items),
-            "test" (train and validation items) or "serving" (all of them).
+          split: "train" (no items), "validation" (train items), "test" (train and
+            validation items) or "serving" (items of all splits).
 
         Returns:
-          `[num_users + 1, None]` int64 item indices, sorted, each once; row 0, the
+          `[num_users + 1, None]` int64 item indices, sorted and distinct; row 0, the
           unknown user, is empty.
 
         Raises:
-          ValueError: an unknown split.
+          ValueError: the split is unknown.
         """
         if split not in EARLIER:
             raise ValueError(f"`split` must be one of {tuple(EARLIER)}. Got {split!r}.")
@@ -191,7 +202,7 @@ class Interactions:
         return tf.RaggedTensor.from_row_splits(items, row_splits, validate=False)
 
     def __str__(self) -> str:
-        """The summary."""
+        """Formats the summary."""
         return str(self.summary)
 
     def _columns(self, split: str) -> dict[str, np.ndarray]:
@@ -220,12 +231,12 @@ def _gather(columns: dict, row: tf.Tensor) -> dict:
 
 
 class Timeline(NamedTuple):
-    """Rows of several splits, one split after the other, and their order.
+    """Rows of several splits, one split after the other, and their order in time.
 
     Attributes:
-      columns: name -> `[num_rows]`, the columns that were asked for.
-      split: `[num_rows]` number of the row's split among those that were asked for.
-      order: `[num_rows]` row numbers by user, then time.
+      columns: name -> `[num_rows]` values of the requested columns.
+      split: `[num_rows]` index of the row's split among the requested splits.
+      order: `[num_rows]` row numbers sorted by user, then time.
     """
 
     columns: dict[str, np.ndarray]
@@ -238,21 +249,21 @@ def timeline(
     splits: tuple[str, ...],
     names: tuple[str, ...] = ("user_id", "item_id"),
 ) -> Timeline:
-    """The rows of some splits and their order by user and time.
+    """Collects the rows of some splits and their order by user and time.
 
-    Of rows with equal times those of an earlier split come first, which is the order of
-    the table in every split by time.
+    Of rows with equal times, those of an earlier split come first. In every split by
+    time this is the order of the table.
 
     Args:
-      data: with timestamps.
-      splits: names of splits; none is a timeline without rows.
-      names: of the columns.
+      data: interactions with timestamps.
+      splits: names of the splits; an empty tuple gives no rows.
+      names: names of the columns.
 
     Returns:
-      The rows, in the order of `splits`.
+      The rows, one split after the other.
 
     Raises:
-      ValueError: no timestamps.
+      ValueError: the data have no timestamps.
     """
     train = data.splits["train"]
     if "timestamp" not in train:
@@ -260,7 +271,7 @@ def timeline(
             "`data` must have timestamps: what came before is a matter of time. Got "
             f"{list(train)}. Name their column with `timestamp_column`."
         )
-    # Tables that were put together by hand may have whole seconds only.
+    # Interactions that a caller constructs may have whole seconds only.
     time = "timestamp_us" if "timestamp_us" in train else "timestamp"
     lengths = [len(data.splits[split]["user_id"]) for split in splits]
 

@@ -1,4 +1,4 @@
-"""A user's rows as lists, to be ordered by a ranker."""
+"""Lists of a user's rated items, for a ranker to order."""
 
 import numpy as np
 import tensorflow as tf
@@ -21,31 +21,41 @@ def list_batches(
     shuffle: bool = False,
     seed: int | None = None,
 ) -> tf.data.Dataset:
-    """Batches of lists: what a user rated one after the other, with the ratings.
+    """Makes batches of lists: items that a user rated in succession, with ratings.
 
-    The rows of a user in the split are cut into lists of at most `list_size`, in the
-    order of time. A list meets the user in the state before its first row. A row of the
-    unknown user, who is many, is a list of its own.
+    The rows of a user in the split are cut into lists of at most `list_size` rows, in
+    the order of time. The user features of a list are those before its first row. Each
+    row of the unknown user, which stands for many users, is a list of one row.
 
     Args:
-      data: with activity (`with_activity`) and ratings.
+      data: interactions with ratings, and with activity from `with_activity`.
       split: "train", "validation" or "test".
-      batch_size: lists of a batch; the last one may have fewer.
-      list_size: places of a list.
-      click_rating: the smallest rating that counts as a click.
+      batch_size: number of lists in a batch; the last batch may have fewer.
+      list_size: number of positions in a list.
+      click_rating: smallest rating that counts as a click.
       shuffle: whether each epoch has another order of the lists.
-      seed: of the order; None follows `tf.random.set_seed`.
+      seed: seed of the order; None follows `tf.random.set_seed`.
 
     Returns:
       A dataset of known cardinality of dicts: `user_id` and `group_id` (see
       `ranking_groups`) `[batch]` int64, `user_features` `[batch, U]`; `item_id`
-      `[batch, list_size]` int64, 0 where the list has ended, `item_features` and
+      `[batch, list_size]` int64, 0 after the end of a list; `item_features` and
       `cross_features` `[batch, list_size, ...]`; `labels`, the ratings, and `clicks`, 0
-      or 1, `[batch, list_size]` float32, -1 where the list has ended.
+      or 1, `[batch, list_size]` float32, -1 after the end of a list.
 
     Raises:
-      ValueError: data without activity or ratings, an unknown split, numbers out of
-        range.
+      ValueError: the data have no activity or ratings, the split is unknown, or a
+        number is out of range.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaaab"), "item_id": list("pqrsp")})
+      >>> frame = frame.assign(timestamp=range(5), rating=[5, 2, 4, 3, 1])
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> data = tm.data.with_activity(data)
+      >>> batch = next(iter(tm.data.list_batches(data, "train", 2, list_size=3)))
+      >>> batch["labels"].numpy().tolist()
+      [[5.0, 2.0, -1.0], [1.0, -1.0, -1.0]]
     """
     if split not in SPLIT_NAMES:
         raise ValueError(f"`split` must be one of {SPLIT_NAMES}. Got {split!r}.")
@@ -88,23 +98,24 @@ def list_batches(
 
 
 def rows_of_lists(data: Interactions, split: str, list_size: int) -> np.ndarray:
-    """Which rows of a split make a list.
+    """Finds the rows of a split that make up each list.
 
     Args:
-      data: with timestamps.
+      data: interactions with timestamps.
       split: "train", "validation" or "test".
-      list_size: places of a list.
+      list_size: number of positions in a list.
 
     Returns:
-      `[num_lists, list_size]` int64 row numbers in the order of time, -1 at the end.
+      `[num_lists, list_size]` int64 row numbers in the order of time, -1 after the end
+      of a list.
 
     Raises:
-      ValueError: no timestamps.
+      ValueError: the data have no timestamps.
     """
     columns, _, order = timeline(data, (split,), ("user_id",))
     user = columns["user_id"][order]
-    place = np.arange(len(user)) - np.searchsorted(user, user)
-    begins = (place % list_size == 0) | (user == 0)
+    position = np.arange(len(user)) - np.searchsorted(user, user)
+    begins = (position % list_size == 0) | (user == 0)
     number = np.cumsum(begins) - 1
     within = np.arange(len(user)) - np.flatnonzero(begins)[number]
     rows = np.full((int(begins.sum()), list_size), -1, np.int64)

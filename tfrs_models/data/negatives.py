@@ -1,4 +1,4 @@
-"""Uniform items of the catalogue beside each batch's own."""
+"""Uniformly drawn items of the catalogue as additional negatives of a batch."""
 
 from collections.abc import Mapping
 
@@ -24,32 +24,42 @@ def mixed_negatives(
 ) -> tf.data.Dataset:
     """Adds uniformly drawn items of the catalogue to each batch, as more negatives.
 
-    In-batch negatives are popular items; what training never shows as a negative, a
-    rare or a cold item, may score anything. Each batch gets a draw of its own, and each
-    epoch others; with a seed the sequence of epochs is always the same, without one it
+    In-batch negatives are popular items. A rare or cold item is never a negative there,
+    so nothing bounds its score. Each batch has a new draw, and each epoch has other
+    draws. With a seed the sequence of epochs is always the same; without a seed it
     follows `tf.random.set_seed`.
 
-    The drawn items are what `models.TwoTower` appends as candidates behind those of the
-    batch. Item `j` is then expected `(batch - 1) Q_j + per_batch / num_items` times.
-    Under `tf.distribute` the replicas share the drawn items as they share the rows.
+    `models.TwoTower` appends the drawn items to the candidates of the batch. The
+    expected number of candidates that are item `j` is then `(batch - 1) Q_j + per_batch
+    / num_items`. Under `tf.distribute` the replicas share the drawn items as they share
+    the rows.
 
     Args:
-      dataset: batches of features, as `Interactions.batches` makes them.
-      items: feature -> `[num_items + 1, ...]`, the id among them, as
+      dataset: batches of features, such as those of `Interactions.batches`.
+      items: feature -> `[num_items + 1, ...]` values, the id among them, such as
         `Interactions.items`; row 0, the unknown item, is never drawn.
-      per_batch: items that are drawn for a batch, with replacement.
-      candidate_probabilities: `[num_items + 1]` shares of the training rows, as
-        `Interactions.candidate_probabilities`: the chance `Q_j` that a draw of an
-        in-batch candidate is the item (a cold item's is that of the rarest other).
-      seed: of the draws.
+      per_batch: number of items to draw for a batch, with replacement.
+      candidate_probabilities: `[num_items + 1]` shares of the items in the training
+        rows, such as `Interactions.candidate_probabilities`: the probability `Q_j` that
+        one in-batch candidate is item `j` (a cold item gets that of the rarest train
+        item).
+      seed: seed of the draws.
 
     Returns:
       The dataset with one more feature, `extra_candidates`: a dict of the item features
-      `[per_batch, ...]` of the drawn items and, where the shares are given, their
+      `[per_batch, ...]` of the drawn items and, if the shares are given, their
       `candidate_sampling_probability` `[per_batch]`.
 
     Raises:
-      ValueError: an argument that does not fit the others.
+      ValueError: an argument does not fit the others.
+
+    Example:
+      >>> batches = tf.data.Dataset.from_tensors({"item_id": [1, 2]})
+      >>> items = {"item_id": np.arange(6, dtype="int32")}
+      >>> mixed = tm.data.mixed_negatives(batches, items, per_batch=3, seed=0)
+      >>> extra = next(iter(mixed))["extra_candidates"]
+      >>> extra["item_id"].shape, bool(tf.reduce_all(extra["item_id"] > 0))
+      (TensorShape([3]), True)
 
     Reference:
       Yang et al., Mixed negative sampling for learning two-tower neural networks in
@@ -84,7 +94,7 @@ def _check(
     per_batch: int,
     candidate_probabilities: np.ndarray | None,
 ) -> int:
-    """The rows of the catalogue, the unknown item's among them."""
+    """Returns the number of rows of `items`, the unknown item included."""
     if per_batch < 1:
         raise ValueError(f"`per_batch` must be at least 1. Got {per_batch}.")
     lengths = {

@@ -1,4 +1,4 @@
-"""How likely one draw of a candidate is each item: what logQ correction needs."""
+"""Sampling probabilities of in-batch candidates, the input of the logQ correction."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,22 +15,27 @@ def candidate_probabilities(
     *,
     num_items: int | None = None,
 ) -> np.ndarray:
-    """Share of the training rows that each item has, by exact counts in one pass.
+    """Computes the share of the training rows that each item has, by exact counts.
 
     In-batch negatives are drawn as often as their items occur in training, so these
     shares are the probabilities that the retrieval task corrects for.
 
     Args:
       train: the training rows: a dataset of dicts, batched or not, or a dict of arrays.
-      feature: key of the item indices, whose 0 means unknown.
-      num_items: size of the catalogue; the largest index seen if not given.
+      feature: key of the item indices; index 0 is unknown.
+      num_items: size of the catalogue; None stands for the largest index in `train`.
 
     Returns:
-      `[num_items + 1]` float32 that sums to 1; item `i` at index `i`.
+      `[num_items + 1]` float32 shares that sum to 1; item `i` is at index `i`.
 
     Raises:
-      ValueError: no rows, no such feature, or indices that are not ints in
+      ValueError: there are no rows or no such feature, or an index is not an int in
         `[0, num_items]`.
+
+    Example:
+      >>> train = {"item_id": np.array([1, 1, 1, 3])}
+      >>> tm.data.candidate_probabilities(train, num_items=3)
+      array([0.  , 0.75, 0.  , 0.25], dtype=float32)
     """
     counts = np.zeros(0 if num_items is None else num_items + 1, np.int64)
     for ids in _batches_of(train, feature):
@@ -53,18 +58,25 @@ def candidate_probabilities(
 def sampling_probability_lookup(
     probabilities: np.ndarray, feature: str = "item_id"
 ) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
-    """A function for `dataset.map` that adds `candidate_sampling_probability`.
+    """Makes a function for `dataset.map` that adds `candidate_sampling_probability`.
 
-    An item that training never shows has no share, but it can stand in a validation
-    batch, where a probability of zero would be an error: it gets the smallest share
-    of any item instead.
+    An item without train rows has no share, but it can be in a validation batch, where
+    a probability of zero would be an error. It gets the smallest share of any item.
 
     Args:
-      probabilities: `[num_items + 1]` shares, as `candidate_probabilities` counts them.
+      probabilities: `[num_items + 1]` shares from `candidate_probabilities`.
       feature: key of the item indices.
 
     Returns:
-      A function from a dict of features, batched or not, to a dict with one more.
+      A function from a dict of features, batched or not, to a dict with one more
+      feature.
+
+    Example:
+      >>> shares = np.array([0, 0.75, 0, 0.25], "float32")
+      >>> add = tm.data.sampling_probability_lookup(shares)
+      >>> batch = add({"item_id": tf.constant([1, 2])})
+      >>> batch["candidate_sampling_probability"].numpy()
+      array([0.75, 0.25], dtype=float32)
     """
     probabilities = np.asarray(probabilities, np.float32)
     rarest = probabilities[probabilities > 0].min()

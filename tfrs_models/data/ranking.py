@@ -1,4 +1,4 @@
-"""Rows of a split and items that their users never had, with a label for each task."""
+"""Batches for a ranker: rows of a split beside unseen items, a label for each task."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -26,38 +26,49 @@ def ranking_batches(
     shuffle: bool = False,
     seed: int | None = None,
 ) -> tf.data.Dataset:
-    """Batches for a ranker of several tasks: what users had beside what they had not.
+    """Makes batches for a ranker of several tasks: items of users beside unseen ones.
 
     Each row of the split is followed by `num_unseen` items that its user never had: in
-    train none of the user's train items, in validation and test none of any split, and
-    never the row's own. They are drawn with replacement, each in proportion to its
-    train rows, so that popularity alone tells nothing; cold items are never drawn. They
-    meet the user in the state of the row.
+    train none of the user's train items, in validation and test none of the user's
+    items of any split, and never the row's item. They are drawn with replacement, with
+    probabilities in proportion to their train rows, so that popularity alone cannot
+    tell positives from negatives. Cold items are never drawn. An unseen item is joined
+    with the user features of the row.
 
     Args:
-      data: with activity, see `with_activity`.
+      data: interactions with activity, see `with_activity`.
       split: "train", "validation" or "test".
-      batch_size: rows of the split in a batch, which has `1 + num_unseen` times as many
-        examples; the last one may have fewer.
-      tasks: name -> the smallest rating that is a positive, or None where every row of
-        the split is a positive and every unseen item a negative. The ratings of unseen
-        items are not known: in a task with a rating their label is -1.
-      num_unseen: items that are drawn for a row.
-      shuffle: whether each epoch has another order and other unseen items. Without, the
-        unseen items are the same in every epoch and for every batch size.
-      seed: of order and draws; None follows `tf.random.set_seed` in shuffled batches
-        and is 0 in others.
+      batch_size: number of rows of the split in a batch, which has `1 + num_unseen`
+        times as many examples; the last batch may have fewer.
+      tasks: name -> smallest rating of a positive; or None if every row of the split is
+        a positive and every unseen item a negative. Ratings of unseen items are not
+        known, so their label is -1 in tasks with a rating.
+      num_unseen: number of unseen items drawn for a row.
+      shuffle: whether each epoch has another order and other unseen items. Otherwise
+        the unseen items are the same in every epoch and for every batch size.
+      seed: seed of the order and the draws. None follows `tf.random.set_seed` in
+        shuffled batches, and is 0 in others.
 
     Returns:
       A dataset of known cardinality of dicts: `user_id`, `item_id`, `activity` and
       `group_id` (see `ranking_groups`) `[batch]` int64, `user_features`,
       `item_features` and `cross_features` `[batch, ...]`, and `labels` `[batch,
-      num_tasks]` float32: 1, 0 or -1 where not observed. A user who had all that
-      training shows gets item 0, not observed in any task.
+      num_tasks]` float32: 1, 0, or -1 if not observed. For a user who has all train
+      items, the unseen item is 0 and not observed in any task.
 
     Raises:
-      ValueError: data without activity; tasks that the data cannot tell or that unseen
-        items say nothing of; an unknown split, or numbers out of range.
+      ValueError: the data have no activity, or cannot give labels for the tasks; unseen
+        items have no label in any task; the split is unknown, or a number is out of
+        range.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aabbcc"), "item_id": list("pqprqr")})
+      >>> frame = frame.assign(timestamp=range(6))
+      >>> data = tm.data.with_activity(tm.data.from_frame(frame))
+      >>> batches = tm.data.ranking_batches(data, "train", 3, tasks={"click": None})
+      >>> next(iter(batches))["labels"].numpy().ravel()  # a row, its unseen item, ...
+      array([1., 0., 1., 0., 1., 0.], dtype=float32)
     """
     columns = _columns(data, split)
     if "user_features" not in columns or "item_features" not in data.items:
@@ -101,18 +112,26 @@ def ranking_batches(
 
 
 def ranking_groups(data: Interactions, split: str) -> np.ndarray:
-    """Whose list each row belongs to: the key of metrics per user.
+    """Returns the group of each row, by which a metric is averaged per user.
 
     Args:
-      data: with or without activity.
+      data: interactions, with or without activity.
       split: "train", "validation" or "test".
 
     Returns:
-      `[num_rows]` int64: the user, and for each row of the unknown user, who is many, a
-      number of its own above `num_users`.
+      `[num_rows]` int64 group of each row: the user, or for a row of the unknown user,
+      which stands for many users, a unique number above `num_users`.
 
     Raises:
-      ValueError: an unknown split.
+      ValueError: the split is unknown.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaabb"), "item_id": list("pqrqp")})
+      >>> frame = frame.assign(timestamp=range(5))
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> tm.data.ranking_groups(data, "train")
+      array([1, 2, 2])
     """
     user = _columns(data, split)["user_id"]
     return np.where(user > 0, user, data.num_users + 1 + np.arange(len(user)))
@@ -129,7 +148,7 @@ def _thresholds(
     tasks: Mapping[str, float | None],
     num_unseen: int,
 ) -> list[float | None]:
-    """The smallest rating of each task, once it is clear that they can be learned."""
+    """Returns the smallest rating of each task after a check that labels exist."""
     if not tasks:
         raise ValueError("`tasks` must have at least one task. Got none.")
     if num_unseen < 0:
@@ -163,7 +182,7 @@ def _row_labels(
 def _had(
     data: Interactions, split: str, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Train counts of the items, and what each group had: pairs of group and item."""
+    """Train counts of the items, and the pairs of a group and an item it had."""
     known = data.known_items("validation" if split == "train" else "serving")
     item = np.concatenate([known.values, data.splits[split]["item_id"]])
     group = np.concatenate([known.value_rowids(), groups])
@@ -179,9 +198,10 @@ def _with_uniform(
     shuffle: bool,
     seed: int | None,
 ) -> tf.data.Dataset:
-    """Beside the `[batch]` rows uniform numbers `[batch, width]` in [0, 1).
+    """Joins `[batch]` rows with uniform numbers `[batch, width]` in [0, 1).
 
-    They are new in every batch and epoch if shuffled, else fixed for each row.
+    If shuffled, they are new in every batch and epoch; otherwise each row has fixed
+    ones.
     """
     if shuffle:
         draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
@@ -193,32 +213,34 @@ def _with_uniform(
 
 
 def _uniform(num_rows: int | tf.Tensor, width: int, seed: int | tf.Tensor) -> tf.Tensor:
-    seed = tf.stack([tf.cast(seed, tf.int64), 1])  # `row_batches` shuffles by 0
+    # The second number differs from the 0 in the shuffle of `row_batches`.
+    seed = tf.stack([tf.cast(seed, tf.int64), 1])
     return tf.random.stateless_uniform([num_rows, width], seed, dtype=tf.float64)
 
 
 def unseen_sampler(
     counts: np.ndarray, group: np.ndarray, item: np.ndarray
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """A function that turns uniform numbers into items that a group never had.
+    """Makes a function that turns uniform numbers into items that a group never had.
 
-    Item `j` is drawn with a chance in proportion to `counts[j]` among the items that
-    the group has not had: exactly, by the inverse of the cumulative counts, so that a
-    group that had almost everything takes no longer than another.
+    Item `j` is drawn with a probability in proportion to `counts[j]` among the items
+    that the group never had. The draw inverts the cumulative counts exactly, so a group
+    that had almost everything takes no longer than another.
 
-    Lay the items that a group has not had end to end, each as long as its count. An own
-    item `j` stands between them at `C_j - S_j`: the counts of all items before it less
-    those of own items before it. A draw steps over the own items that stand at it or
-    before it, and then is a place among all items.
+    Lay the items that a group never had end to end, each as long as its count. The
+    position at which a known item `j` is left out is `C_j - S_j`: the counts of all
+    items before it minus those of known items before it. A draw adds the counts of all
+    known items left out at or before its position, which gives a position among all
+    items.
 
     Args:
-      counts: `[num_items + 1]` int64, how often each item occurs in training.
-      group: `[num_pairs]` non-negative groups, not necessarily all.
-      item: `[num_pairs]` an item that the group had; pairs may repeat.
+      counts: `[num_items + 1]` int64 number of train rows of each item.
+      group: `[num_pairs]` non-negative groups; a group may be missing.
+      item: `[num_pairs]` items that the groups had; pairs may repeat.
 
     Returns:
       A function of `[batch]` int64 groups and `[batch, n]` float64 numbers in [0, 1) to
-      `[batch, n]` int64 items; 0 where the group had all that training shows.
+      `[batch, n]` int64 items; 0 if the group had all train items.
     """
     counts = counts.astype(np.int64)
     num_items, total = len(counts), int(counts.sum())
@@ -226,9 +248,9 @@ def unseen_sampler(
     group, item = np.divmod(np.unique(group * num_items + item), num_items)
     own = np.concatenate([[0], np.cumsum(counts[item])])
     first = np.searchsorted(group, group)
-    place = before[item] - (own[:-1] - own[first])
-    # Groups one after the other, `total + 1` apart, are searched as one sorted list.
-    places = tf.constant(group * (total + 1) + place)
+    position = before[item] - (own[:-1] - own[first])
+    # Offsets of `total + 1` between groups make one sorted list of all groups.
+    positions = tf.constant(group * (total + 1) + position)
     own_counts, ends = tf.constant(own), tf.constant(before + counts)
     starts = tf.constant(group)
 
@@ -238,7 +260,7 @@ def unseen_sampler(
         left = total - (tf.gather(own_counts, _search(starts, groups)) - begin)
         draw = tf.floor(uniform * tf.cast(left, uniform.dtype))
         draw = tf.cast(draw, tf.int64)  # [batch, n]
-        passed = _search(places, groups * (total + 1) + draw)
+        passed = _search(positions, groups * (total + 1) + draw)
         found = _search(ends, draw + tf.gather(own_counts, passed) - begin)
         return tf.where(left > 0, found, 0)
 
@@ -248,8 +270,8 @@ def unseen_sampler(
 def _search(
     ascending: tf.Tensor, values: tf.Tensor, bound: Callable = tf.raw_ops.UpperBound
 ) -> tf.Tensor:
-    """How many numbers are at most each value; with `LowerBound`, below it."""
-    # `tf.searchsorted` fails where there is no value at all: no draw for any row.
+    """Counts the numbers at most each value; with `LowerBound`, those below it."""
+    # `tf.searchsorted` fails for empty values, which `num_unseen=0` gives.
     found = bound(
         sorted_inputs=ascending[None],
         values=tf.reshape(values, [1, -1]),

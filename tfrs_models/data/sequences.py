@@ -1,8 +1,8 @@
-"""What a user had before: histories for a query tower, without a look into the future.
+"""Histories of users for a query tower, without a look into the future.
 
 A history is a row of item indices in the order of time, padded with 0 on the right, so
-that a row's last item other than 0 is the newest. Where there are more items than
-places, the newest stay. Equal times keep the order of the table.
+the newest item is the last one other than 0. A history that is too long loses its
+oldest items. Rows with equal times keep the order of the table.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ class Windows(NamedTuple):
     """Pieces of the users' training sequences.
 
     Attributes:
-      user_id: `[num_windows]` int64.
-      history: `[num_windows, length]` int64 items, 0 beyond the last.
-      history_timestamp: `[num_windows, length]` int64 seconds, when they were had; 0
-        beyond the last.
-      item_id: `[num_windows, length]` int64, the item that came right after; 0 where
-        there is none or where another window has it as its target.
+      user_id: `[num_windows]` int64 users.
+      history: `[num_windows, length]` int64 items, 0 after the last item.
+      history_timestamp: `[num_windows, length]` int64 seconds, the times of these
+        items; 0 after the last item.
+      item_id: `[num_windows, length]` int64, the user's next item; 0 if there is none
+        or if it is a target of another window.
     """
 
     user_id: np.ndarray
@@ -38,26 +38,28 @@ class Windows(NamedTuple):
 def histories(
     data: Interactions, split: str, length: int, *, column: str = "item_id"
 ) -> np.ndarray:
-    """For each row of a split the user's items before it, whatever their split.
+    """Returns, for each row of a split, the user's earlier items, whatever their split.
 
     Args:
-      data: with timestamps.
+      data: interactions with timestamps.
       split: "train", "validation" or "test".
-      length: how many items at most.
-      column: of the rows before; "timestamp" says when the user had the items.
+      length: maximal number of items in a history.
+      column: column of the earlier rows; "timestamp" gives the times of the items.
 
     Returns:
-      `[num_rows, length]` int64; empty for the unknown user, who is many.
+      `[num_rows, length]` int64 values. The unknown user, which stands for many users,
+      has an empty history.
 
     Raises:
-      ValueError: no timestamps, an unknown split or a length below 1.
+      ValueError: the data have no timestamps, the split is unknown, or the length is
+        below 1.
     """
     _check(length, split, SPLIT_NAMES)
-    columns, place, order = timeline(data, SPLIT_NAMES, ("user_id", column))
+    columns, part, order = timeline(data, SPLIT_NAMES, ("user_id", column))
     user, values = columns["user_id"], columns[column]
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    rows = rank[place == SPLIT_NAMES.index(split)]  # in the order of the split
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    rows = position[part == SPLIT_NAMES.index(split)]  # in the order of the split
     starts = np.searchsorted(user[order], user[order][rows])
     starts = np.where(user[order][rows] > 0, starts, rows)
     return _cut(values[order], starts, rows, length)
@@ -66,41 +68,60 @@ def histories(
 def history_table(
     data: Interactions, split: str, length: int, *, column: str = "item_id"
 ) -> np.ndarray:
-    """The newest items that each user has *before* a split: a feature to serve with.
+    """Returns the newest items of each user before a split, a feature to serve with.
 
     Args:
-      data: with timestamps.
-      split: as in `Interactions.known_items`; "serving" is after all rows.
-      length: how many items at most.
-      column: as in `histories`.
+      data: interactions with timestamps.
+      split: "train", "validation", "test" or "serving", which is after all rows.
+      length: maximal number of items in a history.
+      column: column of the rows; "timestamp" gives the times of the items.
 
     Returns:
-      `[num_users + 1, length]` int64; row 0, the unknown user, is empty.
+      `[num_users + 1, length]` int64 values; row 0, the unknown user, is empty.
 
     Raises:
-      ValueError: no timestamps, an unknown split or a length below 1.
+      ValueError: the data have no timestamps, the split is unknown, or the length is
+        below 1.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaabb"), "item_id": list("pqrqp")})
+      >>> frame = frame.assign(timestamp=range(5))
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> table = tm.data.history_table(data, "serving", length=4)
+      >>> data.titles[table[1]]  # user a: items p, q and r, oldest first
+      array(['item p', 'item q', 'item r', 'unknown'], dtype='<U7')
     """
     _check(length, split, tuple(EARLIER))
     columns, _, order = timeline(data, EARLIER[split], ("user_id", column))
     user, values = columns["user_id"], columns[column]
     edges = np.searchsorted(user[order], np.arange(data.num_users + 2))
-    edges[0] = edges[1]  # user 0 is many
+    edges[0] = edges[1]  # row 0 stands for all unknown users
     return _cut(values[order], edges[:-1], edges[1:], length)
 
 
 def with_histories(data: Interactions, length: int) -> Interactions:
-    """The same data whose validation and test rows have a history and its times.
+    """Adds each user's history and its times to the validation and test rows.
 
     Args:
-      data: with timestamps.
-      length: how many items at most.
+      data: interactions with timestamps.
+      length: maximal number of items in a history.
 
     Returns:
-      Data whose `batches` of validation and test yield `history` and
+      The same data. Their `batches` of validation and test also have `history` and
       `history_timestamp` `[batch, length]`.
 
     Raises:
-      ValueError: no timestamps or a length below 1.
+      ValueError: the data have no timestamps, or the length is below 1.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaabb"), "item_id": list("pqrqp")})
+      >>> frame = frame.assign(timestamp=range(5))
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> data = tm.data.with_histories(data, length=3)
+      >>> next(iter(data.batches("test", 1)))["history_timestamp"].numpy()
+      array([[0, 1, 0]])
     """
     added = {
         split: data.splits[split]
@@ -116,24 +137,25 @@ def with_histories(data: Interactions, length: int) -> Interactions:
 def training_windows(
     data: Interactions, length: int, *, stride: int | None = None
 ) -> Windows:
-    """Cuts each user's training rows into windows, every item but the first a target.
+    """Cuts each user's training rows into windows; all items but the first are targets.
 
-    The newest window of a user ends with the newest item as its target; the others end
-    `stride` targets earlier each. Where windows overlap, the later one has the shared
-    items as history only: no target counts twice, and none but a user's first
-    `length` has fewer than `length - stride` items before it.
+    The newest window of a user ends with the newest item as its target; each earlier
+    window ends `stride` targets before. Where windows overlap, the later one has the
+    shared items as history only, so no target counts twice. Only targets among a user's
+    first `length` have fewer than `length - stride` items before them.
 
     Args:
-      data: with timestamps.
-      length: items of a window.
-      stride: targets of a window; `length` where None: windows do not overlap.
+      data: interactions with timestamps.
+      length: number of items in a window.
+      stride: number of targets in a window; None stands for `length`, windows without
+        overlap.
 
     Returns:
       The windows, ordered by user.
 
     Raises:
-      ValueError: no timestamps, a length below 1, or a stride that is not in [1,
-        `length`].
+      ValueError: the data have no timestamps, the length is below 1, or the stride is
+        not in [1, `length`].
     """
     _check(length, "train", SPLIT_NAMES)
     stride = length if stride is None else stride
@@ -145,10 +167,11 @@ def training_windows(
     edges = np.searchsorted(user, np.arange(data.num_users + 2))
     owners, starts, firsts, ends = [], [], [], []
     for owner in range(1, data.num_users + 1):
-        first, end = edges[owner], edges[owner + 1] - 1  # inputs: all but the newest
+        # The newest item is a target only, never an input.
+        first, end = edges[owner], edges[owner + 1] - 1
         while end > first:
             start = max(first, end - length)
-            # The user's oldest window takes all that is left.
+            # All inputs of the user's oldest window have targets in it.
             target = start if start == first else max(start, end - stride)
             owners.append(owner), starts.append(start)
             firsts.append(target), ends.append(end)
@@ -172,23 +195,34 @@ def window_batches(
     stride: int | None = None,
     seed: int | None = None,
 ) -> tf.data.Dataset:
-    """Shuffled batches of training windows, for a model that learns at all positions.
+    """Makes shuffled batches of training windows, with a target at every position.
 
     Args:
-      data: with timestamps.
-      batch_size: windows of a batch; the last one may have fewer.
-      length: items of a window.
-      stride: see `training_windows`.
-      seed: of the order; None follows `tf.random.set_seed`.
+      data: interactions with timestamps.
+      batch_size: number of windows in a batch; the last batch may have fewer.
+      length: number of items in a window.
+      stride: number of targets in a window, from 1 to `length`; None stands for
+        `length`, windows without overlap.
+      seed: seed of the order; None follows `tf.random.set_seed`.
 
     Returns:
-      A dataset of dicts: `history`, `history_timestamp`, `item_id` and
+      A dataset of dicts: `history`, `history_timestamp`, `item_id` (the targets) and
       `candidate_sampling_probability` `[batch, length]`, `user_id` and the other user
       features `[batch, ...]`, and `known_items` `[batch, None]`: all train items of the
-      user, no negatives then.
+      user, which therefore do not count as negatives.
 
     Raises:
-      ValueError: see `training_windows`; or there is nothing to predict.
+      ValueError: the length or the stride is out of range, the data have no timestamps,
+        or no user has two train rows.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aaaaa"), "item_id": list("pqrst")})
+      >>> frame = frame.assign(timestamp=range(5))
+      >>> data = tm.data.from_frame(frame, split="leave_last_out")
+      >>> batch = next(iter(tm.data.window_batches(data, 1, length=3)))
+      >>> batch["history"].numpy(), batch["item_id"].numpy()  # predict q, r from p, q
+      (array([[1, 2, 0]]), array([[2, 3, 0]]))
     """
     windows = training_windows(data, length, stride=stride)
     if not len(windows.user_id):
@@ -222,8 +256,8 @@ def _check(length: int, split: str, allowed: tuple[str, ...]) -> None:
 def _cut(
     items: np.ndarray, starts: np.ndarray, ends: np.ndarray, length: int
 ) -> np.ndarray:
-    """`[num_rows, length]`: `items[start:end]` of each row, the last `length` of it."""
+    """`[num_rows, length]`: the last `length` of `items[start:end]` for each row."""
     starts = np.maximum(starts, ends - length)
-    places = starts[:, None] + np.arange(length)
-    inside = places < ends[:, None]
-    return np.where(inside, np.append(items, 0)[np.where(inside, places, -1)], 0)
+    index = starts[:, None] + np.arange(length)
+    inside = index < ends[:, None]
+    return np.where(inside, np.append(items, 0)[np.where(inside, index, -1)], 0)

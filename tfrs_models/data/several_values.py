@@ -1,4 +1,4 @@
-"""Cells with several values: read where bags are meant, refused where one is."""
+"""Cells with several values: read as bags, refused in columns of single values."""
 
 import ast
 import re
@@ -10,27 +10,27 @@ from tfrs_models.data.columns import as_strings, refuse
 
 _OTHERS = ("|", ";", ",", "\t", " / ")  # separators that people use
 _ENCLOSED = re.compile(r"\s*(\[.*\]|\(.*\)|\{.*\})\s*", re.DOTALL)
-# As NumPy writes arrays: Python would join the texts to one.
+# Lists without commas, as NumPy prints arrays: Python would join their texts to one.
 _WITHOUT_COMMAS = re.compile(r"['\"]\s+['\"]|\s*\[[-+.\de\s]+\]\s*")
 
 
 def bags(
     column: pd.Series, name: str, *, separator: str, argument: str
 ) -> list[list[str]]:
-    """The values of each row, each once, none for a missing cell.
+    """Reads the distinct values of each row; a missing cell has no values.
 
     Args:
-      column: lists, texts with a separator, or texts of lists: "['x', 'y']".
-      name: the column's name.
-      separator: between the values of a text.
-      argument: the argument that named the column, for the error.
+      column: lists, texts with a separator, or texts of lists such as "['x', 'y']".
+      name: name of the column.
+      separator: separator between the values of a text.
+      argument: the argument that named the column, for the error message.
 
     Returns:
       A list of strings for each row.
 
     Raises:
-      ValueError: lists in lists, texts of lists that cannot be read, an empty
-        separator, or texts that have none of this separator and some of another.
+      ValueError: there are lists in lists, or texts of lists that cannot be read; the
+        separator is empty; or no text has this separator and some have another.
     """
     if not separator:
         raise ValueError("`bag_separator` must be a text. Got an empty one.")
@@ -60,13 +60,13 @@ def bags(
 def refuse_lists(
     column: pd.Series, name: str, *, separator: str, argument: str
 ) -> None:
-    """Raises a `ValueError` where a column of single values holds several in a row.
+    """Raises a `ValueError` if a column of single values has several in a row.
 
     Args:
-      column: one value a row.
-      name: the column's name.
-      separator: between the values of bags.
-      argument: the argument that named the column, for the error.
+      column: `[num_rows]` cells with one value each.
+      name: name of the column.
+      separator: separator between the values of bags.
+      argument: the argument that named the column, for the error message.
     """
     cure = "make a column of each value"
     if argument.startswith("item"):
@@ -101,7 +101,7 @@ def _decoded(cell):
 
 
 def _is_listed(cell) -> bool:
-    """Whether a text looks like a list: "[deleted]" and "(500) Days (2009)" do not."""
+    """Tells whether a text is a list: "[deleted]" and "(500) Days (2009)" are not."""
     if not isinstance(cell, str) or not _ENCLOSED.fullmatch(cell):
         return False
     looks_so = "," in cell or _WITHOUT_COMMAS.search(cell)
@@ -110,7 +110,7 @@ def _is_listed(cell) -> bool:
 
 
 def _list_in(text: str) -> list | dict | str:
-    """What a text writes out, a list also for a tuple or a set; or the text itself."""
+    """Parses the text of a list, tuple, set or dict; returns other text as it is."""
     if re.search(r"['\"]\s+['\"]", text):
         return text
     try:

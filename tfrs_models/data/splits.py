@@ -1,8 +1,8 @@
-"""Who is trained on, who is validated on, who is tested on.
+"""Splits of rows into train, validation and test.
 
 Every function returns an int8 array with one entry per row: `TRAIN`, `VALIDATION` or
-`TEST`. Rows with equal timestamps keep the order of the file, so a split is a function
-of the file and nothing else; the audit counts those test rows.
+`TEST`. Rows with equal timestamps keep the order of the file, so the file alone
+determines a split; the audit counts the test rows that depend on this order.
 """
 
 import numpy as np
@@ -20,22 +20,22 @@ def split_per_user_time(
 ) -> np.ndarray:
     """Tests on the end of each user's history, validates on the part before it.
 
-    Of a user's `n` rows, `test_fraction * n` are test and `validation_fraction * n`
+    Of a user's `n` rows, `test_fraction * n` are test and `validation_fraction * n` are
     validation, each rounded half up and at least 1 (0 for a `validation_fraction` of
-    0). A user too short for that gives up validation first, then test: one row is
-    train; two rows are train, test; three rows are train, validation, test.
+    0). A user with too few rows gives up validation first, then test: one row is train;
+    two rows are train, test; three rows are train, validation, test.
 
     Args:
-      user: `[num_rows]` user of the row, as non-negative ints.
-      timestamp: `[num_rows]` time of the row.
-      validation_fraction: in [0, 1).
-      test_fraction: in (0, 1).
+      user: `[num_rows]` users of the rows, non-negative ints.
+      timestamp: `[num_rows]` times of the rows.
+      validation_fraction: share of a user's rows in [0, 1).
+      test_fraction: share of a user's rows in (0, 1).
 
     Returns:
-      `[num_rows]` int8 split of the row.
+      `[num_rows]` int8 split of each row.
 
     Raises:
-      ValueError: fractions outside their range or that leave nothing to train on.
+      ValueError: a fraction is out of range, or both leave nothing to train on.
     """
     _check_fractions(validation_fraction, test_fraction)
     age, length = _ages(user, timestamp)
@@ -49,16 +49,16 @@ def split_per_user_time(
 
 
 def split_leave_last_out(user: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
-    """Tests on each user's last row and validates on the one before.
+    """Tests on each user's last row and validates on the one before it.
 
-    Users with fewer than three rows stay in train.
+    All rows of users with fewer than three rows are train.
 
     Args:
-      user: `[num_rows]` user of the row, as non-negative ints.
-      timestamp: `[num_rows]` time of the row.
+      user: `[num_rows]` users of the rows, non-negative ints.
+      timestamp: `[num_rows]` times of the rows.
 
     Returns:
-      `[num_rows]` int8 split of the row.
+      `[num_rows]` int8 split of each row.
     """
     age, length = _ages(user, timestamp)
     held_out = (length >= 3).astype(np.int64)
@@ -71,20 +71,21 @@ def split_global_time(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
 ) -> np.ndarray:
-    """Tests on the newest rows of all users and validates on the ones before.
+    """Tests on the newest rows of all users and validates on the rows before them.
 
-    The only split that lets no future in, and the one with the most new users.
+    This is the only split without information from the future, and the one with the
+    most new users.
 
     Args:
-      timestamp: `[num_rows]` time of the row.
-      validation_fraction: in [0, 1).
-      test_fraction: in (0, 1).
+      timestamp: `[num_rows]` times of the rows.
+      validation_fraction: share of the rows in [0, 1).
+      test_fraction: share of the rows in (0, 1).
 
     Returns:
-      `[num_rows]` int8 split of the row.
+      `[num_rows]` int8 split of each row.
 
     Raises:
-      ValueError: fractions outside their range or that leave nothing to train on.
+      ValueError: a fraction is out of range, or both leave nothing to train on.
     """
     _check_fractions(validation_fraction, test_fraction)
     order = np.argsort(timestamp, kind="stable")
@@ -98,19 +99,19 @@ def split_random(
     test_fraction: float = 0.1,
     seed: int = 42,
 ) -> np.ndarray:
-    """Tests on rows drawn without looking at time: needs no timestamps, leaks most.
+    """Tests on random rows: this needs no timestamps and leaks most of the future.
 
     Args:
-      num_rows: length of the table.
-      validation_fraction: in [0, 1).
-      test_fraction: in (0, 1).
-      seed: the same seed draws the same rows.
+      num_rows: number of rows in the table.
+      validation_fraction: share of the rows in [0, 1).
+      test_fraction: share of the rows in (0, 1).
+      seed: seed of the draw.
 
     Returns:
-      `[num_rows]` int8 split of the row.
+      `[num_rows]` int8 split of each row.
 
     Raises:
-      ValueError: fractions outside their range or that leave nothing to train on.
+      ValueError: a fraction is out of range, or both leave nothing to train on.
     """
     _check_fractions(validation_fraction, test_fraction)
     order = np.random.default_rng(seed).permutation(num_rows)
@@ -127,21 +128,21 @@ def split_new_items(
 ) -> np.ndarray:
     """Tests on items that training never shows, and on each user's last other row.
 
-    All rows of the items drawn are test, whenever they happened: they are as if new to
-    the catalogue. The other rows are split as `split_leave_last_out` does.
+    All rows of the drawn items are test, whatever their time, as if the items were new
+    in the catalogue. The other rows are split as in `split_leave_last_out`.
 
     Args:
-      user: `[num_rows]` user of the row, as non-negative ints.
-      item: `[num_rows]` item of the row.
-      timestamp: `[num_rows]` time of the row.
+      user: `[num_rows]` users of the rows, non-negative ints.
+      item: `[num_rows]` items of the rows.
+      timestamp: `[num_rows]` times of the rows.
       test_fraction: share of the items to hold out, in (0, 1), rounded half up.
-      seed: the same seed draws the same items.
+      seed: seed of the draw of items.
 
     Returns:
-      `[num_rows]` int8 split of the row.
+      `[num_rows]` int8 split of each row.
 
     Raises:
-      ValueError: a fraction outside its range.
+      ValueError: the fraction is out of range.
     """
     _check_fractions(0, test_fraction)
     user, item, timestamp = map(np.asarray, (user, item, timestamp))
@@ -171,12 +172,12 @@ def _check_fractions(validation: float, test: float) -> None:
 
 
 def _round_half_up(x: np.ndarray | float) -> np.ndarray:
-    # 0.29 * 50 is 14.499999999999998: without the nudge it would round down.
+    # 0.29 * 50 is 14.499999999999998: without the 1e-9 it would round down.
     return np.floor(np.asarray(x) + 0.5 + 1e-9).astype(np.int64)
 
 
 def _ages(user: np.ndarray, timestamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the same user after this one, and rows of the user: both `[num_rows]`."""
+    """For each row, the number of its user's later rows, and of all its user's rows."""
     user = np.asarray(user)
     order = np.lexsort((timestamp, user))  # stable: ties keep the file's order
     counts = np.bincount(user)
@@ -218,22 +219,22 @@ def split_rows(
     test_fraction: float,
     seed: int,
 ) -> np.ndarray:
-    """Splits rows the way that `split` names.
+    """Splits rows by the rule that `split` names.
 
     Args:
-      user: `[num_rows]` user of the row, as non-negative ints.
-      item: `[num_rows]` item of the row.
-      timestamp: `[num_rows]` time of the row; None will do for the random split.
-      split: one of `SPLITS`.
-      validation_fraction: see the functions of `data.splits`.
-      test_fraction: see there.
-      seed: of what is drawn: the random rows or the new items.
+      user: `[num_rows]` users of the rows, non-negative ints.
+      item: `[num_rows]` items of the rows.
+      timestamp: `[num_rows]` times of the rows; the random split accepts None.
+      split: name of the rule, one of `SPLITS`.
+      validation_fraction: share of the validation rows, in [0, 1).
+      test_fraction: share of the test rows, or of the new items, in (0, 1).
+      seed: seed of the draw of random rows or new items.
 
     Returns:
-      `[num_rows]` int8 split of the row.
+      `[num_rows]` int8 split of each row.
 
     Raises:
-      ValueError: an unknown split, or one that leaves train or test empty.
+      ValueError: the split is unknown, or leaves train or test empty.
     """
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {SPLITS}. Got {split!r}.")

@@ -1,4 +1,4 @@
-"""A table of interactions, any table, as `Interactions`."""
+"""Interactions from a pandas table."""
 
 import difflib
 from collections.abc import Sequence
@@ -47,43 +47,57 @@ def from_frame(
 ) -> Interactions:
     """Indexes, joins, splits and audits a table with one row per interaction.
 
-    Features of items and users come from their own tables or, without one, from the
-    first row of each in `frame`. The catalogue has every item of either table, those
-    with rows below `min_rating` only included.
+    Features of items and users come from separate tables or, without one, from the
+    first row of each item or user in `frame`. The catalogue has every item of either
+    table, also items that only have rows below `min_rating`.
 
     Args:
-      frame: one row per interaction; the order decides between equal times.
-      name: of the data, for the summary.
-      user_column: its users.
-      item_column: its items.
-      rating_column: its ratings; "auto" reads `rating` if there is one.
-      timestamp_column: its times; "auto" reads `timestamp` if there is one.
-      timestamp_unit: "s", "ms", "us" or "ns", where times are numbers.
-      timestamp_format: of dates that are not ISO 8601, such as "%m/%d/%Y %I:%M %p", or
-        that are written as numbers, "%Y%m%d".
-      item_frame: one row per item, with `item_column`.
-      user_frame: one row per user, with `user_column`.
-      title_column: names of the items: shown to people, and a bag of words `title`.
-      year_column: years of the items: the number `year`, the id `decade`, and a part
-        of the name shown to people.
-      bag_columns: several values an item: lists, or text with `bag_separator`.
-      bag_separator: between the values of a text.
-      item_category_columns: one value of a few an item.
-      item_number_columns: one number an item.
-      user_category_columns: one value of a few a user.
-      user_number_columns: one number a user.
-      split: "per_user_time", "leave_last_out", "global_time", "new_items" or "random".
-      validation_fraction: share of the validation rows, 0 for none.
-      test_fraction: share of the test rows; of the items where they are new.
-      min_rating: rows rated lower are no positives and left out; None keeps all.
-      seed: of the random rows or the new items.
+      frame: table with one row per interaction; its order decides between equal times.
+      name: name of the data, for the summary.
+      user_column: column of the user ids.
+      item_column: column of the item ids.
+      rating_column: column of the ratings; "auto" reads `rating` if there is one, None
+        reads none.
+      timestamp_column: column of the times; "auto" reads `timestamp` if there is one,
+        None reads none.
+      timestamp_unit: unit of times that are numbers: "s", "ms", "us" or "ns".
+      timestamp_format: format of dates that are not ISO 8601, such as "%m/%d/%Y %I:%M
+        %p", or that are written as numbers, "%Y%m%d".
+      item_frame: table with one row per item and the column `item_column`.
+      user_frame: table with one row per user and the column `user_column`.
+      title_column: column of item titles, which become display names and a bag of words
+        `title`.
+      year_column: column of item years, which become the number `year`, the id `decade`
+        and a part of the display name.
+      bag_columns: item columns with several values a row: lists, or text with
+        `bag_separator`.
+      bag_separator: separator between the values of a text.
+      item_category_columns: item columns with one category a row.
+      item_number_columns: item columns with one number a row.
+      user_category_columns: user columns with one category a row.
+      user_number_columns: user columns with one number a row.
+      split: rule of the split: "per_user_time", "leave_last_out", "global_time",
+        "new_items" or "random".
+      validation_fraction: share of the validation rows; 0 for none.
+      test_fraction: share of the test rows, or of the items for "new_items".
+      min_rating: smallest rating of a positive; rows below it are dropped. None keeps
+        all rows.
+      seed: seed of the draw of random rows or new items.
 
     Returns:
-      The data, split, with a summary to print.
+      The split data; print them for a summary.
 
     Raises:
-      ValueError: a table that cannot be used; says which column, which rule, and what
-        to do.
+      ValueError: the table cannot be used; the message has the column, the rule and the
+        repair.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aabbcc"), "item_id": list("pqpqpr")})
+      >>> frame = frame.assign(timestamp=range(6), colour=list("rgrgrb"))
+      >>> data = tm.data.from_frame(frame, item_category_columns=["colour"])
+      >>> data.summary.rows, [feature.name for feature in data.item_features]
+      ({'train': 3, 'validation': 0, 'test': 3}, ['item_id', 'colour'])
     """
     require_rows(frame, "frame")
     rating_column = found_column(frame, rating_column, "rating")
@@ -205,7 +219,7 @@ def from_frame(
 
 
 def _density(user: np.ndarray, item: np.ndarray) -> float:
-    """Share of the pairs of a user and an item that have a row, or several."""
+    """Share of the user-item pairs that have one or more rows."""
     pair = np.sort(user * (item.max() + 1) + item)
     num_pairs = 1 + np.count_nonzero(np.diff(pair))
     num_users, num_items = (np.count_nonzero(np.bincount(x)) for x in (user, item))
@@ -237,7 +251,7 @@ def _train_counts(code: np.ndarray, part: np.ndarray, num_codes: int) -> np.ndar
 
 
 def _index_of(order: np.ndarray, num_codes: int) -> np.ndarray:
-    """`[num_codes]` index of each code: place in `order` from 1, 0 if not there."""
+    """`[num_codes]` index of each code: position in `order` plus 1, or 0 if absent."""
     index = np.zeros(num_codes, np.int64)
     index[order] = np.arange(1, len(order) + 1)
     return index
@@ -258,17 +272,17 @@ RESERVED = (
 
 
 def found_column(frame: pd.DataFrame, column: str | None, default: str) -> str | None:
-    """The column asked for; for "auto" the default one if the table has it."""
+    """Returns the requested column; for "auto" the default one if the table has it."""
     if column != "auto":
         return column
     return default if default in frame.columns else None
 
 
 def refuse_shared_columns(**columns: str | None) -> None:
-    """Raises a `ValueError` where two arguments name one column."""
+    """Raises a `ValueError` if two arguments name the same column."""
     named = [name for name, column in columns.items() if column is not None]
-    for place, name in enumerate(named):
-        for other in named[:place]:
+    for index, name in enumerate(named):
+        for other in named[:index]:
             if columns[name] == columns[other]:
                 raise ValueError(
                     f"`{other}` and `{name}` must be two columns. Got "
@@ -288,7 +302,7 @@ def refuse_time_split(frame: pd.DataFrame, split: str) -> None:
 
 
 def refuse_shared_names(users: Attributes, items: Attributes) -> None:
-    """Raises a `ValueError` for features whose name a batch has already."""
+    """Raises a `ValueError` for features whose name is already a key of a batch."""
     for name in (*users.columns, *items.columns):
         if name in RESERVED or (name in users.columns and name in items.columns):
             raise ValueError(
@@ -298,7 +312,7 @@ def refuse_shared_names(users: Attributes, items: Attributes) -> None:
 
 
 def missing_rows(side: str, count: int, of: int) -> list[str]:
-    """A note where more than a tenth of the users or items have no row of their own."""
+    """Makes a note if over a tenth of the users or items have no row in their table."""
     if count <= 0.1 * of:
         return []
     return [
@@ -308,7 +322,7 @@ def missing_rows(side: str, count: int, of: int) -> list[str]:
 
 
 def step_notes(micro: np.ndarray) -> list[str]:
-    """A note where times, in microseconds, number rows or steps and are no dates."""
+    """Makes a note if times (microseconds) number rows or steps and are not dates."""
     if micro.max(initial=0) >= FIRST_SECOND * SECOND:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Times of a user's table as microseconds since 1970, checked before they are used."""
+"""Checked times of a user's table, in microseconds since 1970."""
 
 import datetime
 
@@ -7,10 +7,10 @@ import pandas as pd
 
 from tfrs_models.data.columns import as_strings, refuse, require_column
 
-SECOND = 10**6  # in microseconds, the unit inside
+SECOND = 10**6  # microseconds, the internal unit
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-FIRST_SECOND = 31_536_000  # of 1971: dates before it are zeros or another unit
-END_SECOND = 4_102_444_800  # of 2099
+FIRST_SECOND = 31_536_000  # start of 1971: earlier dates are zeros or another unit
+END_SECOND = 4_102_444_800  # end of 2099
 _DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y-%m-%d", "%Y/%m/%d", "%b %d, %Y")
 _HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %I:%M:%S %p")
 _FORMATS = (
@@ -26,7 +26,7 @@ _COMPACT = {
     12: ("%Y%m%d%H%M",),
     14: ("%Y%m%d%H%M%S",),
 }
-_LOOKED_AT = 10_000  # rows, of which most are dates or none is
+_LOOKED_AT = 10_000  # number of rows that decide whether numbers are dates
 
 
 def read_timestamps(
@@ -37,25 +37,25 @@ def read_timestamps(
     form: str | None = None,
     argument: str,
 ) -> np.ndarray:
-    """Timestamps as microseconds since 1970, from 1971 to 2099.
+    """Reads timestamps from 1971 to 2099 as microseconds since 1970.
 
-    Numbers that all lie within the first year are kept as they are: they count steps or
-    seconds from a beginning of their own.
+    Numbers that all lie within the first year are accepted too: they count steps, or
+    seconds since some other start.
 
     Args:
       frame: the table.
-      name: the column: numbers, dates, or ISO 8601 dates as text.
-      unit: of numbers: "s", "ms", "us" or "ns".
-      form: of dates as text or as numbers, "%m/%d/%Y %I:%M %p" or "%Y%m%d"; None for
-        ISO 8601 and numbers in `unit`.
-      argument: the argument that named the column, for the error.
+      name: name of the column, which holds numbers, dates, or ISO 8601 dates as text.
+      unit: unit of numbers: "s", "ms", "us" or "ns".
+      form: format of dates as text or as numbers, "%m/%d/%Y %I:%M %p" or "%Y%m%d"; None
+        for ISO 8601 and for numbers in `unit`.
+      argument: the argument that named the column, for the error message.
 
     Returns:
       `[num_rows]` int64 microseconds.
 
     Raises:
-      ValueError: no such column; missing, negative or unreadable timestamps; a unit or
-        a format that gives other years than 1971 to 2099, for all rows or for some.
+      ValueError: there is no such column; a timestamp is missing, negative or
+        unreadable; or the unit or the format gives years outside 1971 to 2099.
     """
     if unit not in PER_SECOND:
         raise ValueError(
@@ -79,7 +79,7 @@ def read_timestamps(
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """Of text too; NaN for what is no number, and for truth values and durations."""
+    """Numbers, also from text; NaN for other text, truth values and durations."""
     if column.dtype.kind in "bmc":
         return pd.Series(np.nan, column.index)
     return pd.to_numeric(column, errors="coerce")
@@ -104,7 +104,7 @@ def _iso_dates(
 
 
 def _cure(text: str) -> str:
-    """Which formats read this text, for the one who has to choose."""
+    """Advice that names the formats that can read this text."""
     fitting = [
         form
         for form in _FORMATS
@@ -128,11 +128,11 @@ def _parse(column: pd.Series, name: str, unit: str, form: str) -> np.ndarray:
             f"of them out. Got {form!r} and {unit!r}."
         )
     text = pd.Series(as_strings(column), column.index)
-    if pd.api.types.is_numeric_dtype(column):  # which begin with no zero
+    if pd.api.types.is_numeric_dtype(column):  # numbers have lost leading zeros
         text = text.str.zfill(len(datetime.datetime(2000, 1, 1).strftime(form)))
     try:
         dates = pd.to_datetime(text, format=form, errors="coerce", utc=True)
-    except ValueError as error:  # of a format that there is none of
+    except ValueError as error:  # the format has an unknown directive
         raise ValueError(
             f"`timestamp_format` must be one that Python reads. Got {form!r}: {error}."
         ) from error
@@ -180,13 +180,13 @@ def _of_numbers(
 
 
 def _compact_form(values: np.ndarray) -> str | None:
-    """The format of numbers of which most are dates written without separators."""
+    """The format of numbers that are mostly dates without separators, or None."""
     values = values[:_LOOKED_AT]
     largest = float(values.max(initial=0))
     digits = len(str(int(largest))) if largest < 1e15 else 0
     if digits not in _COMPACT or not np.all(values % 1 == 0):
         return None
-    digits += digits == 7  # of 1 February 2024 as 1022024
+    digits += digits == 7  # 1 February 2024 as 1022024 has lost a zero
     text = pd.Series(values.astype(np.int64)).astype(str).str.zfill(digits)
     for form in _COMPACT[digits]:
         dates = pd.to_datetime(text, format=form, errors="coerce")
@@ -214,7 +214,7 @@ def _check_range(
     unit: str | None = None,
     values: np.ndarray | None = None,
 ) -> None:
-    """Raises where rows are not of 1971 to 2099, unless all are of a first year."""
+    """Raises unless rows are in 1971 to 2099, or all of them in the first year."""
     early, late = seconds < FIRST_SECOND, seconds >= END_SECOND
     others = [] if unit is None else [u for u in PER_SECOND if u != unit]
     fits = {u: _is_plausible(values / PER_SECOND[u]) for u in others}
