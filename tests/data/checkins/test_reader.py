@@ -63,14 +63,14 @@ def test_gowalla_has_the_time_of_the_sun_where_no_zone_is_given(tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        (4, "nan", "latitude or longitude is no place"),
-        (5, "181.5", "latitude or longitude is no place"),
+        (4, "nan", "latitude or longitude is missing or out of range"),
+        (5, "181.5", "latitude or longitude is missing or out of range"),
         (7, "yesterday", "the time cannot be read"),
         *(
             (6, zone, "the time zone is no whole number of minutes of a day")
             for zone in ("", "inf", "1e300", "99999999", "1441", "-1441", "-240.9")
         ),
-        (3, "", "a user, place or category is missing"),
+        (3, "", "a user, POI or category is missing"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_counted_or_an_error(
@@ -209,7 +209,7 @@ def test_lines_below_a_header_are_counted_as_they_stand(tmp_path):
     path = write(tmp_path, lines)
     found = read_foursquare(path)
     assert found.user.tolist() == ["470", "69"]
-    reason = f"{path}, line 3: latitude or longitude is no place"
+    reason = f"{path}, line 3: latitude or longitude is missing or out of range"
     assert found.problems == (reason,)
 
 

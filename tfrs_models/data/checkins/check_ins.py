@@ -1,4 +1,4 @@
-"""Who was where, and when."""
+"""Check-ins: which user was at which point of interest (POI), and when."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ OPTIONAL = ("category", "offset")
 
 
 def looks_like_header(values: Iterable[str]) -> bool:
-    """Whether the values of a first line are names of columns and no check-in."""
+    """Tells whether the values of a first line are column names, not a check-in."""
     return len(_by_name(values)) >= 3
 
 
@@ -39,19 +39,19 @@ def find_columns(
     *,
     optional: tuple[str, ...] = OPTIONAL,
 ) -> dict[str, str]:
-    """Which column holds what.
+    """Finds the column of each part of a check-in.
 
     Args:
-      columns: the names in the table.
-      given: part of a check-in, a key of `NAMES`, -> its column, which goes before what
-        its name says.
-      optional: parts that need not be there.
+      columns: column names of the table.
+      given: part of a check-in (a key of `NAMES`) -> its column, which overrides the
+        search by name.
+      optional: parts that may be missing.
 
     Returns:
-      Part -> column.
+      A dict from part to column.
 
     Raises:
-      ValueError: a part that is none, or that no column holds.
+      ValueError: a key of `given` is not a part, or a part has no column.
     """
     columns, given = [str(column) for column in columns], dict(given or {})
     unknown = [part for part in given if part not in NAMES]
@@ -82,29 +82,37 @@ def _by_name(columns: Iterable[str]) -> dict[str, str]:
     }
 
 
-PLACE = "place"  # the category where the data have none
-DAY = 1440  # minutes: zones are from -720 to 840
+NO_CATEGORY = "place"  # the category if the data have none
+DAY = 1440  # minutes; time zones are from -720 to 840
 _TEXT, _WHOLE = ("user", "poi", "category"), ("timestamp", "offset")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class CheckIns:
-    """Check-ins in the order of the file.
+    """Check-ins of users at points of interest (POIs), in the order of the file.
 
-    Columns may be lists, or arrays of narrower numbers: they are kept as said here.
+    Columns may be lists, or arrays of narrower numbers; they are converted.
 
     Args:
-      name: Of the data.
-      user: `[num_rows]` strings.
-      poi: `[num_rows]` strings, the place.
-      category: `[num_rows]` strings, of the place; "place" for all where the data have
-        none.
+      name: name of the data.
+      user: `[num_rows]` strings, ids of the users.
+      poi: `[num_rows]` strings, ids of the POIs.
+      category: `[num_rows]` strings, categories of the POIs; `"place"` for all if the
+        data have no categories.
       coordinates: `[num_rows, 2]` float64 latitudes and longitudes in degrees.
       timestamp: `[num_rows]` int64 seconds UTC.
-      offset: `[num_rows]` int64 minutes of the local clock ahead of UTC, negative in
-        America.
-      problems: What was skipped and why, of the first hundred lines.
-      num_skipped: Lines that could not be used.
+      offset: `[num_rows]` int64 minutes by which the local clock is ahead of UTC,
+        negative in America.
+      problems: reasons why lines were skipped, for the first hundred lines.
+      num_skipped: number of lines that could not be used.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user": ["ann"], "venue": ["museum"], "lat": [48.9]})
+      >>> frame = frame.assign(lon=2.3, time="2024-01-01 12:00", timezone=60)
+      >>> check_ins = tm.data.checkins.CheckIns.from_frame(frame)
+      >>> check_ins.poi, check_ins.hour, check_ins.weekday  # 13 o'clock on a Monday
+      (array(['museum'], dtype='<U6'), array([13]), array([0]))
     """
 
     name: str
@@ -118,14 +126,14 @@ class CheckIns:
     num_skipped: int = 0
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for what are no such columns, and names them."""
+        """Raises a `ValueError` that names a column with wrong values."""
         columns = {name: _text(name, getattr(self, name)) for name in _TEXT}
         columns |= {name: _whole(name, getattr(self, name)) for name in _WHOLE}
         columns["coordinates"] = _degrees(self.coordinates)
         sizes = {name: len(values) for name, values in columns.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"All columns must have as many rows. Got {sizes}.")
-        wrong = np.flatnonzero(~are_places(columns["coordinates"]))
+        wrong = np.flatnonzero(~are_coordinates(columns["coordinates"]))
         if len(wrong):
             raise ValueError(
                 "`coordinates` must be latitudes in [-90, 90] and longitudes in [-180, "
@@ -157,28 +165,29 @@ class CheckIns:
         timestamp_unit: str = "s",
         timestamp_format: str | None = None,
     ) -> Self:
-        """Check-ins of a table with one row each.
+        """Makes check-ins from a table with one row each.
 
-        Columns are found by the names that people give them: `userId` or `user_id`,
-        `venueId`, `POI_id` or `location_id`, `venueCategory`, `latitude` or `lat`,
-        `longitude` or `lon`, `timezoneOffset`, `utcTimestamp`, `UTC_time` or
-        `timestamp`, and more like these.
+        Columns are found by their usual names: `userId` or `user_id`, `venueId`,
+        `POI_id` or `location_id`, `venueCategory`, `latitude` or `lat`, `longitude` or
+        `lon`, `timezoneOffset`, `utcTimestamp`, `UTC_time` or `timestamp`, and similar
+        ones.
 
         Args:
-          frame: the table; where times have parts of a second it is put in their order.
-          name: of the data.
-          columns: "user", "poi", "category", "lat", "lon", "offset" or "time" -> the
-            column that holds it, where its name is another one.
-          offset: minutes ahead of UTC of all rows; None reads their column, or takes
-            the time of the sun where there is none, as `read_gowalla` does.
-          timestamp_unit: "s", "ms", "us" or "ns", where times are numbers.
-          timestamp_format: of dates that are not ISO 8601.
+          frame: table with one row per check-in. If times have fractions of a second,
+            the rows are sorted by time.
+          name: name of the data.
+          columns: "user", "poi", "category", "lat", "lon", "offset" or "time" -> name
+            of its column, if that is not a usual one.
+          offset: minutes by which all rows are ahead of UTC. None reads their column;
+            without that column it is solar time, as in `read_gowalla`.
+          timestamp_unit: unit of times that are numbers: "s", "ms", "us" or "ns".
+          timestamp_format: format of dates that are not ISO 8601.
 
         Returns:
-          The check-ins; without a column of categories all are "place".
+          The check-ins; without a column of categories all have the category `"place"`.
 
         Raises:
-          ValueError: a column is not there, or has values that cannot be used.
+          ValueError: a column is missing, or has values that cannot be used.
         """
         if not len(frame):
             raise ValueError("`frame` must have at least one row. Got none.")
@@ -210,11 +219,11 @@ class CheckIns:
                 f"`{found.get('offset', 'offset')}` must be whole minutes ahead of "
                 f"UTC. Got {zone[zone != np.floor(zone)][0]}."
             )
-        category = np.full(len(frame), PLACE)
+        category = np.full(len(frame), NO_CATEGORY)
         if "category" in found:
             category = text("category")
         order = np.arange(len(frame))
-        if (time % SECOND).any():  # what whole seconds would not say any more
+        if (time % SECOND).any():  # whole seconds would lose the order
             order = np.argsort(time, kind="stable")
         return cls(
             name=name,
@@ -227,12 +236,12 @@ class CheckIns:
         )
 
     def __len__(self) -> int:
-        """The number of check-ins."""
+        """Returns the number of check-ins."""
         return len(self.timestamp)
 
     @property
     def local_time(self) -> np.ndarray:
-        """`[num_rows]` int64: the seconds that a clock on the wall would count."""
+        """`[num_rows]` int64 local times in seconds, as a wall clock counts them."""
         return self.timestamp + 60 * self.offset
 
     @property
@@ -242,17 +251,17 @@ class CheckIns:
 
     @property
     def weekday(self) -> np.ndarray:
-        """`[num_rows]` int64 local days, 0 for Monday."""
-        return (self.local_time // 86_400 + 3) % 7  # the first day was a Thursday
+        """`[num_rows]` int64 local days of the week, 0 for Monday."""
+        return (self.local_time // 86_400 + 3) % 7  # 1 January 1970 was a Thursday
 
 
 def sun_offset(longitude: np.ndarray) -> np.ndarray:
-    """`[num_rows]` minutes ahead of UTC: a whole hour for every 15 degrees."""
+    """`[num_rows]` minutes of solar time ahead of UTC: an hour for every 15 degrees."""
     return 60 * np.round(longitude / 15)
 
 
-def are_places(coordinates: np.ndarray) -> np.ndarray:
-    """`[num_rows]` bool, whether they are latitudes and longitudes in degrees."""
+def are_coordinates(coordinates: np.ndarray) -> np.ndarray:
+    """`[num_rows]` bool, True for latitudes and longitudes in degrees."""
     return np.all(np.abs(coordinates) <= [90, 180], axis=1)  # False of NaN
 
 

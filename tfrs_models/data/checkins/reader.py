@@ -1,4 +1,4 @@
-"""Check-ins of Foursquare and of Gowalla, as their files are published."""
+"""Readers of Foursquare and Gowalla check-ins, in the published file formats."""
 
 import contextlib
 import csv
@@ -15,10 +15,10 @@ import pandas as pd
 
 from tfrs_models.data.checkins.check_ins import (
     DAY,
+    NO_CATEGORY,
     OPTIONAL,
-    PLACE,
     CheckIns,
-    are_places,
+    are_coordinates,
     find_columns,
     looks_like_header,
     sun_offset,
@@ -34,26 +34,36 @@ _MARK, _GZIP, _UTF_16 = b"\xef\xbb\xbf", b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIns:
-    """Reads `dataset_TSMC2014_NYC.txt`, `..._TKY.txt`, or a file like them.
+    """Reads `dataset_TSMC2014_NYC.txt`, `dataset_TSMC2014_TKY.txt`, or a similar file.
 
-    Tab-separated, without a header: user, venue, category id, category name, latitude,
-    longitude, whole minutes ahead of UTC, UTC time ("Tue Apr 03 18:00:09 +0000
-    2012", from 1970 to 2099). The originals are in Latin-1; a file that is valid UTF-8
-    is read as that, and one that gzip has compressed is unpacked. A file with a header,
-    such as Kaggle's `dataset_TSMC2014_NYC.csv`, may have commas or semicolons, its
-    columns in any order (see `CheckIns.from_frame`), and times in ISO 8601.
+    The file is tab-separated without a header: user, venue, category id, category name,
+    latitude, longitude, whole minutes ahead of UTC, UTC time ("Tue Apr 03 18:00:09
+    +0000 2012", from 1970 to 2099). The originals are in Latin-1; a file that is valid
+    UTF-8 is read as UTF-8, and a gzip file is decompressed. A file with a header, such
+    as Kaggle's `dataset_TSMC2014_NYC.csv`, may have commas or semicolons, columns in
+    any order (see `CheckIns.from_frame`), and ISO 8601 times.
 
     Args:
-      path: The file.
-      strict: Whether a line that cannot be used is an error; else it is counted.
+      path: path of the file.
+      strict: whether a line that cannot be used is an error; otherwise it is skipped
+        and counted.
 
     Returns:
-      The check-ins; their categories are the category ids' names.
+      The check-ins; their categories are the category names.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: no line can be used, or one cannot and the reader is strict; or the
-        file is in UTF-16, or compressed and broken.
+      FileNotFoundError: there is no such file.
+      ValueError: no line can be used, or one cannot and the reader is strict; the file
+        is UTF-16, or a broken gzip file.
+
+    Example:
+      >>> row = ["470", "49bb", "4bf1", "Museum", "40.7", "-74", "-240"]
+      >>> row = chr(9).join([*row, "Tue Apr 03 18:00:09 +0000 2012"])
+      >>> with open("nyc.txt", "w") as file:
+      ...     _ = file.write(row)
+      >>> check_ins = tm.data.checkins.read_foursquare("nyc.txt")
+      >>> check_ins.category, check_ins.hour  # four hours behind UTC
+      (array(['Museum'], dtype='<U6'), array([14]))
 
     Reference:
       Yang et al., Modeling user activity preference by leveraging user spatial temporal
@@ -68,31 +78,41 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
 def read_gowalla(
     path: str | os.PathLike, *, offset: int | None = None, strict: bool = False
 ) -> CheckIns:
-    """Reads `Gowalla_totalCheckins.txt.gz`, unpacked or not, or a file like it.
+    """Reads `Gowalla_totalCheckins.txt.gz`, decompressed or not, or a similar file.
 
-    Tab-separated, without a header: user, UTC time ("2010-10-19T23:55:27Z"), latitude,
-    longitude, location. There are no categories: all are "place". Nor is there a time
-    zone: without `offset` the local time is that of the sun, a whole hour for every 15
-    degrees of longitude, which borders and daylight saving put off by an hour or two.
+    The file is tab-separated without a header: user, UTC time ("2010-10-19T23:55:27Z"),
+    latitude, longitude, location. It has no categories, so all are `"place"`. It has no
+    time zone either: without `offset`, local time is solar time, a whole hour for every
+    15 degrees of longitude. Borders and daylight saving time make that wrong by an hour
+    or two.
 
     Args:
-      path: The file.
-      offset: Minutes ahead of UTC, negative in America, for data of one city.
-      strict: Whether a line that cannot be used is an error; else it is counted.
+      path: path of the file.
+      offset: minutes ahead of UTC, negative in America, for data of one city.
+      strict: whether a line that cannot be used is an error; otherwise it is skipped
+        and counted.
 
     Returns:
       The check-ins.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: no line can be used, or one cannot and the reader is strict; or the
-        file is in UTF-16, or compressed and broken.
+      FileNotFoundError: there is no such file.
+      ValueError: no line can be used, or one cannot and the reader is strict; the file
+        is UTF-16, or a broken gzip file.
+
+    Example:
+      >>> row = ["0", "2010-10-19T23:55:27Z", "30.2359", "-97.7951", "22847"]
+      >>> with open("gowalla.txt", "w") as file:
+      ...     _ = file.write(chr(9).join(row))
+      >>> check_ins = tm.data.checkins.read_gowalla("gowalla.txt", offset=-300)
+      >>> check_ins.poi, check_ins.hour  # five hours behind UTC
+      (array(['22847'], dtype='<U5'), array([18]))
 
     Reference:
       Cho et al., Friendship and mobility: user movement in location-based social
       networks, KDD 2011 (the data).
     """
-    frame = _read(path, _GOWALLA, optional=OPTIONAL).assign(category=PLACE)
+    frame = _read(path, _GOWALLA, optional=OPTIONAL).assign(category=NO_CATEGORY)
     seconds = _seconds(frame["time"], _FORMS[1])
     if offset is None:
         longitude = pd.to_numeric(frame["lon"], errors="coerce").to_numpy(np.float64)
@@ -105,12 +125,12 @@ def read_gowalla(
 def _read(
     path: str | os.PathLike, names: tuple[str, ...], *, optional: tuple[str, ...]
 ) -> pd.DataFrame:
-    """All columns as text, the line of each row, and how many columns too many it has.
+    """All columns as text, and for each row its line and its number of extra columns.
 
     Args:
-      path: The file.
-      names: names of the columns of a file without a header.
-      optional: What a header need not name.
+      path: path of the file.
+      names: column names of a file without a header.
+      optional: parts that may be missing in a header.
     """
     path = Path(path)
     if not path.is_file():
@@ -123,7 +143,7 @@ def _read(
         if looks_like_header(header):
             return _read_with_header(path, header, separator, optional)
         with _open(path) as file:
-            # Of bytes: tabs are the same in UTF-8.
+            # Latin-1 reads any bytes, and a tab is the same byte in UTF-8.
             lines = io.TextIOWrapper(file, encoding="latin-1")
             sizes = np.fromiter((line.count("\t") + 1 for line in lines), np.int64)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -173,7 +193,7 @@ def _text(path: Path, **options: Any) -> pd.DataFrame:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
-    """The file behind its mark of UTF-8, unpacked where it is compressed."""
+    """Opens a file, decompressed if it is gzip, after its UTF-8 byte order mark."""
     with path.open("rb") as file:
         packed = file.read(len(_GZIP)) == _GZIP
     with gzip.open(path) if packed else path.open("rb") as file:
@@ -188,7 +208,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 def _seconds(times: pd.Series, usual: str) -> np.ndarray:
-    """Seconds since 1970, NaN for what is no time of either file."""
+    """Seconds since 1970; NaN for text that neither file format allows."""
     parsed = pd.Series(pd.NaT, times.index, dtype="datetime64[s, UTC]")
     for form in dict.fromkeys((usual, *_FORMS, "ISO8601")):
         rest = parsed.isna()
@@ -220,9 +240,11 @@ def _check_ins(
     missing = frame[list(text)].isna().any(axis=1).to_numpy()
     zones = (np.abs(offset) <= DAY) & (offset == np.floor(offset))  # False of NaN
     of_columns = {
-        "a user, place or category is missing": missing,
+        "a user, POI or category is missing": missing,
         "the time cannot be read": np.isnan(seconds),
-        "latitude or longitude is no place": ~are_places(coordinates),
+        "latitude or longitude is missing or out of range": ~are_coordinates(
+            coordinates
+        ),
         "the time zone is no whole number of minutes of a day": ~zones,
     }
     wrong = {"columns are missing": extra < 0, "there are columns too many": extra > 0}

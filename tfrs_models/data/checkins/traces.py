@@ -1,4 +1,4 @@
-"""Traces of check-ins, each with the check-in that came next."""
+"""Traces: successive check-ins of a user, with the next check-in as the target."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,21 +17,29 @@ STEPS = ("poi_id", "category_id", "hour", "weekday")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Traces:
-    """Rows of check-ins in the order of time and what came after each.
+    """Check-ins in the order of time, and traces that are ranges of them.
 
     Args:
-      name: Of the data.
-      columns: `user_id`, `poi_id`, `category_id` (from 1, 0 for what training does not
-        know), `hour` and `weekday`, all `[num_check_ins]` int64, sorted by user and
+      name: name of the data.
+      columns: `user_id`, `poi_id`, `category_id` (from 1; 0 for ids that training never
+        shows), `hour` and `weekday`, all `[num_check_ins]` int64, sorted by user and
         time, and `timestamp` in seconds UTC.
-      first: `[num_traces]` the first check-in of each trace.
-      target: `[num_traces]` the check-in after its last one.
-      split: `[num_traces]` int8, by the time of the target.
-      length: Most check-ins of a trace.
-      vocabularies: Of `user_id`, `poi_id` and `category_id`: entry `i` is id `i + 1`.
-      coordinates: `[num_pois, 2]` float64 degrees; row `i` is place `i + 1`.
-      num_short: Sessions without a trace: of fewer check-ins than it takes.
-      num_repeated: Check-ins of a user that were at the place in that second already.
+      first: `[num_traces]` index of the first check-in of each trace.
+      target: `[num_traces]` index of the check-in after the last one of each trace.
+      split: `[num_traces]` int8 split of each trace, by the time of the target.
+      length: maximal number of check-ins in a trace.
+      vocabularies: `user_id`, `poi_id` and `category_id` -> strings; entry `i` has the
+        id `i + 1`.
+      coordinates: `[num_pois, 2]` float64 degrees; row `i` is POI `i + 1`.
+      num_short: number of sessions with too few check-ins for a trace.
+      num_repeated: number of dropped check-ins that repeat user, POI and second.
+
+    Example:
+      >>> planted = tm.data.synthetic.make_check_ins(0, num_users=2)
+      >>> traces = tm.data.checkins.make_traces(planted.check_ins, length=5)
+      >>> batch = next(iter(traces.batches("train", batch_size=3)))
+      >>> {name: tuple(values.shape) for name, values in batch.items()}
+      {'poi_id': (3, 5), 'category_id': (3, 5), 'hour': (3, 5), 'weekday': (3, 5), ...}
     """
 
     name: str
@@ -52,35 +60,41 @@ class Traces:
 
     @property
     def num_pois(self) -> int:
-        """The largest id of a place."""
+        """The largest POI id."""
         return len(self.vocabularies["poi_id"])
 
     @property
     def num_categories(self) -> int:
-        """The largest id of a category."""
+        """The largest category id."""
         return len(self.vocabularies["category_id"])
 
     def rows(self, split: str) -> np.ndarray:
-        """The numbers of a split's traces.
+        """Returns the numbers of a split's traces.
 
         Args:
           split: "train", "validation" or "test".
 
+        Returns:
+          `[num_rows]` ascending numbers.
+
         Raises:
-          ValueError: an unknown split.
+          ValueError: the split is unknown.
         """
         if split not in SPLIT_NAMES:
             raise ValueError(f"`split` must be one of {SPLIT_NAMES}. Got {split!r}.")
         return np.flatnonzero(self.split == SPLIT_NAMES.index(split))
 
     def steps(self, split: str) -> np.ndarray:
-        """`[num_check_ins]` bool, which of them are steps of a split's traces.
+        """Marks the check-ins that are steps of a split's traces.
 
         Args:
           split: "train", "validation" or "test".
 
+        Returns:
+          `[num_check_ins]` bool.
+
         Raises:
-          ValueError: an unknown split.
+          ValueError: the split is unknown.
         """
         rows = self.rows(split)
         return _are_steps(
@@ -88,14 +102,15 @@ class Traces:
         )
 
     def features(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What a model reads of traces.
+        """Returns the inputs and targets of traces.
 
         Args:
           rows: `[batch]` numbers of traces.
 
         Returns:
-          `poi_id`, `category_id`, `hour` and `weekday` `[batch, length]`, padded in
-          front by 0, `user_id`, `next_poi_id` and `next_category_id` `[batch]`; int64.
+          `poi_id`, `category_id`, `hour` and `weekday` `[batch, length]`, padded with 0
+          on the left, `user_id`, `next_poi_id` and `next_category_id` `[batch]`; all
+          int64.
         """
         found = _gathered(tf.constant(rows), self._tensors(), self.length)
         return {name: values.numpy() for name, values in found.items()}
@@ -108,16 +123,19 @@ class Traces:
         shuffle: bool = False,
         seed: int | None = None,
     ) -> tf.data.Dataset:
-        """The traces of a split in batches, see `features`.
+        """Makes batches of the traces of a split.
 
         Args:
           split: "train", "validation" or "test".
-          batch_size: Rows of a batch; the last one may be shorter.
-          shuffle: Whether each epoch is another permutation of the rows.
-          seed: Of the permutations; None follows `tf.random.set_seed`.
+          batch_size: number of traces in a batch; the last batch may be shorter.
+          shuffle: whether each epoch is another permutation of the traces.
+          seed: seed of the permutations; None follows `tf.random.set_seed`.
+
+        Returns:
+          A dataset of dicts with the keys and shapes of `features`.
 
         Raises:
-          ValueError: an unknown split, or a batch size below 1.
+          ValueError: the split is unknown, or the batch size is below 1.
         """
         rows, tensors = tf.constant(self.rows(split)), self._tensors()
         numbers = row_batches(len(rows), batch_size, shuffle=shuffle, seed=seed)
@@ -126,22 +144,21 @@ class Traces:
         ).prefetch(2)
 
     def __str__(self) -> str:
-        """What there is."""
+        """Formats sizes, split and what was dropped."""
         parts = ", ".join(f"{len(self.rows(name)):,} {name}" for name in SPLIT_NAMES)
         later = self.columns["poi_id"][self.target[self.split != TRAIN]]
         unknown = np.sum(later == 0)
         return (
             f"{self.name}: {len(self.columns['poi_id']):,} check-ins of "
-            f"{self.num_users:,} users at {self.num_pois:,} places of "
+            f"{self.num_users:,} users at {self.num_pois:,} POIs of "
             f"{self.num_categories:,} categories; traces of up to {self.length}: "
             f"{parts}; {self.num_short:,} sessions are too short, "
             f"{self.num_repeated:,} check-ins were repeated, and {unknown:,} of the "
-            f"{len(later):,} later targets are places that training does not "
-            "know: misses"
+            f"{len(later):,} later targets are POIs that training never shows: misses"
         )
 
     def _tensors(self) -> dict[str, tf.Tensor]:
-        """Columns and edges of traces; a dataset captures tensors and copies arrays."""
+        """Columns and ranges as tensors, which a dataset captures without a copy."""
         columns = {name: self.columns[name] for name in ("user_id", *STEPS)}
         edges = {"target": self.target, "first": self.first}
         return {name: tf.constant(v) for name, v in (columns | edges).items()}
@@ -150,12 +167,12 @@ class Traces:
 def _gathered(
     rows: tf.Tensor, tensors: Mapping[str, tf.Tensor], length: int
 ) -> dict[str, tf.Tensor]:
-    """The features of traces, see `Traces.features`."""
+    """Gathers the features of traces, see `Traces.features`."""
     target, first = (tf.gather(tensors[name], rows) for name in ("target", "first"))
-    places = target[:, None] + tf.range(-length, 0, dtype=target.dtype)
-    real = places >= first[:, None]
-    steps = {name: tf.gather(tensors[name], tf.maximum(places, 0)) for name in STEPS}
-    return {name: tf.where(real, found, 0) for name, found in steps.items()} | {
+    index = target[:, None] + tf.range(-length, 0, dtype=target.dtype)
+    mask = index >= first[:, None]
+    steps = {name: tf.gather(tensors[name], tf.maximum(index, 0)) for name in STEPS}
+    return {name: tf.where(mask, found, 0) for name, found in steps.items()} | {
         "user_id": tf.gather(tensors["user_id"], target),
         "next_poi_id": tf.gather(tensors["poi_id"], target),
         "next_category_id": tf.gather(tensors["category_id"], target),
@@ -172,33 +189,39 @@ def make_traces(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
 ) -> Traces:
-    """Cuts every user's check-ins into traces and what came next.
+    """Cuts each user's check-ins into traces, with the next check-in as target.
 
     A trace belongs to the split of its target, and the splits are cut by global time:
-    no target of validation or test, and nothing after it, is in training (the check-ins
-    before a test target may be: they are its past). Users, places and categories have
-    an id where training shows them, as a step or a target; all others are 0: as a step
-    left out, as a target a miss. Of check-ins of one user at one place in one second
-    the first counts: what is only written twice would be a target that the last step
-    tells.
+    no target of validation or test, and no check-in after it, is in training. Check-ins
+    before a test target may be in training. Users, POIs and categories have an id if
+    training shows them as a step or a target. All others are 0: as a step they are
+    masked, as a target they are a miss. Of several check-ins of one user at one POI in
+    one second only the first is used: a repeated one would be a target equal to the
+    last step.
 
     Args:
-      check_ins: Of all users; equal times keep the order of the file.
-      length: Check-ins of a trace, at most.
-      min_length: At least; `length` where None, so that all traces are full, or 1 where
-        there is a `session_gap`.
-      session_gap: Hours without a check-in after which another session begins, in which
-        no trace reaches back into the one before; None for one session of a user.
-      stride: Check-ins from one target to the next, counted from the first of a
-        session that can be one.
-      validation_fraction: Of the targets, in [0, 1).
-      test_fraction: Of the targets, in (0, 1).
+      check_ins: check-ins of all users; equal times keep the order of the file.
+      length: maximal number of check-ins in a trace.
+      min_length: minimal number of check-ins in a trace. None stands for `length`, so
+        that all traces are full, or for 1 with a `session_gap`.
+      session_gap: hours without a check-in after which a new session begins; a trace
+        lies within one session. None makes one session per user.
+      stride: number of check-ins from one target to the next, counted from the first
+        possible target of a session.
+      validation_fraction: share of the targets in validation, in [0, 1).
+      test_fraction: share of the targets in test, in (0, 1).
 
     Returns:
       The traces.
 
     Raises:
-      ValueError: a number out of range, or no trace to train on.
+      ValueError: a number is out of range, or there is no trace to train on.
+
+    Example:
+      >>> planted = tm.data.synthetic.make_check_ins(0, num_users=2)
+      >>> traces = tm.data.checkins.make_traces(planted.check_ins, session_gap=240.0)
+      >>> print(traces)
+      synthetic: 744 check-ins of 2 users at 149 POIs of 3 categories; ...
     """
     if min_length is None:
         min_length = length if session_gap is None else 1
@@ -212,22 +235,22 @@ def make_traces(
         raise ValueError(f"`session_gap` must be positive hours. Got {session_gap}.")
     _, user = np.unique(check_ins.user, return_inverse=True)
     names = ("user", "poi", "timestamp")
-    told = pd.DataFrame({name: getattr(check_ins, name) for name in names})
-    once = np.flatnonzero(~told.duplicated())
+    events = pd.DataFrame({name: getattr(check_ins, name) for name in names})
+    once = np.flatnonzero(~events.duplicated())
     order = once[np.lexsort((check_ins.timestamp[once], user[once]))]
     user, time = user[order], check_ins.timestamp[order]
     starts = _session_starts(user, time, session_gap)
     sizes = np.diff([*starts, len(order)])
-    place = np.arange(len(order)) - np.repeat(starts, sizes)
+    position = np.arange(len(order)) - np.repeat(starts, sizes)
     target = np.flatnonzero(
-        (place >= min_length) & ((place - min_length) % stride == 0)
+        (position >= min_length) & ((position - min_length) % stride == 0)
     )
     if not len(target):
         raise ValueError(
             f"A trace takes {min_length} check-ins of a session and the next one. Got "
             f"sessions of {sizes.max(initial=0)} at most: lower `min_length`."
         )
-    first = np.maximum(target - length, (np.arange(len(order)) - place)[target])
+    first = np.maximum(target - length, (np.arange(len(order)) - position)[target])
     split = split_global_time(
         time[target],
         validation_fraction=validation_fraction,
@@ -245,7 +268,8 @@ def make_traces(
         vocabularies[name] = np.unique(values[known])
         columns[name] = _ids(values, vocabularies[name])
     of_poi = np.zeros(len(vocabularies["poi_id"]) + 1, np.int64)
-    of_poi[columns["poi_id"][::-1]] = np.arange(len(order))[::-1]  # its first check-in
+    # In reverse order the first check-in of each POI is written last.
+    of_poi[columns["poi_id"][::-1]] = np.arange(len(order))[::-1]
     return Traces(
         name=check_ins.name,
         columns=columns
@@ -267,7 +291,7 @@ def make_traces(
 def _session_starts(
     user: np.ndarray, time: np.ndarray, session_gap: float | None
 ) -> np.ndarray:
-    """Numbers of the check-ins that begin a session."""
+    """Indices of the first check-in of each session."""
     begins = np.diff(user, prepend=-1) != 0
     if session_gap is not None:
         begins |= np.diff(time, prepend=time[:1]) > 3600 * session_gap
@@ -275,13 +299,13 @@ def _session_starts(
 
 
 def _are_steps(first: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
-    """`[size]` bool, whether the check-in is a step of some trace."""
+    """`[size]` bool, whether each check-in is a step of some trace."""
     edges = np.bincount(first, minlength=size) - np.bincount(target, minlength=size)
     return np.cumsum(edges) > 0
 
 
 def _ids(values: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
-    """Places in the vocabulary from 1 on, 0 for others."""
+    """Indices in the vocabulary plus 1, or 0 for values that it does not have."""
     found = np.searchsorted(vocabulary, values)
     known = vocabulary[np.minimum(found, len(vocabulary) - 1)] == values
     return np.where(known, found + 1, 0)

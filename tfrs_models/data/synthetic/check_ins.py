@@ -17,12 +17,13 @@ class PlantedCheckIns:
     """Synthetic check-ins and the truth behind them.
 
     Args:
-      check_ins: What a model may see; trip after trip, of `trip_length` rows each.
-      period: `[num_trips]` stops after which a trip's round begins again.
-      returns: `[num_trips]` bool, whether the last check-in is a return to the sight of
-        the trip's period; else it is a place near the one before.
-      neighbourhood: `[num_pois]` of each place, in the order of their names.
-      trip_length: Check-ins of a trip: the last one is to be predicted.
+      check_ins: input of a model: one trip after the other, `trip_length` rows each.
+      period: `[num_trips]` number of stops after which the round of a trip repeats.
+      returns: `[num_trips]` bool, True if the last check-in returns to the sight that
+        the period of the trip determines; otherwise it is a POI near the one before.
+      neighbourhood: `[num_pois]` neighbourhood of each POI, in the order of their
+        names.
+      trip_length: number of check-ins in a trip; the last one is to be predicted.
     """
 
     check_ins: CheckIns
@@ -45,33 +46,43 @@ def make_check_ins(
 ) -> PlantedCheckIns:
     """Makes SYNTHETIC check-ins of travellers on rounds.
 
-    A user makes trips, one a month. A trip has one of the `periods` and as many hubs
-    (stations, hotels), the first of which is home. It goes through them round and round
-    at regular hours, for as many steps as all periods divide. There are interruptions:
-    after 6 steps, after 10 and after 15 the traveller sees a sight, and the last step
-    is at some place too. Then, with the chance `loyalty`, they return to the one sight
-    that they saw when a whole round was over and home would have been next; else they
-    go to a place in the neighbourhood of the last one.
+    A user makes one trip a month. A trip has one of the `periods` and as many hubs
+    (stations, hotels), the first of which is home. The trip visits the hubs in turn at
+    regular hours, round after round, for the least common multiple of all periods in
+    steps. Some steps are at a sight: those after 6, 10 and 15 steps (after each
+    period), and the last step. Then, with probability `loyalty`, the traveller returns
+    to the one sight that was visited when a whole round was over and home would have
+    been next; otherwise to a POI in the neighbourhood of the last sight.
 
-    No step by itself tells which sight that is, only the period of the steps does: who
-    does not see it has one chance in three. And which places are near the last one only
-    distances tell, unless there are data enough to learn all places.
+    No single step identifies that sight, only the period of the steps does: without the
+    period the chance is one in three. The POIs near the last one follow from distances
+    alone, unless there are enough data to learn all POIs.
 
     Args:
-      seed: The same seed makes the same check-ins.
-      num_users: Users, all alike.
-      trips_per_user: Trips of each.
-      periods: Of which one is drawn for each trip; none a multiple of another, from 2.
-      num_hubs: Places that are hubs, one each of as many neighbourhoods.
-      num_neighbourhoods: Spread over a disk of 10 km; at least `num_hubs`.
-      pois_per_neighbourhood: Within 200 m of its middle.
-      loyalty: In [0, 1].
+      seed: seed of all draws.
+      num_users: number of users, all alike.
+      trips_per_user: number of trips of each user.
+      periods: numbers of stops, one of which is drawn for each trip; each at least 2,
+        none a multiple of another.
+      num_hubs: number of POIs that are hubs, at most one in each neighbourhood.
+      num_neighbourhoods: number of neighbourhoods in a disk of 10 km radius, at least
+        `num_hubs`.
+      pois_per_neighbourhood: number of POIs, each within 200 m (north-south and
+        east-west) of the centre.
+      loyalty: probability of a return to the sight, in [0, 1].
 
     Returns:
       The check-ins and the truth.
 
     Raises:
-      ValueError: a number out of range.
+      ValueError: a number is out of range.
+
+    Example:
+      >>> planted = tm.data.synthetic.make_check_ins(0, num_users=1, trips_per_user=2)
+      >>> planted.trip_length, len(planted.check_ins)
+      (31, 62)
+      >>> planted.check_ins.category[:3]
+      array(['home', 'hub', 'hub'], dtype='<U5')
     """
     if not 0 <= loyalty <= 1:
         raise ValueError(f"`loyalty` must be in [0, 1]. Got {loyalty}.")
@@ -89,7 +100,7 @@ def make_check_ins(
         )
     rng = np.random.default_rng(seed)
     neighbourhood = np.repeat(np.arange(num_neighbourhoods), pois_per_neighbourhood)
-    coordinates = _places(rng, neighbourhood, num_neighbourhoods)
+    coordinates = _pois(rng, neighbourhood, num_neighbourhoods)
     steps = math.lcm(*periods)
     num_trips = num_users * trips_per_user
     period, returns = rng.choice(periods, num_trips), rng.random(num_trips) < loyalty
@@ -107,11 +118,11 @@ def make_check_ins(
         poi[trip, -1] = back if returns[trip] else rng.choice(near)
     trip = np.arange(num_trips)[:, None]
     stops, day = period[:, None], 30 * (trip % trips_per_user)
-    # Trips begin at any hour: the hour of a step alone does not tell the period.
+    # Trips begin at any hour, so that the hour of a step does not reveal the period.
     hour = rng.integers(24, size=(num_trips, 1)) + 24 * (step // stops)
     hour += 24 * (step % stops) // stops
     seconds = 86_400 * day + 3600 * hour + rng.integers(0, 3600, hour.shape)
-    seconds.sort(axis=1)  # of 15 steps a day two may be in one hour
+    seconds.sort(axis=1)  # with 15 steps a day, two steps may be in one hour
     users = np.repeat(np.arange(num_users), trips_per_user * (steps + 1))
     poi = poi.ravel()
     check_ins = CheckIns(
@@ -128,10 +139,10 @@ def make_check_ins(
     return PlantedCheckIns(check_ins, period, returns, neighbourhood, steps + 1)
 
 
-def _places(
+def _pois(
     rng: np.random.Generator, neighbourhood: np.ndarray, num_neighbourhoods: int
 ) -> np.ndarray:
-    """Coordinates of all places in degrees."""
+    """Coordinates of all POIs in degrees."""
     radius = 10 * np.sqrt(rng.random(num_neighbourhoods))
     angle = 2 * np.pi * rng.random(num_neighbourhoods)
     centres = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

@@ -14,10 +14,10 @@ TRUTH = ("relevance",)
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PositionBiasedClicks:
-    """A synthetic clickstream: one row for each item of each list that was shown.
+    """A synthetic clickstream with one row for each item of each list that was shown.
 
     Args:
-      name: of the data; says that it is synthetic.
+      name: name of the data, which includes the word synthetic.
       columns: `request_id`, `user_id`, `item_id` `[num_rows]` int64 (users and items
         from 1); `user_features` `[num_rows, num_factors]`, `item_features` `[num_rows,
         num_factors + 1]` (the last is the promotion), `cross_features` `[num_rows,
@@ -25,8 +25,8 @@ class PositionBiasedClicks:
         `position` `[num_rows]` int32 from 0; `labels` `[num_rows, 2]` float32 in {0, 1,
         -1 = not observed}; and the truth, `relevance` `[num_rows]` float32.
       split: `[num_rows]` int8 split of the row's request, 0 for train.
-      etas: of each device, how fast examination falls with the position.
-      task_names: of the columns of `labels`.
+      etas: for each device, the exponent by which examination falls with the position.
+      task_names: names of the columns of `labels`.
     """
 
     name: str
@@ -36,16 +36,16 @@ class PositionBiasedClicks:
     task_names: tuple[str, ...] = ("click", "long_view")
 
     def rows(self, split: str) -> dict[str, np.ndarray]:
-        """The rows of a split, with the truth: to evaluate, not to train.
+        """Returns the rows of a split with the truth, for evaluation only.
 
         Args:
           split: "train", "validation" or "test".
 
         Returns:
-          The columns, in the order of the batches that are not shuffled.
+          The columns, in the order of batches without shuffling.
 
         Raises:
-          ValueError: an unknown split.
+          ValueError: the split is unknown.
         """
         if split not in SPLIT_NAMES:
             raise ValueError(f"`split` must be one of {SPLIT_NAMES}. Got {split!r}.")
@@ -60,19 +60,19 @@ class PositionBiasedClicks:
         shuffle: bool = False,
         seed: int | None = None,
     ) -> tf.data.Dataset:
-        """The rows of a split in batches, without the truth.
+        """Makes batches of the rows of a split, without the truth.
 
         Args:
           split: "train", "validation" or "test".
-          batch_size: rows of a batch; the last one may be shorter.
+          batch_size: number of rows in a batch; the last batch may be shorter.
           shuffle: whether each epoch is another permutation of the rows.
-          seed: of the permutations; None follows `tf.random.set_seed`.
+          seed: seed of the permutations; None follows `tf.random.set_seed`.
 
         Returns:
           A dataset of known cardinality of dicts of all `columns` but `relevance`.
 
         Raises:
-          ValueError: an unknown split, or a batch size below 1.
+          ValueError: the split is unknown, or the batch size is below 1.
         """
         columns = self.rows(split)
         num_rows = len(columns["request_id"])
@@ -84,14 +84,14 @@ class PositionBiasedClicks:
 
 
 def examination(position: np.ndarray, eta: np.ndarray | float) -> np.ndarray:
-    """The chance that a user looks at a position: `(1 / (1 + position)) ** eta`.
+    """Computes the examination probability of a position, `(1 / (1 + position)) ** eta`.
 
     Args:
-      position: from 0.
-      eta: how fast the chance falls; 0 looks at everything.
+      position: positions in a list, from 0.
+      eta: exponent of the decrease; with 0 users look at every position.
 
     Returns:
-      The chance, in (0, 1], of the broadcast shape.
+      The probability, in (0, 1], of the broadcast shape.
     """
     return (1 / (1 + np.asarray(position))) ** eta
 
@@ -110,40 +110,49 @@ def make_position_biased_clicks(
     feature_noise: float = 0.5,
     etas: Sequence[float] = (0.5, 1.0, 2.0),
 ) -> PositionBiasedClicks:
-    """Makes a SYNTHETIC clickstream in which clicks depend on where an item stood.
+    """Makes a SYNTHETIC clickstream in which clicks depend on the position of an item.
 
-    Users and items have latent vectors `u`, `v ~ N(0, I)`, items a quality
-    `q ~ N(0, 0.5)`:
+    Users and items have latent vectors `u`, `v ~ N(0, I)`, items a quality `q ~ N(0,
+    0.5)`:
 
     - affinity `a = u . v / sqrt(num_factors)`, relevance `r = sigmoid(1.5 a + q)`;
     - a request is a random user on a random device with `list_size` different items,
       ordered by `relevance_weight * logit(r) + promotion_weight * promoted + N(0, 1)`:
-      promoted items stand high without being better, and so positions confound;
+      promoted items have high positions without higher relevance, so positions
+      confound;
     - `click ~ Bernoulli(r * examination(position, eta of the device))`;
     - `long_view ~ Bernoulli(r ** 2)`, observed after a click only.
 
-    The features are `u` and `v` with noise, fixed for each user and item, the promotion
-    and the product of both: an item's promotion says where it stood, not what it is
-    worth. A tenth of the requests each is validation and test.
+    The features are `u` and `v` with noise, fixed for each user and item, the
+    promotion, and the product of both vectors. The promotion is informative of the
+    position of an item, but not of its relevance. Validation and test are a tenth of
+    the requests each.
 
     Args:
-      seed: the same seed makes the same data.
-      num_users: users, ids from 1.
-      num_items: items, ids from 1.
-      num_requests: lists that were shown.
-      list_size: items of a list.
-      num_factors: width of the latent vectors.
-      relevance_weight: of relevance in the order of a list.
-      promotion_weight: of the promotion in the order of a list.
-      promoted_share: the chance that an item is promoted.
+      seed: seed of all draws.
+      num_users: number of users; ids are from 1.
+      num_items: number of items; ids are from 1.
+      num_requests: number of lists that were shown.
+      list_size: number of items in a list.
+      num_factors: dimension of the latent vectors.
+      relevance_weight: weight of the relevance in the order of a list.
+      promotion_weight: weight of the promotion in the order of a list.
+      promoted_share: probability that an item is promoted.
       feature_noise: standard deviation of the noise of the features.
-      etas: of the devices, see `examination`; as many devices as values.
+      etas: exponent of `examination` for each device.
 
     Returns:
       The clickstream and its truth.
 
     Raises:
-      ValueError: numbers out of range.
+      ValueError: a number is out of range.
+
+    Example:
+      >>> clicks = tm.data.synthetic.make_position_biased_clicks(0)
+      >>> rows = clicks.rows("train")
+      >>> click, first = rows["labels"][:, 0], rows["position"] == 0
+      >>> float(click[first].mean().round(2)), float(click[~first].mean().round(2))
+      (0.51, 0.15)
     """
     _check(
         num_users=num_users,
@@ -227,8 +236,8 @@ def _distinct(
       Bentley and Floyd, A sample of brilliance, CACM 1987.
     """
     lists = np.empty((num_lists, list_size), np.int64)
-    for place, newest in enumerate(range(num_items - list_size, num_items)):
+    for position, newest in enumerate(range(num_items - list_size, num_items)):
         draw = rng.integers(newest + 1, size=num_lists)
-        repeated = (lists[:, :place] == draw[:, None]).any(axis=1)
-        lists[:, place] = np.where(repeated, newest, draw)
+        repeated = (lists[:, :position] == draw[:, None]).any(axis=1)
+        lists[:, position] = np.where(repeated, newest, draw)
     return lists

@@ -1,4 +1,4 @@
-"""SYNTHETIC clicks in two services, where one says what the other will bring."""
+"""SYNTHETIC clicks in two services, each of which predicts clicks in the other."""
 
 import tempfile
 from pathlib import Path
@@ -10,8 +10,8 @@ from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
 from tfrs_models.data.kuaisar.convert import convert
 
 _TOPICS = 32
-_WORDS = 3  # of a topic
-_CLICKS = 6  # of a user's first day, each on another topic
+_WORDS = 3  # words of a topic
+_CLICKS = 6  # clicks of a user on the first day, each on another topic
 _LATER_DAYS = 8
 _DAY = 24 * 60 * 60 * 1000
 _MINUTE = 60 * 1000
@@ -29,37 +29,44 @@ def make_search_and_recommendation(
 ) -> SearchAndRecommendation:
     """Makes SYNTHETIC data in the layout of KuaiSAR, with a planted structure.
 
-    The first day begins with a search for some topic by its words, and a click on what
-    it finds. Then a user clicks six items in the recommender, each of another topic,
-    and stops at one of them for a search, in words that name no topic and without a
-    click. On one later day the recommender brings what they had stopped at: an item of
-    the topic that was clicked just before that search. The clicks alone do not say
-    which of the six it is, and the searches alone say nothing. Only both in their order
-    do.
+    The first day begins with a search for some topic by its words, and a click on a
+    result. Then a user clicks six items in the recommender, each of another topic.
+    After one of them the user stops for a search, in words that name no topic and
+    without a click. On one later day the recommender shows the topic at which the user
+    stopped: an item of the topic that was clicked just before that search. The clicks
+    alone do not identify which of the six topics it is, and the searches alone contain
+    no topic. Only both in their order do.
 
-    Interests drift: the topics of a day are drawn around a centre that moves. And every
-    user has a taste, one of two subtopics, which their clicks in the recommender show.
-    On the later day they also search, for any topic by its words; what they click there
-    is to their taste in nine of ten cases.
+    Interests drift: the topics of a day are drawn around a centre that moves. Every
+    user has a taste, one of two subtopics, which is visible in the clicks in the
+    recommender. On the later day the user also searches, for any topic by its words;
+    nine of ten clicks there are to the user's taste.
 
     A few more users are edge cases: very long and very short histories, one service
     only, events at the same time, searches without clicks and with many, an item
     without a caption, a query of 60 words and one of a single number.
 
     Args:
-      seed: The same seed makes the same data.
-      num_users: Besides the edge cases; at least 20.
-      num_items: A multiple of 64 from 320, equally many of each of the 32 topics and
-        their two subtopics.
-      options: Of the conversion. None: samples are of the later days, those of the last
-        day are test, those of the day before validation, and nobody is filtered out.
+      seed: seed of all draws.
+      num_users: number of users besides the edge cases; at least 20.
+      num_items: number of items, a multiple of 64 from 320; each of the 32 topics and
+        their two subtopics has equally many.
+      options: options of the conversion. None: samples are from the later days, the
+        last day is test, the day before it validation, and no user is filtered out.
 
     Returns:
       The data. `first_level_category_id` of an item is its topic, and
       `second_level_category_id` its subtopic.
 
     Raises:
-      ValueError: numbers out of range.
+      ValueError: a number is out of range.
+
+    Example:
+      >>> data = tm.data.synthetic.make_search_and_recommendation(0, num_users=40)
+      >>> print(data)
+      46 users, 640 items, ... search sessions, ... words
+      recommendation: ... train, ... validation, ... test
+      search: ... train, ... validation, ... test
     """
     options = options or Options(
         k_core=1,
@@ -82,13 +89,20 @@ def write_search_and_recommendation_log(
     """Writes the five raw files of `make_search_and_recommendation`.
 
     Args:
-      directory: Where to.
-      seed: The same seed writes the same files.
-      num_users: Besides the edge cases.
-      num_items: A multiple of 64 from 320.
+      directory: path of an existing folder for the files.
+      seed: seed of all draws.
+      num_users: number of users besides the edge cases; at least 20.
+      num_items: number of items, a multiple of 64 from 320.
 
     Raises:
-      ValueError: numbers out of range.
+      ValueError: a number is out of range.
+
+    Example:
+      >>> import os
+      >>> synthetic = tm.data.synthetic
+      >>> synthetic.write_search_and_recommendation_log(".", seed=0, num_users=40)
+      >>> sorted(os.listdir("."))[:3]
+      ['item_features.csv', 'rec_inter.csv', 'social_network.csv']
     """
     if num_items < 320 or num_items % (2 * _TOPICS):
         raise ValueError(
@@ -109,29 +123,29 @@ def write_search_and_recommendation_log(
 
 
 class _Log:
-    """Events as they happen. Items, users and words have KuaiSAR-like raw ids."""
+    """Events in the order in which they happen, with raw ids like those of KuaiSAR."""
 
     def __init__(self, rng: np.random.Generator, num_items: int) -> None:
         self._rng, self._num_items = rng, num_items
         self._clicks, self._searches, self._num_sessions = [], [], 0
 
     def live(self, user: int) -> None:
-        """Both days of an ordinary user."""
+        """Adds both days of an ordinary user."""
         rng, taste = self._rng, int(self._rng.integers(2))
         time = _START + int(rng.integers(12 * 60)) * _MINUTE
         topics, stop = self._drifting_topics(), int(rng.integers(_CLICKS))
         self._find(user, time, taste)
-        for place, topic in enumerate(topics):
+        for position, topic in enumerate(topics):
             time += 2 * _MINUTE
             self.click(user, time, self.item(topic, self._near(taste)))
-            if place == stop:
+            if position == stop:
                 self.search(user, time + _MINUTE, None, [])
         time += int(rng.integers(1, _LATER_DAYS + 1)) * _DAY
         self.click(user, time, self.item(topics[stop], self._near(taste)))
         self._find(user, time + _MINUTE, taste)
 
     def _find(self, user: int, time: int, taste: int) -> None:
-        """A search for any topic, and a click on an item of it."""
+        """Adds a search for any topic, and a click on an item of it."""
         topic = int(self._rng.integers(_TOPICS))
         self.search(user, time, topic, [self.item(topic, self._near(taste))])
 
@@ -157,7 +171,7 @@ class _Log:
         return int(kind * per_kind + self._rng.integers(per_kind))
 
     def click(self, user: int, time: int, item: int) -> None:
-        """A click in the recommender, and an item of the same list that got none."""
+        """Adds a click in the recommender, and an item of that list without a click."""
         other = int(self._rng.integers(self._num_items))
         self._clicks += [(user, item, time, 1), (user, other, time, 0)]
 
@@ -169,7 +183,7 @@ class _Log:
         clicked: list[int],
         keyword: object = None,
     ) -> None:
-        """A search, the items that were clicked and some that were not."""
+        """Adds a search: the clicked results and some results without a click."""
         if keyword is None:
             first = _WORDS * (_TOPICS if topic is None else topic)
             words = first + self._rng.integers(_WORDS, size=2)
@@ -183,12 +197,12 @@ class _Log:
         ]
 
     def add_edge_cases(self, user: int) -> None:
-        """Users `user`, `user + 1`, ... whose histories are hard to get right."""
+        """Adds users `user`, `user + 1`, ... whose histories are hard to convert."""
         time = _START
-        for step in range(36):  # longer than what is kept of either service
+        for step in range(36):  # longer than a history of either service
             self.click(user, time + 2 * step * _MINUTE, step)
             self.search(user, time + (2 * step + 1) * _MINUTE, step % _TOPICS, [step])
-        self.click(user + 1, time, 3)  # one event of each
+        self.click(user + 1, time, 3)  # one event in each service
         self.search(user + 1, time + _MINUTE, 0, [5])
         for step in range(4):  # the recommender only, then the search engine only
             self.click(user + 2, time + step * _MINUTE, step + 7)
@@ -208,7 +222,7 @@ class _Log:
             self.click(user + 5, moment + 4 + step, step)
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """The files, rows in a random order of the users."""
+        """The tables of the files, one user after the other."""
         clicks = pd.DataFrame(
             self._clicks, columns=["user_id", "item_id", "timestamp", "click"]
         )
