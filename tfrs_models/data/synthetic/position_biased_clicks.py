@@ -84,7 +84,7 @@ class PositionBiasedClicks:
 
 
 def examination(position: np.ndarray, eta: np.ndarray | float) -> np.ndarray:
-    """Computes the examination probability of a position, `(1 / (1 + position)) ** eta`.
+    """Computes the examination probability `(1 / (1 + position)) ** eta`.
 
     Args:
       position: positions in a list, from 0.
