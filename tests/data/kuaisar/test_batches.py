@@ -86,7 +86,7 @@ def test_random_items_and_queries_are_uniform_over_what_there_is(data):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda data: data.batches("ads", "train", 4), "`task` must be one of"),
+        (lambda data: data.batches("ads", "train", 4), "`service` must be one of"),
         (lambda data: data.batches("search", "val", 4), "`split` must be one of"),
         (lambda data: data.batches("search", "test", 0), "`batch_size` must be"),
         (lambda data: data.training_batches(0), "`batch_size` must be"),

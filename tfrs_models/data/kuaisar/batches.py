@@ -1,4 +1,4 @@
-"""Samples joined with their histories, a batch at a time."""
+"""Batches of samples joined with their histories."""
 
 from collections.abc import Mapping
 
@@ -14,13 +14,17 @@ def joined_batches(
     sessions: Mapping[str, np.ndarray],
     histories: Mapping[str, tuple[Histories, int]],
 ) -> tf.data.Dataset:
-    """Batches of samples for batches of their numbers.
+    """Joins batches of sample numbers with the columns and histories of the samples.
 
     Args:
-      rows: Of `[batch]` numbers.
-      columns: Of the samples.
-      sessions: The table of the search sessions.
-      histories: "item" and "session" -> the histories and how many events to keep.
+      rows: dataset of `[batch]` sample numbers.
+      columns: name -> `[num_samples, ...]` columns of the samples.
+      sessions: table of the search sessions.
+      histories: "item" and "session" -> histories of all users, and the number of
+        latest events to keep.
+
+    Returns:
+      A dataset of dicts of int64 tensors.
     """
     columns = {name: tf.constant(column) for name, column in columns.items()}
     tables = {
@@ -66,13 +70,17 @@ def joined_batches(
 def random_batches(
     num_items: int, queries: np.ndarray, num_random: int, *, seed: int | None
 ) -> tf.data.Dataset:
-    """Endless batches of uniformly drawn items and queries.
+    """Makes endless batches of uniformly drawn items and queries.
 
     Args:
-      num_items: Items are 1 to this.
-      queries: `[num_queries, num_words]`.
-      num_random: Of each in a batch.
-      seed: Of the draws.
+      num_items: number of items; their ids are 1 to this number.
+      queries: `[num_queries, num_words]` queries to draw from.
+      num_random: number of items, and of queries, in a batch.
+      seed: seed of the draws.
+
+    Returns:
+      A dataset of dicts: `item_id` `[num_random]` and `query` `[num_random,
+      num_words]`.
     """
     if num_random < 1:
         raise ValueError(f"`num_random` must be at least 1. Got {num_random}.")
@@ -98,13 +106,14 @@ def random_batches(
 def side_by_side(
     streams: Mapping[str, tf.data.Dataset],
 ) -> tf.data.Dataset:
-    """Batches of several streams, each of which is seen once from end to end.
+    """Combines batches of several streams, each of which is read once.
 
     Args:
-      streams: Name -> batches, their number known.
+      streams: name -> batches of known cardinality.
 
     Returns:
-      Dicts of batches; a stream that has ended has no rows until the others have.
+      A dataset of dicts of batches. A stream that has ended has zero rows in the
+      remaining batches.
     """
 
     def without_rows(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -121,7 +130,7 @@ def side_by_side(
 def _latest(
     histories: Histories, user: tf.Tensor, count: tf.Tensor, length: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Ids and times `[batch, length]` of the last of each user's first `count`.
+    """Ids and times `[batch, length]` of the last of each user's first `count` events.
 
     The last of all ids and times is padding.
     """
@@ -130,5 +139,5 @@ def _latest(
     first = tf.gather(histories.row_splits, user) + count - kept
     steps = tf.range(length, dtype=tf.int64)
     padding = tf.size(histories.ids, tf.int64) - 1
-    places = tf.where(steps < kept[:, None], first[:, None] + steps, padding)
-    return tf.gather(histories.ids, places), tf.gather(histories.times, places)
+    index = tf.where(steps < kept[:, None], first[:, None] + steps, padding)
+    return tf.gather(histories.ids, index), tf.gather(histories.times, index)

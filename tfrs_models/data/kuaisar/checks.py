@@ -1,4 +1,4 @@
-"""What must hold of tables, histories and samples, said by name."""
+"""Histories of users, and checks of tables, histories and samples."""
 
 from collections.abc import Mapping, Sized
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from tfrs_models.data.kuaisar.parsing import check_axes
 
 
 class Histories(NamedTuple):
-    """What each user did in one service, oldest first.
+    """Events of each user in one service, oldest first.
 
     Attributes:
-      ids: `[num_events]` items, or search sessions, of user 0, of user 1, ...
+      ids: `[num_events]` items, or search sessions, of user 0, then of user 1, ...
       times: `[num_events]` int64 milliseconds since 1970, ascending for each user.
-      row_splits: `[num_users + 1]` where each user's events begin and end.
+      row_splits: `[num_users + 1]` indices at which each user's events begin and end.
     """
 
     ids: np.ndarray
@@ -29,7 +29,7 @@ _SAMPLE = ("user_id", "item_id", "timestamp", "num_items", "num_sessions", "nega
 def check_table(
     name: str, table: Mapping[str, np.ndarray], required: tuple[str, ...] = ()
 ) -> None:
-    """Raises a `ValueError` unless row 0 is padding and the columns are as required."""
+    """Raises a `ValueError` unless row 0 is padding and required columns exist."""
     for column in required:
         if column not in table:
             raise ValueError(f"`{name}` must have {column!r}. Got {sorted(table)}.")
@@ -44,7 +44,7 @@ def check_table(
 
 
 def check_histories(name: str, histories: Histories, num_ids: int) -> None:
-    """Raises a `ValueError` where ids are in no table or times go back."""
+    """Raises a `ValueError` if an id is out of range or times decrease."""
     splits, num_events = histories.row_splits, len(histories.ids)
     ascend = len(splits) and splits[0] == 0 and np.all(np.diff(splits) >= 0)
     if not ascend or splits[-1] != num_events or len(histories.times) != num_events:
@@ -74,7 +74,7 @@ def check_samples(
     *,
     is_search: bool,
 ) -> None:
-    """Raises a `ValueError` where a sample knows nobody, nothing or the future."""
+    """Raises a `ValueError` if samples refer to unknown ids or to later events."""
     required = [*_SAMPLE, "query"] if is_search else _SAMPLE
     if missing := [column for column in required if column not in columns]:
         raise ValueError(f"`{name}` must have {missing}. Got {sorted(columns)}.")
@@ -83,8 +83,8 @@ def check_samples(
     num_users = len(histories["num_items"].row_splits) - 1
     check_range(f"{name}['user_id']", user, 0, num_users - 1)
     for column, axes in [("item_id", 1), ("negatives", 2)]:
-        place = f"{name}[{column!r}]"
-        check_range(place, columns[column], 1, num_items, axes=(axes,))
+        path = f"{name}[{column!r}]"
+        check_range(path, columns[column], 1, num_items, axes=(axes,))
     if is_search:
         check_range(f"{name}['query']", columns["query"], 0, num_words, axes=(2,))
     _check_negatives(name, columns["item_id"], columns["negatives"])
@@ -116,7 +116,7 @@ def _check_negatives(name: str, item: np.ndarray, negatives: np.ndarray) -> None
 def _check_past(
     name: str, columns: Mapping[str, np.ndarray], counts: np.ndarray, history: Histories
 ) -> None:
-    """The last event of a history has happened: it is a prefix of what the user did."""
+    """Raises a `ValueError` if the last event of a history is later than the sample."""
     some = np.flatnonzero(counts)
     last = history.row_splits[columns["user_id"][some]] + counts[some] - 1
     late = history.times[last] > columns["timestamp"][some]
@@ -144,7 +144,7 @@ def check_range(
     *,
     axes: tuple[int, ...] = (1,),
 ) -> None:
-    """Raises a `ValueError` unless all are integers from `first` to `last`."""
+    """Raises a `ValueError` unless all values are integers from `first` to `last`."""
     ids = np.asarray(ids)
     check_axes(f"`{name}`", ids, axes)
     if ids.dtype.kind not in "iu":

@@ -1,4 +1,4 @@
-"""From the raw log to samples with histories."""
+"""Conversion of the raw log to samples with histories."""
 
 import dataclasses
 from pathlib import Path
@@ -26,27 +26,27 @@ def convert(
     *,
     chunk_rows: int = 250_000,
 ) -> SearchAndRecommendation:
-    """Makes samples of the raw KuaiSAR files, of either release.
+    """Makes samples from the raw KuaiSAR files of either release.
 
-    Needs `rec_inter.csv`, `src_inter.csv`, `user_features.csv` and
+    It needs `rec_inter.csv`, `src_inter.csv`, `user_features.csv` and
     `item_features.csv`. Users, items, words and categories get new numbers in the order
-    of their ids, sessions in that of the file. Sessions without a click stay in the
-    histories; their time and words are those of their first row. The log is sorted by
-    time, and a click is one sample: rows that were out of order, and clicks that repeat
-    one of the same moment or of the same search, are counted in the manifest.
+    of their ids, sessions in the order of the file. Sessions without a click stay in
+    the histories; their time and words are those of their first row. The log is sorted
+    by time, and a click is one sample. The manifest counts the rows that were out of
+    order, and the clicks that repeat one of the same moment or of the same search.
 
     Args:
-      directory: Of the csv files.
-      options: How; the defaults where None.
-      chunk_rows: Rows of a file in memory at a time.
+      directory: path of the folder with the csv files.
+      options: options of the conversion; None stands for the defaults.
+      chunk_rows: number of rows of a file in memory at a time.
 
     Returns:
-      The data; its `manifest` has the options and counts.
+      The data; their `manifest` has the options and counts.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a column or a value is missing or is none, by file and row, or
-        nothing is left after filtering.
+      ValueError: a column is missing or a value is wrong (the message has file and
+        row), or nothing remains after filtering.
     """
     options = options or Options()
     log = read_log(directory, chunk_rows=chunk_rows)
@@ -106,7 +106,7 @@ def convert(
 
 
 def _out_of_order(log: RawLog) -> dict[str, int]:
-    """Events that stand behind a later one of the same user."""
+    """Counts the events that come after a later event of the same user."""
     return {
         name: int((frame["time"] < frame.groupby("user")["time"].cummax()).sum())
         for name, frame in [("clicks", log.clicks), ("searches", log.searches)]
@@ -146,7 +146,7 @@ def _filtered(log: RawLog, options: Options) -> RawLog:
 
 
 def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
-    """The log in the order of time with new numbers, and the old ids of both kinds."""
+    """The log in the order of time with new ids, and the old ids of users and items."""
     users = np.union1d(log.clicks["user"], log.searches["user"])
     items = np.union1d(log.clicks["item"], log.search_clicks["item"])
     sessions = pd.Index(log.searches["session"])
@@ -176,7 +176,7 @@ def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
 
 
 def _renumbered_words(*parts: list[list[int]]) -> list[list[list[int]]]:
-    """Words numbered from 1, in the order of their ids, one vocabulary for all."""
+    """Words numbered from 1 in the order of their ids, in one vocabulary for all."""
     flat = [
         np.fromiter((w for words in lists for w in words), np.int64) for lists in parts
     ]
@@ -201,7 +201,7 @@ def _histories(frame: pd.DataFrame, name: str, num_users: int) -> Histories:
 
 
 def _categories(raw: np.ndarray) -> np.ndarray:
-    """Categories numbered from 1 behind a row of padding; 0 for what is not known."""
+    """Categories numbered from 1 after a row of padding; 0 for unknown ones."""
     known = np.unique(raw[raw > 0])
     numbers = np.where(raw > 0, np.searchsorted(known, raw) + 1, 0)
     return _with_padding(numbers.astype(np.int32))
@@ -214,16 +214,17 @@ def _with_padding(table: np.ndarray) -> np.ndarray:
 def k_core(
     user: np.ndarray, item: np.ndarray, k: int, required: np.ndarray | None = None
 ) -> np.ndarray:
-    """Drops users and items with fewer than `k` interactions until none is left.
+    """Drops users and items with fewer than `k` interactions until all have `k`.
 
     Args:
-      user: `[num_interactions]` int from 0.
-      item: `[num_interactions]` int from 0.
-      k: Interactions, repeated ones included, that a user and an item need.
-      required: `[num_interactions]` bool: users need one of these, too.
+      user: `[num_interactions]` users, ints from 0.
+      item: `[num_interactions]` items, ints from 0.
+      k: number of interactions, repeated ones included, that each user and item needs.
+      required: `[num_interactions]` bool or None; each user also needs an interaction
+        for which it is True.
 
     Returns:
-      `[num_interactions]` bool, the interactions that stay.
+      `[num_interactions]` bool, True for the interactions that remain.
     """
     keep = np.ones(len(user), bool)
     while keep.any():

@@ -1,20 +1,20 @@
-"""Items that a user was not after, for samples with one positive."""
+"""Negative items for samples with one positive."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-_BLOCK = 2**22  # draws in memory at a time
+_BLOCK = 2**22  # number of draws in memory at a time
 
 
 class Events(NamedTuple):
     """Clicks, of samples or of a whole log.
 
     Attributes:
-      user: `[num_events]`.
-      item: `[num_events]`.
-      moment: `[num_events]` when: times, or places in the user's log.
-      session: `[num_events]` search session of the click; 0: of the recommender.
+      user: `[num_events]` users.
+      item: `[num_events]` items.
+      moment: `[num_events]` times, or positions in the user's log.
+      session: `[num_events]` search sessions of the clicks; 0 for the recommender.
     """
 
     user: np.ndarray
@@ -24,13 +24,13 @@ class Events(NamedTuple):
 
 
 class Meetings(NamedTuple):
-    """When each user first met each item, and what each search session clicked.
+    """The first moment of each user-item pair, and the items clicked in each search.
 
     Attributes:
-      pairs: `[num_pairs]` `user * num_items + item`, ascending.
-      moments: `[num_pairs]` of the first meeting.
-      clicked: `[num_clicked]` `session * num_items + item`, ascending.
-      num_items: Above every item.
+      pairs: `[num_pairs]` ascending keys `user * num_items + item`.
+      moments: `[num_pairs]` moment of the first click of each pair.
+      clicked: `[num_clicked]` ascending keys `session * num_items + item`.
+      num_items: a number above every item.
     """
 
     pairs: np.ndarray
@@ -40,18 +40,21 @@ class Meetings(NamedTuple):
 
 
 def first_meetings(events: Events, num_items: int) -> Meetings:
-    """Finds when users and items first met.
+    """Finds the first moment at which each user clicked each item.
 
     Args:
-      events: All clicks.
-      num_items: Above every item, those that may be drawn among them.
+      events: all clicks.
+      num_items: a number above every item, including all items to draw from.
+
+    Returns:
+      First moments by user and item, and clicked items by search session.
     """
     pair = events.user * num_items + events.item
     order = np.lexsort([events.moment, pair])
     pairs, first = np.unique(pair[order], return_index=True)
     searched = events.session > 0
     clicked = events.session[searched] * num_items + events.item[searched]
-    clicked = np.unique(np.append(clicked, -1))  # there may be no clicks in searches
+    clicked = np.unique(np.append(clicked, -1))  # never empty
     return Meetings(pairs, events.moment[order][first], clicked, num_items)
 
 
@@ -63,24 +66,24 @@ def sample_negatives(
     met: Meetings,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draws items for each sample, each once, none of them clicked before or with it.
+    """Draws distinct items for each sample, none of them clicked before or with it.
 
-    Neither the positive is drawn, nor what the user met at an earlier moment, nor what
-    the sample's own search session clicked. What the user met later is not known yet
-    and may be drawn.
+    Never drawn are the positive, items that the user met at an earlier moment, and
+    items clicked in the same search session. Items that the user meets later are
+    unknown at that moment and may be drawn.
 
     Args:
-      samples: Their positives.
-      num_negatives: Of each sample.
-      pool: Items to draw from, uniformly: as often in it as they are to be drawn.
-      met: Of all clicks.
-      rng: Of the draws.
+      samples: the samples, with their positives as items.
+      num_negatives: number of negatives for each sample.
+      pool: items to draw from uniformly; a repeated item is drawn more often.
+      met: first moments and clicked items of the whole log.
+      rng: generator of the draws.
 
     Returns:
       `[num_samples, num_negatives]` items.
 
     Raises:
-      ValueError: a user who has met almost everything.
+      ValueError: a user has met almost all items.
     """
     num_samples = len(samples.user)
     if not num_samples:
@@ -119,11 +122,11 @@ def _draw(
 
 
 def _unfit(drawn: np.ndarray, samples: Events, met: Meetings) -> np.ndarray:
-    """`[num_samples, num_negatives]` bool: to be drawn again."""
+    """`[num_samples, num_negatives]` bool, True for items to draw again."""
     user, item, moment, session = (column[:, None] for column in samples)
-    place, known = _places(met.pairs, user * met.num_items + drawn)
-    bad = known & (met.moments[place] < moment)
-    bad |= _places(met.clicked, session * met.num_items + drawn)[1]
+    index, known = _find(met.pairs, user * met.num_items + drawn)
+    bad = known & (met.moments[index] < moment)
+    bad |= _find(met.clicked, session * met.num_items + drawn)[1]
     bad |= drawn == item
     order = np.argsort(drawn, axis=1, kind="stable")
     ranked = np.take_along_axis(drawn, order, axis=1)
@@ -133,7 +136,7 @@ def _unfit(drawn: np.ndarray, samples: Events, met: Meetings) -> np.ndarray:
     return bad
 
 
-def _places(known: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where in ascending values others may be, and whether they are there."""
-    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return place, known[place] == wanted
+def _find(known: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds values in an ascending array: candidate indices, and whether they match."""
+    index = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return index, known[index] == wanted

@@ -1,4 +1,4 @@
-"""Lists of words as the log and the pickles write them."""
+"""Parsers of whole numbers and of lists of words in files."""
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,19 +16,23 @@ def whole_numbers(
     axes: tuple[int, ...] = (1,),
     rows: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Values as integers; what a cast would change is refused.
+    """Converts values to integers, and refuses values that a cast would change.
 
     Args:
-      values: Numbers, in an array, a list or a column.
-      name: Of the values, with the file that has them.
-      first: The least that is allowed; None: that of the dtype.
-      last: The most that is allowed; None: that of the dtype.
-      dtype: Of the integers.
-      axes: How many axes there may be.
-      rows: Numbers of the rows in the file; None: 0, 1, ...
+      values: numbers in an array, a list or a column.
+      name: name of the values and of their file, for the error message.
+      first: smallest allowed value; None stands for that of the dtype.
+      last: largest allowed value; None stands for that of the dtype.
+      dtype: dtype of the integers.
+      axes: allowed numbers of axes.
+      rows: row numbers in the file; None stands for 0, 1, ...
+
+    Returns:
+      An array of the shape of `values`.
 
     Raises:
-      ValueError: a value that is no whole number in that range, or another rank.
+      ValueError: a value is not a whole number in the range, or the number of axes is
+        wrong.
     """
     limits = np.iinfo(dtype)
     first = limits.min if first is None else first
@@ -43,17 +47,17 @@ def whole_numbers(
         if found.dtype.kind == "f":
             whole &= found == np.floor(found)
     if not whole.all():
-        place = tuple(np.argwhere(~whole)[0])
-        row = place[0] if rows is None else rows[place[0]]
+        index = tuple(np.argwhere(~whole)[0])
+        row = index[0] if rows is None else rows[index[0]]
         raise ValueError(
             f"{name} must hold whole numbers from {first} to {last}. Got "
-            f"{found.item(place)!r:.200} in row {row}."
+            f"{found.item(index)!r:.200} in row {row}."
         )
     return found.astype(dtype)
 
 
 def is_whole(value: object, first: int, last: int) -> bool:
-    """Whether a value is a number without a fraction in that range."""
+    """Tells whether a value is a number without a fraction in the range."""
     number = isinstance(value, (int, float, np.integer, np.floating))
     if not number or isinstance(value, bool) or not first <= value <= last:
         return False
@@ -61,17 +65,17 @@ def is_whole(value: object, first: int, last: int) -> bool:
 
 
 def check_axes(name: str, values: np.ndarray, axes: tuple[int, ...]) -> None:
-    """Raises a `ValueError` where an array has another rank than one of `axes`."""
+    """Raises a `ValueError` unless the number of axes of an array is one of `axes`."""
     if values.ndim not in axes:
         wanted = " or ".join(map(str, axes))
         raise ValueError(f"{name} must be of rank {wanted}. Got {values.shape}.")
 
 
 def _array(values: object) -> np.ndarray:
-    """Of ints or floats where all are; of objects where one is something else."""
+    """An array of ints or floats if all values are; otherwise of objects."""
     try:
         found = np.asarray(values)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # lists of unequal lengths
         found = None
     if found is None or found.dtype.kind not in "iuf":
         found = np.asarray(values, object)
@@ -79,17 +83,21 @@ def _array(values: object) -> np.ndarray:
 
 
 def parse_words(value: object, dtype: type = np.int64) -> list[int]:
-    """Word ids of a caption or a query.
+    """Reads the word ids of a caption or a query.
 
-    Text is parsed, never evaluated: it can hold numbers and nothing else.
+    Text is parsed, never evaluated: it may contain numbers only.
 
     Args:
-      value: A list or an array of ints, an int (one word), the text of either, or
-        nothing (None, NaN, an empty text).
-      dtype: Of the words.
+      value: a list or array of ints, one int (one word), the text of either, or an
+        empty value (None, NaN, empty text).
+      dtype: dtype of the words, which bounds them.
+
+    Returns:
+      The word ids.
 
     Raises:
-      ValueError: something else, or a word below 0 or beyond the dtype.
+      ValueError: the value is something else, or a word is negative or too large for
+        the dtype.
     """
     read, last = value, int(np.iinfo(dtype).max)
     if isinstance(value, str):
@@ -114,16 +122,19 @@ def parse_column(
     dtype: type = np.int64,
     rows: Iterable[int] | None = None,
 ) -> Iterator[list[int]]:
-    """Words of each value of a column.
+    """Reads the word ids of each value of a column.
 
     Args:
-      values: As `parse_words` reads them.
-      name: Of the column, with the file that has it.
-      dtype: Of the words.
-      rows: Numbers of the rows in the file; None: 0, 1, ...
+      values: values that `parse_words` reads.
+      name: name of the column and of its file, for the error message.
+      dtype: dtype of the words, which bounds them.
+      rows: row numbers in the file; None stands for 0, 1, ...
+
+    Yields:
+      The word ids of each value.
 
     Raises:
-      ValueError: a value that is refused.
+      ValueError: a value is refused.
     """
     numbered = enumerate(values) if rows is None else zip(rows, values, strict=True)
     for row, value in numbered:
@@ -134,7 +145,7 @@ def parse_column(
 
 
 def pad_words(lists: Iterable[Sequence[int]], width: int) -> np.ndarray:
-    """Lists as rows `[num_lists, width]` int32, cut to `width`, 0 behind the end."""
+    """Cuts lists to `width` and pads them with 0 to `[num_lists, width]` int32."""
     lists = [words[:width] for words in lists]
     rows = np.zeros([len(lists), width], np.int32)
     lengths = np.array([len(words) for words in lists], np.int64)

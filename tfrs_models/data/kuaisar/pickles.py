@@ -1,4 +1,4 @@
-"""The eleven pickles of UniSAR: `vocab/` and `dataset/`."""
+"""The eleven pickles of UniSAR in the folders `vocab` and `dataset`."""
 
 import pickle
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tfrs_models.data.kuaisar.parsing import pad_words, parse_column, whole_numb
 from tfrs_models.data.kuaisar.raw_log import LAST_MOMENT
 from tfrs_models.data.kuaisar.restricted_pickle import load_pickle
 from tfrs_models.data.kuaisar.search_and_recommendation import (
-    TASKS,
+    SERVICES,
     SearchAndRecommendation,
 )
 
@@ -25,16 +25,19 @@ def read_pickles(directory: str | Path) -> SearchAndRecommendation:
     """Reads UniSAR's layout, as it was published or as `write_pickles` wrote it.
 
     Nothing in the files is executed: only NumPy arrays, pandas frames and plain
-    containers are admitted, and text that holds lists is parsed. Queries are cut to the
-    width of the sessions' `keyword`.
+    containers are accepted, and text that contains lists is parsed. Queries are cut to
+    the width of the sessions' `keyword`.
 
     Args:
-      directory: With `vocab` (five files) and `dataset` (six).
+      directory: path of the folder with `vocab` (five files) and `dataset` (six).
+
+    Returns:
+      The data.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a forbidden class in a file, a column or key that is missing, a value
-        that is no whole number, an id that no table has, times that go back.
+      ValueError: a file contains a forbidden class; a column or key is missing; a value
+        is not a whole number; an id is in no table; or times decrease.
     """
     directory = Path(directory)
     users = _load(directory, "vocab/user_vocab.pkl", dict)
@@ -56,14 +59,14 @@ def read_pickles(directory: str | Path) -> SearchAndRecommendation:
         )
     width = sessions["keyword"].shape[1]
     samples = {
-        task: {
-            split: _samples(directory, task, split, users, width) for split in SPLITS
+        service: {
+            split: _samples(directory, service, split, users, width) for split in SPLITS
         }
-        for task in TASKS
+        for service in SERVICES
     }
     num_items = len(next(iter(items.values()))) - 1
     for tables, own in [(attributes, "user_id"), (items, "item_id")]:
-        tables.pop(own, None)  # the row's own number
+        tables.pop(own, None)  # the row number
     return SearchAndRecommendation(
         users=attributes,
         items=items,
@@ -104,11 +107,11 @@ def _tables(directory: Path, file: str, *required: str) -> dict[str, np.ndarray]
 
 
 def _samples(
-    directory: Path, task: str, split: str, users: dict, width: int
+    directory: Path, service: str, split: str, users: dict, width: int
 ) -> dict[str, np.ndarray]:
-    file = f"dataset/{SHORT[task]}_{SPLITS[split]}.pkl"
+    file = f"dataset/{SHORT[service]}_{SPLITS[split]}.pkl"
     frame = _load(directory, file, pd.DataFrame)
-    names = [*_COLUMNS, "neg_items"] + (["keyword"] if task == "search" else [])
+    names = [*_COLUMNS, "neg_items"] + (["keyword"] if service == "search" else [])
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise ValueError(
@@ -140,7 +143,7 @@ def _samples(
         )
     shape = [len(frame), lengths[0] if lengths else 0]
     columns["negatives"] = np.array(negatives, np.int64).reshape(shape)
-    if task == "search":
+    if service == "search":
         columns["query"] = pad_words(lists("keyword", np.int32), width)
         if "search_session_id" in frame.columns:
             columns["search_session_id"] = numbers("search_session_id")
@@ -187,8 +190,14 @@ def write_pickles(data: SearchAndRecommendation, directory: str | Path) -> None:
     """Writes UniSAR's layout, for the original program or for `read_pickles`.
 
     Args:
-      data: To write.
-      directory: Gets `vocab` and `dataset`.
+      data: data to write.
+      directory: path of the folder, which gets `vocab` and `dataset`.
+
+    Example:
+      >>> data = tm.data.synthetic.make_search_and_recommendation(0, num_users=20)
+      >>> tm.data.kuaisar.write_pickles(data, "unisar")
+      >>> str(tm.data.kuaisar.load("unisar")) == str(data)
+      True
     """
     directory = Path(directory)
     _dump(directory / "vocab/user_vocab.pkl", _user_vocabulary(data))
@@ -201,12 +210,12 @@ def write_pickles(data: SearchAndRecommendation, directory: str | Path) -> None:
     _dump(directory / "vocab/query_vocab.pkl", queries)
     clicks = _clicks_before(data)
     number = 0
-    for task in TASKS:
+    for service in SERVICES:
         for split, name in SPLITS.items():
-            columns = data.samples[task][split]
+            columns = data.samples[service][split]
             frame = _frame(columns, clicks, number)
             number += len(frame)
-            _dump(directory / f"dataset/{SHORT[task]}_{name}.pkl", frame)
+            _dump(directory / f"dataset/{SHORT[service]}_{name}.pkl", frame)
 
 
 def _user_vocabulary(data: SearchAndRecommendation) -> dict[int, dict]:
@@ -250,7 +259,10 @@ def _event_lists(name: str, events: list[tuple]) -> dict[str, list]:
 
 
 def _clicks_before(data: SearchAndRecommendation) -> Callable[[dict], np.ndarray]:
-    """From samples to the clicks in search, one for a search without, before them."""
+    """Makes a function that counts clicks in earlier searches of a sample's user.
+
+    A search without a click counts as one.
+    """
     clicks = np.maximum((data.sessions["pos_items"] > 0).sum(axis=1), 1)
     total = np.concatenate([[0], np.cumsum(clicks[data.session_histories.ids])])
 
@@ -286,7 +298,7 @@ def _frame(
         words = [_words(row) for row in columns["query"]]
         values["keyword"] = pd.Series(words, dtype=object)
     frame = pd.DataFrame(values)
-    frame.columns = pd.Index([*values], dtype=object)  # which old pandas reads, too
+    frame.columns = pd.Index([*values], dtype=object)  # readable by old pandas too
     return frame
 
 

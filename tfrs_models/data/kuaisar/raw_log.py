@@ -1,4 +1,4 @@
-"""The raw KuaiSAR log, read in chunks and kept as compact columns.
+"""Reader of the raw KuaiSAR log, in chunks and as compact columns.
 
 The data set is not part of this library: its licence is CC BY-NC-SA 4.0.
 
@@ -24,22 +24,22 @@ USER_ATTRIBUTES = (
 )
 CATEGORIES = ("first_level_category_id", "second_level_category_id")
 _MOMENTS = ("timestamp", "search_session_timestamp")
-_FIRST_MOMENT = 100_000_000_000  # milliseconds, of 1973: seconds end in 5138
-LAST_MOMENT = 1000 * END_SECOND - 1  # microseconds are beyond
+_FIRST_MOMENT = 100_000_000_000  # milliseconds, in 1973; as seconds it is the year 5138
+LAST_MOMENT = 1000 * END_SECOND - 1  # microseconds since 1970 are larger
 
 
 class RawLog(NamedTuple):
-    """What the converter needs of `rec_inter.csv` and `src_inter.csv`.
+    """The columns of `rec_inter.csv` and `src_inter.csv` that the converter needs.
 
     Attributes:
-      clicks: The recommender's clicks: `user`, `item`, `time` (milliseconds), in the
-        order of the file, each once.
-      searches: One row for each search session: `session`, `user`, `time`, `keyword`
-        (the text), in the order of the file, the index being its rows.
-      search_clicks: Clicks in search results: `session`, `item`, in the order of the
-        file, each once.
-      num_rows: File -> rows read.
-      num_repeated: `clicks` and `search_clicks` -> rows that repeat an earlier one.
+      clicks: clicks in the recommender: `user`, `item`, `time` (milliseconds),
+        distinct, in the order of the file.
+      searches: one row for each search session: `session`, `user`, `time`, `keyword`
+        (the text), in the order of the file, indexed by row number.
+      search_clicks: clicks in search results: `session`, `item`, distinct, in the order
+        of the file.
+      num_rows: file -> number of rows read.
+      num_repeated: `clicks` and `search_clicks` -> number of repeated rows.
     """
 
     clicks: pd.DataFrame
@@ -50,15 +50,18 @@ class RawLog(NamedTuple):
 
 
 def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
-    """Reads who clicked what, and who searched for what.
+    """Reads the clicks in the recommender, the searches, and the clicks in searches.
 
     Args:
-      directory: Of the csv files, of either release.
-      chunk_rows: Rows in memory at a time.
+      directory: path of the folder with the csv files of either release.
+      chunk_rows: number of rows in memory at a time.
+
+    Returns:
+      The log.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a column or a value is missing or is none; a file is no table.
+      ValueError: a column is missing, a value is wrong, or a file is not a table.
     """
     num_rows = {"rec_inter.csv": 0, "src_inter.csv": 0}
     clicks, searches, search_clicks = [], [], []
@@ -102,10 +105,10 @@ def read_log(directory: str | Path, *, chunk_rows: int = 250_000) -> RawLog:
 
 
 def read_users(directory: str | Path, users: np.ndarray) -> dict[str, np.ndarray]:
-    """Attributes `[num_users]` of users, from `user_features.csv`.
+    """Reads attributes `[num_users]` of users from `user_features.csv`.
 
     Raises:
-      ValueError: a user who clicked is not in the file.
+      ValueError: a user of the log is not in the file.
     """
     file = "user_features.csv"
     names = ["user_id", *USER_ATTRIBUTES]
@@ -127,36 +130,39 @@ def read_users(directory: str | Path, users: np.ndarray) -> dict[str, np.ndarray
 def read_items(
     directory: str | Path, items: np.ndarray, *, chunk_rows: int = 250_000
 ) -> tuple[list[list[int]], dict[str, np.ndarray]]:
-    """Captions and raw categories of items, from `item_features.csv`.
+    """Reads captions and raw categories of items from `item_features.csv`.
 
-    An item that the file does not have, or whose category is missing, gets an empty
-    caption and the category -1.
+    An item that is not in the file, or whose category is missing, gets an empty caption
+    and the category -1.
 
     Args:
-      directory: Of the csv files.
-      items: `[num_items]` ids, ascending.
-      chunk_rows: Rows in memory at a time.
+      directory: path of the folder with the csv files.
+      items: `[num_items]` ascending ids.
+      chunk_rows: number of rows in memory at a time.
+
+    Returns:
+      `[num_items]` lists of words, and column name -> `[num_items]` categories.
     """
     captions = [[] for _ in items]
     categories = {name: np.full(len(items), -1, np.int64) for name in CATEGORIES}
     file, names = "item_features.csv", ["item_id", "caption", *CATEGORIES]
     for chunk in _chunks(directory, file, names, chunk_rows):
         item = _whole(chunk, "item_id", file)
-        place = np.minimum(np.searchsorted(items, item), len(items) - 1)
-        known = items[place] == item
-        chunk, place = chunk[known], place[known]
+        index = np.minimum(np.searchsorted(items, item), len(items) - 1)
+        known = items[index] == item
+        chunk, index = chunk[known], index[known]
         words = _parsed(chunk["caption"], file)
-        for row, caption in zip(place.tolist(), words, strict=True):
+        for row, caption in zip(index.tolist(), words, strict=True):
             captions[row] = caption
         for name in CATEGORIES:
             there = chunk[name].notna().to_numpy()
             numbers = _whole(chunk[there], name, file, first=None)
-            categories[name][place[there]] = numbers
+            categories[name][index[there]] = numbers
     return captions, categories
 
 
 def keyword_words(searches: pd.DataFrame) -> list[list[int]]:
-    """Words of each search session's query."""
+    """Parses the words of each search session's query."""
     return list(_parsed(searches["keyword"], "src_inter.csv"))
 
 
@@ -182,7 +188,7 @@ def _chunks(
             raise ValueError(f"it must have the columns {missing}. Got {[*header]}.")
         with pd.read_csv(path, usecols=columns, chunksize=chunk_rows) as reader:
             yield from reader
-    except ValueError as error:  # of pandas too, where a file is no table of UTF-8
+    except ValueError as error:  # pandas raises it for a broken file
         raise ValueError(f"Cannot read {path}: {error}") from error
 
 
@@ -203,7 +209,7 @@ def _whole(
     first: int | None = 0,
 ) -> np.ndarray:
     column = chunk[name]
-    if column.dtype.kind not in "iuf":  # text among the numbers
+    if column.dtype.kind not in "iuf":  # text between the numbers
         numbers = pd.to_numeric(column, errors="coerce").astype(object)
         column = numbers.where(numbers.notna(), column)
     return whole_numbers(

@@ -1,4 +1,4 @@
-"""Pickles that hold data and nothing else."""
+"""A reader of pickles that contain data only."""
 
 import codecs
 import math
@@ -34,7 +34,7 @@ _ALLOWED = {
     "pandas._libs.internals": {"_unpickle_block"},
     "pyarrow.lib": {"_restore_array", "chunked_array", "py_buffer", "type_for_alias"},
 }
-# Where old releases of pandas and NumPy kept what newer ones keep elsewhere.
+# Modules of old pandas and NumPy releases -> modules of the same classes today.
 _MOVED = {
     **{
         ("pandas.core.indexes.numeric", name): ("pandas.core.indexes.base", "Index")
@@ -46,29 +46,31 @@ _MOVED = {
         for name in _ALLOWED[old]
     },
 }
-_KINDS = "biufcSUO"  # of plain arrays: no fields, no units
-# Made empty and then given a state; their arguments could ask for any size.
+_KINDS = "biufcSUO"  # dtypes of plain arrays, without fields and units
+# Created empty, then given a state: arguments could request any size.
 _STATEFUL = (np.ndarray, pd.DataFrame, pd.Series, pd.Index, pd.RangeIndex)
 _RECONSTRUCT = np.zeros(0).__reduce__()[0]
 _MADE_PER_BYTE, _MADE_AT_LEAST = 8, 10**6
-_HELD_PER_BYTE, _HELD_AT_LEAST = 100, 10**7  # rows may share a list
+_HELD_PER_BYTE, _HELD_AT_LEAST = 100, 10**7  # several rows may share one list
 
 
 class RestrictedUnpickler(pickle._Unpickler):
-    """Admits NumPy arrays, pandas frames and plain containers, of the file's own size.
+    """An unpickler of arrays, frames and containers that are no larger than the file.
 
-    An ordinary unpickler runs whatever code the file names. It also sets attributes of
-    whatever it has at hand, classes among them: that takes the one in Python to refuse.
+    An ordinary unpickler runs any code that the file names. It also sets attributes of
+    any object within reach, classes included; only the Python implementation lets a
+    subclass refuse that.
 
-    What calls make is counted before they are made, with the values in their arguments,
-    and bounded by the bytes of the file: `set(range(10**10))` takes 47 of them.
+    The number of values that a call creates is counted before the call, together with
+    the values in its arguments, and bounded by the bytes of the file:
+    `set(range(10**10))` takes 47 bytes.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         """Initializes the unpickler.
 
         Args:
-          file: a file on disk, from its beginning.
+          file: a file on disk, at its beginning.
         """
         super().__init__(file)
         self._num_bytes = os.fstat(file.fileno()).st_size
@@ -76,8 +78,8 @@ class RestrictedUnpickler(pickle._Unpickler):
         self._file_read = lambda count: file.read(self._at_most(count))
 
     def find_class(self, module: str, name: str) -> object:
-        """The class of that name where it is one of the admitted."""
-        module = "builtins" if module == "__builtin__" else module  # Python 2's
+        """Returns the class of that name if it is on the list of accepted classes."""
+        module = "builtins" if module == "__builtin__" else module  # Python 2 wrote it
         if name not in _ALLOWED.get(module, ()):
             raise pickle.UnpicklingError(
                 f"{module}.{name} is forbidden: a data file may hold NumPy arrays, "
@@ -88,19 +90,19 @@ class RestrictedUnpickler(pickle._Unpickler):
         return super().find_class(*_MOVED.get((module, name), (module, name)))
 
     def load_reduce(self) -> None:
-        """Calls something, once it is clear how much that makes."""
+        """Calls a function after a check of how many values that creates."""
         self._count_call(self.stack[-2], self.stack[-1])
         super().load_reduce()
         self._check_made()
 
     def load_newobj(self) -> None:
-        """Makes an object, as `load_reduce` does."""
+        """Creates an object after the same check as `load_reduce`."""
         self._count_call(self.stack[-2], self.stack[-1])
         super().load_newobj()
         self._check_made()
 
     def load_newobj_ex(self) -> None:
-        """Makes an object, which takes no named arguments here."""
+        """Creates an object without named arguments."""
         if self.stack[-1]:
             raise pickle.UnpicklingError("Named arguments are forbidden.")
         self._count_call(self.stack[-3], self.stack[-2])
@@ -113,37 +115,37 @@ class RestrictedUnpickler(pickle._Unpickler):
         self._check_made()
 
     def load_bytearray8(self) -> None:
-        """Reads bytes, as many as there are in the file."""
+        """Reads no more bytes than the file has."""
         (count,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(self._at_most(count))))
 
     def load_setitem(self) -> None:
-        """Puts a value into a dict."""
+        """Sets a value in a dict after a check of the key."""
         self._count_keys(self.stack[-3], dict, self.stack[-2:-1])
         super().load_setitem()
 
     def load_setitems(self) -> None:
-        """Puts values into a dict."""
+        """Sets values in a dict after a check of the keys."""
         self._count_keys(self.metastack[-1][-1], dict, self.stack[::2])
         super().load_setitems()
 
     def load_dict(self) -> None:
-        """Makes a dict."""
+        """Creates a dict after a check of the keys."""
         self._count_keys({}, dict, self.stack[::2])
         super().load_dict()
 
     def load_additems(self) -> None:
-        """Puts values into a set."""
+        """Adds values to a set after a check of them."""
         self._count_keys(self.metastack[-1][-1], set, self.stack)
         super().load_additems()
 
     def load_frozenset(self) -> None:
-        """Makes a set."""
+        """Creates a set after a check of the values."""
         self._count_keys(set(), set, self.stack)
         super().load_frozenset()
 
     def load_build(self) -> None:
-        """Gives an object its state, once it is one that may have it."""
+        """Sets the state of an object that may have one."""
         state, value = self.stack[-1], self.stack[-2]
         if callable(value):
             raise pickle.UnpicklingError(f"The state of {value} is forbidden.")
@@ -155,9 +157,9 @@ class RestrictedUnpickler(pickle._Unpickler):
         self._check_made()
 
     def _count_call(self, function: Callable, args: Iterable) -> None:
-        """Raises for a call that makes more than the file accounts for."""
+        """Raises for a call that creates more values than the file's bytes allow."""
         if function is codecs.encode and args[1:] != ("latin1",):
-            # As old protocols write bytes; other codecs can take for ever.
+            # Old protocols write bytes in this codec; others can take for ever.
             raise pickle.UnpicklingError(f"The codec of {args[1:]} is forbidden.")
         sized = function is bytearray and args and hasattr(args[0], "__index__")
         if sized or (args and function in _STATEFUL):
@@ -172,7 +174,7 @@ class RestrictedUnpickler(pickle._Unpickler):
             _refuse_long_numbers([pair[0] for pair in args[0]])
 
     def _check_made(self) -> None:
-        """Raises for a dtype with fields, or of which one value exceeds the file."""
+        """Raises for a dtype with fields, or with values larger than the file."""
         made = self.stack[-1]
         if isinstance(made, np.dtype):
             self._at_most(made.itemsize)
@@ -180,7 +182,7 @@ class RestrictedUnpickler(pickle._Unpickler):
                 raise pickle.UnpicklingError(f"The dtype {made} is forbidden.")
 
     def _count_keys(self, holder: object, kind: type, keys: list) -> None:
-        """Raises for keys whose hash takes longer than the file is long."""
+        """Raises for keys that take longer to hash than the file is long."""
         if not isinstance(holder, kind):
             raise pickle.UnpicklingError(f"Items of {type(holder)} are forbidden.")
         for key in keys:
@@ -193,7 +195,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         self._left -= count
 
     def _at_most(self, count: int) -> int:
-        """A number of bytes, which a file that holds them is no shorter than."""
+        """Returns a number of bytes after a check that the file has as many."""
         if count > self._num_bytes:
             raise pickle.UnpicklingError(
                 f"It is to hold {count:,} bytes in a row and has {self._num_bytes:,}."
@@ -215,10 +217,16 @@ class RestrictedUnpickler(pickle._Unpickler):
 
 
 def load_pickle(path: Path) -> object:
-    """The value in a file, if it is made of data only.
+    """Reads the value in a file that contains data only.
+
+    Args:
+      path: path of the file.
+
+    Returns:
+      The value.
 
     Raises:
-      ValueError: anything else is in it, or the file is no pickle.
+      ValueError: the file contains anything else, or is not a pickle.
     """
     try:
         with open(path, "rb") as file:
@@ -228,12 +236,12 @@ def load_pickle(path: Path) -> object:
         return value
     except FileNotFoundError:
         raise
-    except Exception as error:  # what a broken pickle raises is not defined
+    except Exception as error:  # a broken pickle may raise any error
         raise ValueError(f"Cannot read {path}: {error}") from error
 
 
 def _made_by(function: Callable, args: Iterable) -> int:
-    """How many values a call makes that are not in its arguments."""
+    """Counts the values that a call creates besides those in its arguments."""
     if function in (range, slice):
         if not all(part is None or hasattr(part, "__index__") for part in args):
             raise pickle.UnpicklingError(f"A {function} must be of whole numbers.")
@@ -249,7 +257,7 @@ def _made_by(function: Callable, args: Iterable) -> int:
 
 
 def _refuse_long_numbers(keys: Iterable) -> None:
-    """Raises for whole numbers beyond 64 bits: their hashes can all be the same."""
+    """Raises for integers beyond 64 bits: their hashes can all be equal."""
     for key in keys:
         if isinstance(key, (tuple, frozenset)):
             _refuse_long_numbers(key)
@@ -258,13 +266,13 @@ def _refuse_long_numbers(keys: Iterable) -> None:
 
 
 def _arrow_length(data: tuple) -> int:
-    """Values of an array and its children: without buffers they may be any number."""
+    """Number of values in an array and its children, which may lack buffers."""
     _, length, _, offset, _, children, *_ = data
     return length + offset + sum(map(_arrow_length, children or ()))
 
 
 def _check_dtype(dtype: np.dtype, state: object) -> None:
-    """Raises for a state that is not the dtype's own: objects are read by address."""
+    """Raises for a foreign state of a dtype, which could read any memory address."""
     own = dtype.__reduce__()[2]
     is_own = isinstance(state, tuple) and state[2:] == own[2:]
     if dtype.kind not in _KINDS or not is_own:
@@ -275,7 +283,7 @@ def _check_dtype(dtype: np.dtype, state: object) -> None:
 
 
 def _restored_arrow_array(data: tuple) -> object:
-    """What pyarrow does not check itself: that offsets stay within the buffers."""
+    """Restores an array, with the check of offsets that pyarrow itself omits."""
     import pyarrow
 
     array = pyarrow.lib._restore_array(data)
@@ -291,25 +299,26 @@ _LEAVES = {int, float, str, bytes, bool, type(None)}  # most values of most file
 
 
 def spread_out(value: object, most: int) -> int:
-    """Counts the values in a value: those in a list that is there twice count twice.
+    """Counts the values in a value, with every repetition of a shared list.
 
-    A list of two equal lists of two equal lists, and so on, takes three bytes a level
-    and twice the room at each. What compares, hashes or copies it visits all of it.
+    A list of two references to a list of two references to a list, and so on, takes
+    three bytes a level in the file, but a comparison, a hash or a copy visits twice as
+    many values at each level.
 
     Args:
-      value: what a pickle made.
-      most: the count from which on it does not matter any more.
+      value: a value made by a pickle.
+      most: largest accepted count.
 
     Returns:
       The count.
 
     Raises:
-      pickle.UnpicklingError: there are more than `most`, a value holds itself, or one
-        is in more than a hundred others.
+      pickle.UnpicklingError: the count is above `most`, a value contains itself, or the
+        nesting is deeper than a hundred levels.
     """
     if not isinstance(value, _CONTAINERS):
         return 1
-    counts: dict[int, int | None] = {}  # None while a value's own parts are counted
+    counts: dict[int, int | None] = {}  # None while the parts of a value are counted
     parts: dict[int, list] = {}
     stack, num_open = [value], 0
     while stack:
@@ -323,7 +332,7 @@ def spread_out(value: object, most: int) -> int:
                 raise pickle.UnpicklingError(
                     f"Values within values, more than {_DEEPEST} levels, are forbidden."
                 )
-            # The list also keeps what was made for it, so that no id is used again.
+            # The list keeps its temporary arrays alive, so that no id is used twice.
             parts[key] = _parts(current)
             stack += [part for part in parts[key] if id(part) not in counts]
             if any(counts.get(id(part), 0) is None for part in parts[key]):
@@ -339,11 +348,11 @@ def spread_out(value: object, most: int) -> int:
 
 
 def refuse_more(count: int, most: int) -> None:
-    """Raises the error of a file whose values take more room than it can account for.
+    """Raises the error of a file with far more values than its bytes allow.
 
     Args:
-      count: values that are to be made.
-      most: how many may be.
+      count: number of values to create.
+      most: largest accepted number.
     """
     if count > most:
         raise pickle.UnpicklingError(
@@ -357,7 +366,7 @@ def _size(value: object) -> int:
 
 
 def _parts(value: object) -> list:
-    """The containers right in a value."""
+    """The containers directly in a value."""
     if isinstance(value, dict):
         inside = [*value, *value.values()]
     elif isinstance(value, pd.DataFrame):

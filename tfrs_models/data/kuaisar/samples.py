@@ -1,4 +1,4 @@
-"""Samples of both tasks: what was clicked, and how much came before it."""
+"""Samples of both services: clicks, and the lengths of the histories before them."""
 
 import dataclasses
 
@@ -41,45 +41,55 @@ _CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a raw log becomes samples.
+    """Options of the conversion of a raw log to samples.
 
-    No rules were published for KuaiSAR; the defaults are what the published counts and
-    frames fit best, but for `ties`.
+    No rules were published for KuaiSAR; the defaults, except `ties`, are those that fit
+    the published counts and frames best.
 
     Args:
-      split: `"last_days"`: the samples of the last day of both tasks are test, those of
-        the day before it validation (days of Beijing); `"leave_last_out"`: each user's
-        last sample of a task is test, the one before it validation. What is held out of
-        one task is then in histories of the other's later training samples, and clicks
-        of one search may be in several splits; the manifest counts the first as
-        `training_after_held_out`.
-      k_core: Interactions that every user and every item has after filtering, those of
-        both services together; 1 keeps all.
-      both_services: Whether users need a click in the recommender and a search.
-      keep_empty_histories: Whether samples without an earlier click, or without an
-        earlier search, stay.
-      history_days: First days of the log (of Beijing) that are history only: what was
-        clicked then makes no samples.
-      min_samples: Samples of a task that a user needs, or loses all of that task.
-      ties: What is history of a sample: events `"strictly_earlier"` in time, or those
-        before it `"in_order"`, where a click of the recommender comes before a search
-        of the same time, and other ties keep the order of the file. In order, a click
-        of a list that is shown at once knows the other clicks of that list; a search
-        whose first click is the item clicked just before it does not count that one.
-      negatives: Drawn by `"popularity"`, from the list of all interactions, or
-        `"uniform"` from the items.
-      num_train_negatives: Of each training sample.
-      num_eval_negatives: Of each validation and test sample.
-      avoid: Negatives are never what the user met `"earlier"`, by the rule of `ties`,
-        so that a later click may be drawn, or never what the user met at `"all"`, which
-        tells training what validation and test are about. Those of a search are never
-        what else was clicked in that search.
-      max_words: Words of a caption or a query that are kept.
-      max_clicks: Clicked items of a search session that are kept, the first ones.
-      seed: Of the negatives.
+      split: `"last_days"`: the samples of the last day of both services are test, those
+        of the day before it validation (days of Beijing time); `"leave_last_out"`: each
+        user's last sample of a service is test, the one before it validation. With
+        `"leave_last_out"`, held-out clicks of one service are in histories of later
+        training samples of the other, and clicks of one search may be in several
+        splits; the manifest counts the former as `training_after_held_out`.
+      k_core: number of interactions, in both services together, that every user and
+        every item has after filtering; 1 keeps all.
+      both_services: whether users need a click in the recommender and a search.
+      keep_empty_histories: whether samples without an earlier click, or without an
+        earlier search, are kept.
+      history_days: number of first days of the log (Beijing time) that are history
+        only: their clicks make no samples.
+      min_samples: number of samples of a service that a user needs; a user with fewer
+        has none of that service.
+      ties: rule of the history of a sample: events `"strictly_earlier"` in time, or
+        events before it `"in_order"`, where a click in the recommender comes before a
+        search of the same time, and other ties keep the order of the file. In order, a
+        click in a list that is shown at once has the other clicks in that list in its
+        history; a search whose first click is the item clicked just before it does not
+        count that click.
+      negatives: rule of the draw: by `"popularity"`, from the list of all interactions,
+        or `"uniform"` over the items.
+      num_train_negatives: number of negatives of each training sample.
+      num_eval_negatives: number of negatives of each validation and test sample.
+      avoid: items that are never negatives: those that the user met `"earlier"`, by the
+        rule of `ties`, so that a later click may be drawn; or those that the user met
+        in `"all"` the log, which leaks validation and test to training. Items clicked
+        in the same search are never its negatives.
+      max_words: number of words of a caption or a query that are kept.
+      max_clicks: number of clicked items of a search session that are kept, the first
+        ones.
+      seed: seed of the draw of negatives.
 
     Raises:
-      ValueError: an unknown choice or a number out of range.
+      ValueError: a choice is unknown or a number is out of range.
+
+    Example:
+      >>> tm.data.synthetic.write_search_and_recommendation_log(".", 0, num_users=20)
+      >>> options = tm.data.kuaisar.Options(k_core=1, min_samples=1, history_days=1)
+      >>> data = tm.data.kuaisar.load(".", options)
+      >>> data.manifest["samples"]["search"]
+      {'train': ..., 'validation': ..., 'test': ...}
     """
 
     split: str = "last_days"
@@ -111,7 +121,7 @@ class Options:
 
 
 _DAY = 24 * 60 * 60 * 1000
-_BEIJING = 8 * 60 * 60 * 1000  # ahead of UTC
+_BEIJING = 8 * 60 * 60 * 1000  # milliseconds ahead of UTC
 
 
 def make_samples(
@@ -121,17 +131,17 @@ def make_samples(
     keywords: np.ndarray,
     options: Options,
 ) -> tuple[dict, dict]:
-    """One sample for each click in either service.
+    """Makes one sample for each click in either service.
 
     Args:
-      log: Renumbered and filtered, in the order of time.
-      item_histories: Of the recommender's clicks.
-      session_histories: Of the searches.
+      log: renumbered and filtered log, in the order of time.
+      item_histories: clicks in the recommender.
+      session_histories: searches.
       keywords: `[num_sessions, num_words]` queries of sessions 1, 2, ...
-      options: How.
+      options: options of the conversion.
 
     Returns:
-      The samples as `SearchAndRecommendation` has them, and counts for the manifest.
+      The samples in the form of `SearchAndRecommendation`, and counts for the manifest.
     """
     clicks, found = log.clicks, log.search_clicks
     strictly = options.ties == "strictly_earlier"
@@ -163,12 +173,12 @@ def make_samples(
         recommended["moment"], searched["moment"] = recommended["timestamp"], time
     else:
         moments = _in_order(item_histories, session_histories)
-        place = np.empty(len(session_histories.ids) + 1, np.int64)
-        place[session_histories.ids] = np.arange(len(session_histories.ids))
-        before = place[session] - session_histories.row_splits[user]
+        position = np.empty(len(session_histories.ids) + 1, np.int64)
+        position[session_histories.ids] = np.arange(len(session_histories.ids))
+        before = position[session] - session_histories.row_splits[user]
         searched["num_sessions"] = before
         recommended["moment"] = moments[: len(clicks)]
-        searched["moment"] = moments[len(clicks) + place[session]]
+        searched["moment"] = moments[len(clicks) + position[session]]
         searched["num_items"] -= _made_of_last_click(searched, item_histories)
     searched["query"] = keywords[session - 1]
     parts = _events(recommended), _events(searched)
@@ -181,8 +191,8 @@ def make_samples(
     times = np.append(recommended["timestamp"], searched["timestamp"])
     first_day = _day(times.min(initial=np.iinfo(np.int64).max))
     kept = {"recommendation": recommended, "search": searched}
-    for task, columns in kept.items():
-        kept[task], counts["dropped"][task] = _kept(columns, first_day, options)
+    for service, columns in kept.items():
+        kept[service], counts["dropped"][service] = _kept(columns, first_day, options)
     moments = np.concatenate([columns["timestamp"] for columns in kept.values()])
     if not len(moments):
         raise ValueError(
@@ -190,16 +200,16 @@ def make_samples(
             f"`min_samples`. Dropped were {counts['dropped']}."
         )
     last_day = _day(moments.max())
-    for task, columns in kept.items():
+    for service, columns in kept.items():
         part = _split(columns, last_day, options)
-        samples[task] = {}
+        samples[service] = {}
         for number, name in enumerate(SPLIT_NAMES):
             rows = {key: values[part == number] for key, values in columns.items()}
             rows["negatives"] = _negatives(rows, name, pool, met, options, rng)
             del rows["moment"]
-            samples[task][name] = rows
-        counts["samples"][task] = {
-            name: len(rows["user_id"]) for name, rows in samples[task].items()
+            samples[service][name] = rows
+        counts["samples"][service] = {
+            name: len(rows["user_id"]) for name, rows in samples[service].items()
         }
     counts["training_after_held_out"] = _after_held_out(
         samples, len(item_histories.row_splits) - 1
@@ -214,13 +224,16 @@ def count_before(
     *,
     or_at_once: bool = False,
 ) -> np.ndarray:
-    """How many of each user's events are earlier than a time.
+    """Counts the events of each user that are earlier than a time.
 
     Args:
-      histories: Of all users.
-      user: `[num_samples]`.
-      time: `[num_samples]`.
-      or_at_once: Whether events of that very time count.
+      histories: events of all users.
+      user: `[num_samples]` users.
+      time: `[num_samples]` times.
+      or_at_once: whether events at exactly that time count.
+
+    Returns:
+      `[num_samples]` counts.
     """
     moments = np.unique(np.concatenate([histories.times, time]))
     width = len(moments) + 1
@@ -234,12 +247,12 @@ def count_before(
 
 
 def _in_order(item_histories: Histories, session_histories: Histories) -> np.ndarray:
-    """Places of all clicks, then of all searches, in the order of what happened."""
+    """Ranks in time of all clicks, then of all searches."""
     times = np.append(item_histories.times, session_histories.times)
     is_search = np.arange(len(times)) >= len(item_histories.times)
-    places = np.empty(len(times), np.int64)
-    places[np.lexsort([is_search, times])] = np.arange(len(times))
-    return places
+    ranks = np.empty(len(times), np.int64)
+    ranks[np.lexsort([is_search, times])] = np.arange(len(times))
+    return ranks
 
 
 def _events(columns: dict) -> Events:
@@ -249,23 +262,23 @@ def _events(columns: dict) -> Events:
 
 
 def _made_of_last_click(searched: dict, item_histories: Histories) -> np.ndarray:
-    """1 where a search's first click is what the user clicked just before it."""
+    """1 if the first click of a search is the item clicked just before the search."""
     sessions, first = np.unique(searched["search_session_id"], return_index=True)
     first_item = searched["item_id"][first]
-    place = np.searchsorted(sessions, searched["search_session_id"])
+    position = np.searchsorted(sessions, searched["search_session_id"])
     before, user = searched["num_items"], searched["user_id"]
     last = np.maximum(item_histories.row_splits[user] + before - 1, 0)
-    same = item_histories.ids[last] == first_item[place]
+    same = item_histories.ids[last] == first_item[position]
     return ((before > 0) & same).astype(np.int64)
 
 
 def _day(time: np.ndarray) -> np.ndarray:
-    """Days of Beijing."""
+    """Days since 1970 in Beijing time."""
     return (time + _BEIJING) // _DAY
 
 
 def _kept(columns: dict, first_day: int, options: Options) -> tuple[dict, dict]:
-    """The samples that stay, and how many were dropped why."""
+    """The samples that remain, and the number of dropped ones by reason."""
     late = _day(columns["timestamp"]) >= first_day + options.history_days
     dropped = {"history_day": int((~late).sum())}
     columns = {name: values[late] for name, values in columns.items()}
@@ -289,15 +302,17 @@ def _split(columns: dict, last_day: int, options: Options) -> np.ndarray:
 
 
 def _after_held_out(samples: dict, num_users: int) -> dict[str, int]:
-    """Training samples of each task whose history has a click that is held out."""
+    """Counts the training samples with a held-out click in the history, by service."""
     never = np.iinfo(np.int64).max
     first = np.full(num_users, never)
     for splits in samples.values():
         for name in SPLIT_NAMES[1:]:
             np.minimum.at(first, splits[name]["user_id"], splits[name]["timestamp"])
     return {
-        task: int((first[rows["user_id"]] < rows["timestamp"]).sum())
-        for task, rows in ((task, splits["train"]) for task, splits in samples.items())
+        service: int((first[rows["user_id"]] < rows["timestamp"]).sum())
+        for service, rows in (
+            (service, splits["train"]) for service, splits in samples.items()
+        )
     }
 
 

@@ -1,4 +1,4 @@
-"""Sharded TFRecords that `tfds.builder_from_directory` loads."""
+"""Stored data: any of the readable folders, and sharded TFRecords that TFDS loads."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from tfrs_models.data.kuaisar.parsing import whole_numbers
 from tfrs_models.data.kuaisar.pickles import read_pickles
 from tfrs_models.data.kuaisar.samples import Options
 from tfrs_models.data.kuaisar.search_and_recommendation import (
-    TASKS,
+    SERVICES,
     SearchAndRecommendation,
 )
 
@@ -21,16 +21,26 @@ from tfrs_models.data.kuaisar.search_and_recommendation import (
 def load(
     directory: str | Path, options: Options | None = None
 ) -> SearchAndRecommendation:
-    """Reads a directory of any of the three kinds.
+    """Reads a folder with the raw log, with UniSAR's pickles, or with records.
 
     Args:
-      directory: Of `rec_inter.csv` and its like, of `vocab/` and `dataset/`, or of
-        records.
-      options: For raw files, which are converted.
+      directory: path of a folder with `rec_inter.csv` and the other raw files, with
+        `vocab/` and `dataset/`, or with records.
+      options: options of the conversion of raw files; None stands for the defaults.
+
+    Returns:
+      The data.
 
     Raises:
-      FileNotFoundError: it is none of them, or a file is missing.
-      ValueError: options for what has been converted, or wrong data.
+      FileNotFoundError: the folder is none of these, or a file is missing.
+      ValueError: there are options for converted data, or the data are wrong.
+
+    Example:
+      >>> data = tm.data.synthetic.make_search_and_recommendation(0, num_users=20)
+      >>> tm.data.kuaisar.write_pickles(data, "unisar")
+      >>> again = tm.data.kuaisar.load("unisar")
+      >>> (again.num_items, again.num_users) == (data.num_items, data.num_users)
+      True
     """
     directory = Path(directory)
     if (directory / "rec_inter.csv").exists():
@@ -58,19 +68,26 @@ _HISTORIES = {"item_history": "item_histories", "session_history": "session_hist
 def write_records(
     data: SearchAndRecommendation, directory: str | Path, *, shard_rows: int = 100_000
 ) -> None:
-    """Writes every table and both tasks as TFDS data sets of sharded TFRecords.
+    """Writes every table and both services as TFDS data sets of sharded TFRecords.
 
-    `directory/users/1.0.0` holds the users with their histories; `items`, `sessions`
-    and `queries` the other tables, in the order of their ids; `recommendation` and
-    `search` the samples. `manifest.json` has the data's manifest.
+    `directory/users/1.0.0` contains the users with their histories; `items`, `sessions`
+    and `queries` contain the other tables, in the order of their ids; `recommendation`
+    and `search` contain the samples. `manifest.json` contains the data's manifest.
 
     Args:
-      data: To write.
-      directory: New or empty.
-      shard_rows: Rows of a file.
+      data: data to write.
+      directory: path of a new or empty folder.
+      shard_rows: number of rows in a file.
 
     Raises:
-      ValueError: the directory has something in it, or a size below 1.
+      ValueError: the folder is not empty, or a size is below 1.
+
+    Example:
+      >>> import os
+      >>> data = tm.data.synthetic.make_search_and_recommendation(0, num_users=20)
+      >>> tm.data.kuaisar.write_records(data, "records", shard_rows=500)
+      >>> sorted(os.listdir("records"))[:3]
+      ['items', 'manifest.json', 'queries']
     """
     directory = Path(directory)
     if shard_rows < 1:
@@ -90,24 +107,24 @@ def write_records(
         ragged = histories if name == "users" else {}
         rows = data.num_users if name == "users" else None
         _write(directory, name, {"train": table}, shard_rows, ragged, rows)
-    for task in TASKS:
-        _write(directory, task, data.samples[task], shard_rows, {}, None)
+    for service in SERVICES:
+        _write(directory, service, data.samples[service], shard_rows, {}, None)
     (directory / _MANIFEST).write_text(json.dumps(dict(data.manifest), indent=2))
 
 
 def read_records(directory: str | Path) -> SearchAndRecommendation:
-    """Reads what `write_records` wrote.
+    """Reads the records that `write_records` wrote.
 
     Raises:
       FileNotFoundError: a data set or the manifest is missing.
     """
     directory = Path(directory)
-    for name in (*_TABLES, *TASKS, _MANIFEST):
+    for name in (*_TABLES, *SERVICES, _MANIFEST):
         if not (directory / name).exists():
             raise FileNotFoundError(f"{directory} must have {name}.")
     tables = {name: _read(directory, name)["train"] for name in _TABLES}
     num_items = len(next(iter(tables["items"].values()))) - 1
-    tables["items"].pop("item_id", None)  # the row's own number
+    tables["items"].pop("item_id", None)  # the row number
     users, histories = tables["users"], {}
     for name, attribute in _HISTORIES.items():
         del users[f"{name}_time_row_splits"]
@@ -120,7 +137,7 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
         sessions=_int32(tables["sessions"]),
         queries=_int32(tables["queries"])["query"],
         **histories,
-        samples={task: _read(directory, task) for task in TASKS},
+        samples={service: _read(directory, service) for service in SERVICES},
         manifest=json.loads((directory / _MANIFEST).read_text()),
     )
 
@@ -170,14 +187,14 @@ def _write(
     for column in ragged:
         features[column] = tfds.features.Sequence(np.int64)
         features[f"{column}_time"] = tfds.features.Sequence(np.int64)
-    if name in TASKS:  # splits have different numbers of negatives
+    if name in SERVICES:  # splits have different numbers of negatives
         features["negatives"] = tfds.features.Sequence(np.int64)
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
         features=tfds.features.FeaturesDict(features),
         split_infos=infos,
         filename_template=template,
-        check_data=all(info.num_examples for info in infos),  # by reading one
+        check_data=all(info.num_examples for info in infos),  # reads one row
     )
 
 
@@ -203,7 +220,7 @@ def _records(
 
 
 def _read(directory: Path, name: str) -> dict[str, dict[str, np.ndarray]]:
-    """Split -> columns; of histories also their row splits."""
+    """Split -> columns; histories also have row splits."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(directory / name / _VERSION)
@@ -226,7 +243,7 @@ def _read(directory: Path, name: str) -> dict[str, dict[str, np.ndarray]]:
                 shape = feature.shape
             none = np.zeros([0, *shape], np.int64)
             columns[column] = np.concatenate([none, *(t.numpy() for t in tensors)])
-        if name in TASKS:
+        if name in SERVICES:
             rows = len(columns["user_id"])
             columns["negatives"] = columns["negatives"].reshape(rows, -1 if rows else 0)
             del columns["negatives_row_splits"]
