@@ -25,6 +25,7 @@ import tyro
 
 import tfrs_models as tm
 from pipelines import retrieval
+from pipelines.parts import query_towers
 from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
@@ -162,7 +163,7 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
     clicks = load_clicks(
         two_tower,
         data,
-        user_features=retrieval.user_features(towers_of, data, "test"),
+        user_features=query_towers.user_features(towers_of, data, "test"),
         sessions=config.sessions,
         strict=config.strict,
         model_ranks=config.model_ranks,

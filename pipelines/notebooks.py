@@ -11,9 +11,8 @@ import nbformat
 import tyro
 from nbclient import NotebookClient
 
-from pipelines.parts.artifacts import prepare_folder
+from pipelines.parts.artifacts import prepare_folder, written_whole
 from pipelines.parts.command import command
-from pipelines.parts.files import written_whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines import field_ranking
+from pipelines.parts import field_ranking
 from pipelines.parts.artifacts import (
     export_ranker,
     new_run,
@@ -25,7 +25,7 @@ from pipelines.parts.artifacts import (
 )
 from pipelines.parts.checkpoints import Checkpoints, Origin
 from pipelines.parts.command import command
-from pipelines.parts.data import DataConfig
+from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.flags import (
     CountOrNone,
     Rate,
@@ -41,6 +41,7 @@ from pipelines.parts.user_towers import (
     build_user_tower,
     without_some_ids,
 )
+from pipelines.reporting import field_ranking as field_report
 from pipelines.reporting.ranking import (
     Run,
     evaluate,
@@ -122,7 +123,7 @@ def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
     output = prepare_folder(config.output)
     if config.model != "multi-task":
-        return field_ranking.main(config, output)
+        return rank_by_fields(config, output)
     data = load_ranking_data(
         config.data,
         batch_size=config.batch_size,
@@ -170,6 +171,66 @@ def main(config: Config) -> dict:
     write_json(output / "metrics.json", metrics)
     print_places(output, exported)
     ask(exported, data)
+    return metrics
+
+
+def rank_by_fields(config: Config, output: Path) -> dict:
+    """Trains DeepFM or DCN over seeds, compares, exports and reports it.
+
+    Args:
+      config: flags, whose `model` is "deep-fm" or "dcn".
+      output: folder that can be written to.
+
+    Returns:
+      The content of metrics.json.
+    """
+    data = load_data(config.data, seed=config.seed)
+    if "rating" not in data.splits["train"]:
+        raise SystemExit(
+            f"`--model {config.model}` predicts ratings, and the data has none: name "
+            "their column with --rating-column."
+        )
+    print(data.summary, "\n")
+    setting = field_ranking.Setting(
+        embedding_dim=config.embedding_dim,
+        hidden_units=config.hidden_units,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        epochs=config.epochs,
+        patience=config.patience,
+    )
+    seeds = range(config.seed, config.seed + (config.seeds or 1))
+    label = config.label
+    runs = {
+        config.model: [
+            field_ranking.train(data, config.model, label, setting, seed=seed)
+            for seed in seeds
+        ],
+        field_ranking.TUTORIAL: [
+            field_ranking.train_tutorial(data, label, seed=seed) for seed in seeds
+        ],
+        field_ranking.MEAN: [field_ranking.mean_rating(data, label)],
+    }
+    field_report.print_runs(runs)
+    model = runs[config.model][0].model
+    batch = next(iter(field_ranking.batches(data, "test", 1)))
+    exported = export_ranker(
+        model,
+        {field.name: batch[field.name] for field in model.fields},
+        output / "export",
+        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
+    )
+    metrics = {
+        "run": new_run(),
+        "export": exported.name,
+        "config": dataclasses.asdict(config),
+        "test": {name: [run.figures for run in same] for name, same in runs.items()},
+    }
+    field_report.write_report(
+        output / "report.html", run=metrics["run"], config=config, data=data, runs=runs
+    )
+    write_json(output / "metrics.json", metrics)
+    print_places(output, exported)
     return metrics
 
 

@@ -6,9 +6,7 @@ checkpoint, and export/1, a SavedModel that answers `python -m pipelines.recomme
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import tensorflow as tf
 import tyro
 
@@ -31,16 +29,9 @@ from pipelines.parts.checkpoints import (
 )
 from pipelines.parts.command import command, ending
 from pipelines.parts.data import DataConfig, load_data
-from pipelines.parts.flags import (
-    CountOrNone,
-    Rate,
-    Seed,
-    ShareBelowOne,
-    Temperature,
-    Width,
-)
+from pipelines.parts.flags import CountOrNone, Seed
 from pipelines.parts.indexes import build_indexes
-from pipelines.parts.user_towers import UserTower, without_some_ids
+from pipelines.parts.query_towers import QueryTowerConfig
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
     evaluate,
@@ -54,45 +45,12 @@ MONITOR = "val_factorized_top_k/ndcg_at_10"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(QueryTowerConfig):
     """Flags of the retrieval pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
         default_factory=DataConfig
     )
-    query_tower: query_towers.QueryTower | None = None
-    """What stands for a user: the items they had, pooled by recency and by the time
-    between them (history, what is taken where nothing is given), read by a GRU or by a
-    causal transformer; or the user's id and features."""
-    user_tower: UserTower | None = None
-    """With `--query-tower id`, which it implies, another tower in its place: a table of
-    ids, a deep hash of the id, cohorts that the model finds in what users did so far,
-    or a mixture of id and cohort."""
-    features: Literal["id", "all"] = "all"
-    """What the towers read: ids only, or every feature too."""
-    embedding_dim: Width = 64
-    """Width of both towers' output."""
-    history_length: Width = 50
-    """Items of a history; the newest stay."""
-    temperature: Temperature | None = None
-    """Of the softmax over unit-length embeddings; 0.1, 0.2 with `--query-tower id`
-    alone."""
-    negatives: query_towers.Negatives = "batch"
-    """What a positive is told from: the other positives of its batch, corrected for
-    their popularity, or, with histories, every item (the full softmax)."""
-    id_dropout: ShareBelowOne | None = None
-    """Share of ids replaced by the unknown in training, so that cold ids mean
-    something; 0, with a user tower 0.1."""
-    batch_size: int | None = None
-    """Windows of a batch with histories (16), rows with ids (1,024); the positives of a
-    batch are each other's negatives."""
-    learning_rate: Rate | None = None
-    """Of Adam; with histories 0.005 (sasrec and autocorrelation 0.002) at its highest,
-    warmed up and brought to 0 along a cosine, with ids 0.001, with the user towers
-    deep-hash, cohort and mixture 0.003."""
-    epochs: CountOrNone | None = None
-    """At most, validation NDCG@10 stops the training earlier; 5 with histories (sasrec
-    and autocorrelation 10), 30 with ids."""
     patience: CountOrNone = 4
     """Epochs without a better validation NDCG@10 before training stops."""
     seed: Seed = 42
@@ -108,31 +66,10 @@ class Config:
 SMOKE = Config(embedding_dim=4, epochs=1)
 
 
-def resolved(config: Config) -> Config:
-    """The flags with the query tower's own values where none are given."""
-    query_tower = config.query_tower or ("id" if config.user_tower else "history")
-    if config.user_tower and query_tower != "id":
-        raise SystemExit(
-            f"`--user-tower {config.user_tower}` takes the place of a tower over "
-            f"histories: leave one of the two out. Got `--query-tower {query_tower}`."
-        )
-    if query_tower == "id" and config.negatives != "batch":
-        raise SystemExit(
-            f"`--negatives {config.negatives}` needs a query tower over histories. Got "
-            "`--query-tower id`."
-        )
-    own = query_towers.DEFAULTS[query_tower]
-    if config.user_tower:
-        own = query_towers.USER_DEFAULTS[config.user_tower]
-    given = {name: getattr(config, name) for name in own}
-    filled = {name: own[name] if v is None else v for name, v in given.items()}
-    return dataclasses.replace(config, query_tower=query_tower, **filled)
-
-
 @command
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
-    config = resolved(config)
+    config = query_towers.resolved(config)
     if not config.epochs and not config.resume:
         raise ending(
             "`--epochs 0` must come with --resume: there is nothing to evaluate and "
@@ -149,7 +86,8 @@ def main(config: Config) -> dict:
         start.check_data(origin.data)
     print(data.summary, "\n")
 
-    model = build_model(config, data)
+    model = query_towers.build_model(config, data)
+    add_corpus_metrics(model, data)
     history, kept = train(config, data, model, origin, start=start)
 
     evaluation = evaluate(model, data)
@@ -170,7 +108,11 @@ def main(config: Config) -> dict:
         "scann_recall_at_100": recall,
     }
     users = example_users(
-        model, exact, data, user_features(config, data, "test"), seed=config.seed
+        model,
+        exact,
+        data,
+        query_towers.user_features(config, data, "test"),
+        seed=config.seed,
     )
     write_report(
         output / "report.html",
@@ -199,11 +141,13 @@ def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTo
         data are no longer those that it was trained on.
     """
     checkpoint = finished(folder, Config)
-    config = resolved(dataclasses.replace(read_config(folder, Config), output=folder))
+    config = query_towers.resolved(
+        dataclasses.replace(read_config(folder, Config), output=folder)
+    )
     tf.keras.utils.set_random_seed(config.seed)
     data, origin = load(config, run=checkpoint.about["run"])
     checkpoint.check_data(origin.data)
-    model = build_model(config, data)
+    model = query_towers.build_model(config, data)
     fill(model, data, checkpoint)
     return config, data, model
 
@@ -212,7 +156,13 @@ def load(config: Config, *, run: str) -> tuple[tm.data.Interactions, Origin]:
     """The data with what the query tower reads, and what a model of it is of."""
     data = load_data(config.data, seed=config.seed)
     origin = Origin(run, config, fingerprint(data), data.vocabularies)
-    return with_user_features(config, data), origin
+    try:
+        return query_towers.with_user_features(config, data), origin
+    except ValueError as error:
+        what = "activity" if config.user_tower else "histories"
+        raise SystemExit(
+            f"Cannot make {what}: {error} Or do without: --query-tower id."
+        ) from error
 
 
 def to_resume(output: Path) -> Checkpoint:
@@ -246,7 +196,7 @@ def export_recommender(
         model.query_model,
         exact,
         user_ids=data.vocabularies["user_id"],
-        user_features=user_features(config, data, "serving"),
+        user_features=query_towers.user_features(config, data, "serving"),
         item_ids=data.vocabularies["item_id"],
         titles=data.titles,
         known_items=data.known_items("serving"),
@@ -255,26 +205,14 @@ def export_recommender(
     return tm.serving.export(recommender, directory)
 
 
-def build_model(config: Config, data: tm.data.Interactions) -> tm.models.TwoTower:
-    """The towers, and exact corpus metrics over the whole catalogue."""
-    model = query_towers.build_model(
-        data,
-        config.query_tower,
-        features=config.features,
-        embedding_dim=config.embedding_dim,
-        temperature=config.temperature,
-        id_dropout=config.id_dropout,
-        history_length=config.history_length,
-        negatives=config.negatives,
-        user_tower=config.user_tower,
-    )
+def add_corpus_metrics(model: tm.models.TwoTower, data: tm.data.Interactions) -> None:
+    """Lets validation rank the whole catalogue, for hit rates and NDCG@10."""
     model.task.factorized_metrics = tm.metrics.FactorizedTopK(
         model.embed_candidates(data.candidate_batches()),
         ks=(10, 100),
         metrics=("ndcg_at_10",),
         duplicates="error",
     )
-    return model
 
 
 def train(
@@ -303,17 +241,13 @@ def train(
     if not config.epochs:
         return {}, start
     try:
-        batches = training_batches(config, data)
+        batches = query_towers.training_batches(config, data, seed=config.seed)
     except ValueError as error:
         raise SystemExit(
             f"Cannot train on the data: {error} Or do without histories: --query-tower "
             "id."
         ) from error
-    rate = query_towers.learning_rate(
-        config.query_tower,
-        config.learning_rate,
-        num_steps=len(batches) * config.epochs,
-    )
+    rate = query_towers.learning_rate(config, num_steps=len(batches) * config.epochs)
     model.compile(tf.keras.optimizers.Adam(rate))
     checkpoints = Checkpoints(config.output / "checkpoint")
     keep = KeepBest(checkpoints, origin, MONITOR, kept=start)
@@ -324,7 +258,9 @@ def train(
         keep,
         tf.keras.callbacks.TensorBoard(config.output / "logs"),
         tm.training.LearningAlarms(
-            training_batches(config, data, drop_ids=False),
+            query_towers.training_batches(
+                config, data, seed=config.seed, drop_ids=False
+            ),
             id_features=query_towers.ID_FEATURES[config.query_tower],
         ),
     ]
@@ -343,53 +279,6 @@ def train(
         print(f"No epoch is better than {start.folder}, which is kept.")
     keep.kept.load(model)
     return fitted.history, keep.kept
-
-
-def training_batches(
-    config: Config, data: tm.data.Interactions, *, drop_ids: bool = True
-) -> tf.data.Dataset:
-    """Of rows or windows; with a user tower some rows are by the unknown user."""
-    batches = query_towers.training_batches(
-        data,
-        config.query_tower,
-        batch_size=config.batch_size,
-        history_length=config.history_length,
-        seed=config.seed,
-    )
-    if not (drop_ids and config.user_tower and config.id_dropout):
-        return batches
-    return without_some_ids(batches, config.id_dropout, seed=config.seed)
-
-
-def with_user_features(
-    config: Config, data: tm.data.Interactions
-) -> tm.data.Interactions:
-    """The data with what the query tower reads; a mistake ends the program."""
-    try:
-        return query_towers.with_user_features(
-            data,
-            config.query_tower,
-            user_tower=config.user_tower,
-            history_length=config.history_length,
-        )
-    except ValueError as error:
-        what = "activity" if config.user_tower else "histories"
-        raise SystemExit(
-            f"Cannot make {what}: {error} Or do without: --query-tower id."
-        ) from error
-
-
-def user_features(
-    config: Config, data: tm.data.Interactions, split: str
-) -> dict[str, np.ndarray]:
-    """What the query tower reads of every user before a split."""
-    return query_towers.user_features(
-        data,
-        config.query_tower,
-        split,
-        history_length=config.history_length,
-        user_tower=config.user_tower,
-    )
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ def imports(tree):
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "relative imports hide which layer is meant"
             yield node.module
-            if node.module == "tfrs_models":
-                yield from (f"tfrs_models.{alias.name}" for alias in node.names)
+            if node.module in ("tfrs_models", "pipelines"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def complaint(importer, imported):
@@ -152,6 +152,28 @@ def test_data_knows_no_keras_object():
         for path in sorted((PACKAGE / "data").rglob("*.py"))
         for name in names(parse(path))
         if name in {"keras", "tf_keras", "tensorflow_recommenders"}
+    )
+
+
+# Of the scripts, from the ground up. A command is a module of `pipelines` itself.
+PIPELINE_LAYERS = ["parts", "reporting", "command", "benchmarks"]
+
+
+def pipeline_level(module):
+    """Index in `PIPELINE_LAYERS` of a module of `pipelines`."""
+    part = module.split(".")[1]
+    return PIPELINE_LAYERS.index(part if part in PIPELINE_LAYERS else "command")
+
+
+def test_parts_of_pipelines_import_no_command_and_commands_no_benchmark():
+    report(
+        f"{importer} imports {name}: arrows point down, from benchmarks to commands "
+        "to reporting to parts. What both need moves down."
+        for path in sorted((ROOT / "pipelines").rglob("*.py"))
+        for name in imports(parse(path))
+        if name.startswith("pipelines.")
+        and (importer := module_of(path))
+        and pipeline_level(importer) < pipeline_level(name)
     )
 
 

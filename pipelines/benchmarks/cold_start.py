@@ -17,6 +17,7 @@ from pipelines.benchmarks import next_item, results
 from pipelines.benchmarks.figures import points
 from pipelines.benchmarks.next_item import Setting
 from pipelines.benchmarks.protocols import invented_times, rank_embeddings
+from pipelines.parts import query_towers
 from pipelines.parts.command import command
 from tfrs_models.data import Interactions
 
@@ -100,9 +101,7 @@ def measure(name: str, config: Config, *, seed: int) -> Rows:
     values = {}
     for case in CASES:
         model = train(data, config.setting, case, seed=seed)
-        users, items = next_item.embeddings(
-            model, data, "test", history_length=config.setting.history_length
-        )
+        users, items = next_item.embeddings(model, data, "test", config.setting)
         ranks = rank_embeddings(users, items, data)
         values[case] = {metric: ranks.values(metric) for metric in METRICS}
         found = values[case]["hit_rate_at_100"]
@@ -126,7 +125,7 @@ def train(
     items = tm.towers.FeatureLookup(items, data.items)
     model = tm.models.NextItem(
         tm.towers.RecencyPooling(items, setting.embedding_dim),
-        temperature=setting.temperature,
+        temperature=query_towers.resolved(setting).temperature,
     )
     return next_item.fitted(model, data, setting, seed=seed)
 

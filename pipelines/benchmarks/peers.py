@@ -15,8 +15,7 @@ from pipelines.benchmarks.baselines.ease import ease_weights
 from pipelines.benchmarks.baselines.item_knn import item_knn_weights
 from pipelines.benchmarks.baselines.recency import recency_weighted
 from pipelines.benchmarks.baselines.tutorial_model import string_tower, tutorial_model
-from pipelines.benchmarks.cases import Embeddings
-from pipelines.benchmarks.protocols import histories
+from pipelines.benchmarks.protocols import Embeddings, histories
 from tfrs_models.data import Interactions, history_table
 
 

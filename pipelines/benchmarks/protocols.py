@@ -1,5 +1,6 @@
 """The data sets and splits on which quality is measured."""
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from tfrs_models.data import Interactions, from_frame, load
 from tfrs_models.metrics import RankTable, rank_table
 
 ONE_ROW = 1e-9  # of a fraction of a user's rows, rounds up to one
+
+Embeddings = tuple[np.ndarray, np.ndarray]
 
 
 class Protocol(NamedTuple):
@@ -24,6 +27,24 @@ class Protocol(NamedTuple):
     name: str
     choose: Interactions
     measure: Interactions
+
+
+class Case(NamedTuple):
+    """A model or a peer.
+
+    Attributes:
+      make: From data, the split it is to predict and a seed to the embeddings of users
+        and items.
+      is_random: Whether the seed matters.
+    """
+
+    make: Callable[[Interactions, str, int], Embeddings]
+    is_random: bool = False
+
+    def turns(self, data: Interactions, *, seeds: int) -> Iterator[Embeddings]:
+        """Its embeddings before the test rows, for every seed that matters."""
+        for seed in range(seeds if self.is_random else 1):
+            yield self.make(data, "test", seed)
 
 
 def movielens_100k(*, seed: int) -> Protocol:

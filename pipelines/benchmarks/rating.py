@@ -9,11 +9,17 @@ import dataclasses
 import numpy as np
 import tyro
 
-from pipelines import field_ranking
 from pipelines.benchmarks import results
 from pipelines.benchmarks.protocols import invented_ratings, movielens_100k
-from pipelines.field_ranking import MEAN, TUTORIAL, Setting, mean_rating, train
 from pipelines.parts.command import command
+from pipelines.parts.field_ranking import (
+    MEAN,
+    TUTORIAL,
+    Setting,
+    mean_rating,
+    train,
+    train_tutorial,
+)
 from pipelines.reporting.tables import over_seeds
 
 
@@ -53,7 +59,7 @@ def main(config: Config) -> dict[str, float]:
         for name in ("dcn", "deep-fm")
     }
     turns[TUTORIAL] = [
-        field_ranking.train_tutorial(protocol.measure, "rating", seed=seed).figures
+        train_tutorial(protocol.measure, "rating", seed=seed).figures
         for seed in range(config.seeds)
     ]
     turns[MEAN] = [mean_rating(protocol.measure, "rating").figures]

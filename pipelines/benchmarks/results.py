@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.parts.files import write_text, written_whole
+from pipelines.parts.artifacts import write_text, written_whole
 from tfrs_models.metrics import bootstrap_interval
 
 FOLDER = Path(__file__).parent

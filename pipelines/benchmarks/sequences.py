@@ -12,9 +12,10 @@ import numpy as np
 import tyro
 
 from pipelines.benchmarks import next_item, peers, results, sequences_report
-from pipelines.benchmarks.cases import Case, Embeddings
 from pipelines.benchmarks.next_item import Setting
 from pipelines.benchmarks.protocols import (
+    Case,
+    Embeddings,
     Protocol,
     invented_times,
     latest_small,
@@ -114,10 +115,8 @@ MODELS = {
     "recency pooling, no times": Setting(times=False),
     "recency pooling, no times, ids only": Setting(times=False, features="id"),
     "GRU": Setting("gru", times=False),
-    "SASRec": Setting("sasrec", times=False, learning_rate=0.002, epochs=10),
-    "auto-correlation": Setting(
-        "autocorrelation", times=False, learning_rate=0.002, epochs=10
-    ),
+    "SASRec": Setting("sasrec", times=False),
+    "auto-correlation": Setting("autocorrelation", times=False),
 }
 _TINY = {"embedding_dim": 4, "history_length": 6, "epochs": 1, "features": "id"}
 
@@ -177,12 +176,8 @@ def cases(name: str) -> dict[str, Case]:
         setting = dataclasses.replace(setting, **tiny)
 
         def make(data: Interactions, split: str, seed: int) -> Embeddings:
-            return next_item.embeddings(
-                train(data, setting, seed=seed),
-                data,
-                split,
-                history_length=setting.history_length,
-            )
+            model = train(data, setting, seed=seed)
+            return next_item.embeddings(model, data, split, setting)
 
         return Case(make, is_random=True)
 

@@ -1,13 +1,15 @@
 """Exported models in a program without Python: what a server does with them."""
 
-from pipelines.native.messages import Question, read_answers, write_questions
 from pipelines.native.program import (
     Found,
     Latency,
     ProgramError,
+    Question,
     compile_program,
     missing_tools,
+    read_answers,
     run,
+    write_questions,
 )
 
 __all__ = [

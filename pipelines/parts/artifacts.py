@@ -1,18 +1,19 @@
 """The folder that a pipeline writes to."""
 
+import contextlib
 import dataclasses
 import json
 import math
+import os
 import sys
 import tempfile
 import typing
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tfrs_models as tm
 from pipelines.parts import flags
-from pipelines.parts.files import write_text
 
 
 def prepare_folder(path: Path) -> Path:
@@ -56,6 +57,32 @@ def print_places(output: Path, exported: Path) -> None:
 def new_run() -> str:
     """An identity for all files of one run, so that a mixture is seen."""
     return uuid.uuid4().hex[:12]
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its name when the block ends.
+
+    Where the block fails (a full disk, Ctrl-C) or its process is killed, the file that
+    had the name before is untouched.
+
+    Args:
+      path: the name to take, in a folder that exists.
+    """
+    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    try:
+        yield unfinished
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())  # on the disk before the name is
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file as `written_whole` does."""
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, values: object) -> None:

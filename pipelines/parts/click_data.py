@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.files import write_text
+from pipelines.parts.artifacts import write_text
 from tfrs_models.data import clickstream
 from tfrs_models.data.clickstream import FineTuningInput, ItemSet
 

@@ -1,15 +1,69 @@
-"""What can stand for a user in the retrieval pipeline, and how it is trained."""
+"""Query towers of the retrieval pipeline: their flags, models, batches and features."""
 
+import dataclasses
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.user_towers import READ_ACTIVITY, UserTower, build_user_tower
+from pipelines.parts.flags import (
+    CountOrNone,
+    Rate,
+    ShareBelowOne,
+    Temperature,
+    Width,
+)
+from pipelines.parts.user_towers import (
+    READ_ACTIVITY,
+    UserTower,
+    build_user_tower,
+    without_some_ids,
+)
 
 QueryTower = Literal["history", "gru", "sasrec", "autocorrelation", "id"]
 Negatives = Literal["batch", "corpus"]
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryTowerConfig:
+    """Flags of the two towers and of their training."""
+
+    query_tower: QueryTower | None = None
+    """What represents a user: their items, pooled by recency and by the time between
+    them (history, the default), read by a GRU or by a causal transformer (sasrec,
+    autocorrelation); or the user's id and features (id)."""
+    user_tower: UserTower | None = None
+    """A tower over the user in place of the features with `--query-tower id`, which it
+    implies: a table of ids, a deep hash of the id, cohorts that the model finds in the
+    user's past activity, or a mixture of id and cohort."""
+    features: Literal["id", "all"] = "all"
+    """Input of the towers: ids only, or all features."""
+    embedding_dim: Width = 64
+    """Number of dimensions of both towers' embeddings."""
+    history_length: Width = 50
+    """Number of items of a history; the newest ones are used."""
+    temperature: Temperature | None = None
+    """Temperature of the softmax over unit-length embeddings; by default 0.1, 0.2 with
+    `--query-tower id` alone."""
+    negatives: Negatives = "batch"
+    """Negatives of the softmax: the other positives of the batch, corrected for their
+    popularity, or, with histories, all items of the catalogue (the full softmax)."""
+    id_dropout: ShareBelowOne | None = None
+    """Share of ids that training replaces by the unknown id, so that unknown ids get a
+    useful embedding; by default 0, with a user tower 0.1."""
+    batch_size: int | None = None
+    """Windows per batch with histories (default 16), rows with ids (default 1,024). The
+    positives of a batch are each other's negatives."""
+    learning_rate: Rate | None = None
+    """Highest learning rate of Adam. With histories (default 0.005, sasrec and
+    autocorrelation 0.002) it is warmed up and falls to 0 along a cosine; with ids it is
+    constant (default 0.001; user towers deep-hash, cohort and mixture 0.003)."""
+    epochs: CountOrNone | None = None
+    """Largest number of epochs: validation NDCG@10 stops the training earlier; by
+    default 5 with histories (sasrec and autocorrelation 10), 30 with ids."""
+
+
 _HISTORY = {
     "temperature": 0.1,
     "id_dropout": 0.0,
@@ -41,115 +95,155 @@ USER_DEFAULTS = {
     "mixture": _FASTER,
 }
 WARMUP = 50  # steps
-# Whose 0 is the unknown id; in windows an item of 0 is padding.
+# Features in which 0 is the unknown id; in windows an item of 0 is padding.
 ID_FEATURES = dict.fromkeys(DEFAULTS, ("user_id",)) | {"id": ("user_id", "item_id")}
 
 
+def resolved(config: QueryTowerConfig) -> QueryTowerConfig:
+    """Fills the flags that are not given with the defaults of the query tower.
+
+    Raises:
+      SystemExit: two flags contradict each other.
+    """
+    query_tower = config.query_tower or ("id" if config.user_tower else "history")
+    if config.user_tower and query_tower != "id":
+        raise SystemExit(
+            f"`--user-tower {config.user_tower}` takes the place of a tower over "
+            f"histories: leave one of the two out. Got `--query-tower {query_tower}`."
+        )
+    if query_tower == "id" and config.negatives != "batch":
+        raise SystemExit(
+            f"`--negatives {config.negatives}` needs a query tower over histories. Got "
+            "`--query-tower id`."
+        )
+    defaults = DEFAULTS[query_tower]
+    if config.user_tower:
+        defaults = USER_DEFAULTS[config.user_tower]
+    given = {name: getattr(config, name) for name in defaults}
+    filled = {name: defaults[name] if v is None else v for name, v in given.items()}
+    return dataclasses.replace(config, query_tower=query_tower, **filled)
+
+
 def with_user_features(
-    data: tm.data.Interactions,
-    query_tower: QueryTower,
-    *,
-    user_tower: UserTower | None,
-    history_length: int,
+    config: QueryTowerConfig, data: tm.data.Interactions
 ) -> tm.data.Interactions:
-    """The data whose batches carry what the query tower reads."""
-    if query_tower != "id":
-        return tm.data.with_histories(data, history_length)
-    return tm.data.with_activity(data) if user_tower in READ_ACTIVITY else data
+    """Adds histories or activity to the batches if the query tower reads them.
+
+    Raises:
+      ValueError: the data has no times.
+    """
+    if config.query_tower != "id":
+        return tm.data.with_histories(data, config.history_length)
+    if config.user_tower in READ_ACTIVITY:
+        return tm.data.with_activity(data)
+    return data
 
 
 def build_model(
-    data: tm.data.Interactions,
-    query_tower: QueryTower,
-    *,
-    features: Literal["id", "all"],
-    embedding_dim: int,
-    temperature: float,
-    id_dropout: float,
-    history_length: int,
-    negatives: Negatives = "batch",
-    times: bool = True,
-    user_tower: UserTower | None = None,
+    config: QueryTowerConfig, data: tm.data.Interactions, *, times: bool = True
 ) -> tm.models.TwoTower:
-    """Both towers, without metrics; `NextItem` where histories stand for users.
+    """Builds both towers without metrics; `NextItem` for a tower over histories.
 
-    With `times` recency pooling reads when the user had an item too.
+    Args:
+      config: flags, resolved.
+      data: interactions whose features the towers read.
+      times: whether recency pooling reads the times of the history too.
     """
-    last = 1 if features == "id" else None
+    dim, length = config.embedding_dim, config.history_length
+    last = 1 if config.features == "id" else None
     users, items = (
-        tm.towers.FeatureTower(declared[:last], embedding_dim, id_dropout=id_dropout)
+        tm.towers.FeatureTower(declared[:last], dim, id_dropout=config.id_dropout)
         for declared in (data.user_features, data.item_features)
     )
-    if query_tower == "id":
-        if user_tower is not None:
-            users = build_user_tower(user_tower, embedding_dim, data.num_users)
-        return tm.models.TwoTower(users, items, temperature=temperature)
+    if config.query_tower == "id":
+        if config.user_tower is not None:
+            users = build_user_tower(config.user_tower, dim, data.num_users)
+        return tm.models.TwoTower(users, items, temperature=config.temperature)
     items = tm.towers.FeatureLookup(items, data.items)
-    if query_tower == "history":
+    if config.query_tower == "history":
         timestamp = "history_timestamp" if times else None
-        query = tm.towers.RecencyPooling(items, embedding_dim, timestamp=timestamp)
-    elif query_tower == "gru":
-        query = tm.towers.GRU4Rec(items, embedding_dim)
-    elif query_tower == "autocorrelation":
-        query = tm.towers.AutoCorrelationTower(
-            items, embedding_dim, max_length=history_length
-        )
+        query = tm.towers.RecencyPooling(items, dim, timestamp=timestamp)
+    elif config.query_tower == "gru":
+        query = tm.towers.GRU4Rec(items, dim)
+    elif config.query_tower == "autocorrelation":
+        query = tm.towers.AutoCorrelationTower(items, dim, max_length=length)
     else:
-        query = tm.towers.SASRec(items, embedding_dim, max_length=history_length)
-    corpus_size = data.num_train_items if negatives == "corpus" else None
-    return tm.models.NextItem(query, temperature=temperature, corpus_size=corpus_size)
+        query = tm.towers.SASRec(items, dim, max_length=length)
+    return tm.models.NextItem(
+        query,
+        temperature=config.temperature,
+        corpus_size=data.num_train_items if config.negatives == "corpus" else None,
+    )
 
 
 def training_batches(
+    config: QueryTowerConfig,
     data: tm.data.Interactions,
-    query_tower: QueryTower,
     *,
-    batch_size: int,
-    history_length: int,
     seed: int,
+    drop_ids: bool = True,
 ) -> tf.data.Dataset:
-    """Rows where ids stand for users, else windows of their sequences."""
-    if query_tower == "id":
-        return data.batches(
-            "train", batch_size, shuffle=True, seed=seed, known_items=True
+    """Shuffled batches: rows with `--query-tower id`, else windows of histories.
+
+    Args:
+      config: flags, resolved.
+      data: interactions with what the query tower reads.
+      seed: seed of the order of the rows and of the dropped ids.
+      drop_ids: whether, with a user tower, a share of the rows gets the unknown user.
+    """
+    if config.query_tower != "id":
+        return tm.data.window_batches(
+            data,
+            config.batch_size,
+            length=config.history_length,
+            stride=max(1, config.history_length // 2),
+            seed=seed,
         )
-    return tm.data.window_batches(
-        data,
-        batch_size,
-        length=history_length,
-        stride=max(1, history_length // 2),
-        seed=seed,
+    batches = data.batches(
+        "train", config.batch_size, shuffle=True, seed=seed, known_items=True
     )
+    if drop_ids and config.user_tower and config.id_dropout:
+        return without_some_ids(batches, config.id_dropout, seed=seed)
+    return batches
 
 
 def user_features(
-    data: tm.data.Interactions,
-    query_tower: QueryTower,
-    split: str,
-    *,
-    history_length: int,
-    user_tower: UserTower | None = None,
+    config: QueryTowerConfig, data: tm.data.Interactions, split: str
 ) -> dict[str, np.ndarray]:
-    """What the query tower reads of every user before a split."""
-    if query_tower != "id":
+    """Input of the query tower for every user before a split, row 0 for the unknown.
+
+    Returns:
+      Feature -> `[num_users + 1, ...]`.
+    """
+    if config.query_tower != "id":
         columns = {"history": "item_id", "history_timestamp": "timestamp"}
         return data.users | {
-            name: tm.data.history_table(data, split, history_length, column=column)
+            name: tm.data.history_table(
+                data, split, config.history_length, column=column
+            )
             for name, column in columns.items()
         }
-    if user_tower in READ_ACTIVITY:
+    if config.user_tower in READ_ACTIVITY:
         table, _ = tm.data.activity_table(data, split)
         return data.users | {"user_features": table}
     return data.users
 
 
 def learning_rate(
-    query_tower: QueryTower, highest: float, *, num_steps: int
+    config: QueryTowerConfig, *, num_steps: int
 ) -> float | tf.keras.optimizers.schedules.LearningRateSchedule:
-    """Constant where ids stand for users, else warmed up, then along a cosine to 0."""
-    if query_tower == "id":
-        return highest
+    """Constant with ids; with histories warmed up, then along a cosine to 0.
+
+    Args:
+      config: flags, resolved.
+      num_steps: number of batches of the whole training.
+    """
+    if config.query_tower == "id":
+        return config.learning_rate
     warmup = min(WARMUP, num_steps // 2)
     return tf.keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, num_steps - warmup), warmup_target=highest, warmup_steps=warmup
+        0.0,
+        max(1, num_steps - warmup),
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
     )

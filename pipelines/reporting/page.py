@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from matplotlib.figure import Figure
 
-from pipelines.parts.files import write_text
+from pipelines.parts.artifacts import write_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -21,8 +21,8 @@ from pipelines.benchmarks.baselines.ease import ease_weights
 from pipelines.benchmarks.baselines.item_knn import item_knn_weights
 from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
 from pipelines.benchmarks.baselines.recency import recency_weighted
-from pipelines.benchmarks.cases import Case
 from pipelines.benchmarks.planted_tastes import make_clicks
+from pipelines.benchmarks.protocols import Case
 
 
 @pytest.mark.parametrize("name", NAMES)

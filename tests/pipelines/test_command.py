@@ -10,8 +10,8 @@ import pytest
 
 from pipelines import retrieval
 from pipelines.parts import artifacts
+from pipelines.parts.artifacts import write_text, written_whole
 from pipelines.parts.command import command
-from pipelines.parts.files import write_text, written_whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import ranking
-from pipelines.field_ranking import MEAN, TUTORIAL, mean_rating, score_rows
 from pipelines.parts.data import DataConfig, load_data
+from pipelines.parts.field_ranking import MEAN, TUTORIAL, mean_rating, score_rows
 from pipelines.parts.ranking_data import SYNTHETIC, load_ranking_data
 from pipelines.parts.user_towers import NAMES
 from pipelines.reporting.tables import over_seeds

@@ -407,13 +407,10 @@ def test_a_user_tower_goes_all_the_way(tmp_path, orders, user_tower):
 
 @pytest.mark.parametrize("user_tower", ["cohort", "mixture"])
 def test_a_user_is_served_by_what_they_did_until_then(orders, user_tower):
-    data = query_towers.with_user_features(
-        load_data(orders, seed=0), "id", user_tower=user_tower, history_length=1
-    )
+    config = query_towers.resolved(retrieval.Config(user_tower=user_tower))
+    data = query_towers.with_user_features(config, load_data(orders, seed=0))
     tables = {
-        split: query_towers.user_features(
-            data, "id", split, history_length=1, user_tower=user_tower
-        )["user_features"]
+        split: query_towers.user_features(config, data, split)["user_features"]
         for split in ("test", "serving")
     }
     batch = next(iter(data.batches("test", 100)))  # the last row of each user
@@ -434,16 +431,13 @@ def test_the_unknown_user_learns_what_most_users_want(orders, user_tower):
         learning_rate=0.01,
         epochs=12,
     )
-    config = retrieval.resolved(config)
-    data = query_towers.with_user_features(
-        load_data(orders, seed=0), "id", user_tower=user_tower, history_length=1
-    )
-    model = retrieval.build_model(config, data)
+    config = query_towers.resolved(config)
+    data = query_towers.with_user_features(config, load_data(orders, seed=0))
+    model = query_towers.build_model(config, data)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
-    model.fit(retrieval.training_batches(config, data), epochs=config.epochs, verbose=0)
-    users = query_towers.user_features(
-        data, "id", "test", history_length=1, user_tower=user_tower
-    )
+    batches = query_towers.training_batches(config, data, seed=config.seed)
+    model.fit(batches, epochs=config.epochs, verbose=0)
+    users = query_towers.user_features(config, data, "test")
     query = model.query_model({name: rows[:1] for name, rows in users.items()})
     ids = np.arange(1, data.num_train_items + 1)
     scores = model.candidate_model({"item_id": ids}).numpy() @ query[0].numpy()
@@ -453,13 +447,16 @@ def test_the_unknown_user_learns_what_most_users_want(orders, user_tower):
 
 
 def test_only_the_share_of_rows_is_by_the_unknown_user(orders):
-    config = retrieval.resolved(retrieval.Config(user_tower="id", id_dropout=0.3))
+    config = query_towers.resolved(retrieval.Config(user_tower="id", id_dropout=0.3))
     data = load_data(orders, seed=0)
     users = np.concatenate(
-        [batch["user_id"] for batch in retrieval.training_batches(config, data)]
+        [
+            batch["user_id"]
+            for batch in query_towers.training_batches(config, data, seed=42)
+        ]
     )
     assert np.mean(users == 0) == pytest.approx(0.3, abs=0.1)
-    all_known = retrieval.training_batches(config, data, drop_ids=False)
+    all_known = query_towers.training_batches(config, data, seed=42, drop_ids=False)
     assert all((batch["user_id"].numpy() > 0).all() for batch in all_known)
 
 
@@ -499,16 +496,16 @@ def test_ids_are_told_from_their_batch_only():
 
 
 def test_the_flags_that_are_not_given_are_the_towers_own():
-    config = retrieval.resolved(retrieval.Config(query_tower="id", epochs=7))
+    config = query_towers.resolved(retrieval.Config(query_tower="id", epochs=7))
     assert (config.batch_size, config.epochs) == (1024, 7)
-    assert retrieval.resolved(retrieval.Config()).batch_size == 16
+    assert query_towers.resolved(retrieval.Config()).batch_size == 16
 
 
 @pytest.mark.parametrize("user_tower", USER_TOWERS)
 def test_a_user_tower_means_rows_instead_of_histories(user_tower):
-    config = retrieval.resolved(retrieval.Config(user_tower=user_tower))
+    config = query_towers.resolved(retrieval.Config(user_tower=user_tower))
     assert (config.query_tower, config.batch_size) == ("id", 1024)
-    assert retrieval.resolved(retrieval.Config()).query_tower == "history"
+    assert query_towers.resolved(retrieval.Config()).query_tower == "history"
     both = retrieval.Config(user_tower=user_tower, query_tower="history")
     with pytest.raises(
         SystemExit, match=f"`--user-tower {user_tower}`.*over histories"
@@ -544,7 +541,7 @@ def test_help_names_every_flag(pipeline, monkeypatch, capsys):
 def test_without_scann_there_is_an_exact_index_only(monkeypatch, capsys):
     monkeypatch.setattr(tfrs.layers.factorized_top_k, "_HAVE_SCANN", False)
     data = load_data(DataConfig(), seed=0)
-    model = retrieval.build_model(retrieval.resolved(retrieval.SMOKE), data)
+    model = query_towers.build_model(query_towers.resolved(retrieval.SMOKE), data)
     exact, approximate = build_indexes(model, data)
     assert approximate is None
     assert exact(tf.zeros([1, 4]), k=2)[1].shape == (1, 2)

@@ -1,30 +1,25 @@
-"""Predicts the rating, or whether it is a like, from the fields of user and item.
+"""Models that predict a rating, or whether it is a like, from fields of user and item.
 
-`python -m pipelines.ranking --model deep-fm|dcn` runs this, beside the model of
-TensorFlow Recommenders' ranking tutorial and the training's mean rating.
+DeepFM and DCN beside the model of TensorFlow Recommenders' ranking tutorial and the
+mean rating of the training rows.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 
 import tfrs_models as tm
-from pipelines.benchmarks.baselines import tutorial_ranking
-from pipelines.parts.artifacts import export_ranker, new_run, print_places, write_json
-from pipelines.parts.data import load_data
 from pipelines.parts.flags import Rate, ShareBelowOne
-from pipelines.reporting import plots
-from pipelines.reporting.page import render
-from pipelines.reporting.tables import over_seeds, print_table
 
 FieldModel = Literal["deep-fm", "dcn"]
 Label = Literal["rating", "like"]
 LIKE = 4.0
 TUTORIAL, MEAN = "tutorial of TensorFlow Recommenders", "mean rating"
+# The tutorial's own, with Adagrad.
+TUTORIAL_EPOCHS, TUTORIAL_BATCH, TUTORIAL_RATE = 3, 8192, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,82 +55,6 @@ class Scored:
     figures: dict[str, float]
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     model: tm.Model | None = None
-
-
-def main(config: object, output: Path) -> dict:
-    """Trains, compares, exports and reports; returns what metrics.json says.
-
-    Args:
-      config: The flags of `pipelines.ranking`.
-      output: Folder that can be written to.
-    """
-    data = load_data(config.data, seed=config.seed)
-    if "rating" not in data.splits["train"]:
-        raise SystemExit(
-            f"`--model {config.model}` predicts ratings, and the data has none: name "
-            "their column with --rating-column."
-        )
-    print(data.summary, "\n")
-    setting = Setting(
-        embedding_dim=config.embedding_dim,
-        hidden_units=config.hidden_units,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        epochs=config.epochs,
-        patience=config.patience,
-    )
-    seeds = range(config.seed, config.seed + (config.seeds or 1))
-    turns = {
-        config.model: [
-            train(data, config.model, config.label, setting, seed=seed)
-            for seed in seeds
-        ],
-        TUTORIAL: [train_tutorial(data, config.label, seed=seed) for seed in seeds],
-        MEAN: [mean_rating(data, config.label)],
-    }
-    header, rows = table(turns)
-    print_table(header, rows)
-    first = turns[config.model][0]
-    batch = next(iter(batches(data, "test", 1)))
-    exported = export_ranker(
-        first.model,
-        {field.name: batch[field.name] for field in first.model.fields},
-        output / "export",
-        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
-    )
-    metrics = {
-        "run": new_run(),
-        "export": exported.name,
-        "config": dataclasses.asdict(config),
-        "test": {name: [turn.figures for turn in of] for name, of in turns.items()},
-    }
-    render(
-        "field_ranking.html",
-        output / "report.html",
-        run=metrics["run"],
-        config=dataclasses.asdict(config),
-        data=data,
-        header=header,
-        rows=rows,
-        num_seeds=len(seeds),
-        curves=plots.losses(first.history),
-    )
-    write_json(output / "metrics.json", metrics)
-    print_places(output, exported)
-    return metrics
-
-
-def table(turns: dict[str, Sequence[Scored]]) -> tuple[list[str], list[list[str]]]:
-    """Header and a row for each model, over its seeds."""
-    figures = list(next(iter(turns.values()))[0].figures)
-    rows = [
-        [
-            name,
-            *(over_seeds([turn.figures[figure] for turn in of]) for figure in figures),
-        ]
-        for name, of in turns.items()
-    ]
-    return ["", *figures], rows
 
 
 def batches(
@@ -208,12 +127,12 @@ def build_model(
 def train_tutorial(data: tm.data.Interactions, label: Label, *, seed: int) -> Scored:
     """The tutorial's model, whose predicted rating also orders the likes."""
     tf.keras.utils.set_random_seed(seed)
-    model = tutorial_ranking.TutorialRanking(data.num_users, data.num_items)
-    model.compile(tf.keras.optimizers.Adagrad(tutorial_ranking.LEARNING_RATE))
-    size = tutorial_ranking.BATCH_SIZE
+    model = TutorialRanking(data.num_users, data.num_items)
+    model.compile(tf.keras.optimizers.Adagrad(TUTORIAL_RATE))
+    size = TUTORIAL_BATCH
     model.fit(
         batches(data, "train", size, seed=seed),
-        epochs=tutorial_ranking.EPOCHS,
+        epochs=TUTORIAL_EPOCHS,
         verbose=0,
     )
     predicted = np.concatenate([model(b)[:, 0] for b in batches(data, "test", size)])
@@ -254,3 +173,39 @@ def score_rows(
     metric = tf.keras.metrics.BinaryCrossentropy()
     metric.update_state(like[:, None], predicted[:, None])
     return {"log loss": float(metric.result()), **figures}
+
+
+class TutorialRanking(tfrs.Model):
+    """Embeddings of user and film and three dense layers that predict the rating."""
+
+    def __init__(self, num_users: int, num_items: int) -> None:
+        """Initializes the model.
+
+        Args:
+          num_users: Indices of users are in [0, num_users].
+          num_items: Indices of items are in [0, num_items].
+        """
+        super().__init__()
+        self.user = tf.keras.layers.Embedding(num_users + 1, 32)
+        self.item = tf.keras.layers.Embedding(num_items + 1, 32)
+        self.ratings = tf.keras.Sequential(
+            [
+                tf.keras.layers.Dense(256, activation="relu"),
+                tf.keras.layers.Dense(64, activation="relu"),
+                tf.keras.layers.Dense(1),
+            ]
+        )
+        self.task = tfrs.tasks.Ranking(
+            loss=tf.keras.losses.MeanSquaredError(),
+            metrics=[tf.keras.metrics.RootMeanSquaredError("rmse")],
+        )
+
+    def call(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The predicted ratings, `[batch, 1]`."""
+        embeddings = [self.user(features["user_id"]), self.item(features["item_id"])]
+        return self.ratings(tf.concat(embeddings, axis=1))
+
+    def compute_loss(self, features: dict, training: bool = False) -> tf.Tensor:
+        """The mean squared error."""
+        del training
+        return self.task(labels=features["rating"][:, None], predictions=self(features))
