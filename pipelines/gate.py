@@ -1,11 +1,12 @@
-"""Whether a new version may take the old one's place: python -m pipelines.gate.
+"""Decides whether a new version of a model may replace the old one.
 
 python -m pipelines.gate --old artifacts/retrieval/export/1 \
     --new artifacts/retrieval/export/2
 
-Ends with 0 to promote, 1 to refuse, and 2 where it cannot say. Without `--requests`
-both are asked for the users of the data, without what they have, and judged by what
-those took next. Give it the flags of the data that the versions were trained with.
+Exit codes: 0 to promote, 1 to refuse, 2 if the versions cannot be compared. Without
+`--requests` both get the users of the data as queries, with the items they have as
+exclusions, and are measured on the test rows. Pass the flags of the data that the
+versions were trained with.
 """
 
 import dataclasses
@@ -36,10 +37,9 @@ class Config:
     """Flags of the comparison."""
 
     old: Path
-    """What is served now: a version, or a folder of them, of which the newest is
-    taken."""
+    """Version that is served now, or a folder of versions, whose newest is used."""
     new: Path
-    """What is to be served; likewise."""
+    """Version to be served, or a folder of versions, whose newest is used."""
     rules: tyro.conf.OmitArgPrefixes[gate.Rules] = dataclasses.field(
         default_factory=gate.Rules
     )
@@ -47,22 +47,25 @@ class Config:
         default_factory=DataConfig
     )
     requests: Path | None = None
-    """Queries in place of the data: a JSON object a line, `{"inputs": {"user_id": "42",
-    "k": 10, ...}, "relevant": ["1196", ...], "group": "42"}`, the last two optional."""
+    """Queries instead of the data: one JSON object per line, `{"inputs": {"user_id":
+    "42", "k": 10, ...}, "relevant": ["1196", ...], "group": "42"}`; `relevant` and
+    `group` are optional."""
     signature: str | None = None
-    """Which one is asked: `serving_default`, without `--requests` `filtered` where the
-    old version has it."""
+    """Signature to query: by default `serving_default`; without `--requests` it is
+    `filtered` if the old version has it."""
     k: int = 10
-    """Places that are compared."""
+    """Number of items of an answer that are compared."""
     batch: int = 32
-    """Queries of a request."""
+    """Queries per request."""
     repeats: int = 5
-    """How often each request is timed."""
+    """Number of times that each request is timed."""
     seed: Seed = 42
-    """Of the split of the data."""
+    """Seed of the split of the data."""
 
 
 class _Rows(NamedTuple):
+    """One value a query: inputs, ids of relevant items and groups of the bootstrap."""
+
     inputs: dict[str, list]
     relevant: list[list] | None
     groups: list | None
@@ -70,7 +73,11 @@ class _Rows(NamedTuple):
 
 @command
 def main(config: Config) -> gate.Comparison:
-    """Prints the comparison and returns it."""
+    """Prints the comparison and returns it.
+
+    Raises:
+      SystemExit: the versions cannot be compared (exit code 2).
+    """
     try:
         promised = contract.read(config.old)["signatures"]
         signature = config.signature or (
@@ -116,29 +123,40 @@ def main(config: Config) -> gate.Comparison:
 
 
 def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
-    """Each user with a test row, asked without the items they had before it."""
+    """Queries of the users of the test rows, without the items they had before.
+
+    A known user is one query, whose relevant items are those of all their test rows.
+    Rows of unknown users share the index 0 and not the user: each is a query of its
+    own.
+    """
     data = load_data(config.data, seed=config.seed)
     _check_data(config.new, data)
     users, items = (["", *data.vocabularies[name]] for name in ("user_id", "item_id"))
     known = data.known_items("test")
-    taken = {}
+    user_of, taken = {}, {}
     test = data.splits["test"]
-    for user, item in zip(test["user_id"], test["item_id"], strict=True):
-        taken.setdefault(int(user), []).append(str(items[item]))
+    groups = tm.data.ranking_groups(data, "test").tolist()
+    for group, user, item in zip(groups, test["user_id"], test["item_id"], strict=True):
+        user_of[group] = int(user)
+        taken.setdefault(group, []).append(str(items[item]))
+    asked = user_of.values()
     inputs = {
-        "user_id": [str(users[user]) for user in taken],
+        "user_id": [str(users[user]) for user in asked],
         "k": [config.k] * len(taken),
         "exclude_seen": [False] * len(taken),
-        "exclusions": [[str(items[i]) for i in known[user].numpy()] for user in taken],
+        "exclusions": [[str(items[i]) for i in known[user].numpy()] for user in asked],
     }
     inputs |= {name: [[]] * len(taken) for name in specs if name.startswith("filter_")}
     return _Rows(inputs, list(taken.values()), list(taken))
 
 
 def _check_data(new: Path, data: tm.data.Interactions) -> None:
-    """Ends the program for a new version that trained on rows that are asked for.
+    """Refuses data other than the new version was trained on.
 
-    A version in the folder of its run is of that run's data and split.
+    The data of a version is known if it lies in the folder of its run.
+
+    Raises:
+      ValueError: rows of the test split may have been training rows.
     """
     version = contract.version_folder(new).resolve()
     run = version.parent.parent
@@ -158,7 +176,11 @@ def _check_data(new: Path, data: tm.data.Interactions) -> None:
 
 
 def _read(path: Path, specs: Mapping[str, dict], signature: str) -> _Rows:
-    """The requests of a file, of the inputs that the signature has."""
+    """Reads queries from a file.
+
+    Raises:
+      ValueError: a line is no query of this signature.
+    """
     lines = []
     for number, text in enumerate(path.read_bytes().splitlines(), 1):
         if text.strip():
@@ -182,10 +204,10 @@ def _read(path: Path, specs: Mapping[str, dict], signature: str) -> _Rows:
 
 
 def _request(line: object, specs: Mapping[str, dict], signature: str) -> dict:
-    """A line of a file of requests, if it is one.
+    """Checks a line of a file of queries and returns it.
 
     Raises:
-      ValueError: what it lacks or has too much.
+      ValueError: an input is missing, unknown or has another type.
     """
     if not isinstance(line, dict) or not isinstance(line.get("inputs"), dict):
         raise ValueError(
@@ -235,7 +257,7 @@ def _is_list_of(value: object, kinds: tuple[type, ...]) -> bool:
 def _batches(
     inputs: Mapping[str, list], specs: Mapping[str, dict], *, size: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Requests of so many rows; lists of ids are padded to one width."""
+    """Yields requests of at most `size` queries; lists of ids are padded."""
     number = len(next(iter(inputs.values())))
     for start in range(0, number, size):
         yield {

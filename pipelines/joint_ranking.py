@@ -1,8 +1,8 @@
 """Ranks lists and predicts clicks with one model: python -m pipelines.joint_ranking.
 
-Compares list losses on the same model, over seeds. On MovieLens a list is what a user
-rated one after the other, ordered by the ratings; a click is a rating of four stars.
-`--dataset synthetic-clicks` learns from the clicks of lists that were shown. Writes
+Compares list losses on the same model, over seeds. On MovieLens a list is a sequence of
+ratings of one user; the ratings are the labels, and a rating of at least four stars is
+a click. `--dataset synthetic-clicks` trains on clicks of lists that were shown. Writes
 report.html, metrics.json and export/1 to `artifacts/joint_ranking`.
 """
 
@@ -48,26 +48,26 @@ class Config:
         default_factory=lambda: DataConfig(split="per_user_time")
     )
     losses: tuple[str, ...] = NAMES
-    """What to compare: list losses by name, `calibrated`, one number that both ranks
-    and predicts, and `clicks only`, without a ranking loss."""
+    """Losses to compare: list losses by name, `calibrated` (one score both ranks and
+    predicts the click) and `clicks only` (no ranking loss)."""
     alpha: Share = 0.5
-    """Share of the ranking loss."""
+    """Weight of the ranking loss, in [0, 1]; the click loss has the rest."""
     embedding_dim: Width = 32
-    """Width of the user's and the item's embedding."""
+    """Number of dimensions of the user's and the item's embedding."""
     list_size: Width = 20
-    """Places of a list; synthetic lists have their own."""
+    """Number of items of a list; synthetic lists have their own."""
     batch_size: int = 64
-    """Lists of a batch."""
+    """Lists per batch."""
     learning_rate: Rate = 0.002
-    """Of Adam."""
+    """Learning rate of Adam."""
     epochs: int = 30
-    """At most: the validation loss stops the training earlier."""
+    """Largest number of epochs: the validation loss stops the training earlier."""
     patience: CountOrNone = 2
-    """Epochs without a better validation loss before training stops."""
+    """Epochs without a better validation loss after which training stops."""
     seeds: int = 5
-    """Trainings of each loss."""
+    """Number of trainings of each loss."""
     seed: Seed = 42
-    """Of the split, the weights and the order of the lists."""
+    """Seed of the split, the weights and the order of the lists."""
     output: Path = Path("artifacts/joint_ranking")
     """Folder of the report, the metrics and the export."""
 
@@ -82,7 +82,7 @@ SMOKE = Config(
 
 @command
 def main(config: Config) -> dict:
-    """Runs the pipeline and returns what it writes to metrics.json."""
+    """Runs the pipeline and returns the content of metrics.json."""
     _check_flags(config)
     output = prepare_folder(config.output)
     data = load_list_data(
@@ -147,7 +147,7 @@ def run(config: Config, data: ListData, loss: str, *, seed: int) -> Run:
 
 
 def build_model(config: Config, data: ListData, loss: str) -> tm.models.JointRankingCTR:
-    """The joint model with one of the losses."""
+    """Builds the joint model with one of the losses."""
     is_calibrated = loss == CALIBRATED
     list_loss = None if is_calibrated else LOSSES.get(loss, next(iter(LOSSES.values())))
     return tm.models.JointRankingCTR(
@@ -161,7 +161,7 @@ def build_model(config: Config, data: ListData, loss: str) -> tm.models.JointRan
 
 
 def _check_flags(config: Config) -> None:
-    """Ends the program for flags that no run could use."""
+    """Ends the program for losses that do not exist."""
     unknown = sorted(set(config.losses) - set(NAMES))
     if unknown or not config.losses:
         raise ending(f"`--losses` must be of {NAMES}. Got {unknown}.", 2)

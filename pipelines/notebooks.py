@@ -1,6 +1,6 @@
-"""Runs every notebook from top to bottom: python -m pipelines.notebooks.
+"""Runs all notebooks: python -m pipelines.notebooks.
 
-The executed copies go to `artifacts/notebooks`; those in git stay without outputs.
+Writes executed copies to `artifacts/notebooks`; the notebooks in git have no outputs.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ class Config:
     output: Path = Path("artifacts/notebooks")
     """Folder of the executed copies."""
     timeout: int = 900
-    """Seconds for one cell."""
+    """Time limit of one cell, in seconds."""
 
 
 @command
 def main(config: Config) -> dict[str, float]:
-    """Runs the notebooks and returns the seconds that each took."""
+    """Runs the notebooks and returns the seconds of each."""
     output = prepare_folder(config.output)
     seconds = {}
     paths = sorted(config.notebooks.glob("*.ipynb"))
@@ -49,7 +49,12 @@ def main(config: Config) -> dict[str, float]:
 
 
 def run(path: Path, *, timeout: int) -> nbformat.NotebookNode:
-    """The executed notebook; an error in a cell is raised."""
+    """Executes a notebook.
+
+    Raises:
+      SystemExit: the file is no notebook.
+      CellExecutionError: a cell failed.
+    """
     try:
         notebook = nbformat.read(path, as_version=4)
     except (ValueError, nbformat.reader.NotJSONError) as error:

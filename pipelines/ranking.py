@@ -1,10 +1,10 @@
 """Trains, evaluates and exports a multi-task ranker: python -m pipelines.ranking.
 
-On MovieLens it learns whether a user rates an item at all, likes it (4 stars) and loves
-it (5); `--user-tower all` compares the towers. `--dataset synthetic-clicks` learns from
-clicks that depend on the position. `--model deep-fm|dcn` predicts one label, the rating
-or the like, from the fields of user and item. Writes report.html, metrics.json and
-export/1 to `artifacts/ranking`.
+On MovieLens it predicts whether a user rates an item at all, likes it (4 stars) and
+loves it (5); `--user-tower all` compares the user towers. `--dataset synthetic-clicks`
+trains on clicks that depend on the position. `--model deep-fm|dcn` predicts one label,
+the rating or the like, from the fields of user and item. Writes report.html,
+metrics.json and export/1 to `artifacts/ranking`.
 """
 
 import dataclasses
@@ -61,54 +61,54 @@ class Config:
         default_factory=lambda: DataConfig(split="per_user_time")
     )
     model: Literal["multi-task"] | field_ranking.FieldModel = "multi-task"
-    """The ranker of several tasks, or a factorisation machine or cross network of one:
-    their flags are `label`, `embedding_dim`, `hidden_units`, `batch_size`,
-    `learning_rate`, `epochs`, `patience`, `seeds`, `seed` and those of the data."""
+    """The multi-task ranker, or a factorisation machine or cross network for one label.
+    The latter two read the flags `label`, `embedding_dim`, `hidden_units`,
+    `batch_size`, `learning_rate`, `epochs`, `patience`, `seeds`, `seed` and those of
+    the data."""
     label: field_ranking.Label = "rating"
-    """What `deep-fm` and `dcn` predict."""
+    """Label that `deep-fm` and `dcn` predict."""
     user_tower: UserTower | Literal["all"] = "mixture"
-    """What stands for a user: their id, a deep hash of it, the cohorts that their
-    features put them in, a mixture of id and cohorts, or all four side by side."""
+    """Representation of a user: the id, a deep hash of the id, cohorts found from the
+    user's features, a mixture of id and cohorts, or all four side by side."""
     position_bias: bool = True
-    """Whether clicks that were shown at positions are explained by them too; with
-    `synthetic-clicks` the report has the same model without, beside it."""
+    """Whether to model the effect of an item's position on clicks; with
+    `synthetic-clicks` the report also shows the same model without it."""
     embedding_dim: Width = 32
-    """Width of the user's and the item's embedding."""
+    """Number of dimensions of the user's and the item's embedding."""
     num_cohorts: Width = 32
-    """Of the cohort tower."""
+    """Number of cohorts of the cohort tower."""
     top_k: Width | None = None
-    """Cohorts of a user; weighted by a softmax over all where this is not given."""
+    """Number of cohorts of a user; by default a softmax over all of them."""
     mixture_dropout: ShareBelowOne = 0.0
-    """Of the mixture's gate in training; the original's 0.8 leaves the gate at even
+    """Dropout of the mixture's gate; with the original's 0.8 the gate keeps nearly even
     weights on MovieLens."""
     num_hashes: Width = 256
-    """Of the deep hash."""
+    """Number of hashes of the deep hash."""
     id_dropout: ShareBelowOne = 0.1
-    """Share of the rows whose user training takes for the unknown one, so that it means
-    something."""
+    """Share of the training rows whose user is replaced by the unknown one, so that it
+    gets a useful embedding."""
     hidden_units: tuple[Width, ...] = (64,)
-    """Widths of the layers before the logits; none is the original's layout."""
+    """Widths of the layers before the logits; the original has none."""
     task_weights: Literal["equal", "uncertainty"] = "equal"
-    """Of the tasks in the loss; uncertainty learns them."""
+    """Weights of the tasks in the loss; with uncertainty they are learned."""
     user_value_weights: tuple[Weight, ...] = ()
-    """What each action is worth in the score, in the order of the tasks; 1 each."""
+    """Weight of each action in the score, in the order of the tasks; by default 1."""
     num_unseen: Width = 1
-    """Items that a user never had, drawn for each row."""
+    """Number of items that the user never had, drawn for each row."""
     cold_users: ShareBelowOne = 0.1
-    """Share of the users held out of training entirely: the cold users of the
-    report."""
+    """Share of the users that training never sees: the cold users of the report."""
     batch_size: int = 1024
-    """Examples of a batch."""
+    """Examples per batch."""
     learning_rate: Rate = 0.001
-    """Of Adam."""
+    """Learning rate of Adam."""
     epochs: int = 40
-    """At most: the validation loss stops the training earlier."""
+    """Largest number of epochs: the validation loss stops the training earlier."""
     patience: CountOrNone = 2
-    """Epochs without a better validation loss before training stops."""
+    """Epochs without a better validation loss after which training stops."""
     seeds: int | None = None
-    """Trainings of each tower; 5 to compare all of them, else 1."""
+    """Number of trainings of each tower; by default 1, 5 with `--user-tower all`."""
     seed: Seed = 42
-    """Of the split, the weights and the order of the rows."""
+    """Seed of the split, the weights and the order of the rows."""
     output: Path = Path("artifacts/ranking")
     """Folder of the report, the metrics and the export."""
 
@@ -120,7 +120,7 @@ SMOKE = Config(
 
 @command
 def main(config: Config) -> dict:
-    """Runs the pipeline and returns what it writes to metrics.json."""
+    """Runs the pipeline and returns the content of metrics.json."""
     output = prepare_folder(config.output)
     if config.model != "multi-task":
         return rank_by_fields(config, output)
@@ -268,7 +268,7 @@ def run(
 def build_model(
     config: Config, data: RankingData, tower: UserTower, *, position_bias: bool
 ) -> tm.models.MultiTaskRanker:
-    """The ranker over one of the user towers."""
+    """Builds the ranker over one of the user towers."""
     num_tasks = len(data.task_names)
     values = config.user_value_weights or (1.0,) * num_tasks
     position = None
@@ -304,7 +304,7 @@ def build_model(
 
 
 def ask(exported: Path, data: RankingData, *, rows: int = 3) -> None:
-    """Asks the exported model for the first test rows."""
+    """Prints the exported model's predictions for the first test rows."""
     rank = tf.saved_model.load(str(exported)).signatures["serving_default"]
     features = {k: v[:rows] for k, v in data.serving_features().items()}
     for name, vocabulary in data.vocabularies.items():
@@ -330,7 +330,7 @@ def _print_epoch(epoch: int, logs: dict[str, float]) -> None:
 
 
 def _position_biases(config: Config, data: RankingData) -> tuple[bool, ...]:
-    """With and without the positions where there are any."""
+    """Whether to train with position bias, without, or once with each."""
     if not data.num_positions:
         return (False,)
     return (True, False) if config.position_bias else (False,)

@@ -1,4 +1,4 @@
-"""Asks an exported model: python -m pipelines.recommend --user 42 -k 10."""
+"""Recommends with an exported model: python -m pipelines.recommend --user 42 -k 10."""
 
 import dataclasses
 from pathlib import Path
@@ -17,21 +17,21 @@ _OUTPUTS = {"item_id", "title", "score", "known_user"}
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Flags of the question."""
+    """Flags of the request."""
 
     user: tuple[str, ...]
     """Ids of the users, as in the data."""
     model: Path = Path("artifacts/retrieval/export")
-    """A SavedModel, or a folder of numbered ones, of which the newest answers."""
+    """A SavedModel, or a folder of numbered ones, whose newest is used."""
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10
-    """How many items for each user."""
+    """Number of items for each user."""
     exclude_seen: bool = False
-    """Leave out what the user already has."""
+    """Leave out items that the user already has."""
 
 
 @command
 def main(config: Config) -> dict:
-    """Prints the answers and returns them."""
+    """Prints the recommendations and returns the answer, output -> array."""
     return print_answers(
         config.model, config.user, k=config.k, exclude_seen=config.exclude_seen
     )
@@ -40,12 +40,23 @@ def main(config: Config) -> dict:
 def print_answers(
     model: Path, users: tuple[str, ...] | list[str], *, k: int, exclude_seen: bool
 ) -> dict:
-    """Asks the SavedModel alone and prints a table for each user."""
-    if k < 1:
-        raise ending(f"`-k` must be at least 1. Got {k}.", 2)
+    """Prints a table of recommendations for each user, by the SavedModel alone.
+
+    Args:
+      model: a SavedModel or a folder of numbered ones.
+      users: ids of users, as text.
+      k: number of items for each user, at most those of the model.
+      exclude_seen: whether to leave out items that the user already has.
+
+    Returns:
+      Output of the model -> array, one row for each user.
+
+    Raises:
+      SystemExit: no user, `k` above the number of items, no model or a damaged one.
+    """
     if not users:
         raise ending("`--user` must name a user. Got none.", 2)
-    loaded = load_model(model)  # kept: a signature does not keep its module alive
+    loaded = load_model(model)  # a variable: a signature does not keep its module alive
     recommend = loaded.signatures["serving_default"]
     try:
         answer = recommend(
@@ -76,7 +87,11 @@ def print_answers(
 
 
 def load_model(model: Path) -> tf.Module:
-    """A SavedModel, or the newest version in a folder of them."""
+    """Loads a SavedModel, or the newest one in a folder of numbered ones.
+
+    Raises:
+      SystemExit: there is none, it is damaged, or it is no recommender.
+    """
     path = contract.version_folder(model)
     if not (path / "saved_model.pb").is_file():
         raise SystemExit(
@@ -106,7 +121,7 @@ def load_model(model: Path) -> tf.Module:
 
 
 def _check_files(path: Path) -> None:
-    """Ends the program where a file is not the one that was exported."""
+    """Ends the program if a file differs from the exported one."""
     if not (path / contract.PLACE).exists():
         return
     try:

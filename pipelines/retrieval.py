@@ -1,7 +1,7 @@
-"""Trains, evaluates, exports and asks a two-tower model: python -m pipelines.retrieval.
+"""Trains, evaluates and exports a two-tower model: python -m pipelines.retrieval.
 
 Writes to `artifacts/retrieval`: report.html, metrics.json, the TensorBoard logs, the
-checkpoint, and export/1, a SavedModel that answers `python -m pipelines.recommend`.
+checkpoint, and export/1, a SavedModel for `python -m pipelines.recommend`.
 """
 
 import dataclasses
@@ -52,13 +52,13 @@ class Config(QueryTowerConfig):
         default_factory=DataConfig
     )
     patience: CountOrNone = 4
-    """Epochs without a better validation NDCG@10 before training stops."""
+    """Epochs without a better validation NDCG@10 after which training stops."""
     seed: Seed = 42
-    """Of the split, the weights and the order of the rows."""
+    """Seed of the split, the weights and the order of the rows."""
     resume: bool = False
     """Start from the checkpoint of an earlier run with the same data and flags (with
-    `--epochs 0`: only evaluate and export it). Its weights are what is kept, until an
-    epoch is better; how training goes, such as `--learning-rate`, may be another."""
+    `--epochs 0`: only evaluate and export it). Flags of the training, such as
+    `--learning-rate`, may differ. The checkpoint is replaced by better epochs only."""
     output: Path = Path("artifacts/retrieval")
     """Folder of the report, the metrics, the checkpoint and the export."""
 
@@ -68,7 +68,7 @@ SMOKE = Config(embedding_dim=4, epochs=1)
 
 @command
 def main(config: Config) -> dict:
-    """Runs the pipeline and returns what it writes to metrics.json."""
+    """Runs the pipeline and returns the content of metrics.json."""
     config = query_towers.resolved(config)
     if not config.epochs and not config.resume:
         raise ending(
@@ -129,16 +129,16 @@ def main(config: Config) -> dict:
     print_places(output, exported)
     asked = [users[0].user_id]
     print(f"\nAsking the exported model for user {asked[0]}:")
-    print_answers(exported, asked, k=5, exclude_seen=True)
+    print_answers(exported, asked, k=min(5, data.num_items), exclude_seen=True)
     return metrics
 
 
 def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
-    """Flags, data and trained model of an earlier run; only `output` may be another.
+    """Loads flags, data and trained model of an earlier run; its folder may have moved.
 
     Raises:
-      SystemExit: the run did not finish, its files are damaged or of two runs, or the
-        data are no longer those that it was trained on.
+      SystemExit: the run did not finish, its files are damaged or belong to two runs,
+        or the data has changed since.
     """
     checkpoint = finished(folder, Config)
     config = query_towers.resolved(
@@ -153,7 +153,11 @@ def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTo
 
 
 def load(config: Config, *, run: str) -> tuple[tm.data.Interactions, Origin]:
-    """The data with what the query tower reads, and what a model of it is of."""
+    """Loads the data, with the input of the query tower, and the origin of its models.
+
+    Raises:
+      SystemExit: the data cannot be loaded, or has no times and the tower needs them.
+    """
     data = load_data(config.data, seed=config.seed)
     origin = Origin(run, config, fingerprint(data), data.vocabularies)
     try:
@@ -166,7 +170,11 @@ def load(config: Config, *, run: str) -> tuple[tm.data.Interactions, Origin]:
 
 
 def to_resume(output: Path) -> Checkpoint:
-    """The checkpoint that training goes on from; the end of the program without."""
+    """Returns the newest checkpoint of a run.
+
+    Raises:
+      SystemExit: there is none.
+    """
     checkpoint = Checkpoints(output / "checkpoint").newest()
     if checkpoint is None:
         raise SystemExit(
@@ -179,7 +187,7 @@ def to_resume(output: Path) -> Checkpoint:
 def fill(
     model: tm.models.TwoTower, data: tm.data.Interactions, checkpoint: Checkpoint
 ) -> None:
-    """Makes all weights of a model and takes their values from a checkpoint."""
+    """Creates all weights of a model and loads their values from a checkpoint."""
     model(next(iter(data.batches("test", 1))))
     checkpoint.load(model)
 
@@ -191,7 +199,7 @@ def export_recommender(
     exact: tm.layers.BruteForce,
     directory: Path,
 ) -> Path:
-    """Writes the SavedModel that `pipelines.recommend` and `pipelines.gate` ask."""
+    """Writes the SavedModel for `pipelines.recommend` and `pipelines.gate`."""
     recommender = tm.serving.Recommender(
         model.query_model,
         exact,
@@ -206,7 +214,7 @@ def export_recommender(
 
 
 def add_corpus_metrics(model: tm.models.TwoTower, data: tm.data.Interactions) -> None:
-    """Lets validation rank the whole catalogue, for hit rates and NDCG@10."""
+    """Adds hit rates and NDCG@10 over the whole catalogue to validation."""
     model.task.factorized_metrics = tm.metrics.FactorizedTopK(
         model.embed_candidates(data.candidate_batches()),
         ks=(10, 100),
@@ -223,17 +231,20 @@ def train(
     *,
     start: Checkpoint | None,
 ) -> tuple[dict, Checkpoint]:
-    """Fits the model; its weights are then those of the best epoch.
+    """Fits the model and loads the weights of its best epoch.
 
     Args:
-      config: the flags.
-      data: what to train on.
-      model: the model.
-      origin: what the weights are of.
-      start: the checkpoint to go on from, which stays where no epoch is better.
+      config: flags, resolved.
+      data: interactions with the input of the query tower.
+      model: model to train.
+      origin: run, flags and data of the weights, for the checkpoints.
+      start: checkpoint to start from; it stays the best one if no epoch is better.
 
     Returns:
-      Keras's history, empty of no epochs, and the checkpoint of the best epoch.
+      Keras's history, empty without an epoch, and the checkpoint of the best epoch.
+
+    Raises:
+      SystemExit: no user has a history to learn from, or no epoch had a finite metric.
     """
     if start is not None:
         model.compile(tf.keras.optimizers.Adam())  # takes the rate of the checkpoint

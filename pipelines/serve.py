@@ -1,9 +1,9 @@
-"""Puts a ranker behind retrieval and exports both as one: python -m pipelines.serve.
+"""Exports retrieval and a ranker as one model: python -m pipelines.serve.
 
-Takes the model of `python -m pipelines.retrieval` from its folder and a ranker of
-`python -m pipelines.ranking` that was trained on the same split; what is missing is
-trained first. Writes `artifacts/serve/export/<version>` with its contract and warm-up
-requests, and beside the versions the configuration of a TensorFlow Serving.
+Loads the model of `python -m pipelines.retrieval` and a ranker of `python -m
+pipelines.ranking` that was trained on the same split; a missing model is trained first.
+Writes `artifacts/serve/export/<version>` with its contract and warm-up requests, and
+beside the versions the configuration files of TensorFlow Serving.
 """
 
 import dataclasses
@@ -38,38 +38,38 @@ class Config:
     """Flags of the serving pipeline."""
 
     retrieval: Path = Path("artifacts/retrieval")
-    """Folder of the retrieval pipeline."""
+    """Folder of a run of the retrieval pipeline."""
     ranking: Path = Path("artifacts/serve/ranking")
     """Folder of a run of the ranking pipeline on the same data and split."""
     index: Literal["brute-force", "ivf"] = "brute-force"
-    """Exact, or approximate and tuned to the recall, for catalogues of hundreds of
-    thousands."""
+    """Exact search, or approximate search tuned to `--recall`, for catalogues of
+    hundreds of thousands of items."""
     recall: ShareAboveNone = 0.95
-    """Share of the exact answer that `ivf` must find."""
+    """Share of the exact result that `ivf` must find."""
     num_retrieved: int = 100
-    """Candidates that the ranker puts in order."""
+    """Number of candidates that the ranker orders."""
     retrieval_weight: Weight | None = None
-    """What the score of retrieval is worth beside the ranker's; the best of a few by
-    NDCG@10 on the validation rows where it is not given."""
+    """Weight of the retrieval score in the sum with the ranker's score; by default the
+    one of a few values with the best NDCG@10 on the validation rows."""
     keep: int = 3
-    """Versions that stay."""
+    """Number of versions to keep."""
     user: str | None = None
-    """Who is asked for at the end; the first user of the test rows where not given."""
+    """User of the example at the end; by default the first user of the test rows."""
     output: Path = Path("artifacts/serve")
     """Folder of the export and the metrics."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What the cascade is made of, as loaded.
+    """Data and models of the cascade.
 
     Args:
-      data: What retrieval learned from.
-      retrieval: Its flags.
-      retriever: Its model.
-      ranking: The ranker's flags.
-      ranker: The ranker.
-      activity: The data with what users did.
+      data: interactions that the retrieval model was trained on.
+      retrieval: flags of the retrieval model.
+      retriever: retrieval model.
+      ranking: flags of the ranker.
+      ranker: multi-task ranker.
+      activity: the same interactions with the users' activity.
     """
 
     data: tm.data.Interactions
@@ -82,14 +82,14 @@ class Parts:
 
 @command
 def main(config: Config) -> dict:
-    """Runs the pipeline and returns what it writes to metrics.json."""
+    """Runs the pipeline and returns the content of metrics.json."""
     output = prepare_folder(config.output)
     parts = load_parts(config.retrieval, config.ranking)
     recall = config.recall if config.index == "ivf" else None
     index = build_index(parts, recall=recall, k=config.num_retrieved)
 
     def cascade(split: str, weight: float = 0.0) -> tm.models.Cascade:
-        """The cascade as it would answer before a split."""
+        """Builds the cascade with the state before a split."""
         return build_cascade(
             parts,
             index,
@@ -126,7 +126,11 @@ def main(config: Config) -> dict:
 
 
 def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
-    """Both models from their folders; one that is missing is trained first."""
+    """Loads both models from their folders; a missing one is trained first.
+
+    Raises:
+      SystemExit: the ranker was trained on other data, or a run is damaged.
+    """
     if is_empty(retrieval_folder):
         print(f"No model in {retrieval_folder}: training one.\n")
         retrieval.main(retrieval.Config(output=retrieval_folder))
@@ -159,7 +163,7 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
 def load_ranker(
     checkpoint: Checkpoint, flags: ranking.Config
 ) -> tm.models.MultiTaskRanker:
-    """The ranker that a run of the ranking pipeline exported."""
+    """Builds the ranker of a run of the ranking pipeline and loads its weights."""
     data = load_ranking_data(
         flags.data,
         batch_size=flags.batch_size,
@@ -178,9 +182,13 @@ def load_ranker(
 
 
 def build_index(parts: Parts, *, recall: float | None, k: int) -> Index:
-    """The candidates with the attributes that requests can filter by.
+    """Builds an index of all items with the attributes that requests can filter by.
 
-    Exact where no recall is given; else approximate, and tuned to it.
+    Args:
+      parts: data and retrieval model.
+      recall: share of the exact result that an approximate index must find; None for
+        an exact index.
+      k: number of candidates that a request retrieves.
     """
     data = parts.data
     k = min(k, data.num_items)
@@ -203,7 +211,15 @@ def build_cascade(
     num_retrieved: int,
     retrieval_weight: float = 0.0,
 ) -> tm.models.Cascade:
-    """The cascade as it would answer before a split."""
+    """Builds the cascade with histories and activity before a split.
+
+    Args:
+      parts: data and models.
+      index: index of all items.
+      split: split whose rows the cascade must not know.
+      num_retrieved: number of candidates that the ranker orders.
+      retrieval_weight: weight of the retrieval score beside the ranker's.
+    """
     data, activity = parts.data, parts.activity
     recommender = tm.serving.Recommender(
         parts.retriever.query_model,
@@ -241,12 +257,17 @@ def build_cascade(
 
 
 def ids_of(data: tm.data.Interactions, users: np.ndarray) -> np.ndarray:
-    """What people call these users."""
+    """Returns the ids of users as text, "" for the unknown user.
+
+    Args:
+      data: interactions with a vocabulary of users.
+      users: `[n]` indices of users, 0 for the unknown one.
+    """
     return np.array(["", *map(str, data.vocabularies["user_id"])])[users]
 
 
 def ask(exported: Path, user: str, data: tm.data.Interactions) -> None:
-    """Asks the export for one user, as a client would."""
+    """Prints the export's answer for one user, as a client would get it."""
     loaded = tf.saved_model.load(str(exported))
     recommend = loaded.signatures["serving_default"]
     inputs = recommend.structured_input_signature[1]

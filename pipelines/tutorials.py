@@ -1,10 +1,11 @@
-"""Runs upstream's tutorials on our classes: `python -m pipelines.tutorials <folder>`.
+"""Runs upstream's tutorials on our classes: python -m pipelines.tutorials FOLDER.
 
-The folder is `docs/examples` of a checkout of TensorFlow Recommenders. Each notebook
-runs in a process and a folder of its own: its one import becomes `tfrs_models.compat`,
-and TensorFlow Datasets serves made-up ratings, so that nothing is downloaded. Epochs
-and rows are cut; nothing else is changed. TensorFlow Ranking, which cannot be installed
-beside this TensorFlow, is a module of our losses and metric of the same formulas.
+FOLDER is `docs/examples` of a checkout of TensorFlow Recommenders. Each notebook runs
+in its own process and folder. Its import of TensorFlow Recommenders becomes
+`tfrs_models.compat`, and TensorFlow Datasets returns synthetic ratings, so that nothing
+is downloaded. Epochs and rows are reduced; nothing else is changed. TensorFlow Ranking
+cannot be installed beside this TensorFlow: a module with our losses and metric of the
+same formulas replaces it.
 """
 
 import dataclasses
@@ -70,7 +71,7 @@ _tfds = types.ModuleType("tensorflow_datasets")
 _tfds.load, _tfds.disable_progress_bar = _load, lambda: None
 sys.modules["tensorflow_datasets"] = _tfds
 """
-# What some notebooks have besides, by the code that needs it.
+# Additional code for the notebooks that contain the words in `MORE`.
 RANKING = """
 from tfrs_models.losses import ListMLELoss, PairwiseHingeLoss
 from tfrs_models.metrics import NDCG
@@ -106,16 +107,20 @@ class Config:
     """Flags of the runner."""
 
     folder: tyro.conf.Positional[pathlib.Path]
-    """`docs/examples` of upstream."""
+    """Folder `docs/examples` of TensorFlow Recommenders."""
     only: tuple[str, ...] = ()
-    """Names of notebooks, without their suffix; all where empty."""
+    """Names of notebooks without their suffix; by default all."""
     timeout: float = 600.0
-    """Seconds for one notebook."""
+    """Time limit of one notebook, in seconds."""
 
 
 @command
 def main(config: Config) -> dict[str, str]:
-    """What became of each notebook; "ran" where it came to its end."""
+    """Runs the notebooks.
+
+    Returns:
+      Name of a notebook -> "ran", the reason why it cannot run, or its error.
+    """
     notebooks = sorted(config.folder.glob("*.ipynb"))
     if not notebooks:
         raise SystemExit(f"`folder` must hold notebooks. Got {config.folder}.")
@@ -129,7 +134,7 @@ def main(config: Config) -> dict[str, str]:
 
 
 def script_of(notebook: dict) -> str:
-    """The code of a notebook as a script on our classes."""
+    """Converts a notebook to a script that uses our classes."""
     cells = [c for c in notebook["cells"] if c["cell_type"] == "code"]
     code = "\n\n".join("".join(cell["source"]) for cell in cells)
     for pattern, replacement in CUTS:

@@ -108,8 +108,11 @@ def measure(name: str, config: Config, *, seed: int) -> Rows:
         means = f"cold {found[is_cold].mean():.4f}, warm {found[~is_cold].mean():.4f}"
         print(f"{name}, {seed}: {case}: {means}", flush=True)
     values["chance"] = {metric: ranks.chance().values(metric) for metric in METRICS}
-    names = np.append("unknown", data.vocabularies["user_id"])
-    return Rows(names[test["user_id"]], is_cold, values)
+    # An unknown user is another one in each row, and in each draw.
+    names = np.append("", data.vocabularies["user_id"]).astype(object)
+    users = names[test["user_id"]]
+    users[users == ""] = [f"unknown {seed}-{n}" for n in range((users == "").sum())]
+    return Rows(users, is_cold, values)
 
 
 def train(

@@ -175,7 +175,7 @@ def _section(
     data: Interactions,
     tables: dict[Cell, list[RankTable]],
 ) -> str:
-    users = data.splits["test"]["user_id"]
+    users = tm.data.ranking_groups(data, "test")
     reference = _values(tables[REFERENCE], "ndcg_at_10").mean(axis=0)
     rows = []
     for (source, correction), turns in tables.items():

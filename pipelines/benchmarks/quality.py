@@ -27,7 +27,7 @@ from pipelines.benchmarks.search import search_peer, search_two_tower
 from pipelines.benchmarks.two_tower import Setting, train_embeddings
 from pipelines.parts.command import command
 from pipelines.parts.flags import Seed
-from tfrs_models.data import Interactions
+from tfrs_models.data import Interactions, ranking_groups
 from tfrs_models.metrics import RankTable
 
 METRIC = "hit_rate_at_100"
@@ -218,7 +218,7 @@ def _report(
         first column.
       own: Our case.
     """
-    users = protocol.measure.splits["test"]["user_id"]
+    users = ranking_groups(protocol.measure, "test")
     columns = list(values[own])
     rows = [
         [case, *(results.with_spread(found[column], users) for column in columns)]

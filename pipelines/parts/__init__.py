@@ -1,1 +1,1 @@
-"""What several commands share: flags, files, data, towers, checkpoints."""
+"""Parts of several commands: flags, files, data, towers, checkpoints."""

@@ -1,4 +1,4 @@
-"""The folder that a pipeline writes to."""
+"""Files of a run: the output folder, JSON, flags of earlier runs, exports."""
 
 import contextlib
 import dataclasses
@@ -17,10 +17,10 @@ from pipelines.parts import flags
 
 
 def prepare_folder(path: Path) -> Path:
-    """Makes the folder and proves that it can be written to, before hours of training.
+    """Creates the folder and checks that it can be written to, before any training.
 
     Raises:
-      SystemExit: it cannot.
+      SystemExit: it cannot be written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,18 @@ def export_ranker(
     vocabularies: Mapping[str, Sequence[str]],
     decoded: Mapping[str, str] | None = None,
 ) -> Path:
-    """Writes a model with `rank` as a SavedModel; ids of the vocabularies are text."""
+    """Exports a model with `rank` as a SavedModel.
+
+    Args:
+      model: ranker.
+      features: feature -> example tensor or spec of the input.
+      directory: folder of the versions.
+      vocabularies: feature -> ids that requests send as text.
+      decoded: output -> vocabulary by which its indices become text.
+
+    Returns:
+      Folder of the new version.
+    """
     ranker = tm.serving.Ranker(
         model, features, vocabularies=vocabularies, decoded=decoded
     )
@@ -49,25 +60,25 @@ def export_ranker(
 
 
 def print_places(output: Path, exported: Path) -> None:
-    """Says where a run's report, metrics and model are."""
+    """Prints the paths of a run's report, metrics and model."""
     print(f"\nReport   {output / 'report.html'}\nMetrics  {output / 'metrics.json'}")
     print(f"Model    {exported}")
 
 
 def new_run() -> str:
-    """An identity for all files of one run, so that a mixture is seen."""
+    """Draws the identity that all files of one run share."""
     return uuid.uuid4().hex[:12]
 
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its name when the block ends.
+    """Yields a file beside `path` to write to, which is renamed when the block ends.
 
-    Where the block fails (a full disk, Ctrl-C) or its process is killed, the file that
-    had the name before is untouched.
+    If the block fails (a full disk, Ctrl-C) or its process is killed, an existing file
+    at `path` stays as it is.
 
     Args:
-      path: the name to take, in a folder that exists.
+      path: final path, in a folder that exists.
     """
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
@@ -80,27 +91,27 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file as `written_whole` does."""
+    """Writes a text file whole or not at all."""
     with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, values: object) -> None:
-    """Writes values as indented JSON, NaN as null, in place of the file at once."""
+    """Writes values as indented JSON, whole or not at all; NaN becomes null."""
     text = json.dumps(finite(values), indent=2, default=str, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def read_json(path: Path, names: Sequence[str], advice: str) -> dict:
-    """A JSON object from a file.
+    """Reads a JSON object from a file.
 
     Args:
-      path: the file.
-      names: what the object must have.
-      advice: what to do where it is damaged, a sentence without its end.
+      path: path of the file.
+      names: names that the object must have.
+      advice: sentence, without its full stop, for the error message of a damaged file.
 
     Raises:
-      SystemExit: it cannot be read or is no such object.
+      SystemExit: the file cannot be read or holds no such object.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -118,14 +129,14 @@ def read_json(path: Path, names: Sequence[str], advice: str) -> dict:
 
 
 def read_metrics(folder: Path, kind: type) -> dict:
-    """What a run wrote to metrics.json.
+    """Reads the metrics.json of a run.
 
     Args:
-      folder: of the run.
-      kind: the `Config` of its pipeline.
+      folder: output folder of the run.
+      kind: class `Config` of its pipeline.
 
     Raises:
-      SystemExit: no run, or a damaged file.
+      SystemExit: there is no run, or the file is damaged.
     """
     path = folder / "metrics.json"
     command = f"`python -m {module_of(kind)} --output {folder}`"
@@ -137,14 +148,15 @@ def read_metrics(folder: Path, kind: type) -> dict:
 
 
 def read_config(folder: Path, kind: type) -> object:
-    """The flags of the run that wrote a folder's metrics.json.
+    """Reads the flags of a run from its metrics.json.
 
     Args:
-      folder: of the run.
-      kind: the `Config` of its pipeline.
+      folder: output folder of the run.
+      kind: class `Config` of its pipeline.
 
     Raises:
-      SystemExit: no run, a damaged file, or flags of another version of the pipeline.
+      SystemExit: there is no run, the file is damaged, or the flags are those of
+        another version of the pipeline.
     """
     values = read_metrics(folder, kind)["config"]
     try:
@@ -162,14 +174,14 @@ def read_config(folder: Path, kind: type) -> object:
 
 
 def module_of(kind: type) -> str:
-    """The module that people run for a `Config`."""
+    """Name of the module to run with `python -m` for a class `Config`."""
     if kind.__module__ != "__main__":
         return kind.__module__
     return f"pipelines.{Path(sys.modules['__main__'].__file__).stem}"
 
 
 def finite(value: object) -> object:
-    """Values with None in place of NaN and infinity, which JSON does not have."""
+    """Replaces NaN and infinity, which JSON lacks, by None."""
     if isinstance(value, dict):
         return {str(name): finite(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Weights on the disk that say what they are of."""
+"""Checkpoints that record the run, flags, data and vocabularies of their weights."""
 
 import dataclasses
 import hashlib
@@ -19,20 +19,20 @@ from tfrs_models.serving.versions import publish, unfinished_version
 Fingerprint = dict[str, dict[str, int | str]]
 _ABOUT, _VOCABULARIES, _WEIGHTS = "about.json", "vocabularies.json", "weights"
 _KEPT = 2
-# What may be another when training goes on: the weights mean the same.
+# Flags that may differ when training is resumed: the weights keep their meaning.
 _OF_TRAINING = {"batch_size", "epochs", "learning_rate", "output", "patience", "resume"}
 _ROWS = ("user_id", "item_id", "rating", "timestamp")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Origin:
-    """What weights mean nothing without.
+    """Run, flags and data of a model's weights.
 
     Args:
-      run: identity of the run that trains them, which its other files have too.
+      run: identity of the run, which all its files have.
       config: flags of the pipeline.
       data: fingerprint of the data and its split.
-      vocabularies: feature -> the strings whose rows a model has, in their order.
+      vocabularies: feature -> `[num_values]` strings in the order of the model's rows.
     """
 
     run: str
@@ -43,12 +43,13 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Weights, and what they are of.
+    """Weights on the disk with their origin.
 
     Args:
-      folder: holds the weights, about.json and vocabularies.json.
-      about: `id` of the checkpoint, `run`, `pipeline`, `config`, `data`, `metric` if
-        one chose it, and what the pipeline adds.
+      folder: folder with the weights, about.json and vocabularies.json.
+      about: content of about.json: `id` of the checkpoint, `run`, `pipeline`,
+        `config`, `data`, `metric` (None, or the metric that chose the weights) and
+        values that the pipeline added.
     """
 
     folder: Path
@@ -56,11 +57,11 @@ class Checkpoint:
 
     @property
     def id(self) -> str:
-        """Its identity: no two checkpoints share one."""
+        """Unique identity of the checkpoint."""
         return self.about["id"]
 
     def check_data(self, data: Fingerprint) -> None:
-        """Ends the program for weights of other data: their rows mean other things."""
+        """Ends the program if the weights were trained on other data."""
         if found := self.other_data(data):
             raise SystemExit(
                 f"The weights in {self.folder} were trained on other data: "
@@ -69,11 +70,11 @@ class Checkpoint:
             )
 
     def other_data(self, data: Fingerprint, *, only_known: bool = False) -> list[str]:
-        """What differs from the data that the weights are of, a phrase each.
+        """Lists the differences from the data of the weights, one phrase each.
 
         Args:
-          data: of now.
-          only_known: whether what `data` does not have makes no difference.
+          data: fingerprint to compare.
+          only_known: whether to compare only the parts that `data` has.
         """
         then = self.about["data"]
         names = data.keys() if only_known else then.keys() | data.keys()
@@ -84,9 +85,9 @@ class Checkpoint:
         ]
 
     def check_flags(self, config: object) -> None:
-        """Ends the program where flags make another model than the weights are of.
+        """Ends the program if the flags describe another model than the weights.
 
-        Those of the data are not compared: what they load is, by `check_data`.
+        Flags of the data are not compared: `check_data` compares the data itself.
         """
         then, now = self.about["config"], _plain(dataclasses.asdict(config))
         found = [
@@ -102,7 +103,11 @@ class Checkpoint:
             )
 
     def load(self, model: tm.Model) -> None:
-        """Fills a model, whose weights all are made."""
+        """Loads the weights into a model whose weights all exist.
+
+        Raises:
+          SystemExit: the weights do not fit the model.
+        """
         try:
             status = model.load_weights(self.folder / _WEIGHTS)
             status.expect_partial().assert_existing_objects_matched()
@@ -114,15 +119,15 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of a folder, numbered; the newest two are kept.
+    """Numbered checkpoints of a folder; the newest two are kept.
 
-    One appears under its number when all of it is on the disk, in one step, so that a
-    process that is killed leaves the ones before it. `best.index` and
-    `best.data-00000-of-00001` are links to the newest one's weights.
+    A checkpoint gets its number in one step when all its files are on the disk, so that
+    a killed process leaves the earlier ones. `best.index` and
+    `best.data-00000-of-00001` are links to the newest weights.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Initializes the folder, which need not exist."""
+        """Initializes the checkpoints of a folder, which need not exist."""
         self.folder = folder
 
     def save(
@@ -133,13 +138,13 @@ class Checkpoints:
         metric: Mapping[str, float | str] | None = None,
         **more: object,
     ) -> Checkpoint:
-        """Writes a model as the next checkpoint.
+        """Writes the weights of a model as the next checkpoint.
 
         Args:
-          model: whose weights are saved.
-          origin: what they are of.
-          metric: `name`, `value` and `epoch` of what chose the weights, if anything.
-          **more: what the pipeline needs to build the model again.
+          model: model to save.
+          origin: run, flags and data of the weights.
+          metric: `name`, `value` and `epoch` of the metric that chose the weights.
+          **more: values that the pipeline needs to build the model again.
         """
         with unfinished_version(self.folder) as unfinished:
             model.save_weights(unfinished / _WEIGHTS)
@@ -167,10 +172,10 @@ class Checkpoints:
         return Checkpoint(path, json.loads(text))
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint, whole; None where there is none.
+        """Returns the newest checkpoint, None if there is none.
 
         Raises:
-          SystemExit: a file of it is missing or is not as it was written.
+          SystemExit: one of its files is missing or has changed.
         """
         numbers = self._numbers()
         if not numbers:
@@ -211,7 +216,7 @@ class Checkpoints:
         )
 
     def _point_to(self, checkpoint: Path) -> None:
-        """Turns the names `best.*` to a checkpoint; nothing reads them but people."""
+        """Lets the links `best.*`, which no code reads, point to a checkpoint."""
         targets = {"current": checkpoint.name} | {
             f"best.{part}": f"current/{_WEIGHTS}.{part}"
             for part in ("index", "data-00000-of-00001")
@@ -242,10 +247,10 @@ class KeepBest(tf.keras.callbacks.Callback):
         """Initializes the callback.
 
         Args:
-          checkpoints: where to save.
-          origin: what the weights are of.
-          monitor: the metric, of which more is better.
-          kept: the checkpoint that training goes on from: worse ones are not saved.
+          checkpoints: folder of the checkpoints.
+          origin: run, flags and data of the weights.
+          monitor: name of the metric; larger is better.
+          kept: checkpoint that training starts from: only better ones are saved.
         """
         super().__init__()
         self.checkpoints = checkpoints
@@ -255,13 +260,13 @@ class KeepBest(tf.keras.callbacks.Callback):
 
     @property
     def best(self) -> float | None:
-        """The metric of the checkpoint that is kept."""
+        """Metric of the best checkpoint so far, None without one."""
         if self.kept is None or self.kept.about["metric"] is None:
             return None
         return self.kept.about["metric"]["value"]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Saves the model if no epoch was better."""
+        """Saves the model if the epoch is the best so far."""
         value = float((logs or {}).get(self.monitor, np.nan))
         if value > (-np.inf if self.best is None else self.best):
             metric = {"name": self.monitor, "value": value, "epoch": epoch + 1}
@@ -269,7 +274,7 @@ class KeepBest(tf.keras.callbacks.Callback):
 
 
 def fingerprint(data: tm.data.Interactions) -> Fingerprint:
-    """Sizes and hashes of what the weights and figures of a model depend on."""
+    """Computes sizes and hashes of the data that weights and metrics depend on."""
     parts = {
         "users": (data.num_users, data.vocabularies["user_id"]),
         "items": (data.num_items, data.vocabularies["item_id"]),
@@ -288,7 +293,15 @@ def fingerprint(data: tm.data.Interactions) -> Fingerprint:
 def sized(
     size: int, arrays: np.ndarray | Mapping[str, np.ndarray]
 ) -> dict[str, int | str]:
-    """A line of a fingerprint: how many there are, and a hash of all of them."""
+    """Computes one part of a fingerprint.
+
+    Args:
+      size: number of users, items, values or rows.
+      arrays: their values.
+
+    Returns:
+      `size` and `sha256` of the arrays.
+    """
     if not isinstance(arrays, Mapping):
         arrays = {"": arrays}
     hashed = hashlib.sha256()
@@ -302,14 +315,15 @@ def sized(
 
 
 def finished(folder: Path, kind: type) -> Checkpoint:
-    """The checkpoint that the last run of a pipeline in a folder ended with.
+    """Returns the checkpoint of a finished run.
 
     Args:
-      folder: of the run.
-      kind: the `Config` of its pipeline.
+      folder: output folder of the run.
+      kind: class `Config` of its pipeline.
 
     Raises:
-      SystemExit: no run, one that did not finish, files of two runs, or damaged ones.
+      SystemExit: there is no run, it did not finish, or its files are damaged or
+        belong to two runs.
     """
     checkpoint = Checkpoints(folder / "checkpoint").newest()
     if checkpoint and not (folder / "metrics.json").exists():
@@ -339,7 +353,7 @@ def finished(folder: Path, kind: type) -> Checkpoint:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether no run of a pipeline left or began anything in a folder."""
+    """Returns True if a folder has no files of a run, finished or not."""
     return not (folder / "metrics.json").exists() and not any(
         (folder / "checkpoint").glob("*")
     )
@@ -355,7 +369,7 @@ def _difference(name: str, then: dict | None, now: dict | None) -> str:
 
 
 def _plain(values: dict) -> dict:
-    """Values as JSON gives them back."""
+    """Converts values to those that a JSON file returns."""
     return json.loads(json.dumps(finite(values), default=str))
 
 

@@ -1,4 +1,4 @@
-"""How every pipeline begins and ends: right flags, and one line where it must stop."""
+"""Start and end of every command: checks of flags, one line for errors and signals."""
 
 import contextlib
 import functools
@@ -12,15 +12,19 @@ import tensorflow as tf
 
 from pipelines.parts import flags
 
-_NAMED = 4  # of what was written, at most
+_NAMED = 4  # most files that the last line names
 
 
 def command(main: Callable) -> Callable:
-    """The `main` of a pipeline, which takes its flags.
+    """Wraps the `main` of a command.
 
-    Flags that no run could use end the program with 2 before any work. Ctrl-C ends it
-    with 130 and SIGTERM with 143, and a line on what was kept; a full disk, a file that
-    cannot be read or written, and too little memory with 1 and a line.
+    Invalid flags end the program with code 2 before any work. Ctrl-C ends it with 130
+    and SIGTERM with 143, and a line that names the files that were written; a full
+    disk, a file that cannot be read or written, and too little memory end it with 1
+    and a line.
+
+    Args:
+      main: function of the flags.
     """
 
     @functools.wraps(main)
@@ -34,7 +38,12 @@ def command(main: Callable) -> Callable:
 
 
 def ending(line: str, code: int) -> SystemExit:
-    """The end of the program with a line on the standard error and an exit code."""
+    """Prints a line to the standard error and returns the exception that ends it.
+
+    Args:
+      line: message.
+      code: exit code.
+    """
     print(line, file=sys.stderr)
     end = SystemExit(line)
     end.code = code  # a line would make it 1
@@ -42,7 +51,7 @@ def ending(line: str, code: int) -> SystemExit:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which takes the way of Ctrl-C."""
+    """SIGTERM, handled like Ctrl-C."""
 
 
 @contextlib.contextmanager
@@ -84,7 +93,7 @@ def _told_in_a_line() -> Iterator[None]:
 
 
 def _written(folder: Path | None) -> dict[Path, int]:
-    """When each file of a folder was last written; hidden ones are unfinished."""
+    """Returns file -> time of its last change, without hidden, unfinished files."""
     if folder is None:
         return {}
     found = {}
@@ -96,7 +105,7 @@ def _written(folder: Path | None) -> dict[Path, int]:
 
 
 def _kept(config: object, before: dict[Path, int]) -> str:
-    """What a run wrote before it was stopped, and how to go on from there."""
+    """Message on the files that a stopped run wrote, and on how to resume it."""
     output = getattr(config, "output", None)
     names = sorted(
         {

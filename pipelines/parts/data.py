@@ -1,4 +1,4 @@
-"""The flags that say what a pipeline learns from."""
+"""Flags of the data and how they load it."""
 
 import dataclasses
 from typing import Literal
@@ -10,15 +10,15 @@ from tfrs_models.data.files import is_table
 
 @dataclasses.dataclass(frozen=True)
 class TableConfig:
-    """Flags of how a table of your own is read, in every pipeline that reads one."""
+    """Flags of the format of your own table."""
 
     encoding: str | None = None
-    """Of your own .csv and .tsv tables, such as latin-1; UTF-8 where none is given."""
+    """Encoding of your own .csv and .tsv tables, such as latin-1; by default UTF-8."""
     timestamp_unit: Literal["s", "ms", "us", "ns"] = "s"
-    """Of times that are numbers in your own table."""
+    """Unit of times that are numbers in your own table."""
     timestamp_format: str | None = None
-    """Of dates in your own table that are not like 2024-01-31 23:59:59, such as
-    "%m/%d/%Y %I:%M %p" or, where they are numbers, "%Y%m%d"."""
+    """Format of dates in your own table other than 2024-01-31 23:59:59, such as
+    "%m/%d/%Y %I:%M %p" or, for numbers, "%Y%m%d"."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,41 +27,41 @@ class DataConfig(TableConfig):
 
     dataset: str = "movielens-latest-small"
     """movielens-latest-small, recbole:ml-100k, tfds:movielens/<config>, or the path of
-    your own .parquet, .csv or .tsv, the latter two also as .gz, .bz2 or .xz."""
+    your own .parquet, .csv or .tsv table, the latter two also as .gz, .bz2 or .xz."""
     split: Literal[
         "leave_last_out", "per_user_time", "global_time", "new_items", "random"
     ] = "leave_last_out"
-    """What is held out: each user's last row, each user's last tenth, the last tenth of
-    all, each user's last row and all rows of a random tenth of the items, or a random
+    """Test rows: each user's last row, each user's last tenth, the last tenth of all
+    rows, each user's last row and all rows of a random tenth of the items, or a random
     tenth."""
     min_rating: Number | None = None
-    """Ratings from which a row is a positive; all rows are where this is not given."""
+    """Smallest rating of a positive row; by default all rows are positives."""
     user_column: str = "user_id"
-    """Of your own table."""
+    """Column of the user ids in your own table."""
     item_column: str = "item_id"
-    """Of your own table."""
+    """Column of the item ids in your own table."""
     rating_column: str = "auto"
-    """Of your own table."""
+    """Column of the ratings in your own table."""
     timestamp_column: str = "auto"
-    """Of your own table; time splits need one."""
+    """Column of the times in your own table; splits by time need one."""
     item_table: str | None = None
-    """Your own items' features, a table with the same item column."""
+    """Table of your items' features, with the same item column."""
     title_column: str | None = None
-    """Of your own item table: the name that people read."""
+    """Column of the item table with the title of an item."""
     category_columns: tuple[str, ...] = ()
-    """Of your own item table: columns that hold one value each."""
+    """Columns of the item table with one category each."""
     number_columns: tuple[str, ...] = ()
-    """Of your own item table: columns that hold a number."""
+    """Columns of the item table with a number."""
     bag_columns: tuple[str, ...] = ()
-    """Of your own item table: columns that hold several values each."""
+    """Columns of the item table with several values each."""
     bag_separator: str = "|"
-    """Between the values of a bag column."""
+    """Separator of the values of a bag column."""
     user_table: str | None = None
-    """Your own users' features, a table with the same user column."""
+    """Table of your users' features, with the same user column."""
     user_category_columns: tuple[str, ...] = ()
-    """Of your own user table: columns that hold one value each."""
+    """Columns of the user table with one category each."""
     user_number_columns: tuple[str, ...] = ()
-    """Of your own user table: columns that hold a number."""
+    """Columns of the user table with a number."""
 
 
 # Arguments of `from_table` -> the flags that set them.
@@ -86,7 +86,15 @@ _TABLE_FLAGS = {
 
 
 def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
-    """Loads and splits what the flags name; a mistake in them ends the program."""
+    """Loads and splits the data.
+
+    Args:
+      config: flags of the data.
+      seed: seed of a random split.
+
+    Raises:
+      SystemExit: the flags name no data, or data that cannot be used.
+    """
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
     if is_table(config.dataset):
         options |= {name: getattr(config, _TABLE_FLAGS[name]) for name in _TABLE_FLAGS}
@@ -99,7 +107,7 @@ def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
 
 
 def _refuse_table_flags(config: DataConfig) -> None:
-    """Ends the program where a flag would not be read."""
+    """Ends the program if a flag of tables is given with a data set that has none."""
     usual = DataConfig()
     for flag in _TABLE_FLAGS.values():
         if getattr(config, flag) != getattr(usual, flag):
@@ -111,7 +119,7 @@ def _refuse_table_flags(config: DataConfig) -> None:
 
 
 def as_flags(message: str) -> str:
-    """A message of the library in which arguments are named as on the command line."""
+    """Replaces the names of arguments in a message of the library by those of flags."""
     flags = {
         "columns": "columns",
         "item_frame": "item_table",

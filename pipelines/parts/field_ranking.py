@@ -18,38 +18,38 @@ FieldModel = Literal["deep-fm", "dcn"]
 Label = Literal["rating", "like"]
 LIKE = 4.0
 TUTORIAL, MEAN = "tutorial of TensorFlow Recommenders", "mean rating"
-# The tutorial's own, with Adagrad.
+# Values of the tutorial, which trains with Adagrad.
 TUTORIAL_EPOCHS, TUTORIAL_BATCH, TUTORIAL_RATE = 3, 8192, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """How a model over fields is made and trained."""
+    """Size and training of a model over fields."""
 
     embedding_dim: int = 32
-    """Width of a field's vector."""
+    """Number of dimensions of a field's embedding."""
     hidden_units: tuple[int, ...] = (64, 64)
-    """Widths of the deep part."""
+    """Widths of the layers of the deep part."""
     dropout: ShareBelowOne = 0.2
-    """Of the deep part."""
+    """Dropout of the deep part."""
     batch_size: int = 1024
-    """Rows of a batch."""
+    """Rows per batch."""
     learning_rate: Rate = 0.001
-    """Of Adam."""
+    """Learning rate of Adam."""
     epochs: int = 20
-    """At most, where there is a validation part."""
+    """Largest number of epochs; the validation loss stops the training earlier."""
     patience: int = 2
-    """Epochs without a better validation loss before training stops."""
+    """Epochs without a better validation loss after which training stops."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A model's answers for the test rows.
+    """Metrics of a model on the test rows.
 
     Args:
-      figures: RMSE of a rating, log loss of a like, AUC of the likes.
-      history: Keras's; empty of what is not trained.
-      model: The model, where there is one.
+      figures: RMSE of the ratings or log loss of the likes, and AUC of the likes.
+      history: Keras's history, empty without training.
+      model: trained model, None for a constant.
     """
 
     figures: dict[str, float]
@@ -60,7 +60,14 @@ class Scored:
 def batches(
     data: tm.data.Interactions, split: str, batch_size: int, *, seed: int | None = None
 ) -> tf.data.Dataset:
-    """Rows of a split with `rating` and `like`."""
+    """Batches of a split with the labels `rating` and `like`.
+
+    Args:
+      data: interactions with ratings.
+      split: "train", "validation" or "test".
+      batch_size: rows per batch.
+      seed: seed of a shuffled order; None for the order of the rows.
+    """
     rows = data.batches(
         split, batch_size, shuffle=seed is not None, seed=seed, known_items=False
     )
@@ -77,7 +84,7 @@ def train(
     *,
     seed: int,
 ) -> Scored:
-    """Trains one model and scores the test rows."""
+    """Trains one model and measures it on the test rows."""
     tf.keras.utils.set_random_seed(seed)
     model = build_model(data, model_name, label, setting)
     model.compile(tf.keras.optimizers.Adam(setting.learning_rate))
@@ -108,7 +115,7 @@ def train(
 def build_model(
     data: tm.data.Interactions, model_name: FieldModel, label: Label, setting: Setting
 ) -> tm.Model:
-    """DeepFM or DCN over all fields of user and item."""
+    """Builds DeepFM or DCN over all fields of user and item."""
     task = None
     if label == "rating":
         mean = float(data.splits["train"]["rating"].mean())
@@ -125,7 +132,7 @@ def build_model(
 
 
 def train_tutorial(data: tm.data.Interactions, label: Label, *, seed: int) -> Scored:
-    """The tutorial's model, whose predicted rating also orders the likes."""
+    """Trains the tutorial's model, whose predicted rating also orders the likes."""
     tf.keras.utils.set_random_seed(seed)
     model = TutorialRanking(data.num_users, data.num_items)
     model.compile(tf.keras.optimizers.Adagrad(TUTORIAL_RATE))
@@ -140,7 +147,7 @@ def train_tutorial(data: tm.data.Interactions, label: Label, *, seed: int) -> Sc
 
 
 def mean_rating(data: tm.data.Interactions, label: Label) -> Scored:
-    """The training's mean, the same for every row."""
+    """Measures the mean of the training rows as the prediction of every row."""
     ratings = data.splits["train"]["rating"]
     known = ratings if label == "rating" else ratings >= LIKE
     constant = np.full(len(data.splits["test"]["rating"]), known.mean())
@@ -155,14 +162,19 @@ def score_rows(
     *,
     is_rating: bool = False,
 ) -> dict[str, float]:
-    """RMSE or log loss of the predictions, and how the score orders the likes.
+    """Computes RMSE or log loss of predictions, and the AUC of the likes by a score.
 
-    A rating has no log loss: `is_rating` leaves that of a like out.
+    Args:
+      data: interactions with ratings.
+      label: label that `predicted` predicts.
+      predicted: `[num_rows]` predictions for the test rows.
+      score: `[num_rows]` score that orders them.
+      is_rating: whether `predicted` is a rating, which has no log loss as a like.
     """
     rating = data.splits["test"]["rating"]
     like = (rating >= LIKE).astype(np.float32)
-    everybody = np.zeros(len(like), np.int64)
-    _, (auc,) = tm.metrics.grouped_auc(like, score, everybody)
+    one_group = np.zeros(len(like), np.int64)
+    _, (auc,) = tm.metrics.grouped_auc(like, score, one_group)
     figures = {"AUC of likes": float(auc)}
     if label == "rating":
         metric = tf.keras.metrics.RootMeanSquaredError()

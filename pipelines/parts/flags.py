@@ -1,8 +1,8 @@
-"""What values the flags of the pipelines may have, for all pipelines in one place.
+"""Types of the commands' flags and the check of their values.
 
-A flag that is a plain `int` must be at least 1, a plain `float` positive, and a plain
-`str` not empty; the types below say otherwise. Each has an end: what is beyond it would
-end in a number that is none or in all of the memory.
+A flag of type `int` must be at least 1, of type `float` positive, and of type `str` not
+empty; the types below have other rules. All numbers have an upper end: larger ones
+would give NaN or need all of the memory.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import tyro
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """From the lowest number to the highest, both among them unless open."""
+    """A range of numbers, which contains its ends unless they are open."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Range:
     open_high: bool = False
 
     def problem(self, value: object) -> str | None:
-        """The rule that a value breaks, in words; None where it breaks none."""
+        """Returns the rule that a value breaks, in words, or None."""
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             return "be a number"
         is_above = value > self.low if self.open_low else value >= self.low
@@ -47,10 +47,10 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class NotEmpty:
-    """Text with something in it, of which files and columns have names."""
+    """Text that is not empty, such as names of files and columns."""
 
     def problem(self, value: object) -> str | None:
-        """The rule that a value breaks, in words; None where it breaks none."""
+        """Returns the rule that a value breaks, in words, or None."""
         if not isinstance(value, str):
             return "be text"
         return None if value and "\0" not in value else "not be empty"
@@ -61,13 +61,13 @@ class AnyText:
     """Text that may be empty."""
 
     def problem(self, value: object) -> str | None:
-        """The rule that a value breaks, in words; None where it breaks none."""
+        """Returns the rule that a value breaks, in words, or None."""
         return None if isinstance(value, str) else "be text"
 
 
 _MANY = 2**31 - 1
 Count = Annotated[int, Range(1, _MANY)]
-CountOrNone = Annotated[int, Range(0, _MANY)]  # 0 is a number of them too
+CountOrNone = Annotated[int, Range(0, _MANY)]  # 0 is allowed
 Width = Annotated[int, Range(1, 65_536)]
 WidthOrNone = Annotated[int, Range(0, 65_536)]
 Depth = Annotated[int, Range(0, 1000)]
@@ -89,10 +89,10 @@ _OF_PLAIN = {
 
 
 def first_problem(config: object) -> str | None:
-    """A sentence on the first flag that no run could use; None where all are right.
+    """Returns a sentence on the first invalid flag, or None if all are valid.
 
     Args:
-      config: a `Config`, whose flags may hold further ones.
+      config: dataclass of flags, which may contain dataclasses of flags.
     """
     return next(_problems(config, ""), None)
 
@@ -103,7 +103,7 @@ def _problems(config: object, prefix: str) -> Iterator[str]:
         value, hint = getattr(config, field.name), hints[field.name]
         flag = prefix + field.name.replace("_", "-")
         if type(value).__module__.startswith("tfrs_models"):
-            continue  # checked itself when it was made
+            continue  # its own constructor has checked it
         if dataclasses.is_dataclass(value):
             is_flat = tyro.conf.OmitArgPrefixes in getattr(hint, "__metadata__", ())
             yield from _problems(value, prefix if is_flat else f"{flag}.")
@@ -112,7 +112,7 @@ def _problems(config: object, prefix: str) -> Iterator[str]:
 
 
 def _broken(hint: object, value: object) -> str | None:
-    """What a value must be and is not, by the type of its field."""
+    """Returns the rule of a field's type that a value breaks, or None."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         rules = [rule for rule in hint.__metadata__ if hasattr(rule, "problem")]

@@ -1,4 +1,4 @@
-"""Items of the data in an index, with what requests can filter by."""
+"""Indexes of all items, with the attributes that requests can filter by."""
 
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ Index = TypeVar("Index", tm.layers.BruteForce, tm.layers.IVF, tm.layers.ScaNN)
 def build_indexes(
     model: tm.models.TwoTower, data: tm.data.Interactions
 ) -> tuple[tm.layers.BruteForce, tm.layers.ScaNN | None]:
-    """An exact index, and an approximate one where ScaNN can make one."""
+    """Builds an exact index, and a ScaNN index if it is installed and can build one."""
     k = min(100, data.num_items)
     exact = index_items(tm.layers.BruteForce(k=k, duplicates="error"), model, data)
     if data.num_items < _FEWEST_FOR_SCANN:
@@ -42,7 +42,7 @@ def build_indexes(
 def index_items(
     index: Index, model: tm.models.TwoTower, data: tm.data.Interactions
 ) -> Index:
-    """Fills an index with all items as the model embeds them."""
+    """Fills an index with the model's embeddings of all items."""
     ids, embeddings = zip(
         *model.embed_candidates(data.candidate_batches()), strict=True
     )
@@ -54,7 +54,11 @@ def index_items(
 
 
 def item_attributes(data: tm.data.Interactions) -> dict[str, np.ndarray]:
-    """Names of the categories of each item, padded with ""."""
+    """Returns the categories by which requests can filter items.
+
+    Returns:
+      Feature -> `[num_items]` or `[num_items, num_values]` text, padded with "".
+    """
     return {
         feature.name: np.array(["", *data.vocabularies[feature.name]])[
             data.items[feature.name][1:]

@@ -1,4 +1,4 @@
-"""Lists for the joint ranking pipeline: rated rows, or synthetic lists and clicks."""
+"""Lists for the joint ranking pipeline: rated items, or synthetic lists with clicks."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,20 +13,21 @@ from pipelines.parts.ranking_data import SYNTHETIC
 
 @dataclasses.dataclass(frozen=True)
 class ListData:
-    """Batches of lists, and what is known of the test lists.
+    """Batches of lists, and arrays of the test lists in the same order.
 
     Args:
-      name: Of the data.
-      summary: For people.
-      train: From a seed to shuffled batches.
-      validation: Batches.
-      test: Batches, in the order of what follows.
-      groups: `[num_lists]` user or request of each test list.
-      relevance: `[num_lists, list_size]` the truth of synthetic lists, else None.
-      user_tower: Makes one.
-      item_tower: Makes one.
-      serving_features: Specs of what clients send.
-      vocabularies: Strings of the ids that clients send as text.
+      name: name of the data.
+      summary: text on the data, for the report.
+      train: function of a seed that returns shuffled training batches.
+      validation: validation batches.
+      test: test batches.
+      groups: `[num_lists]` user or request of each test list; a list of an unknown user
+        is a group of its own.
+      user_tower: function that builds a user tower.
+      item_tower: function that builds an item tower.
+      serving_features: feature -> spec of the input of an export.
+      relevance: `[num_lists, list_size]` true relevance of synthetic lists, else None.
+      vocabularies: feature -> ids that requests send as text.
     """
 
     name: str
@@ -50,7 +51,18 @@ def load_list_data(
     embedding_dim: int,
     seed: int,
 ) -> ListData:
-    """Loads what the flags name; a mistake in them ends the program."""
+    """Loads the data and makes lists.
+
+    Args:
+      config: flags of the data.
+      list_size: number of items of a list.
+      batch_size: lists per batch.
+      embedding_dim: number of dimensions of both towers.
+      seed: seed of the split.
+
+    Raises:
+      SystemExit: the data cannot be loaded or makes no lists.
+    """
     if config.dataset == SYNTHETIC:
         return _clicks(batch_size=batch_size, embedding_dim=embedding_dim, seed=seed)
     data = load_data(config, seed=seed)

@@ -1,4 +1,4 @@
-"""What the ranking pipeline learns from: MovieLens, a table, or synthetic clicks."""
+"""Rows for the ranking pipeline: MovieLens, a table, or synthetic clicks."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,25 +17,25 @@ _ONLY_LOGGED = ("labels", "sample_weight", "group_id", "activity", "request_id")
 
 @dataclasses.dataclass(frozen=True)
 class RankingData:
-    """Batches for a ranker, and what is known of the test rows.
+    """Batches for a ranker, and arrays of the test rows in the same order.
 
     Args:
-      name: Of the data.
-      summary: For people.
-      task_names: Of the labels.
-      num_users: Ids of users are in [1, num_users]; 0 is unknown.
-      num_items: Ids of items are in [1, num_items]; 0 is unknown.
-      fingerprint: Sizes and hashes of the data and its split.
-      train: From a seed to shuffled batches.
-      validation: Batches.
-      test: Batches, in the order of what follows.
-      labels: `[num_rows, num_tasks]` of the test rows.
-      groups: `[num_rows]` who or what is compared within a test row's AUC.
-      activity: `[num_rows]` earlier rows of the test row's user; None if not known.
-      cold: `[num_rows]` bool, whether training never saw the user.
-      relevance: `[num_rows]` the truth of synthetic rows, else None.
-      num_positions: Of the lists that were shown; 0 where there were none.
-      vocabularies: Strings of the ids that clients send as text.
+      name: name of the data.
+      summary: text on the data, for the report.
+      task_names: name of each label.
+      num_users: number of users; indices are in [1, num_users], 0 is unknown.
+      num_items: number of items; indices are in [1, num_items], 0 is unknown.
+      fingerprint: sizes and hashes of the data and its split.
+      train: function of a seed that returns shuffled training batches.
+      validation: validation batches.
+      test: test batches.
+      labels: `[num_rows, num_tasks]` labels of the test rows.
+      groups: `[num_rows]` user or list within which AUC compares test rows.
+      activity: `[num_rows]` number of earlier rows of the user; None if not known.
+      cold: `[num_rows]` True if training has no row of the user.
+      relevance: `[num_rows]` true relevance of synthetic rows, else None.
+      num_positions: number of positions of the lists that were shown, 0 without lists.
+      vocabularies: feature -> ids that requests send as text.
     """
 
     name: str
@@ -56,7 +56,7 @@ class RankingData:
     vocabularies: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def serving_features(self) -> dict[str, tf.Tensor]:
-        """A batch of what clients send: no label, no weight, no position."""
+        """Returns a batch of the input of an export: no label, weight or position."""
         batch = next(iter(self.test))
         left_out = (*_ONLY_LOGGED, *POSITION)
         return {name: v for name, v in batch.items() if name not in left_out}
@@ -70,7 +70,18 @@ def load_ranking_data(
     cold_users: float,
     seed: int,
 ) -> RankingData:
-    """Loads what the flags name; a mistake in them ends the program."""
+    """Loads the data and makes rows for a ranker.
+
+    Args:
+      config: flags of the data.
+      batch_size: rows per batch.
+      num_unseen: number of items that the user never had, for each row.
+      cold_users: share of the users that training never sees.
+      seed: seed of the split and of the cold users.
+
+    Raises:
+      SystemExit: the data cannot be loaded or makes no rows.
+    """
     if config.dataset == SYNTHETIC:
         return _clicks(batch_size=batch_size, seed=seed)
     data = load_data(config, seed=seed)
@@ -96,7 +107,7 @@ def _interactions(
     cold_users: float,
     seed: int,
 ) -> RankingData:
-    """Rated rows beside unseen items; some users are held out of training entirely."""
+    """Makes rated rows and unseen items; training never sees a share of the users."""
     is_cold = held_out_users(data.num_users, cold_users, seed=seed)
     has_ratings = "rating" in data.splits["train"]
     tasks = {
@@ -138,14 +149,23 @@ def _interactions(
 
 
 def held_out_users(num_users: int, share: float, *, seed: int) -> np.ndarray:
-    """`[num_users + 1]` bool: whom training never sees, the unknown user among them."""
+    """Draws the cold users, which training never sees.
+
+    Args:
+      num_users: number of users.
+      share: share of the users to draw.
+      seed: seed of the draw.
+
+    Returns:
+      `[num_users + 1]` True for cold users and for the unknown user, 0.
+    """
     is_cold = np.random.default_rng(seed).uniform(size=num_users + 1) < share
     is_cold[0] = True
     return is_cold
 
 
 def _held_out(row: dict, is_cold: tf.Tensor, split: str) -> dict:
-    """Cold users weigh nothing in training and are unknown afterwards."""
+    """Gives cold users weight 0 in training, and the index 0 in other splits."""
     cold = tf.gather(is_cold, row["user_id"])
     if split == "train":
         return row | {"sample_weight": tf.cast(~cold, tf.float32)}

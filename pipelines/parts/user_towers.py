@@ -1,4 +1,4 @@
-"""What can stand for a user by themselves, in the retrieval and ranking pipelines."""
+"""User towers of the retrieval and ranking pipelines."""
 
 from typing import Literal
 
@@ -21,7 +21,17 @@ def build_user_tower(
     top_k: int | None = None,
     mixture_dropout: float = 0.8,
 ) -> tf.keras.layers.Layer:
-    """A tower over the index of the user, 0 for the unknown, and their activity."""
+    """Builds a tower over the index of the user, 0 for the unknown, and the activity.
+
+    Args:
+      name: kind of the tower.
+      embedding_dim: number of dimensions of its embeddings.
+      num_users: number of known users.
+      num_hashes: number of hashes of the deep hash.
+      num_cohorts: number of cohorts.
+      top_k: number of cohorts of a user, None for a softmax over all of them.
+      mixture_dropout: dropout of the mixture's gate.
+    """
     if name == "deep-hash":
         return tm.towers.DeepHash(embedding_dim, num_hashes=num_hashes)
     ids = tm.towers.UserId(num_users + 1, embedding_dim)
@@ -36,7 +46,13 @@ def build_user_tower(
 def without_some_ids(
     batches: tf.data.Dataset, share: float, *, seed: int
 ) -> tf.data.Dataset:
-    """Rows of which a share is by the unknown user, 0: every user tower learns it."""
+    """Replaces the user of a share of the rows by the unknown user, 0.
+
+    Args:
+      batches: dataset of dicts with `user_id`.
+      share: share of the rows.
+      seed: seed of the draw.
+    """
 
     def drop(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         user = batch["user_id"]

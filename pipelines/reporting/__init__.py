@@ -1,1 +1,1 @@
-"""Pages that show what a pipeline found."""
+"""Metrics and HTML reports of the commands."""

@@ -1,4 +1,4 @@
-"""What the joint ranking pipeline measures and shows."""
+"""Metrics and report of the joint ranking pipeline."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ K = 10
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One trained model and what it does on the test lists.
+    """One trained model and its metrics on the test lists.
 
     Args:
-      loss: Name of its list loss.
-      seed: Of the training.
-      epochs: That it trained.
-      validation_ndcg: NDCG on the validation lists.
-      model: The model.
-      ranking: Measure -> mean over lists or users, and interval.
+      loss: name of its list loss.
+      seed: seed of the training.
+      epochs: number of epochs of the training.
+      validation_ndcg: NDCG@10 on the validation lists.
+      model: trained model.
+      ranking: metric -> mean over lists or users, and interval.
       clicks: AUC, log loss and calibration error of the click.
-      calibration: Weight, prediction and observed rate of each bin.
+      calibration: weight, mean prediction and observed rate of each bin.
     """
 
     loss: str
@@ -48,7 +48,7 @@ class Run:
     calibration: tuple[np.ndarray, np.ndarray, np.ndarray]
 
     def figures(self) -> dict:
-        """What metrics.json says of it."""
+        """Returns the entry of the run in metrics.json."""
         return {
             "loss": self.loss,
             "seed": self.seed,
@@ -67,7 +67,7 @@ def evaluate(
     seed: int,
     fitted: tf.keras.callbacks.History,
 ) -> Run:
-    """Ranks the test lists and measures order and clicks."""
+    """Scores the test lists and measures their order and the clicks."""
     labels, score, logit, clicks = _predict(model, data.test)
     ranking = {f"NDCG@{K}": _ndcg(labels, score, data.groups)}
     if data.relevance is not None:
@@ -97,11 +97,11 @@ def evaluate(
 def _predict(
     model: tm.models.JointRankingCTR, dataset: tf.data.Dataset
 ) -> tuple[np.ndarray, ...]:
-    """Labels, scores, logits and clicks, `[num_lists, list_size]` each."""
+    """Returns labels, scores, logits and clicks, `[num_lists, list_size]` each."""
     parts = []
     for batch in dataset:
         score, logit = model(batch)
-        if model.alpha == 0:  # nothing trained the score
+        if model.alpha == 0:  # no loss has trained the score
             score = logit
         clicks = batch.get("clicks", batch["labels"])
         parts.append((batch["labels"], score, logit, clicks))
@@ -109,7 +109,7 @@ def _predict(
 
 
 def _ndcg(labels: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> Interval:
-    """Mean NDCG of the lists in which something is better than something else."""
+    """Computes the mean NDCG of lists whose labels differ, and its interval."""
     largest = labels.max(axis=1)
     least = np.where(labels < 0, np.inf, labels).min(axis=1)
     rows = largest > least
@@ -120,7 +120,7 @@ def _ndcg(labels: np.ndarray, score: np.ndarray, groups: np.ndarray | None) -> I
 
 
 def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
-    """Header and a row for each loss."""
+    """Header of a table and one row for each loss."""
     ranking, clicks = list(runs[0].ranking), list(runs[0].clicks)
     names = [name.partition("/")[2].replace("_", " ") for name in clicks]
     header = ["", *ranking, *(f"click {name}" for name in names)]
@@ -136,7 +136,7 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
 
 
 def print_runs(runs: Sequence[Run], data: ListData) -> None:
-    """Prints the losses side by side."""
+    """Prints a table of the losses."""
     print(f"\nTest lists: {len(data.groups):,}")
     print_table(*table(runs))
 
@@ -150,7 +150,7 @@ def write_report(
     runs: Sequence[Run],
     best: Run,
 ) -> Path:
-    """Writes the page that shows all of it."""
+    """Writes the page of the comparison."""
     header, rows = table(runs)
     return render(
         "joint_ranking.html",

@@ -1,4 +1,4 @@
-"""A self-contained HTML page from a template."""
+"""HTML pages of the reports, without links to other files."""
 
 import base64
 import io
@@ -13,13 +13,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, target: Path, *, run: str, **values: object) -> Path:
-    """Fills a template of this folder and writes the page.
+    """Fills a template and writes the page.
 
     Args:
-      template: File name below `templates`.
-      target: The page.
-      run: Identity of the run, which its other files have too.
-      **values: What the template names; figures become inline images.
+      template: file name below `templates`.
+      target: path of the page.
+      run: identity of the run, which all its files have.
+      **values: values of the template's names; figures become inline images.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

@@ -1,4 +1,4 @@
-"""Figures of the reports, in one hand."""
+"""Figures of the reports, in one style."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,12 +30,12 @@ def learning_curves(
     monitor: str,
     title: str = "Validation NDCG@10",
 ) -> Figure:
-    """Loss of training and validation, and the metric that stops the training.
+    """Draws training and validation loss, and the metric that stops the training.
 
     Args:
-      history: Keras's history: name -> one value an epoch.
-      monitor: Name of the metric.
-      title: Of its panel.
+      history: Keras's history, name -> one value for each epoch.
+      monitor: name of the metric that stops the training.
+      title: title of its panel.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.2), layout="constrained")
@@ -59,11 +59,11 @@ def learning_curves(
 
 
 def hit_rate_curves(ks: Sequence[int], rates: Mapping[str, Sequence[float]]) -> Figure:
-    """Hit rate over k, one line for each model.
+    """Draws the hit rate over k, one line for each model.
 
     Args:
-      ks: Places, ascending.
-      rates: Name of a model -> hit rate at each of `ks`.
+      ks: values of k, ascending.
+      rates: name of a model -> hit rate at each of `ks`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -85,11 +85,11 @@ def hit_rate_curves(ks: Sequence[int], rates: Mapping[str, Sequence[float]]) -> 
 def task_curves(
     history: Mapping[str, Sequence[float]], task_names: Sequence[str]
 ) -> Figure:
-    """AUC and log loss of each task over the epochs, in training and validation.
+    """Draws AUC and log loss of each task over the epochs of training and validation.
 
     Args:
-      history: Keras's history: name -> one value an epoch.
-      task_names: One column of plots each.
+      history: Keras's history, name -> one value for each epoch.
+      task_names: names of the tasks, one column of panels each.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 4.6), layout="constrained")
@@ -117,10 +117,10 @@ def task_curves(
 def reliability(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> Figure:
-    """Observed rate over predicted probability; areas are the numbers of rows.
+    """Draws the observed rate over the predicted probability, areas by number of rows.
 
     Args:
-      curves: Name -> weight, mean prediction and observed rate of each bin.
+      curves: name -> weight, mean prediction and observed rate of each bin.
     """
     columns = min(4, len(curves))
     lines = -(-len(curves) // columns)
@@ -151,13 +151,13 @@ def reliability(
 def by_activity(
     activity: np.ndarray, weights: np.ndarray, names: Sequence[str], *, bins: int
 ) -> Figure:
-    """Mean weight of each tower of a mixture over the user's earlier rows.
+    """Draws the mean weight of a mixture's towers over the number of earlier rows.
 
     Args:
-      activity: `[num_rows]` earlier rows.
-      weights: `[num_rows, num_towers]`, rows that sum to 1.
-      names: Of the towers.
-      bins: Parts of equal size that the rows are cut into.
+      activity: `[num_rows]` number of earlier rows of the user.
+      weights: `[num_rows, num_towers]` weights, which sum to 1 in each row.
+      names: names of the towers.
+      bins: number of bins with the same number of rows.
     """
     edges = np.unique(np.quantile(activity, np.linspace(0, 1, bins + 1)))
     part = np.clip(np.searchsorted(edges, activity, "right") - 1, 0, len(edges) - 2)
@@ -187,17 +187,17 @@ def by_activity(
 
 
 def cohort_usage(usage: Mapping[str, np.ndarray]) -> Figure:
-    """Share of the rows in each cohort, the fullest first.
+    """Draws the share of the rows in each cohort, the largest first.
 
     Args:
-      usage: Name of a model -> `[num_cohorts]` shares.
+      usage: name of a model -> `[num_cohorts]` shares.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 2.8), layout="constrained")
         axes = figure.subplots(1, len(usage), squeeze=False, sharey=True)[0]
         for axis, (name, shares) in zip(axes, usage.items(), strict=True):
-            places = np.arange(1, len(shares) + 1)
-            axis.bar(places, np.sort(shares)[::-1], color=COLOURS["model"])
+            numbers = np.arange(1, len(shares) + 1)
+            axis.bar(numbers, np.sort(shares)[::-1], color=COLOURS["model"])
             axis.axhline(1 / len(shares), color=COLOURS["chance"], ls=":", lw=1)
             axis.set(title=name, xlabel="cohort, by use")
         axes[0].set(ylabel="share of the test rows")
@@ -205,10 +205,10 @@ def cohort_usage(usage: Mapping[str, np.ndarray]) -> Figure:
 
 
 def side_by_side(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """A point for each training, a row for each model, a panel for each figure.
+    """Draws a point for each training, a row for each model, a panel for each metric.
 
     Args:
-      values: Name of a figure -> name of a model -> one value a training.
+      values: name of a metric -> name of a model -> one value for each training.
     """
     with mpl.rc_context(STYLE):
         models = list(next(iter(values.values())))
@@ -216,11 +216,11 @@ def side_by_side(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(values), squeeze=False, sharey=True)[0]
         for axis, (name, of_models) in zip(axes, values.items(), strict=True):
-            for place, model in enumerate(models):
+            for line, model in enumerate(models):
                 seeds = of_models[model]
-                spots = [place] * len(seeds)
+                spots = [line] * len(seeds)
                 axis.plot(seeds, spots, "o", ms=4, alpha=0.5, color=COLOURS["model"])
-                axis.plot(np.mean(seeds), place, "|", ms=16, color=COLOURS["model"])
+                axis.plot(np.mean(seeds), line, "|", ms=16, color=COLOURS["model"])
             axis.set(title=name, yticks=range(len(models)), yticklabels=models)
             axis.margins(y=0.2)
         axes[0].invert_yaxis()
@@ -228,10 +228,10 @@ def side_by_side(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 def losses(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Loss per example of training and validation over the epochs.
+    """Draws the loss per example of training and validation over the epochs.
 
     Args:
-      history: Keras's history: name -> one value an epoch.
+      history: Keras's history, name -> one value for each epoch.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6, 3), layout="constrained")
@@ -253,10 +253,10 @@ def _draw_losses(axes: Axes, history: Mapping[str, Sequence[float]]) -> None:
 
 
 def click_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Loss of a pair, pairs in the right order and shift over the epochs.
+    """Draws loss per pair, share of ordered pairs and shift over the epochs.
 
     Args:
-      history: Keras's history: name -> one value an epoch.
+      history: Keras's history, name -> one value for each epoch.
     """
     panels = {
         "loss_per_pair": "Loss of a pair",
@@ -282,10 +282,10 @@ def click_curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def gap_histogram(gaps: Mapping[str, np.ndarray]) -> Figure:
-    """Gaps of pairs, one outline for each name.
+    """Draws a histogram of the gaps of pairs, one outline for each name.
 
     Args:
-      gaps: Name -> `[num_pairs]`; above 0 the pair is in the right order.
+      gaps: name -> `[num_pairs]` gaps, positive if the pair is in the right order.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3), layout="constrained")
@@ -313,24 +313,24 @@ def gap_histogram(gaps: Mapping[str, np.ndarray]) -> Figure:
 def attention_map(
     weights: np.ndarray, labels: Sequence[str], *, is_search: Sequence[bool]
 ) -> Figure:
-    """How much each event of a history looks at each other, oldest first.
+    """Draws the attention weights between the events of a history, oldest first.
 
     Args:
-      weights: `[num_events, num_events]`, a row for each event that looks.
-      labels: Of the events.
-      is_search: Whether an event is a search.
+      weights: `[num_events, num_events]` weights, one row for each querying event.
+      labels: names of the events.
+      is_search: `[num_events]` whether an event is a search.
     """
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(7.5, 6.5), layout="constrained")
         axis = figure.subplots()
         image = axis.imshow(weights, cmap="Blues", vmin=0)
         figure.colorbar(image, ax=axis, shrink=0.7, label="attention")
-        places = range(len(labels))
-        axis.set(xticks=places, yticks=places, ylabel="looks ...", xlabel="... at")
+        ticks = range(len(labels))
+        axis.set(xticks=ticks, yticks=ticks, ylabel="looks ...", xlabel="... at")
         axis.set_xticklabels(labels, rotation=90, fontsize=7)
         axis.set_yticklabels(labels, fontsize=7)
-        for place, search in enumerate(is_search):
+        for event, search in enumerate(is_search):
             colour = COLOURS["popularity" if search else "model"]
-            axis.get_xticklabels()[place].set_color(colour)
-            axis.get_yticklabels()[place].set_color(colour)
+            axis.get_xticklabels()[event].set_color(colour)
+            axis.get_yticklabels()[event].set_color(colour)
         return figure

@@ -1,4 +1,4 @@
-"""What the ranking pipeline measures and shows."""
+"""Metrics and report of the ranking pipeline."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -29,20 +29,21 @@ _BINS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One trained ranker and what it does on the test rows.
+    """One trained ranker and its metrics on the test rows.
 
     Args:
-      tower: Name of the user tower.
-      position_bias: Whether it has one.
-      seed: Of the training.
-      validation_loss: The best epoch's.
-      history: Keras's.
-      model: The ranker.
-      slices: Name of a slice -> `task/figure` -> value, of logged rows.
-      ranking: What is ranked -> AUC within a user or list, mean and interval.
-      calibration: Task -> weight, prediction and observed rate of each bin.
-      mixture: `[num_rows, num_towers]` weights of a mixture, else None.
-      affinity: `[num_rows, num_cohorts]` of the cohort tower inside, else None.
+      tower: name of the user tower.
+      position_bias: whether the ranker has a position bias.
+      seed: seed of the training.
+      validation_loss: validation loss of the best epoch.
+      history: Keras's history.
+      model: trained ranker.
+      slices: name of a slice -> `task/metric` -> value.
+      ranking: label -> mean AUC within a user or list, and interval.
+      calibration: task -> weight, mean prediction and observed rate of each bin.
+      mixture: `[num_rows, num_towers]` weights of a mixture's towers, else None.
+      affinity: `[num_rows, num_cohorts]` weights of the cohorts, None without a cohort
+        tower.
     """
 
     tower: str
@@ -59,11 +60,11 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What tells it from others but for the seed."""
+        """Name of the run, the same for all its seeds."""
         return self.tower + (", position bias" if self.position_bias else "")
 
     def figures(self) -> dict:
-        """What metrics.json says of it."""
+        """Returns the entry of the run in metrics.json."""
         figures = {
             "tower": self.tower,
             "position_bias": self.position_bias,
@@ -86,7 +87,7 @@ def evaluate(
     seed: int,
     fitted: tf.keras.callbacks.History,
 ) -> Run:
-    """Predicts the test rows and measures them by slice, by user and by task."""
+    """Predicts the test rows and computes metrics by slice, user and task."""
     logits, served, mixture, affinity = [], [], [], []
     gate, cohorts = parts_of(model.user_tower)
     for batch in data.test:
@@ -120,7 +121,7 @@ def evaluate(
 def parts_of(
     tower: tf.keras.layers.Layer,
 ) -> tuple[tf.keras.layers.Layer | None, tf.keras.layers.Layer | None]:
-    """The mixture and the cohort tower in a user tower, where there are."""
+    """Returns the mixture and the cohort tower in a user tower, None if it has none."""
     is_mixture = isinstance(tower, tm.towers.MixtureOfRepresentations)
     inside = tower.towers if is_mixture else [tower]
     cohorts = [part for part in inside if isinstance(part, tm.towers.Cohort)]
@@ -128,14 +129,14 @@ def parts_of(
 
 
 def slices_of(data: RankingData) -> dict[str, np.ndarray]:
-    """Name of a slice -> `[num_rows]` bool; without slices that hold nothing."""
+    """Returns name of a slice -> `[num_rows]` bool, without empty slices."""
     slices = {"all": np.ones(len(data.cold), bool)}
     slices |= {"warm users": ~data.cold, "cold users": data.cold}
     return {name: rows for name, rows in slices.items() if rows.any()}
 
 
 def base_rates(data: RankingData) -> dict[str, float]:
-    """The figures of the training's share of positives, the same for every row."""
+    """Measures the share of positives in training as the prediction of every row."""
     positive = np.zeros(len(data.task_names))
     observed = np.zeros(len(data.task_names))
     for batch in data.train(0):
@@ -150,7 +151,15 @@ def base_rates(data: RankingData) -> dict[str, float]:
 def within_groups(
     data: RankingData, answers: Mapping[str, np.ndarray]
 ) -> dict[str, Interval]:
-    """AUC within users or lists of each task, of the score, and of the truth."""
+    """Computes AUC within users or lists.
+
+    Args:
+      data: test rows.
+      answers: task or "score" -> `[num_rows]` predictions.
+
+    Returns:
+      Label -> mean and interval, for each task, the score and a true relevance.
+    """
     first = data.task_names[0]
     labels = dict(zip(data.task_names, data.labels.T, strict=True))
     labels["score"] = labels[first]
@@ -168,7 +177,7 @@ def within_groups(
 
 
 def cohort_figures(affinity: np.ndarray) -> dict[str, float]:
-    """Entropy of the use of the cohorts and the share of dead ones."""
+    """Computes the entropy of the cohorts' use and the share of unused ones."""
     metrics = CohortEntropy, DeadCohorts
     made = [cls(affinity.shape[1]) for cls in metrics]
     for metric in made:
@@ -177,7 +186,10 @@ def cohort_figures(affinity: np.ndarray) -> dict[str, float]:
 
 
 def task_tables(runs: Sequence[Run], data: RankingData) -> dict[str, list[list[str]]]:
-    """For each slice a row for each kind of run; the base rate's beside all rows."""
+    """Makes a table for each slice with one row for each kind of run.
+
+    The table of all rows has the base rate too.
+    """
     names = [f"{task}/{figure}" for task in data.task_names for figure in FIGURES]
     tables = {
         part: [
@@ -192,7 +204,7 @@ def task_tables(runs: Sequence[Run], data: RankingData) -> dict[str, list[list[s
 
 
 def ranking_table(runs: Sequence[Run]) -> list[list[str]]:
-    """A row for each kind of run: AUC within users or lists."""
+    """Makes one row for each kind of run: AUC within users or lists."""
     rows = []
     for label, same in by(runs, "label").items():
         cells = [over_seeds([r.ranking[n].mean for r in same]) for n in same[0].ranking]
@@ -203,11 +215,17 @@ def ranking_table(runs: Sequence[Run]) -> list[list[str]]:
 def print_runs(
     runs: Sequence[Run], data: RankingData, table: Sequence[Sequence[str]]
 ) -> None:
-    """Prints the kinds of runs side by side; `table` is that of all rows."""
+    """Prints a table of the kinds of runs.
+
+    Args:
+      runs: trained rankers.
+      data: test rows.
+      table: table of all rows from `task_tables`.
+    """
     columns = [f"{t} {LABELS[f]}" for t in data.task_names for f in FIGURES[:2]]
     keep = [0, *(1 + 3 * t + f for t in range(len(data.task_names)) for f in (0, 1))]
     print(f"Test rows: {len(data.labels):,}")
-    rows = [[row[place] for place in keep] for row in table]
+    rows = [[row[column] for column in keep] for row in table]
     print_table(["", *columns], rows)
     print("\nAUC within users or lists")
     print_table(["", *runs[0].ranking], ranking_table(runs))
@@ -223,7 +241,7 @@ def write_report(
     best: Run,
     tables: Mapping[str, Sequence[Sequence[str]]],
 ) -> Path:
-    """Writes the page that shows all of it."""
+    """Writes the page of the comparison."""
     mixed = next((run for run in runs if run.mixture is not None), None)
     cohorts = {
         label: same[0].affinity

@@ -1,4 +1,4 @@
-"""What the retrieval pipeline measures and shows."""
+"""Metrics and report of the retrieval pipeline."""
 
 import dataclasses
 from pathlib import Path
@@ -16,13 +16,13 @@ NAMES = ("model", "popularity", "chance")
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Ranks of the test split by the model and its baselines.
+    """Ranks of the test rows by the model and its baselines.
 
     Args:
-      tables: Name of a model -> its ranks.
-      slices: Name of a slice -> `[num_rows]` bool.
-      metrics: What metrics.json says of them.
-      num_items: Candidates.
+      tables: name of a model -> its ranks.
+      slices: name of a slice -> `[num_rows]` bool.
+      metrics: metrics with intervals, as in metrics.json.
+      num_items: number of candidates.
     """
 
     tables: dict[str, tm.metrics.RankTable]
@@ -33,7 +33,14 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class ExampleUser:
-    """A user with their last items and what the model would offer next."""
+    """A user, the last items and the recommendations.
+
+    Args:
+      user_id: id of the user, as in the data.
+      history: titles of the newest items before the test rows, newest first.
+      recommendations: title of an item, and whether it is in the user's test rows.
+      num_held_out: number of the user's items in the test rows.
+    """
 
     user_id: str
     history: list[str]
@@ -42,7 +49,7 @@ class ExampleUser:
 
 
 def evaluate(model: tm.models.TwoTower, data: tm.data.Interactions) -> Evaluation:
-    """Ranks the test split over the whole catalogue, known items excluded."""
+    """Ranks the test rows over the whole catalogue, known items excluded."""
     batches = data.batches("test", 4096)
     candidates = model.embed_candidates(data.candidate_batches())
     ids = np.arange(1, data.num_items + 1)
@@ -64,19 +71,17 @@ def evaluate(model: tm.models.TwoTower, data: tm.data.Interactions) -> Evaluatio
     slices = {f"{name} items": part == name for name in ("head", "torso", "tail")}
     slices |= {"cold items": part == "cold", "warm items": part != "cold"}
     slices |= {"cold users": users == 0, "warm users": users > 0}
+    groups = tm.data.ranking_groups(data, "test")
     return Evaluation(
-        tables, slices, _metrics(tables, slices, users), num_items=data.num_items
+        tables, slices, _metrics(tables, slices, groups), num_items=data.num_items
     )
 
 
 def _metrics(
     tables: dict[str, tm.metrics.RankTable],
     slices: dict[str, np.ndarray],
-    users: np.ndarray,
+    groups: np.ndarray,
 ) -> dict:
-    # Rows of unknown users share index 0 but not the user: each is a group of its own.
-    groups = np.where(users > 0, users, -np.arange(len(users)))
-
     def interval(values: np.ndarray, rows: np.ndarray | slice = slice(None)) -> dict:
         return tm.metrics.bootstrap_interval(values[rows], groups[rows])._asdict()
 
@@ -115,7 +120,7 @@ def _metrics(
 
 
 def print_metrics(evaluation: Evaluation) -> None:
-    """Prints the model beside its baselines, and the slices."""
+    """Prints the metrics of the model, of its baselines and of the slices."""
     test = evaluation.metrics["test"]
     print(
         f"\nTest split over {evaluation.num_items:,} candidates, known items excluded"
@@ -136,7 +141,11 @@ def print_metrics(evaluation: Evaluation) -> None:
 
 
 def verdict(metrics: dict) -> str:
-    """Says in a sentence whether the model beats popularity."""
+    """Returns a sentence that compares the model with popularity.
+
+    Args:
+      metrics: `Evaluation.metrics`.
+    """
     gain = metrics["model_minus_popularity"]["ndcg_at_10"]
     interval = f"{gain['mean']:+.4f} NDCG@10, 95% interval [{gain['low']:+.4f}, "
     interval += f"{gain['high']:+.4f}], paired by user"
@@ -161,7 +170,7 @@ def index_recall(
     model: tm.models.TwoTower,
     data: tm.data.Interactions,
 ) -> float | None:
-    """Share of the exact top 100 that the approximate index finds."""
+    """Computes the share of the exact top 100 that the approximate index finds."""
     if approximate is None:
         return None
     k = min(100, data.num_items)
@@ -182,9 +191,16 @@ def example_users(
     num_users: int = 10,
     k: int = 10,
 ) -> list[ExampleUser]:
-    """Users of the test split, from the least to the most active.
+    """Recommends to random users of the test rows, the least active first.
 
-    `user_features` are those before that split, `[num_users + 1, ...]` each.
+    Args:
+      model: trained model.
+      index: exact index of all items.
+      data: interactions.
+      user_features: feature -> `[num_users + 1, ...]` values before the test rows.
+      seed: seed of the draw of users.
+      num_users: number of users to draw.
+      k: number of recommendations for each user.
     """
     test, earlier = data.splits["test"], data.known_items("test")
     known = np.unique(test["user_id"][test["user_id"] > 0])
@@ -216,7 +232,7 @@ def example_users(
 
 
 def _last_items(data: tm.data.Interactions, user: int, count: int = 8) -> np.ndarray:
-    """The user's newest items before the test split, newest first."""
+    """Returns a user's newest items before the test rows, newest first."""
     columns = [data.splits[split] for split in ("train", "validation")]
     items = np.concatenate([c["item_id"][c["user_id"] == user] for c in columns])
     if "timestamp_us" in columns[0]:
@@ -239,7 +255,7 @@ def write_report(
     recall: float | None,
     monitor: str,
 ) -> Path:
-    """Writes the page that shows all of it."""
+    """Writes the page of the evaluation."""
     ks = np.unique(np.geomspace(1, evaluation.num_items, 60).astype(int))
     rates = {
         name: [float(table.values(f"hit_rate_at_{k}").mean()) for k in ks]

@@ -1,4 +1,4 @@
-"""What the serving pipeline measures and shows of its cascade."""
+"""Metrics of the cascade of the serving pipeline."""
 
 from typing import Literal
 
@@ -11,18 +11,18 @@ WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 def best_weight(cascade: tm.models.Cascade, data: tm.data.Interactions) -> float:
-    """The weight of retrieval whose order is best on the validation rows.
+    """Chooses the weight of the retrieval score by NDCG@10 on the validation rows.
 
     Args:
-      cascade: Without a weight, as it would answer before the validation rows.
-      data: That retrieval learned from.
+      cascade: cascade with weight 0 and the state before the validation rows.
+      data: interactions that the retrieval model was trained on.
     """
     hits, answer, _ = answers(cascade, data, "validation")
     quality = {}
     for weight in WEIGHTS:
         order = np.argsort(-answer["score"] - weight * answer["retrieval_score"])
         ordered = np.take_along_axis(hits, order, axis=1)
-        quality[weight] = places_metrics(ordered)["ndcg_at_10"].mean()
+        quality[weight] = position_metrics(ordered)["ndcg_at_10"].mean()
     best = max(quality, key=quality.get)
     print("\nWeight of retrieval beside the ranker, NDCG@10 on the validation rows:")
     print("  " + ", ".join(f"{w:g}: {value:.4f}" for w, value in quality.items()))
@@ -34,7 +34,17 @@ def answers(
     data: tm.data.Interactions,
     split: Literal["validation", "test"],
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Where the held-out items stand, the answers, and the rows of known users."""
+    """Queries the cascade for the known users of a split.
+
+    Args:
+      cascade: cascade with the state before the split.
+      data: interactions.
+      split: split whose items are the relevant ones.
+
+    Returns:
+      `[num_queries, num_retrieved]` True where an answer has the relevant item; output
+      -> `[num_queries, num_retrieved]` array; `[num_queries]` rows of the split.
+    """
     held_out = data.splits[split]
     rows = np.flatnonzero(held_out["user_id"] > 0)
     users = np.array(["", *map(str, data.vocabularies["user_id"])])
@@ -61,7 +71,15 @@ def answers(
 
 
 def evaluate(cascade: tm.models.Cascade, data: tm.data.Interactions) -> dict:
-    """Where the held-out item stands, in the order of retrieval and of the cascade."""
+    """Measures the order of retrieval and of the cascade on the test rows.
+
+    Args:
+      cascade: cascade with the state before the test rows.
+      data: interactions.
+
+    Returns:
+      "all" or "liked" rows -> "retrieval" or "cascade" -> metric -> interval.
+    """
     test = data.splits["test"]
     hits, answer, rows = answers(cascade, data, "test")
     scores = answer["retrieval_score"]
@@ -76,7 +94,7 @@ def evaluate(cascade: tm.models.Cascade, data: tm.data.Interactions) -> dict:
                 name: tm.metrics.bootstrap_interval(
                     values[chosen], groups[chosen]
                 )._asdict()
-                for name, values in places_metrics(found).items()
+                for name, values in position_metrics(found).items()
             }
             for order, found in (("retrieval", by_retrieval), ("cascade", hits))
         }
@@ -84,8 +102,15 @@ def evaluate(cascade: tm.models.Cascade, data: tm.data.Interactions) -> dict:
     }
 
 
-def places_metrics(hits: np.ndarray) -> dict[str, np.ndarray]:
-    """Metrics of each row from where its one held-out item stands."""
+def position_metrics(hits: np.ndarray) -> dict[str, np.ndarray]:
+    """Computes metrics of each query from the position of its relevant item.
+
+    Args:
+      hits: `[num_queries, num_retrieved]` True where an answer has the relevant item.
+
+    Returns:
+      Metric -> `[num_queries]`.
+    """
     labels = tf.constant(hits, tf.float32)
     scores = -tf.broadcast_to(tf.range(hits.shape[1], dtype=tf.float32), hits.shape)
     return {

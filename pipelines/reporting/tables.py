@@ -1,4 +1,4 @@
-"""Figures of runs, and tables of them as people read them."""
+"""Metrics of runs, and their tables."""
 
 from collections.abc import Sequence
 
@@ -13,15 +13,16 @@ Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 def task_figures(
     task_names: Sequence[str], labels: np.ndarray, logits: np.ndarray
 ) -> tuple[dict[str, float], dict[str, Curve]]:
-    """What `tasks.MultiTask` reports of some rows, and a reliability curve each.
+    """Computes the metrics of `tasks.MultiTask` and a reliability curve of each task.
 
     Args:
-      task_names: Of the columns.
-      labels: `[num_rows, num_tasks]`, -1 where not observed.
-      logits: `[num_rows, num_tasks]`.
+      task_names: name of each column.
+      labels: `[num_rows, num_tasks]` labels, -1 where not observed.
+      logits: `[num_rows, num_tasks]` logits.
 
     Returns:
-      `task/figure` -> value, and task -> weight, prediction and observed rate by bin.
+      `task/metric` -> value, and task -> weight, mean prediction and observed rate of
+      each bin.
     """
     task = tm.tasks.MultiTask(task_names)
     task(labels, logits)
@@ -35,13 +36,19 @@ def task_figures(
 
 
 def mean_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> Interval:
-    """Mean AUC within the groups, and its interval over them."""
+    """Computes the mean AUC within groups and its bootstrap interval over groups.
+
+    Args:
+      labels: `[num_rows]` labels, 0 or 1.
+      scores: `[num_rows]` scores.
+      groups: `[num_rows]` user or list of each row.
+    """
     names, values = tm.metrics.grouped_auc(labels, scores, groups)
     return tm.metrics.bootstrap_interval(values, names)
 
 
 def by(runs: Sequence, attribute: str) -> dict[str, list]:
-    """The runs by what they share, in the order of the first of each."""
+    """Groups runs by the value of an attribute, in the order of its first run."""
     groups = {}
     for run in runs:
         groups.setdefault(getattr(run, attribute), []).append(run)
@@ -49,7 +56,7 @@ def by(runs: Sequence, attribute: str) -> dict[str, list]:
 
 
 def over_seeds(values: Sequence[float]) -> str:
-    """Mean and, of several seeds, the standard deviation."""
+    """Formats a mean and, with several seeds, the standard deviation over them."""
     if np.isnan(values).all():
         return "-"
     text = f"{np.mean(values):.4f}"

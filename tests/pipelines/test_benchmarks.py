@@ -160,8 +160,12 @@ def test_new_items_are_measured_apart_from_the_others():
     trained = set(data.splits["train"]["item_id"])
     assert draw.is_cold.tolist() == [item not in trained for item in items]
     assert len(draw.users) == len(items)
-    names = np.append("unknown", data.vocabularies["user_id"])
-    assert draw.users.tolist() == names[data.splits["test"]["user_id"]].tolist()
+    users = data.splits["test"]["user_id"]
+    names = data.vocabularies["user_id"][users[users > 0] - 1].tolist()
+    assert draw.users[users > 0].tolist() == names
+    unknown = draw.users[users == 0].tolist()
+    assert len(set(unknown)) == len(unknown)
+    assert not set(unknown) & set(names)
 
 
 def test_bytes_counted_without_a_tower_are_those_of_the_tower():

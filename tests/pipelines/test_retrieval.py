@@ -8,6 +8,7 @@ import shutil
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -18,6 +19,7 @@ from pipelines import gate, recommend, retrieval
 from pipelines.parts import query_towers
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.indexes import build_indexes, index_items
+from pipelines.reporting.retrieval import evaluate
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
@@ -403,6 +405,32 @@ def test_a_user_tower_goes_all_the_way(tmp_path, orders, user_tower):
     assert answer["known_user"].tolist() == [True, False]
     assert all(item.startswith(b"sku-") for item in answer["item_id"].ravel())
     assert np.isfinite(answer["score"]).all()
+
+
+def test_intervals_take_each_row_of_an_unknown_user_for_another_user():
+    """200 of 220 rows are of users that training does not show, all with index 0."""
+    rng = np.random.default_rng(0)
+    early = [(f"u{n % 20}", f"i{rng.integers(9)}", n) for n in range(160)]
+    late = [(f"new{n}", f"i{rng.integers(9)}", 1000 + n) for n in range(200)]
+    late += [(f"u{n}", f"i{rng.integers(9)}", 2000 + n) for n in range(20)]
+    frame = pd.DataFrame(early + late, columns=["user_id", "item_id", "timestamp"])
+    data = tm.data.from_frame(
+        frame,
+        split="global_time",
+        test_fraction=220 / len(frame),
+        validation_fraction=0.0,
+    )
+    users = data.splits["test"]["user_id"]
+    assert (users == 0).sum() == 200
+    config = query_towers.resolved(retrieval.Config(query_tower="id", embedding_dim=2))
+    found = evaluate(query_towers.build_model(config, data), data)
+    for name, metric in (("model", "mrr"), ("popularity", "ndcg_at_10")):
+        interval = found.metrics["test"][name][metric]
+        values = found.tables[name].values(metric)
+        half = 1.96 * values.std() / np.sqrt(len(values))  # all rows are independent
+        assert interval["high"] - interval["low"] == pytest.approx(2 * half, rel=0.2)
+    cold = found.metrics["slices"]["cold users"]["model"]["mrr"]
+    assert cold["low"] < cold["mean"] < cold["high"]
 
 
 @pytest.mark.parametrize("user_tower", ["cohort", "mixture"])
