@@ -27,7 +27,7 @@ NAMES = (
 
 
 def main() -> None:
-    """Runs every benchmark in a process of its own: none inherits another's memory."""
+    """Runs each benchmark in a process of its own, with fresh memory."""
     for name in NAMES:
         module = f"pipelines.benchmarks.{name}"
         print(f"python -m {module}", flush=True)

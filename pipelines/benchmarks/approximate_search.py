@@ -1,8 +1,9 @@
-"""Search in a million candidates: python -m pipelines.benchmarks.approximate_search.
+"""Search among a million candidates: python -m pipelines.benchmarks.approximate_search.
 
-Upstream's BruteForce, ours, IVF and ScaNN, the latter two tuned to a recall on other
-queries than those that are measured; on a Gaussian mixture, which flatters every index
-with partitions, and on trained item embeddings with noise.
+Compares upstream's BruteForce with our BruteForce, IVF and ScaNN. IVF and ScaNN are
+tuned to a recall on other queries than those of the measurement. The candidates are a
+Gaussian mixture, which favours indexes with partitions, and trained item embeddings
+with noise.
 """
 
 import dataclasses
@@ -42,25 +43,26 @@ class Config:
     """Flags of the benchmark."""
 
     candidates: int = 1_000_000
-    """Rows of the corpora."""
+    """Number of candidates."""
     embedding_dim: int = 64
-    """Width of a row."""
+    """Number of dimensions of an embedding."""
     k: int = 100
-    """Candidates of an answer."""
+    """Number of candidates of an answer."""
     recall_target: ShareAboveNone = 0.95
-    """What IVF and ScaNN are tuned to."""
+    """Recall to which IVF and ScaNN are tuned."""
     batches: tuple[int, ...] = (64, 256)
-    """Queries that are asked at once; one query is measured too."""
+    """Numbers of queries per call; single queries are measured too."""
     queries: int = 4000
-    """Of the Gaussian mixture; half of them tune. The other corpus has its users."""
+    """Queries of the Gaussian mixture, half of them for tuning. The trained items are
+    queried by all users."""
     epochs: int = 10
-    """Of the model whose items are tiled."""
+    """Epochs of the model that trains the items."""
     leaves: int = 1000
-    """Partitions of ScaNN."""
+    """Number of partitions of ScaNN."""
     repeats: int = 9
-    """Turns."""
+    """Number of turns."""
     native_queries: CountOrNone = 2000
-    """Asked of the exported IVF by the program without Python; 0 leaves it out."""
+    """Queries to the exported IVF by the program without Python; 0 for none."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
     write: bool = True
@@ -84,14 +86,14 @@ SMOKE = Config(
 
 
 class Measured(NamedTuple):
-    """What was measured on one corpus.
+    """Measurements on one set of candidates.
 
     Attributes:
-      build: Case -> seconds.
-      tuned: Case -> its tuning.
-      recall: Case -> share of upstream's answer.
-      seconds: Number of queries at once -> case -> seconds of each turn.
-      exported: Queries at once -> latency of the exported IVF without Python.
+      build: case -> seconds of the build.
+      tuned: case -> result of its tuning.
+      recall: case -> share of upstream's result that it finds.
+      seconds: number of queries per call -> case -> seconds of each turn.
+      exported: queries per call -> latency of the exported IVF without Python.
     """
 
     build: dict[str, float]
@@ -137,7 +139,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def measure(config: Config, candidates: np.ndarray, queries: np.ndarray) -> Measured:
-    """Builds, tunes and times all indexes on one corpus."""
+    """Builds, tunes and times all indexes on one set of candidates."""
     order = np.random.default_rng(1).permutation(len(queries))
     tuning, queries = (queries[rows] for rows in np.array_split(order, 2))
     indexes = _indexes(config)
@@ -193,17 +195,17 @@ def measure(config: Config, candidates: np.ndarray, queries: np.ndarray) -> Meas
 
 
 def build_bruteforce(config: Config) -> Callable[[], None]:
-    """Makes the exact index of a dataset, whose memory is measured."""
+    """Returns a function that builds the exact index from a dataset."""
     return _build(config, EXACT)
 
 
 def build_ivf(config: Config) -> Callable[[], None]:
-    """The same for the IVF."""
+    """Returns a function that builds the IVF index from a dataset."""
     return _build(config, IVF)
 
 
 def build_scann(config: Config) -> Callable[[], None]:
-    """The same for ScaNN."""
+    """Returns a function that builds the ScaNN index from a dataset."""
     return _build(config, SCANN)
 
 
@@ -219,14 +221,14 @@ def _indexes(config: Config) -> dict[str, tf.keras.layers.Layer]:
 
 
 def _graph(index: tf.keras.layers.Layer, config: Config) -> Callable:
-    """The search as it is served: a graph for any number of queries."""
+    """Traces the search as it is served, for any number of queries."""
     spec = tf.TensorSpec([None, config.embedding_dim], tf.float32)
     graph = tf.function(lambda queries: index(queries, k=config.k))
     return graph.get_concrete_function(spec)
 
 
 def _run(search: Callable, queries: np.ndarray, *, size: int) -> Callable[[], None]:
-    """A turn of a case, on other queries than the turn before."""
+    """Returns a turn of a case; each turn has other queries."""
     calls = _SINGLES if size == 1 else 1
     starts = itertools.count(step=calls * size)
 
@@ -242,7 +244,7 @@ def _run(search: Callable, queries: np.ndarray, *, size: int) -> Callable[[], No
 def _exported(
     config: Config, index: tm.layers.IVF, queries: np.ndarray
 ) -> dict[int, native.Latency]:
-    """Latency of the index in a program without Python, whose answers are compared."""
+    """Measures the latency without Python and compares the answers."""
     latencies = {}
     retriever = tm.serving.Retriever(index)
     search = _graph(index, config)
@@ -368,7 +370,7 @@ def _memory(config: Config, peaks: Mapping[str, float]) -> str:
 
 
 def _curves(config: Config, corpus: str, found: Measured) -> Figure:
-    """Recall over latency: what was tuned, and the operating points."""
+    """Draws recall over latency: all tuned settings and the chosen ones."""
     sizes = (1, config.batches[0])
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, size in zip(figure.subplots(1, 2, sharey=True), sizes, strict=True):

@@ -1,8 +1,8 @@
 """Auto-correlation beside attention: python -m pipelines.benchmarks.auto_correlation.
 
-Self-attention of one layer with its four projections, forward and with the gradients of
-all weights: `layers.AutoCorrelationLayer` and `tf.keras.layers.MultiHeadAttention` of
-the same width and heads.
+Compares one layer of self-attention with its four projections, forward and with the
+gradients of all weights: `layers.AutoCorrelationLayer` and
+`tf.keras.layers.MultiHeadAttention` with the same embedding size and heads.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from pipelines.benchmarks.timing import interleave, ratio, spread
 from pipelines.parts.command import command
 
 OURS, ATTENTION = "auto-correlation", "softmax attention"
-_SCORES = 3  # tensors of attention's scores that are held at once, with gradients
+_SCORES = 3  # score tensors of attention in memory at once, with gradients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,33 +28,33 @@ class Config:
     """Flags of the benchmark."""
 
     seq_len: int = 1810
-    """Steps of the case that is measured closely."""
+    """Number of steps of the main case."""
     batch: int = 32
-    """Series of that case."""
+    """Number of series of the main case."""
     embedding_dim: int = 64
-    """Width."""
+    """Number of dimensions of a step."""
     num_heads: int = 8
-    """Of both layers."""
+    """Number of heads of both layers."""
     factor: float = 1.0
-    """Of auto-correlation."""
+    """Factor of the number of lags of auto-correlation."""
     many_lags: float = 3.0
-    """A larger factor, measured beside it."""
+    """Larger factor of a second case."""
     compared: int = 2048
-    """Steps at which the two are compared once more."""
+    """Number of steps of a second comparison."""
     compared_batch: int = 16
-    """Series of that case."""
+    """Number of series of the second comparison."""
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)
-    """Steps of the series of the growth."""
+    """Numbers of steps of the growth curve."""
     tokens: int = 16_384
-    """Steps of all series of a batch of the growth."""
+    """Number of steps of all series of a batch of the growth curve."""
     memory_limit: float = 8.0
-    """Gigabytes: attention stops where its scores need more."""
+    """Gigabytes above which the scores of attention are not measured."""
     repeats: int = 3
-    """Turns."""
+    """Number of turns."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
     memory_batch: int = 8
-    """Series of the case whose peaks are measured."""
+    """Number of series of the case whose peaks are measured."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -123,22 +123,22 @@ def main(config: Config) -> dict[str, float]:
 
 
 def run_ours(config: Config) -> Callable[[], None]:
-    """Auto-correlation and its gradients."""
+    """Returns a step of auto-correlation with its gradients."""
     return _with_gradients(_ours(config), config)
 
 
 def run_ours_forward(config: Config) -> Callable[[], None]:
-    """Auto-correlation, each series with its own lags."""
+    """Returns a forward pass of auto-correlation, each series with its own lags."""
     return _forward(_ours(config), config)
 
 
 def run_attention(config: Config) -> Callable[[], None]:
-    """Attention and its gradients."""
+    """Returns a step of attention with its gradients."""
     return _with_gradients(_attention(config), config)
 
 
 def run_attention_forward(config: Config) -> Callable[[], None]:
-    """Attention."""
+    """Returns a forward pass of attention."""
     return _forward(_attention(config), config)
 
 
@@ -183,7 +183,7 @@ def _series(config: Config) -> tf.Tensor:
 
 
 def _grown(config: Config, length: int) -> dict[str, list[float]]:
-    """Both at a length, attention where its scores fit."""
+    """Times both layers at a length, attention only if its scores fit into memory."""
     batch = max(1, config.tokens // length)
     sized = dataclasses.replace(config, seq_len=length, batch=batch)
     cases = {OURS: run_ours(sized)}

@@ -1,8 +1,7 @@
-"""What features and id dropout are worth to new items.
+"""Features and id dropout for new items: python -m pipelines.benchmarks.cold_start.
 
-`python -m pipelines.benchmarks.cold_start` holds a tenth of the items out of training,
-with all their rows, and compares item towers on these rows and on each user's last row
-of the other items.
+Holds a tenth of the items with all their rows out of training and compares item towers
+on these rows and on each user's last row of the other items.
 """
 
 import dataclasses
@@ -27,7 +26,7 @@ DATASETS = {
 }
 METRICS = {"hit_rate_at_100": "hit rate at 100", "ndcg_at_10": "NDCG@10"}
 REFERENCE = "ids only"
-# What the item tower reads, the id first, and how many ids training drops.
+# Case -> slice of the item features, the id first, and the id dropout.
 CASES = {
     REFERENCE: (slice(1), 0.0),
     "ids and features": (slice(None), 0.0),
@@ -42,11 +41,11 @@ class Config:
     """Flags of the benchmark."""
 
     datasets: tuple[str, ...] = ("ml-100k", "latest-small")
-    """What to measure on; `invented` finds out whether it runs."""
+    """Data sets to measure on; `invented` is a small one for tests."""
     setting: Setting = dataclasses.field(default_factory=lambda: Setting(times=False))
-    """Of all cases, but for what the item tower reads."""
+    """Setting of all cases; only the input of the item tower differs."""
     seeds: int = 5
-    """Draws of the new items, each with a training of every case."""
+    """Number of draws of the new items, each with a training of every case."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -64,9 +63,9 @@ class Rows:
     """Test rows of one draw of new items.
 
     Attributes:
-      users: `[num_rows]` names.
+      users: `[num_rows]` ids of the users; an unknown user has another id in each row.
       is_cold: `[num_rows]` whether the item is new.
-      values: Case -> metric -> `[num_rows]`.
+      values: case -> metric -> `[num_rows]`.
     """
 
     users: np.ndarray
@@ -108,7 +107,7 @@ def measure(name: str, config: Config, *, seed: int) -> Rows:
         means = f"cold {found[is_cold].mean():.4f}, warm {found[~is_cold].mean():.4f}"
         print(f"{name}, {seed}: {case}: {means}", flush=True)
     values["chance"] = {metric: ranks.chance().values(metric) for metric in METRICS}
-    # An unknown user is another one in each row, and in each draw.
+    # Each row of an unknown user is another user, in each draw.
     names = np.append("", data.vocabularies["user_id"]).astype(object)
     users = names[test["user_id"]]
     users[users == ""] = [f"unknown {seed}-{n}" for n in range((users == "").sum())]
@@ -144,14 +143,14 @@ def _load(name: str, *, seed: int) -> Interactions:
 def _of_seeds(
     draws: Sequence[Rows], case: str, metric: str, *, cold: bool
 ) -> list[float]:
-    """The mean over the cold or the warm rows of each draw."""
+    """Returns the mean over the cold or the warm rows of each draw."""
     return [
         float(draw.values[case][metric][draw.is_cold == cold].mean()) for draw in draws
     ]
 
 
 def _gain(draws: Sequence[Rows], case: str, metric: str, *, cold: bool) -> str:
-    """What a case is above the reference, paired by row."""
+    """Formats the difference of a case from the reference, paired by row."""
     parts = [draw.is_cold == cold for draw in draws]
     gains = [
         (draw.values[case][metric] - draw.values[REFERENCE][metric])[part]

@@ -1,7 +1,7 @@
-"""What converting a KuaiSAR-like log takes: python -m pipelines.benchmarks.conversion.
+"""Memory and time of converting KuaiSAR: python -m pipelines.benchmarks.conversion.
 
-Writes an invented raw log in the proportions of KuaiSAR (three of four rows from the
-recommender, ten rows to a search, items by Zipf's law), converts it in a process of its
+Writes a synthetic raw log in the proportions of KuaiSAR (three of four rows from the
+recommender, ten rows per search, items by Zipf's law), converts it in a process of its
 own, and reports the peak of memory and the time.
 """
 
@@ -31,19 +31,19 @@ class Config:
     """Flags of the benchmark."""
 
     rows: tuple[int, ...] = (1_000_000, 5_000_000)
-    """Rows of both logs together."""
+    """Numbers of rows of both logs together."""
     users: int = 20_000
-    """Users of the log."""
+    """Number of users of the log."""
     items: int = 500_000
-    """Items of the log; how often they occur is that of Zipf."""
+    """Number of items of the log; their frequencies follow Zipf."""
     words: int = 100_000
-    """Words of captions and queries."""
+    """Number of words of captions and queries."""
     chunk_rows: int = 250_000
     """Rows in memory at a time."""
     directory: Text = ""
-    """Of a log that is there (set by the benchmark for its own processes)."""
+    """Directory of an existing log; the benchmark sets it for its own processes."""
     seed: Seed = 0
-    """Of the log."""
+    """Seed of the log."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -90,7 +90,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def conversion_of(config: Config) -> Callable[[], None]:
-    """A conversion of the log that is in the directory."""
+    """Returns a function that converts the log in the directory."""
     return lambda: convert(config.directory, chunk_rows=config.chunk_rows)
 
 

@@ -1,7 +1,8 @@
-"""How fast corpora are ranked: python -m pipelines.benchmarks.corpus_evaluation.
+"""Speed of corpus metrics: python -m pipelines.benchmarks.corpus_evaluation.
 
-100,000 candidates of width 64, 4,096 queries: `FactorizedTopK` of TensorFlow
-Recommenders and ours, beside the bare matrix product that every exact method needs.
+Compares `FactorizedTopK` of TensorFlow Recommenders and ours with the bare matrix
+product that every exact method needs: 100,000 candidates of 64 dimensions and 4,096
+queries.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from pipelines.parts.command import command
 
 BARE = "bare matmul"
 OURS = "ours"
-_SLICES = 16  # of the large product, whose scores would take 16 GB at once
+_SLICES = 16  # parts of the large product: all scores would take 16 GB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,19 +30,19 @@ class Config:
     """Flags of the benchmark."""
 
     candidates: int = 100_000
-    """Rows of the corpus."""
+    """Number of candidates."""
     large_corpus: int = 1_000_000
-    """Rows of the corpus of the last case."""
+    """Number of candidates of the last case."""
     queries: int = 4096
-    """Rows of the batch that is ranked."""
+    """Number of queries."""
     embedding_dim: int = 64
-    """Width of both."""
+    """Number of dimensions of queries and candidates."""
     exclusions: int = 50
-    """Candidates that each query excludes, in the case that excludes."""
+    """Number of exclusions of each query, in the case with exclusions."""
     candidate_batches: tuple[int, ...] = (128, 1024, 8192)
-    """Batch sizes of the candidates that upstream streams through."""
+    """Batch sizes of the candidates for upstream's streaming."""
     repeats: int = 9
-    """Turns."""
+    """Number of turns."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
     write: bool = True
@@ -97,7 +98,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def case_makers(config: Config) -> dict[str, Callable[[Config], Callable]]:
-    """All cases on the corpus of the usual size: name -> maker of a timed call."""
+    """Returns name of a case -> function that builds its timed call."""
     streaming = {
         f"upstream Streaming, candidate batches of {size:,}": (
             lambda config, size=size: run_streaming(config, batch_size=size)
@@ -115,7 +116,7 @@ def case_makers(config: Config) -> dict[str, Callable[[Config], Callable]]:
 
 
 def run_streaming(config: Config, *, batch_size: int) -> Callable[[], None]:
-    """Upstream's default: the corpus as a dataset."""
+    """Runs the default of upstream, with the candidates in a dataset."""
     corpus, queries, positives, ids = _data(config)
     names = tf.range(config.candidates, dtype=tf.int64)
     dataset = tf.data.Dataset.from_tensor_slices((names, corpus)).batch(batch_size)
@@ -124,7 +125,7 @@ def run_streaming(config: Config, *, batch_size: int) -> Callable[[], None]:
 
 
 def run_brute_force(config: Config) -> Callable[[], None]:
-    """Upstream's fastest: the corpus in memory."""
+    """Runs the fastest variant of upstream, with the candidates in memory."""
     corpus, queries, positives, ids = _data(config)
     layer = tfrs.layers.factorized_top_k.BruteForce()
     layer.index(corpus, tf.range(config.candidates, dtype=tf.int64))
@@ -133,14 +134,14 @@ def run_brute_force(config: Config) -> Callable[[], None]:
 
 
 def run_ours(config: Config) -> Callable[[], None]:
-    """Ours, with the corpus as a dataset: embedded in the first batch only."""
+    """Runs our metric on a dataset of candidates, which the first batch embeds."""
     corpus, queries, positives, ids = _data(config)
     metric = tfrs_models.metrics.FactorizedTopK(_dataset(corpus))
     return _updates(metric, queries, positives, ids)
 
 
 def run_anew(config: Config) -> Callable[[], None]:
-    """Ours, as in the first batch of an evaluation."""
+    """Runs our metric as in the first batch of an evaluation."""
     corpus, queries, positives, ids = _data(config)
     metric = tfrs_models.metrics.FactorizedTopK(_dataset(corpus))
     update = _updates(metric, queries, positives, ids)
@@ -154,7 +155,7 @@ def run_anew(config: Config) -> Callable[[], None]:
 
 
 def run_excluding(config: Config) -> Callable[[], None]:
-    """Ours, where every query excludes what its user has."""
+    """Runs our metric with the known items of each query as exclusions."""
     corpus, queries, positives, ids = _data(config)
     metric = tfrs_models.metrics.FactorizedTopK(_dataset(corpus))
     known = np.random.default_rng(1).integers(
@@ -165,11 +166,12 @@ def run_excluding(config: Config) -> Callable[[], None]:
 
 
 def run_matmul(config: Config, *, num_slices: int = 1) -> Callable[[], None]:
-    """The product of queries and corpus, and nothing more.
+    """Runs the product of queries and candidates alone.
 
     Args:
-      config: Flags.
-      num_slices: Products that share the queries: the scores of one are in memory.
+      config: flags of the benchmark.
+      num_slices: number of products that share the queries; the scores of one of them
+        are in memory at a time.
     """
     corpus, queries, _, _ = _data(config)
     slices = tf.split(queries, num_slices)

@@ -1,7 +1,7 @@
-"""What a vector for each user costs: python -m pipelines.benchmarks.deep_hash.
+"""Memory and quality of user embeddings: python -m pipelines.benchmarks.deep_hash.
 
-Bytes of tables and deep hashes for 10^8 users, and how well either remembers the tastes
-of 10^6 users in invented clicks.
+Counts the bytes of tables and deep hashes for 10^8 users, and compares how well they
+learn the tastes of 10^6 users in synthetic clicks.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ ids, and no two users with one vector."""
 
 
 class Case(NamedTuple):
-    """A tower and how fast it learns best."""
+    """A user tower with its best learning rate."""
 
     make: Callable[[], tf.keras.layers.Layer | None]
     learning_rate: float
@@ -43,41 +43,42 @@ class Config:
     """Flags of the benchmark."""
 
     many_users: int = 10**8
-    """Users of whom only bytes are counted."""
+    """Number of users whose bytes are counted."""
     served_dim: int = 64
-    """Width of those towers."""
+    """Number of dimensions of the towers whose bytes are counted."""
     served_buckets: tuple[int, ...] = (10**4, 10**5, 10**6)
-    """Of hashed tables."""
+    """Numbers of buckets of hashed tables whose bytes are counted."""
     served_hashes: tuple[int, ...] = (128, 256, 512, 1024)
-    """Of deep hashes."""
+    """Numbers of hashes of deep hashes whose bytes are counted."""
     users: int = 10**6
-    """Users of the clicks."""
+    """Number of users of the clicks."""
     rows: int = 2_000_000
-    """Clicks to learn from."""
+    """Number of clicks for training."""
     test_rows: int = 300_000
-    """Clicks to judge by; those of users without a row to learn from are left out."""
+    """Number of clicks for the test; those of users without a training row are left
+    out."""
     taste_dim: int = 4
-    """Width of the tastes and of the tables."""
+    """Number of dimensions of the tastes and of the tables."""
     buckets: tuple[int, ...] = (10**4, 10**5, 10**6)
-    """Of the tables."""
+    """Numbers of buckets of the trained tables."""
     deep_hashes: tuple[tuple[int, int, float], ...] = (
         (128, 90, 0.003),
         (256, 330, 0.001),
     )
-    """Hashes, width and learning rate of the deep hashes: about the bytes of the first
-    two tables."""
+    """Hashes, layer width and learning rate of the trained deep hashes, which have
+    about the bytes of the first two tables."""
     table_rate: float = 0.03
     """Learning rate of the tables."""
     epochs: int = 1
-    """Over all clicks."""
+    """Number of epochs over all clicks."""
     batch_size: int = 8192
-    """Rows of a batch."""
+    """Rows per batch."""
     seeds: tuple[Seed, ...] = (0, 1, 2)
-    """Of clicks and weights."""
+    """Seeds of clicks and weights."""
     steps: int = 4
-    """Timed in a turn."""
+    """Training steps of a turn."""
     repeats: int = 7
-    """Turns."""
+    """Number of turns."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -123,7 +124,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def served_bytes(config: Config) -> dict[str, tuple[int, int]]:
-    """Bytes of all weights, and of the trainable ones, of towers that serve many."""
+    """Returns case -> bytes of all and of trainable weights, for many users."""
     dim = config.served_dim
     towers = {
         f"UserId, {rows:,} rows": partial(tm.towers.UserId, rows, dim)
@@ -136,9 +137,12 @@ def served_bytes(config: Config) -> dict[str, tuple[int, int]]:
 
 
 def bytes_of(make: Callable[[], tf.keras.layers.Layer]) -> tuple[int, int]:
-    """Bytes of the weights of a tower, and of those that are trained.
+    """Counts the bytes of all weights of a tower, and of the trainable ones.
 
-    The tower is made in a graph that never runs: nothing is allocated.
+    The tower is built in a graph that never runs, which allocates nothing.
+
+    Args:
+      make: function that builds the tower.
     """
     with tf.Graph().as_default():
         tower = make()
@@ -150,7 +154,7 @@ def bytes_of(make: Callable[[], tf.keras.layers.Layer]) -> tuple[int, int]:
 
 
 def cases(config: Config) -> dict[str, Case]:
-    """The towers that are compared, and none."""
+    """Returns the towers of the comparison, and None for no user tower."""
     dim, rate = config.taste_dim, config.table_rate
     found = {NOBODY: Case(lambda: None, rate)}
     for k, width, own_rate in config.deep_hashes:
@@ -168,7 +172,7 @@ def cases(config: Config) -> dict[str, Case]:
 
 
 def measure(config: Config, *, seed: int) -> dict[str, dict[str, tuple[float, float]]]:
-    """Case -> slice -> AUC and log loss on test rows."""
+    """Returns case -> slice -> AUC and log loss on test rows."""
     clicks = make_clicks(
         config.users,
         rows=config.rows,
@@ -189,7 +193,7 @@ def measure(config: Config, *, seed: int) -> dict[str, dict[str, tuple[float, fl
 
 
 def step_seconds(config: Config) -> dict[str, list[float]]:
-    """Case -> seconds of a training step, all cases in turns."""
+    """Returns case -> seconds of a training step, all cases in turns."""
     clicks = make_clicks(
         config.users,
         rows=config.batch_size,

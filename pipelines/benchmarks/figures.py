@@ -1,4 +1,4 @@
-"""Pictures of the results."""
+"""Plots of the results."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 
 def bars(values: Mapping[str, float], *, title: str, own: str) -> Figure:
-    """One horizontal bar for each case, ours in another colour.
+    """Draws one horizontal bar for each case, ours in another colour.
 
     Args:
-      values: Name of the case -> its value.
-      title: What the values are.
-      own: Names that begin so are ours.
+      values: name of a case -> its value.
+      title: title of the figure.
+      own: prefix of the names of our cases.
     """
     figure = Figure(figsize=(8, 0.8 + 0.36 * len(values)), layout="constrained")
     axes = figure.subplots()
@@ -30,12 +30,12 @@ def bars(values: Mapping[str, float], *, title: str, own: str) -> Figure:
 def points(
     values: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], *, title: str
 ) -> Figure:
-    """Means with the standard deviation over repetitions, a panel for each measure.
+    """Draws means and standard deviations over repetitions, one panel a measure.
 
     Args:
-      values: Measure -> series, each in its own colour -> group, side by side on the
-        horizontal axis -> what the repetitions measured.
-      title: What the figure shows.
+      values: measure -> series, each in its own colour -> group on the horizontal axis
+        -> value of each repetition.
+      title: title of the figure.
     """
     figure = Figure(figsize=(3.6 * len(values), 3.6), layout="constrained")
     for axes, (measure, series) in zip(
@@ -44,7 +44,7 @@ def points(
         for number, (name, groups) in enumerate(series.items()):
             shift = 0.2 * (number - (len(series) - 1) / 2)
             axes.errorbar(
-                [place + shift for place in range(len(groups))],
+                [position + shift for position in range(len(groups))],
                 [np.mean(found) for found in groups.values()],
                 [np.std(found, ddof=1) for found in groups.values()],
                 fmt="o",
@@ -68,14 +68,14 @@ def over_sizes(
     kinds: Sequence[str],
     title: str,
 ) -> Figure:
-    """Means with the standard deviation over bytes, a panel for each part.
+    """Draws means and standard deviations over bytes, one panel a part.
 
     Args:
-      sizes: Name of the case -> its bytes.
-      values: Part -> name of the case -> what the repetitions measured.
-      lines: Cases without a size, drawn from side to side.
-      kinds: Names that begin alike share a colour.
-      title: What the figure shows.
+      sizes: name of a case -> its bytes.
+      values: part -> name of a case -> value of each repetition.
+      lines: names of cases without a size, drawn as horizontal lines.
+      kinds: prefixes of names; the cases of a prefix share a colour.
+      title: title of the figure.
     """
     figure = Figure(figsize=(3.2 * len(values), 3.6), layout="constrained")
     panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]

@@ -1,7 +1,7 @@
-"""What counting ids costs a training step: python -m pipelines.benchmarks.frequency.
+"""Cost of counting ids in a training step: python -m pipelines.benchmarks.frequency.
 
-A `TwoTower` step on invented Zipf data, with the sampling probabilities in the batch
-and with `FrequencyEstimator` finding them, in turns.
+Times a `TwoTower` step on synthetic Zipf data in turns: with sampling probabilities in
+the batch, and with `FrequencyEstimator`, which estimates them.
 """
 
 import dataclasses
@@ -24,25 +24,25 @@ class Config:
     """Flags of the benchmark."""
 
     batch_sizes: tuple[int, ...] = (1024, 4096, 8192)
-    """Rows of a batch."""
+    """Numbers of rows per batch."""
     users: int = 10_000
-    """Known users."""
+    """Number of known users."""
     items: int = 10_000
-    """Known items; popularity is that of Zipf."""
+    """Number of known items; their frequencies follow Zipf."""
     embedding_dim: int = 64
-    """Width of both towers."""
+    """Number of dimensions of both towers."""
     num_buckets: int = 1_000_000
-    """Of each hash."""
+    """Number of buckets of each hash of the estimator."""
     num_hashes: int = 4
-    """Of the estimator."""
+    """Number of hashes of the estimator."""
     batches: int = 8
-    """Different batches, which come round again and again."""
+    """Number of different batches, which are repeated."""
     rows: int = 32_768
-    """About so many rows are trained in a turn."""
+    """Approximate number of rows that one turn trains."""
     repeats: int = 9
-    """Turns."""
+    """Number of turns."""
     seed: Seed = 0
-    """Of data and weights."""
+    """Seed of data and weights."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -101,7 +101,7 @@ def main(config: Config) -> dict[str, float]:
 def step_of(
     config: Config, batch_size: int, steps: int, *, count: bool = False
 ) -> Callable[[], None]:
-    """Training steps of a model that is given the probabilities, or counts."""
+    """Returns training steps with given or with estimated probabilities."""
     tf.keras.utils.set_random_seed(config.seed)
     model = tm.models.TwoTower(
         *(
@@ -123,7 +123,7 @@ def step_of(
 
 
 def estimate_of(config: Config, batch_size: int, steps: int) -> Callable[[], None]:
-    """The estimator alone, as a training step calls it."""
+    """Returns calls of the estimator alone, as in a training step."""
     estimator = _estimator(config)
     call = tf.function(lambda ids: estimator(ids, training=True))
     batches = _batches(config, batch_size, probability=False)

@@ -1,7 +1,7 @@
-"""Growth of the factorisation machines: python -m pipelines.benchmarks.interactions.
+"""Growth of factorisation machines: python -m pipelines.benchmarks.interactions.
 
-Forward and gradients of `layers.FactorizationMachine` over a growing number of fields,
-beside the sum over all pairs that its definition writes down.
+Times forward pass and gradients of `layers.FactorizationMachine` over a growing number
+of fields, beside the sum over all pairs of its definition.
 """
 
 import dataclasses
@@ -25,15 +25,15 @@ class Config:
     """Flags of the benchmark."""
 
     batch: int = 10_000
-    """Rows."""
+    """Rows per batch."""
     fields: tuple[int, ...] = (10, 20, 40, 80)
     """Numbers of fields, each an id."""
     values: int = 1000
-    """Of each field."""
+    """Number of values of each field."""
     embedding_dim: int = 16
-    """Width of a value's vector."""
+    """Number of dimensions of a value's embedding."""
     repeats: int = 9
-    """Turns."""
+    """Number of turns."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -64,7 +64,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def run_ours(config: Config, count: int) -> Callable[[], None]:
-    """The layer over declared fields."""
+    """Returns a step of the layer over declared fields."""
     features = _features(config, count)
     fields = [tm.data.Feature(name, "id", config.values) for name in features]
     layer = tm.layers.FactorizationMachine(fields, config.embedding_dim)
@@ -73,7 +73,7 @@ def run_ours(config: Config, count: int) -> Callable[[], None]:
 
 
 def run_pairs(config: Config, count: int) -> Callable[[], None]:
-    """The sum over pairs of fields, as a batch of products of all with all."""
+    """Returns a step of the sum over pairs, as one product of all fields with all."""
     features = _features(config, count)
     rows = tf.stack(list(features.values()), axis=1)
     rows += tf.range(count, dtype=rows.dtype) * (config.values + 1)

@@ -1,4 +1,4 @@
-"""A model, rows and texts in the sizes of KuaiSAR, of random ids."""
+"""A model, rows and texts of random ids, in the sizes of KuaiSAR."""
 
 import dataclasses
 
@@ -18,24 +18,24 @@ _USERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Of tables and rows."""
+    """Sizes of tables and rows."""
 
     users: int = 22_700
-    """Rows of the table of users."""
+    """Number of rows of the table of users."""
     items: int = 673_415
-    """Items; the table has one row more."""
+    """Number of items; the table has one row more."""
     words: int = 394_911
-    """Words; the table has one row more."""
+    """Number of words; the table has one row more."""
     length: int = 30
-    """Events of each history; none is padding."""
+    """Number of events of each history; none is padding."""
     text: int = 50
-    """Words of a caption or query, at most."""
+    """Largest number of words of a caption or query."""
     clicks: int = 5
-    """Clicks of a search, at most."""
+    """Largest number of clicks of a search."""
 
 
 def make_model(sizes: Sizes) -> UniSAR:
-    """A model of these sizes; captions and categories are random."""
+    """Builds a model of these sizes with random captions and categories."""
     tf.keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     items = {"caption": make_words(sizes, rng, sizes.items + 1).astype("int32")}
@@ -64,7 +64,7 @@ def make_example(
     *,
     is_search: bool = False,
 ) -> dict[str, np.ndarray]:
-    """An example of a service: full histories, random candidates."""
+    """Makes rows of a service with full histories and random candidates."""
     slots = (rows, sizes.length)
     time = np.sort(rng.integers(1, 10**12, size=slots), axis=1)
 
@@ -92,7 +92,7 @@ def make_example(
 def make_words(
     sizes: Sizes, rng: np.random.Generator, *shape: int, most: int | None = None
 ) -> np.ndarray:
-    """Texts of random lengths; all full where `sizes.text` is below 0."""
+    """Makes texts of random lengths; `sizes.text` below 0 makes all of them full."""
     width = abs(sizes.text)
     words = rng.integers(1, sizes.words + 1, size=(*shape, width), dtype="int32")
     count = rng.integers(1, min(most or width, width) + 1, size=(*shape, 1))

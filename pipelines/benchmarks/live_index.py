@@ -1,8 +1,8 @@
-"""What it costs to read an index whole: python -m pipelines.benchmarks.live_index.
+"""Cost of consistent reads of an index: python -m pipelines.benchmarks.live_index.
 
-A graph that asks `BruteForce` or `IVF` reads a snapshot, so that updates by other
-threads are seen whole or not at all. The same graph that reads each variable by itself,
-as it must not, is what that is compared with.
+A graph that queries `BruteForce` or `IVF` reads a snapshot, so that it sees updates by
+other threads completely or not at all. It is compared with a graph that reads each
+variable by itself, which would be wrong.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ class Config:
     """Flags of the benchmark."""
 
     candidates: tuple[int, ...] = (20_000, 100_000)
-    """Rows of each corpus."""
+    """Numbers of candidates."""
     embedding_dim: int = 64
-    """Width of candidates and queries."""
+    """Number of dimensions of candidates and queries."""
     calls: int = 20
     """Calls of a turn."""
     repeats: int = 21
-    """Turns."""
+    """Number of turns."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -69,7 +69,7 @@ def main(config: Config) -> dict[str, float]:
 def _graphs(
     kind: str, size: int, batch: int, config: Config
 ) -> list[Callable[[], None]]:
-    """Calls of the same index by a graph that reads it whole, and by a bare one."""
+    """Returns calls of the same index through a snapshot and through its variables."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(size, config.embedding_dim)).astype("float32")
     queries = tf.constant(

@@ -1,4 +1,4 @@
-"""The peak of memory of one case, in a process of its own."""
+"""Peak memory of one case, in a process of its own."""
 
 import importlib
 import json
@@ -13,18 +13,18 @@ _ROOT = Path(__file__).parents[2]
 def peak_memory(
     target: str, flags: Mapping[str, object], *, runs: int = 2, imports: bool = False
 ) -> float:
-    """Megabytes by which a case raises the peak of a fresh process.
+    """Measures the megabytes by which a case raises the peak of a fresh process.
 
     Args:
       target: "module:function"; the function takes the module's `Config` and returns
-        what to run.
-      flags: Of that `Config`; JSON can hold them.
-      runs: How often it is run.
-      imports: Whether what the imports take counts, too.
+        the function to run.
+      flags: values of that `Config`, which JSON can hold.
+      runs: number of runs.
+      imports: whether to include the memory of the imports.
 
     Returns:
-      Peak resident memory after the runs, data included, less that after the imports
-      unless they count; NaN where the system does not report peaks.
+      Peak resident memory after the runs, data included, minus that after the imports
+      unless they are included; NaN if the system does not report peaks.
     """
     flags = json.dumps(dict(flags))
     command = [sys.executable, "-m", __name__, target, flags, str(runs)]

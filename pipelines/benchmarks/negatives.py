@@ -1,7 +1,7 @@
-"""Corrections times sources of negatives: python -m pipelines.benchmarks.negatives.
+"""Corrections and sources of negatives: python -m pipelines.benchmarks.negatives.
 
-One model, one setting; the cells differ in where the negatives come from and in what is
-done about how often each was drawn.
+Trains one model with one setting for each source of negatives and each correction of
+their sampling.
 """
 
 import dataclasses
@@ -43,25 +43,26 @@ class Config:
     """Flags of the benchmark."""
 
     dataset: str = "latest-small"
-    """What to measure on; `invented` finds out whether it runs."""
+    """Data set to measure on; `invented` is a small one for tests."""
     corrections: tuple[str | None, ...] = (None, "logq", "corrected_logq")
-    """Of every source; a report needs `logq`, which the others are compared with."""
+    """Corrections of every source; a report needs `logq`, the reference."""
     setting: Setting = dataclasses.field(default_factory=lambda: SETTING)
-    """Of all cells; the epochs are chosen."""
+    """Setting of all cells but for the epochs, which are chosen."""
     max_epochs: int = 3
-    """At most, when choosing."""
+    """Largest number of epochs to choose."""
     mixed: int = 1024
-    """Uniform draws beside each batch, of "+ mixed"."""
+    """Number of uniform draws for each batch of "+ mixed"."""
     queue: int = 2048
-    """Candidates of earlier batches, of "+ queue"."""
+    """Number of candidates of earlier batches of "+ queue"."""
     warmup: int = 100
-    """Batches before the queue gives anything."""
+    """Number of batches before the queue is used."""
     hard: int = 100
-    """Negatives with the largest corrected scores, of "+ hard"; the others are out."""
+    """Number of negatives with the largest corrected scores of "+ hard"; others are
+    left out."""
     choosing_seeds: int = 2
-    """Trainings that choose the epochs."""
+    """Number of trainings that choose the epochs."""
     seeds: int = 5
-    """Trainings of every cell."""
+    """Number of trainings of every cell."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -109,7 +110,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def choose_epochs(data: Interactions, config: Config) -> int:
-    """The best epoch of in-batch logQ on validation rows, averaged over seeds."""
+    """Chooses the epochs of in-batch logQ on the validation rows, over seeds."""
     curves = [
         validation_curve(
             data,
@@ -165,7 +166,7 @@ def run_cell(
 
 
 def _values(turns: list[RankTable], metric: str) -> np.ndarray:
-    """`[num_seeds, num_queries]` of a metric."""
+    """Returns `[num_seeds, num_queries]` values of a metric."""
     return np.stack([table.values(metric) for table in turns])
 
 

@@ -1,4 +1,4 @@
-"""Models over histories as cases of the sequence benchmark."""
+"""Models over histories for the benchmarks of sequences and new items."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ class Setting(query_towers.QueryTowerConfig):
 
 
 def train(data: Interactions, setting: Setting, *, seed: int) -> tm.models.NextItem:
-    """Trains on the train rows with a softmax over the batch."""
+    """Trains on the windows of the train rows with the softmax over the batch."""
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     resolved = query_towers.resolved(setting)
@@ -31,7 +31,7 @@ def train(data: Interactions, setting: Setting, *, seed: int) -> tm.models.NextI
 def train_plain(
     data: Interactions, setting: Setting, *, seed: int
 ) -> tm.models.NextItem:
-    """Trains a SASRec with one negative a position."""
+    """Trains a SASRec with one negative for each position."""
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     items = tm.towers.FeatureTower(data.item_features[:1], setting.embedding_dim)

@@ -1,4 +1,4 @@
-"""Requests that arrive whether or not earlier ones are answered."""
+"""Requests that arrive at a given rate, whether or not earlier ones are answered."""
 
 import threading
 import time
@@ -9,13 +9,13 @@ import numpy as np
 
 
 class Load(NamedTuple):
-    """Latencies under an offered load, in seconds from when a request was due.
+    """Latencies at an offered rate, in seconds from the time a request was due.
 
     Attributes:
-      rate: Requests a second that were due.
-      p50: Median.
-      p99: Of a hundred requests one takes longer.
-      abandoned: How many were given up, for the answers were too far behind.
+      rate: requests per second that were due.
+      p50: median.
+      p99: 99th percentile.
+      abandoned: number of requests that were given up because answers were too late.
     """
 
     rate: float
@@ -25,7 +25,16 @@ class Load(NamedTuple):
 
 
 def arrivals(rate: float, seconds: float, *, seed: int) -> np.ndarray:
-    """When requests are due: a Poisson process, in seconds from the start."""
+    """Draws the times of requests from a Poisson process.
+
+    Args:
+      rate: requests per second.
+      seconds: length of the process.
+      seed: seed of the draw.
+
+    Returns:
+      `[num_requests]` seconds from the start, ascending.
+    """
     rng = np.random.default_rng(seed)
     due = np.cumsum(rng.exponential(1 / rate, size=round(2 * rate * seconds + 100)))
     return due[due < seconds]
@@ -38,17 +47,17 @@ def drive(
     clients: int,
     patience: float = 5.0,
 ) -> np.ndarray:
-    """Asks when requests are due, or as soon after as a client is free.
+    """Sends requests when they are due, or as soon after as a client is free.
 
     Args:
-      ask: From the number of a request; it returns when the answer is there.
-      due: Seconds from the start, ascending.
-      clients: How many wait for answers at the same time.
-      patience: Seconds after the last arrival when the rest is given up.
+      ask: function of the number of a request; it returns when the answer has arrived.
+      due: `[num_requests]` seconds from the start, ascending.
+      clients: number of clients, which wait for their answers.
+      patience: seconds after the last arrival when the rest is given up.
 
     Returns:
-      `[num_requests]` seconds from when each was due to its answer, NaN where it was
-      given up.
+      `[num_requests]` seconds from the time a request was due to its answer, NaN for
+      requests that were given up.
     """
     latencies = np.full(len(due), np.nan)
     numbers, lock = iter(range(len(due))), threading.Lock()
@@ -84,17 +93,18 @@ def climb(
     refinements: int,
     factor: float = 2.0,
 ) -> list[Load]:
-    """Raises the load until the 99th percentile passes the limit, then looks between.
+    """Raises the rate until the 99th percentile passes a limit, then refines.
 
     Args:
-      measure: From a rate to what was measured.
-      first: Rate to start with.
-      limit: Seconds.
-      refinements: How often the gap between enough and too much is halved.
-      factor: From one rate to the next.
+      measure: function of a rate that returns its load.
+      first: first rate.
+      limit: largest 99th percentile, in seconds.
+      refinements: number of times that the gap between the highest good rate and the
+        lowest bad one is halved.
+      factor: factor from one rate to the next.
 
     Returns:
-      What was measured, by rate.
+      Loads in the order of their rates.
     """
     loads = [measure(first)]
     while is_held(loads[-1], limit):
@@ -109,12 +119,12 @@ def climb(
 
 
 def is_held(load: Load, limit: float) -> bool:
-    """Whether all was answered, and 99 of 100 within the limit."""
+    """Returns True if all requests were answered and the 99th percentile holds."""
     return not load.abandoned and load.p99 < limit
 
 
 def highest_held(loads: Sequence[Load], limit: float) -> Load | None:
-    """The highest load below the first that is not held; None where none is."""
+    """Returns the highest load below the first bad one, None without one."""
     held = None
     for load in sorted(loads):
         if not is_held(load, limit):

@@ -1,8 +1,8 @@
 """Speed and memory of the pairwise losses: python -m pipelines.benchmarks.pairwise.
 
-Loss and gradient of lists with graded labels and padding: `losses.pairwise_*` beside
-the same loss list by list (a `tf.map_fn` in a `tf.function`, and the eager loop that
-people write) and the same loss of all pairs at once, left to automatic gradients.
+Compares loss and gradient of `losses.pairwise_*` on lists with graded labels and
+padding with the same loss list by list (a `tf.map_fn` in a `tf.function`, and an eager
+loop) and with the loss of all pairs at once under automatic gradients.
 """
 
 import dataclasses
@@ -33,21 +33,21 @@ class Config:
     """Flags of the benchmark."""
 
     loss: str = "logistic"
-    """Of a case that is measured alone."""
+    """Loss of a case that is measured alone."""
     batch: int = 1024
-    """Lists."""
+    """Number of lists."""
     list_size: int = 200
-    """Items of a list."""
+    """Number of items of a list."""
     max_label: int = 4
-    """Labels are 0 to this."""
+    """Largest label."""
     padding: ShareBelowOne = 0.1
-    """Share of the places that hold no item."""
+    """Share of positions without an item."""
     eager_lists: int = 16
-    """Lists of the eager loop; its time is scaled to all."""
+    """Number of lists of the eager loop; its time is scaled to all lists."""
     repeats: int = 9
-    """Turns."""
+    """Number of turns."""
     seed: Seed = 0
-    """Of the data."""
+    """Seed of the data."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
     write: bool = True
@@ -97,7 +97,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def run_ours(config: Config) -> Callable[[], np.ndarray]:
-    """Loss and gradient of ours."""
+    """Runs our loss and its gradient."""
     ours = {
         "hinge": losses.pairwise_hinge_loss,
         "logistic": losses.pairwise_logistic_loss,
@@ -109,22 +109,22 @@ def run_ours(config: Config) -> Callable[[], np.ndarray]:
 
 
 def run_dense(config: Config) -> Callable[[], np.ndarray]:
-    """All pairs at once, with automatic gradients."""
+    """Runs all pairs at once, with automatic gradients."""
     return _step(lambda labels, scores: _losses(labels, scores, config.loss), config)
 
 
 def run_map_fn(config: Config) -> Callable[[], np.ndarray]:
-    """List by list, in a graph."""
+    """Runs list by list, in a graph."""
     return _step(_list_by_list(config), config)
 
 
 def run_map_fn_xla(config: Config) -> Callable[[], np.ndarray]:
-    """List by list, in a graph that XLA compiles."""
+    """Runs list by list, in a graph that XLA compiles."""
     return _step(_list_by_list(config), config, jit_compile=True)
 
 
 def run_eager(config: Config) -> Callable[[], np.ndarray]:
-    """List by list in a Python loop; `eager_lists` of them."""
+    """Runs `eager_lists` lists one by one, in a Python loop."""
     labels, scores = _data(config)
     one_loss = _list_by_list(dataclasses.replace(config, batch=1))
 
@@ -153,7 +153,7 @@ def _list_by_list(config: Config) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def _losses(labels: tf.Tensor, scores: tf.Tensor, loss: str) -> tf.Tensor:
-    """The definitions, for whatever differentiates them."""
+    """Computes the definitions, for automatic gradients."""
     margins = scores[:, :, None] - scores[:, None, :]  # [batch, i, j]
     pairs = (labels[:, :, None] > labels[:, None, :]) & (labels[:, None, :] >= 0)
     values = tf.nn.relu(1 - margins) if loss == "hinge" else tf.nn.softplus(-margins)
@@ -191,7 +191,7 @@ def _step(
         with tf.GradientTape() as tape:
             tape.watch(scores)
             total = tf.reduce_sum(loss(labels, scores))
-        # Both: a loss that nobody asks for is not computed.
+        # Both outputs are needed: TensorFlow skips a loss that no output reads.
         return tape.gradient(total, scores), total
 
     return lambda: step(labels, scores)[0].numpy()
@@ -206,7 +206,7 @@ def _data(config: Config) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _difference(ours: np.ndarray, other: np.ndarray) -> float:
-    """The largest difference of two gradients, over the largest slope."""
+    """Returns the largest difference of two gradients, over the largest slope."""
     return float(np.abs(ours - other).max() / np.abs(other).max())
 
 

@@ -1,7 +1,7 @@
-"""Peers of the models, as embeddings of users and items.
+"""Peers of our models, as embeddings of users and items.
 
-Each takes data and gives `[num_users + 1, width]` and `[num_items, width]`, whose
-products are its scores.
+Each peer takes interactions and returns `[num_users + 1, num_dims]` and `[num_items,
+num_dims]` embeddings, whose dot products are its scores.
 """
 
 import functools
@@ -20,19 +20,19 @@ from tfrs_models.data import Interactions, history_table
 
 
 def popularity(data: Interactions) -> Embeddings:
-    """Counts of the training rows, as embeddings of width one."""
+    """Scores items by their counts in the training rows."""
     counts = histories(data).sum(axis=0)
     return np.ones((data.num_users + 1, 1)), counts[:, None]
 
 
 def als(data: Interactions, weighting: str, *, seed: int) -> Embeddings:
-    """ALS; the unknown user, row 0, has no history and no taste."""
+    """Trains ALS; the unknown user, row 0, has no history and an embedding of zeros."""
     return als_embeddings(histories(data), weighting=weighting, seed=seed)
 
 
 @functools.lru_cache(maxsize=1)
 def ease(data: Interactions, regularization: float) -> Embeddings:
-    """EASE; the embedding of a user is the history itself."""
+    """Trains EASE; the embedding of a user is the history itself."""
     history = histories(data)
     weights = ease_weights(history.astype("float64"), regularization=regularization)
     return history, weights.T
@@ -46,7 +46,7 @@ def recent_ease(
     half_life: float,
     floor: float,
 ) -> Embeddings:
-    """EASE whose newest items before a split count more."""
+    """Trains EASE and weighs the newest items before a split more."""
     _, weights = ease(data, regularization)
     longest = max(1, int(data.known_items(split).row_lengths().numpy().max()))
     recent = recency_weighted(
@@ -61,7 +61,7 @@ def recent_ease(
 def item_knn(
     data: Interactions, *, num_neighbours: int, shrinkage: float
 ) -> Embeddings:
-    """Neighbours of all items of the history, which count alike."""
+    """Finds the neighbours of all items of a history, which count alike."""
     history = histories(data)
     weights = item_knn_weights(
         history, num_neighbours=num_neighbours, shrinkage=shrinkage
@@ -70,7 +70,7 @@ def item_knn(
 
 
 def tutorial(data: Interactions, *, seed: int) -> Embeddings:
-    """Upstream's tutorial to the letter, but for ids as titles and no metrics."""
+    """Trains the model of the retrieval tutorial, on ids instead of titles."""
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     users, items = data.vocabularies["user_id"], data.vocabularies["item_id"]

@@ -1,4 +1,4 @@
-"""Invented clicks of many users, each with a taste that must be remembered."""
+"""Synthetic clicks of many users, each with a taste that a model must remember."""
 
 import dataclasses
 
@@ -8,22 +8,22 @@ import tensorflow as tf
 import tfrs_models as tm
 
 SLICES = ("head", "torso", "tail", "all")
-_SHARED, _OWN = 0.7, 1.4  # sizes of what all users like, and of what one of them does
+_SHARED, _OWN = 0.7, 1.4  # sizes of the shared taste and of a user's own
 _ACTIVITY = 0.8  # exponent of Zipf
 
 
 @dataclasses.dataclass(frozen=True)
 class Clicks:
-    """Rows of known users.
+    """Training and test rows of users with planted tastes.
 
     Args:
-      train: Columns `user_id` (int64 anywhere below 2^62), `user_number` (below the
-        number of users), `item_features` and `label`, `[num_rows, ...]` each.
-      test: The same of other rows of the same users.
-      test_logits: `[num_rows]` of which the labels were drawn.
-      test_slices: `[num_rows]` strings: "head" are the most active users who make up
-        a third of the training rows, "torso" those of the next third, "tail" the rest.
-      num_users: Slice -> users with a training row.
+      train: columns `user_id` (int64 below 2^62), `user_number` (below the number of
+        users), `item_features` and `label`, `[num_rows, ...]` each.
+      test: the same columns of other rows of the same users.
+      test_logits: `[num_rows]` logits from which the test labels were drawn.
+      test_slices: `[num_rows]` strings: "head" for the most active users with a third
+        of the training rows, "torso" for those of the next third, "tail" for the rest.
+      num_users: slice -> number of users with a training row.
     """
 
     train: dict[str, np.ndarray]
@@ -33,7 +33,7 @@ class Clicks:
     num_users: dict[str, int]
 
     def judge(self, logits: np.ndarray) -> dict[str, tuple[float, float]]:
-        """Slice -> AUC and log loss of the test rows."""
+        """Returns slice -> AUC and log loss of logits on the test rows."""
         labels, logits = self.test["label"], np.asarray(logits, np.float64)
         losses = np.logaddexp(0, logits) - labels * logits
         parts = {name: self.test_slices == name for name in SLICES[:-1]}
@@ -49,10 +49,10 @@ class Clicks:
 def make_clicks(
     users: int, *, rows: int, test_rows: int, taste_dim: int, seed: int
 ) -> Clicks:
-    """Draws users by Zipf, items evenly, and labels by the user's taste for the item.
+    """Draws users by Zipf, items uniformly, and labels by the user's taste.
 
-    The logit is the product of the item's features, standard normal, with what all
-    users like and with what this one likes beside it.
+    The logit of a click is the dot product of the item's features, which are standard
+    normal, with the sum of a taste that all users share and the user's own taste.
     """
     rng = np.random.default_rng(seed)
     ids = rng.integers(2**62, size=users)
@@ -93,10 +93,10 @@ def make_clicks(
 
 
 class TasteModel(tm.Model):
-    """What all users like plus a dot product of user tower and projected item."""
+    """Adds a shared taste to the dot product of user tower and projected item."""
 
     def __init__(self, user_tower: tf.keras.layers.Layer | None) -> None:
-        """Initializes the model; without a tower all users are one."""
+        """Initializes the model; without a tower all users are the same."""
         super().__init__()
         self.user_tower = user_tower
         self.shared = tf.keras.layers.Dense(1)
@@ -104,7 +104,7 @@ class TasteModel(tm.Model):
             self.items = tf.keras.layers.Dense(user_tower.embedding_dim, use_bias=False)
 
     def call(self, features: dict, training: bool = False) -> tf.Tensor:
-        """`[batch]` logits."""
+        """Returns `[batch]` logits."""
         items = features["item_features"]
         logits = self.shared(items)[:, 0]
         if self.user_tower is None:
@@ -113,7 +113,7 @@ class TasteModel(tm.Model):
         return logits + tf.einsum("bd,bd->b", users, self.items(items))
 
     def compute_loss(self, features: dict, training: bool = False) -> tf.Tensor:
-        """Mean cross-entropy of the batch."""
+        """Returns the mean cross-entropy of the batch."""
         logits = self(features, training=training)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(features["label"], logits)
         return tf.reduce_mean(losses)

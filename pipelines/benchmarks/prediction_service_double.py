@@ -1,9 +1,9 @@
-"""A test double for the wire of TensorFlow Serving. It is not TensorFlow Serving.
+"""A test double for the protocol of TensorFlow Serving. It is not TensorFlow Serving.
 
-It answers the generated gRPC stubs of `PredictionService` and `ModelService` with the
+It serves the generated gRPC stubs of `PredictionService` and `ModelService` with the
 signatures of a SavedModel, run by TensorFlow in this Python process: enough to test a
-client, and to measure what gRPC costs. It has no batching, no versions beyond those it
-is given, and the latency of a Python server.
+client, and to measure the cost of gRPC. It has no batching, no version policy, and the
+latency of a Python server.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ class RefusedError(Exception):
         """Initializes the error.
 
         Args:
-          code: Of the answer.
-          details: Of the answer.
+          code: gRPC status code of the answer.
+          details: message of the answer.
         """
         super().__init__(details)
         self.code = code
@@ -43,7 +43,7 @@ class PredictionServiceDouble(
     prediction_service_pb2_grpc.PredictionServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
 ):
-    """All complete versions of one model."""
+    """Serves all complete versions of one model."""
 
     def __init__(
         self, name: str, directory: Path, *, labels: Mapping[str, int] | None = None
@@ -51,9 +51,9 @@ class PredictionServiceDouble(
         """Initializes the service.
 
         Args:
-          name: Of the model.
-          directory: Its versions.
-          labels: Names of versions.
+          name: name of the model in requests.
+          directory: folder of its versions.
+          labels: label -> version.
         """
         self._name = name
         self._labels = dict(labels or {})
@@ -170,11 +170,11 @@ def serve(
     """Serves the versions of a folder until the block ends.
 
     Args:
-      name: Of the model.
-      directory: Its versions.
-      labels: Names of versions.
-      threads: How many requests are answered at once.
-      port: A free one where 0.
+      name: name of the model in requests.
+      directory: folder of its versions.
+      labels: label -> version.
+      threads: number of requests that are answered at once.
+      port: port to listen on; 0 for a free one.
 
     Yields:
       The address, `localhost:port`.

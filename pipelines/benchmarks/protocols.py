@@ -1,4 +1,4 @@
-"""The data sets and splits on which quality is measured."""
+"""Data sets, splits and cases of the quality benchmarks."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -10,18 +10,19 @@ import tensorflow as tf
 from tfrs_models.data import Interactions, from_frame, load
 from tfrs_models.metrics import RankTable, rank_table
 
-ONE_ROW = 1e-9  # of a fraction of a user's rows, rounds up to one
+ONE_ROW = 1e-9  # a fraction of a user's rows that rounds up to one row
 
 Embeddings = tuple[np.ndarray, np.ndarray]
 
 
 class Protocol(NamedTuple):
-    """A data set split twice: to choose on, and to measure with.
+    """A data set split twice: to choose settings, and to measure them.
 
     Attributes:
-      name: Of the data and the split.
-      choose: Has a validation part, cut from what `measure` trains on.
-      measure: Has the same test rows, and everything else to train on.
+      name: name of the data and the split.
+      choose: interactions with a validation part, cut from the training rows of
+        `measure`.
+      measure: interactions with the same test rows, and all others for training.
     """
 
     name: str
@@ -30,25 +31,25 @@ class Protocol(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A model or a peer.
+    """A model or a peer of a benchmark.
 
     Attributes:
-      make: From data, the split it is to predict and a seed to the embeddings of users
-        and items.
-      is_random: Whether the seed matters.
+      make: function of data, the split to predict and a seed that returns embeddings of
+        users and items.
+      is_random: whether the seed changes the embeddings.
     """
 
     make: Callable[[Interactions, str, int], Embeddings]
     is_random: bool = False
 
     def turns(self, data: Interactions, *, seeds: int) -> Iterator[Embeddings]:
-        """Its embeddings before the test rows, for every seed that matters."""
+        """Yields the embeddings before the test rows, for every seed that matters."""
         for seed in range(seeds if self.is_random else 1):
             yield self.make(data, "test", seed)
 
 
 def movielens_100k(*, seed: int) -> Protocol:
-    """Random 80/20, the split of the tutorials; an eighth of train to choose on."""
+    """Random 80/20 split of the tutorials, with an eighth of train to choose on."""
     options = {"split": "random", "test_fraction": 0.2, "seed": seed}
     return Protocol(
         "MovieLens-100K, random 80/20",
@@ -58,12 +59,12 @@ def movielens_100k(*, seed: int) -> Protocol:
 
 
 def latest_small() -> Protocol:
-    """Each user's last row; the one before it to choose on."""
+    """Last row of each user, with the row before it to choose on."""
     return _last_rows("MovieLens latest-small", "movielens-latest-small")
 
 
 def movielens_100k_last() -> Protocol:
-    """Each user's last row; the one before it to choose on."""
+    """Last row of each user, with the row before it to choose on."""
     return _last_rows("MovieLens-100K", "recbole:ml-100k")
 
 
@@ -76,7 +77,7 @@ def _last_rows(title: str, name: str) -> Protocol:
 
 
 def invented() -> Protocol:
-    """Random rows, to find out whether a case runs."""
+    """Random rows, for tests of a benchmark."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"user_id": rng.integers(20, size=600)})
     frame["item_id"] = rng.integers(200, size=600)
@@ -85,7 +86,7 @@ def invented() -> Protocol:
 
 
 def invented_ratings() -> Protocol:
-    """Random rows with ratings."""
+    """Random rows with ratings, for tests of a benchmark."""
     rng = np.random.default_rng(0)
     columns = {"user_id": 20, "item_id": 50, "rating": 5}
     frame = pd.DataFrame({k: rng.integers(n, size=600) for k, n in columns.items()})
@@ -94,7 +95,7 @@ def invented_ratings() -> Protocol:
 
 
 def invented_times(*, split: str = "leave_last_out", seed: int = 0) -> Protocol:
-    """Random rows with times, and items of a few groups."""
+    """Random rows with times and groups of items, for tests of a benchmark."""
     rng = np.random.default_rng(0)
     columns = {"user_id": 20, "item_id": 50, "timestamp": 100_000}
     frame = pd.DataFrame({k: rng.integers(n, size=600) for k, n in columns.items()})
@@ -104,7 +105,7 @@ def invented_times(*, split: str = "leave_last_out", seed: int = 0) -> Protocol:
 
 
 def histories(data: Interactions) -> np.ndarray:
-    """`[num_users + 1, num_items]` float32, 1 for the items that a user trained on."""
+    """Returns `[num_users + 1, num_items]` float32, 1 for training rows."""
     matrix = np.zeros((data.num_users + 1, data.num_items), "float32")
     train = data.splits["train"]
     matrix[train["user_id"], train["item_id"] - 1] = 1
@@ -119,14 +120,14 @@ def rank_embeddings(
     split: str = "test",
     exclude: bool = True,
 ) -> RankTable:
-    """Ranks the positives of a split by the products of two tables.
+    """Ranks the positives of a split by dot products of embeddings.
 
     Args:
-      users: `[num_users + 1, embedding_dim]`.
-      items: `[num_items, embedding_dim]`.
-      data: Whose rows.
-      split: Which rows.
-      exclude: Whether items that the user had before do not compete.
+      users: `[num_users + 1, embedding_dim]` embeddings.
+      items: `[num_items, embedding_dim]` embeddings.
+      data: interactions.
+      split: "validation" or "test".
+      exclude: whether to leave out items that the user had before the split.
     """
     users, items = tf.constant(users, tf.float32), tf.constant(items, tf.float32)
     ids = tf.range(1, data.num_items + 1, dtype=tf.int64)

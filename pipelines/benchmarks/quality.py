@@ -1,9 +1,10 @@
-"""How good two towers over ids are: python -m pipelines.benchmarks.quality.
+"""Quality of two towers over ids: python -m pipelines.benchmarks.quality.
 
-Ours beside popularity, chance, `implicit`'s ALS, EASE and the model of TensorFlow
-Recommenders' tutorial: the same rows, the same ranks, known items excluded and not. All
-parameters are chosen on a validation part cut from the training rows, then everybody
-trains on all of them. `--search` does the choosing again and prints what it finds.
+Compares our model with popularity, chance, `implicit`'s ALS, EASE and the model of
+TensorFlow Recommenders' tutorial, on the same rows and by the same ranks, with and
+without exclusion of known items. All parameters are chosen on a validation part of the
+training rows; then all models train on all training rows. `--search` chooses the
+parameters again and prints them.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ from tfrs_models.metrics import RankTable
 
 METRIC = "hit_rate_at_100"
 HIT_RATE = "hit rate at 100"
-# Title -> metric, and whether known items are excluded.
+# Title of a column -> metric, and whether known items are excluded.
 COLUMNS = {
     HIT_RATE: (METRIC, True),
     "NDCG@10": ("ndcg_at_10", True),
@@ -49,14 +50,14 @@ WEIGHTINGS = (
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """What the search chose for one data set, by hit rate at 100 on validation."""
+    """Settings of all cases on one data set, chosen by hit rate at 100."""
 
     two_tower: Setting
-    """Of our model."""
+    """Setting of our model."""
     regularization: float
-    """Of EASE."""
+    """Regularization of EASE."""
     weighting: str
-    """Of ALS: `bm25:<B>` or `alpha:<a>`."""
+    """Weighting of ALS: `bm25:<B>` or `alpha:<a>`."""
 
 
 ML_100K = Chosen(
@@ -77,19 +78,19 @@ class Config:
     """Flags of the benchmark."""
 
     datasets: tuple[str, ...] = ("ml-100k", "latest-small")
-    """What to measure on; `invented` finds out whether it runs."""
+    """Data sets to measure on; `invented` is a small one for tests."""
     ml_100k: Chosen = ML_100K
-    """Chosen on MovieLens-100K."""
+    """Settings chosen on MovieLens-100K."""
     latest_small: Chosen = LATEST_SMALL
-    """Chosen on MovieLens latest-small."""
+    """Settings chosen on MovieLens latest-small."""
     seeds: int = 5
-    """Trainings of every case that begins at random."""
+    """Number of trainings of every random case."""
     split_seed: Seed = 42
-    """Of the random split."""
+    """Seed of the random split."""
     search: bool = False
-    """Choose again on the validation parts, instead of measuring."""
+    """Choose the settings again on the validation parts, instead of measuring."""
     search_seeds: int = 2
-    """Trainings of every setting that the search tries."""
+    """Number of trainings of every setting of the search."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -127,7 +128,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def cases(chosen: Chosen) -> dict[str, Case]:
-    """What is compared, with what was chosen for a data set."""
+    """Returns the cases of the comparison with the chosen settings."""
     return {
         OURS: Case(
             lambda data, _, seed: train_embeddings(data, chosen.two_tower, seed=seed),
@@ -148,7 +149,7 @@ def cases(chosen: Chosen) -> dict[str, Case]:
 def measure(
     data: Interactions, chosen: Chosen, *, seeds: int
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Case -> column -> `[num_seeds, num_rows]` of the test rows."""
+    """Returns case -> column -> `[num_seeds, num_rows]` values of the test rows."""
     values = {}
     for name, case in cases(chosen).items():
         ranks = [
@@ -161,7 +162,7 @@ def measure(
 
 
 def search(protocol: Protocol, config: Config) -> Chosen:
-    """Chooses every case's parameters on the validation part, from a fixed start."""
+    """Chooses the parameters of every case on the validation part."""
 
     def hit_rate(embeddings: Embeddings) -> float:
         table = rank_embeddings(*embeddings, protocol.choose, split="validation")
@@ -195,7 +196,7 @@ def _protocol(name: str, config: Config) -> tuple[Protocol, Chosen]:
 
 
 def _columns(ranks: list[dict[bool, RankTable]]) -> dict[str, np.ndarray]:
-    """Column -> `[num_seeds, num_rows]`."""
+    """Returns column -> `[num_seeds, num_rows]` values."""
     return {
         title: np.stack([tables[exclude].values(metric) for tables in ranks])
         for title, (metric, exclude) in COLUMNS.items()
@@ -209,14 +210,14 @@ def _report(
     *,
     own: str,
 ) -> str:
-    """What was measured on one data set.
+    """Formats the results on one data set.
 
     Args:
-      name: Of the plot.
-      protocol: The data.
-      values: Case -> column of the table -> `[num_seeds, num_rows]`; the plot has the
+      name: name of the plot.
+      protocol: data set.
+      values: case -> column of the table -> `[num_seeds, num_rows]`; the plot shows the
         first column.
-      own: Our case.
+      own: name of our case.
     """
     users = ranking_groups(protocol.measure, "test")
     columns = list(values[own])
@@ -243,12 +244,12 @@ def _report(
 def _section(
     reports: Sequence[str], *, chosen: Mapping[str, object], seeds: int
 ) -> str:
-    """The whole section.
+    """Formats the section of RESULTS.md.
 
     Args:
-      reports: Of the data sets.
-      chosen: Data set -> what the search chose for it.
-      seeds: Trainings of every case that begins at random.
+      reports: results of the data sets.
+      chosen: data set -> chosen settings.
+      seeds: number of trainings of every random case.
     """
     settings = "\n".join(f"- {name}: `{value}`" for name, value in chosen.items())
     return f"""\

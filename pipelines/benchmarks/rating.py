@@ -1,7 +1,7 @@
 """Rating prediction beside the tutorial: python -m pipelines.benchmarks.rating.
 
-The protocol of TensorFlow Recommenders' ranking and DCN tutorials: MovieLens-100K,
-a random 80/20 split; epochs are chosen on an eighth of the training rows.
+Follows TensorFlow Recommenders' ranking and DCN tutorials: MovieLens-100K and a random
+80/20 split; the number of epochs is chosen on an eighth of the training rows.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ class Config:
     """Flags of the benchmark."""
 
     dataset: str = "ml-100k"
-    """What to measure on; `invented` finds out whether it runs."""
+    """Data set to measure on; `invented` is a small one for tests."""
     setting: Setting = dataclasses.field(default_factory=Setting)
-    """Of both models."""
+    """Setting of both models."""
     seeds: int = 5
-    """Trainings of each model; the split stays."""
+    """Number of trainings of each model, on the same split."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -73,7 +73,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def _train(protocol, name: str, setting: Setting, *, seed: int) -> dict[str, float]:
-    """Chooses the epochs on the validation part, then trains on all of it."""
+    """Chooses the epochs on the validation part, then trains on all training rows."""
     chosen = train(protocol.choose, name, "rating", setting, seed=seed)
     epochs = int(np.argmin(chosen.history["val_loss_per_example"])) + 1
     setting = dataclasses.replace(setting, epochs=epochs)

@@ -1,4 +1,4 @@
-"""Writes what was measured into RESULTS.md, each module its own section."""
+"""Sections, tables and plots of RESULTS.md."""
 
 import importlib.metadata
 import os
@@ -32,9 +32,9 @@ def write_section(name: str, body: str, *, path: Path = RESULTS) -> Path:
     """Replaces a section of the results, or appends it.
 
     Args:
-      name: Module of the benchmark, which is the name of the section.
+      name: module of the benchmark, which is the name of the section.
       body: Markdown without headings of the first two levels.
-      path: The file.
+      path: path of the results.
     """
     text = path.read_text(encoding="utf-8") if path.exists() else _INTRODUCTION
     head, *parts = re.split(r"^## ", text, flags=re.MULTILINE)
@@ -46,17 +46,17 @@ def write_section(name: str, body: str, *, path: Path = RESULTS) -> Path:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
+    """Formats a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def with_spread(values: np.ndarray, groups: np.ndarray | None = None) -> str:
-    """A cell: mean, ± standard deviation over seeds, [bootstrap interval over rows].
+    """Formats mean, ± standard deviation over seeds and [bootstrap interval].
 
     Args:
-      values: `[num_seeds, num_rows]`; of one seed there is no deviation.
-      groups: `[num_rows]`, of `bootstrap_interval`.
+      values: `[num_seeds, num_rows]` values; one seed has no deviation.
+      groups: `[num_rows]` groups of the bootstrap; None for each row by itself.
     """
     mean, low, high = bootstrap_interval(values.mean(axis=0), groups)
     spread = f" ± {values.mean(axis=1).std(ddof=1):.4f}" if len(values) > 1 else ""
@@ -64,18 +64,18 @@ def with_spread(values: np.ndarray, groups: np.ndarray | None = None) -> str:
 
 
 def gain(differences: np.ndarray, groups: np.ndarray | None = None) -> str:
-    """A cell: the mean of paired differences and its bootstrap interval.
+    """Formats the mean of paired differences and its bootstrap interval.
 
     Args:
-      differences: `[num_rows]`.
-      groups: `[num_rows]`, of `bootstrap_interval`.
+      differences: `[num_rows]` differences.
+      groups: `[num_rows]` groups of the bootstrap; None for each row by itself.
     """
     mean, low, high = bootstrap_interval(differences, groups)
     return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def save_plot(figure: Figure, name: str, *, folder: Path = PLOTS) -> str:
-    """Writes a figure as a PNG and returns the Markdown that shows it."""
+    """Writes a figure as a PNG and returns Markdown that shows it."""
     folder.mkdir(exist_ok=True)
     with (
         mpl.rc_context({"svg.hashsalt": name}),
@@ -86,7 +86,7 @@ def save_plot(figure: Figure, name: str, *, folder: Path = PLOTS) -> str:
 
 
 def _provenance() -> str:
-    """Commit, versions and processor: what a number means nothing without."""
+    """Returns commit, versions and processor of the measurement."""
     versions = ", ".join(f"{p} {_version(p)}" for p in _PACKAGES)
     return (
         f"Commit `{_commit()}`, Python {platform.python_version()}, {versions}; "

@@ -1,6 +1,6 @@
-"""Finds the settings that the quality benchmark measures.
+"""Search for the settings of the quality benchmark.
 
-`python -m pipelines.benchmarks.quality --search` runs it and prints the constants.
+`python -m pipelines.benchmarks.quality --search` runs it and prints the settings.
 """
 
 import dataclasses
@@ -32,15 +32,15 @@ def search_two_tower(
 ) -> tuple[Setting, float]:
     """Tries the values of one option after the other and keeps the best of each.
 
-    A value is judged by the best epoch of its validation curve, averaged over seeds.
+    A setting is measured by the best epoch of its validation curve, over all seeds.
 
     Args:
-      data: With a validation part.
-      start: From where; its values are tried too.
-      metric: What is to be high on the validation part.
-      seeds: Of the runs of each setting.
-      options: Field of `Setting` -> values.
-      max_epochs: Of a run.
+      data: interactions with a validation part.
+      start: setting to start from; its own values are tried too.
+      metric: metric of the validation part; larger is better.
+      seeds: seeds of the trainings of each setting.
+      options: field of `Setting` -> values to try.
+      max_epochs: largest number of epochs of a training.
 
     Returns:
       The best setting, with its epochs, and its metric.
@@ -70,7 +70,12 @@ def search_two_tower(
 def search_peer(
     values: Sequence, measure: Callable[[object], float]
 ) -> tuple[object, float]:
-    """The value of a peer's one parameter that measures best."""
+    """Returns the best value of a peer's one parameter, and its metric.
+
+    Args:
+      values: values to try.
+      measure: function of a value that returns its metric; larger is better.
+    """
     pairs = [(value, measure(value)) for value in values]
     for value, measured in pairs:
         print(f"{measured:.4f} {value}", flush=True)

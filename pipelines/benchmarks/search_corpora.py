@@ -1,4 +1,4 @@
-"""Large corpora to search, with queries."""
+"""Large sets of candidates to search, with queries."""
 
 from collections.abc import Iterator
 
@@ -8,16 +8,17 @@ import tensorflow as tf
 import tfrs_models as tm
 
 _CENTRES = 2000
-_NOISE = 0.5  # of an item's norm
+_NOISE = 0.5  # norm of the noise over that of the item
 
 
 def gaussian_mixture(
     num_candidates: int, embedding_dim: int, *, num_queries: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Groups of like candidates, and queries of the same groups.
+    """Draws groups of similar candidates, and queries from the same groups.
 
-    2,000 Gaussians of standard deviation 0.7 around centres of 1, of sizes that differ,
-    every row times the exponential of a normal number of deviation 0.3.
+    The candidates come from 2,000 Gaussians of standard deviation 0.7 and different
+    sizes, around standard normal centres; each is scaled by a log-normal factor of
+    deviation 0.3.
 
     Returns:
       Candidates and queries, `[..., embedding_dim]` float32.
@@ -39,10 +40,10 @@ def gaussian_mixture(
 def tiled_items(
     num_candidates: int, embedding_dim: int, *, epochs: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Items of a trained model, each many times with noise, and all of its users.
+    """Repeats the items of a trained model with noise; all its users are the queries.
 
-    The model and its training are those of the README on MovieLens latest-small. Noise
-    is half as long as an item; the sum has unit length, as the items have.
+    The model is that of the README on MovieLens latest-small. The norm of the noise is
+    half of the item's; the sums have unit length, like the items.
 
     Returns:
       Candidates and queries, `[..., embedding_dim]` float32.

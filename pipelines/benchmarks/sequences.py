@@ -1,8 +1,8 @@
-"""What the order of a history is worth: python -m pipelines.benchmarks.sequences.
+"""Models over histories: python -m pipelines.benchmarks.sequences.
 
-Towers over histories beside EASE with and without recency, nearest neighbours, ALS,
-popularity and a plain SASRec, on each user's last row, known items excluded. Parameters
-are chosen on the row before it, then everybody trains on all rows but the last.
+Compares towers over histories with EASE, with and without recency, item-kNN, ALS,
+popularity and a plain SASRec on each user's last row, known items excluded. Parameters
+are chosen on the row before it; then all models train on all rows but the last.
 """
 
 import dataclasses
@@ -43,17 +43,17 @@ class Peers:
     """Parameters of the peers."""
 
     regularization: float = 300.0
-    """Of EASE."""
+    """Regularization of EASE."""
     half_life: float = 5.0
-    """Of the weights of recency, in items."""
+    """Half-life of the weights of recency, in items."""
     floor: float = 0.2
-    """Of the weights of recency."""
+    """Smallest weight of an item in a history."""
     num_neighbours: int = 100
-    """Of an item."""
+    """Number of neighbours of an item."""
     shrinkage: float = 10.0
-    """Of the neighbours' cosine."""
+    """Shrinkage of the cosine of neighbours."""
     weighting: str = "alpha:3"
-    """Of ALS."""
+    """Weighting of ALS: `bm25:<B>` or `alpha:<a>`."""
 
     def ease(self, data: Interactions) -> Embeddings:
         return peers.ease(data, self.regularization)
@@ -81,9 +81,9 @@ class Config:
     """Flags of the benchmark."""
 
     datasets: tuple[str, ...] = ("ml-100k", "latest-small")
-    """What to measure on; `invented` finds out whether it runs."""
+    """Data sets to measure on; `invented` is a small one for tests."""
     seeds: int = 5
-    """Trainings of every case that begins at random."""
+    """Number of trainings of every random case."""
     search: bool = False
     """Choose the peers' parameters on the row before the last, instead of measuring."""
     write: bool = True
@@ -154,7 +154,7 @@ def main(config: Config) -> dict[str, float]:
 def measure(
     name: str, data: Interactions, config: Config
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Case -> metric -> `[num_seeds, num_rows]` of the test rows."""
+    """Returns case -> metric -> `[num_seeds, num_rows]` values of the test rows."""
     values = {}
     for title, case in cases(name).items():
         tables = [
@@ -168,7 +168,7 @@ def measure(
 
 
 def cases(name: str) -> dict[str, Case]:
-    """What is compared on a data set."""
+    """Returns the cases of the comparison on a data set."""
     tiny = _TINY if name == "invented" else {}
     chosen = PEERS[name]
 

@@ -20,14 +20,14 @@ def of_data(
     models: Sequence[str],
     peer: str,
 ) -> str:
-    """What was measured on one data set.
+    """Formats the results on one data set.
 
     Args:
-      name: Of the plot.
-      protocol: The data.
-      values: Case -> metric -> `[num_seeds, num_rows]`.
-      models: Our cases, the leading one first.
-      peer: The case that others are compared with.
+      name: name of the plot.
+      protocol: data set.
+      values: case -> metric -> `[num_seeds, num_rows]`.
+      models: names of our cases, the main one first.
+      peer: name of the case with which others are compared.
     """
     gap = gaps(protocol.measure)
     slices = {
@@ -84,12 +84,12 @@ NDCG@10 by the time since the row before, for ours with the paired difference to
 def section(
     reports: Sequence[str], *, settings: Mapping[str, object], seeds: int
 ) -> str:
-    """The whole section.
+    """Formats the section of RESULTS.md.
 
     Args:
-      reports: Of the data sets.
-      settings: Of the models and the peers.
-      seeds: Trainings of every case that begins at random.
+      reports: results of the data sets.
+      settings: name of a model or a peer -> its settings.
+      seeds: number of trainings of every random case.
     """
     listed = "\n".join(f"- {name}: `{value}`" for name, value in settings.items())
     return f"""\
@@ -119,7 +119,7 @@ Command: `python -m pipelines.benchmarks.sequences`
 
 
 def gaps(data: Interactions) -> np.ndarray:
-    """`[num_rows]` seconds between each test row and the user's train row before it."""
+    """Returns `[num_rows]` seconds from a user's last train row to the test row."""
     train, test = data.splits["train"], data.splits["test"]
     newest = np.zeros(data.num_users + 1, np.int64)
     np.maximum.at(newest, train["user_id"], train["timestamp"])

@@ -1,7 +1,7 @@
 """Latency under load: python -m pipelines.benchmarks.serving_load.
 
-An exported IVF, asked for one query at a time as they arrive (Poisson): by the program
-without Python, and through `GrpcClient` over the wire of a test double.
+Single queries arrive at an exported IVF by a Poisson process. They are answered by the
+program without Python, and by a test double of TensorFlow Serving through `GrpcClient`.
 """
 
 import contextlib
@@ -37,27 +37,27 @@ class Config:
     """Flags of the benchmark."""
 
     candidates: int = 200_000
-    """Of the Gaussian mixture of `approximate_search`."""
+    """Number of candidates of the Gaussian mixture of `approximate_search`."""
     embedding_dim: int = 64
-    """Width of a candidate."""
+    """Number of dimensions of a candidate."""
     k: int = 100
-    """Candidates of an answer."""
+    """Number of candidates of an answer."""
     num_probes: int = 32
-    """Of the IVF."""
+    """Number of probes of the IVF."""
     limit: float = 0.02
-    """Seconds below which the 99th percentile is to stay."""
+    """Largest 99th percentile, in seconds."""
     first_rate: float = 50.0
-    """Queries a second to start with; doubled until the limit is passed."""
+    """First rate in queries per second; it is doubled until the limit is passed."""
     refinements: CountOrNone = 3
-    """How often the gap between enough and too much is halved."""
+    """Number of times that the gap between good and bad rates is halved."""
     seconds: float = 5.0
-    """For how long queries arrive."""
+    """Seconds during which queries arrive."""
     repeats: int = 3
-    """Runs of each rate, with arrivals of their own; medians are reported."""
+    """Number of runs of each rate with other arrivals; medians are reported."""
     clients: int = 16
-    """Queries that wait for answers at the same time."""
+    """Number of queries that wait for answers at the same time."""
     native: bool = True
-    """Whether to drive the program without Python, which needs a compiler."""
+    """Whether to measure the program without Python, which needs a compiler."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -78,7 +78,7 @@ SMOKE = Config(
 
 @command
 def main(config: Config) -> dict[str, float]:
-    """Raises the load on both until it is too much, and writes `serving_load`."""
+    """Raises the rate on both until it is too high, and writes `serving_load`."""
     candidates, queries = gaussian_mixture(
         config.candidates, config.embedding_dim, num_queries=256
     )
@@ -169,7 +169,7 @@ def _grpc(
 
 @contextlib.contextmanager
 def _double(versions: Path) -> Iterator[str]:
-    """Serves the versions from a process of its own; yields the address."""
+    """Serves the versions from a process of its own and yields the address."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(versions, there))

@@ -1,8 +1,8 @@
 """Speed and memory of the sampled softmax: python -m pipelines.benchmarks.softmax.
 
-Loss and gradients of both embeddings, width 64, accidental hits removed and logQ on:
-`losses.sampled_softmax` through `tasks.Retrieval`, beside the task of TensorFlow
-Recommenders and the three bare matrix products that the gradients need.
+Compares loss and gradients of both embeddings (64 dimensions, accidental hits removed,
+logQ) by `losses.sampled_softmax` through `tasks.Retrieval` with the task of TensorFlow
+Recommenders and with the three matrix products that the gradients need.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from pipelines.parts.command import command
 
 OURS, UPSTREAM, BARE = "ours", "upstream", "bare products"
 LEAST = "bare products and one softmax"
-_BLOCK = 256  # rows of the bare products, whose scores are not kept either
+_BLOCK = 256  # rows of the bare products, whose scores are not stored either
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,25 +30,25 @@ class Config:
     """Flags of the benchmark."""
 
     batch: int = 8192
-    """Rows of a case that is measured alone."""
+    """Number of rows of a case that is measured alone."""
     num_candidates: int = 8192
-    """Columns of a case that is measured alone."""
+    """Number of columns of a case that is measured alone."""
     batches: tuple[int, ...] = (1024, 4096, 8192)
-    """Batches without further candidates, measured beside upstream."""
+    """Batch sizes without additional candidates, measured beside upstream."""
     large_batch: int = 32_768
-    """A batch for which upstream needs more memory than there is."""
+    """Batch size for which upstream needs more memory than there is."""
     corpora: tuple[int, ...] = (8192, 32_768, 131_072, 262_144)
-    """Columns of the cases with a fixed batch."""
+    """Numbers of columns of the cases with a fixed batch."""
     fixed_batch: int = 2048
-    """Rows of those."""
+    """Number of rows of those cases."""
     embedding_dim: int = 64
-    """Width."""
+    """Number of dimensions of the embeddings."""
     items: int = 100_000
-    """Ids are drawn from so many."""
+    """Number of ids from which rows are drawn."""
     correction: str = "logq"
-    """Of ours."""
+    """Correction of our loss."""
     repeats: int = 9
-    """Turns."""
+    """Number of turns."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
     write: bool = True
@@ -128,23 +128,23 @@ def main(config: Config) -> dict[str, float]:
 
 
 def sized(config: Config, batch: int, num_candidates: int) -> Config:
-    """The flags of one case."""
+    """Returns the flags of one case."""
     return dataclasses.replace(config, batch=batch, num_candidates=num_candidates)
 
 
 def run_ours(config: Config) -> Callable[[], None]:
-    """Loss and gradients of our task."""
+    """Runs loss and gradients of our task."""
     return _gradients(_ours(config), config)
 
 
 def run_upstream(config: Config) -> Callable[[], None]:
-    """Loss and gradients of upstream's task."""
+    """Runs loss and gradients of upstream's task."""
     task = tfrs.tasks.Retrieval(remove_accidental_hits=True)
     return _gradients(task, config)
 
 
 def run_loss(config: Config) -> Callable[[], None]:
-    """Our loss, as an evaluation computes it."""
+    """Runs our loss without gradients."""
     task, (queries, candidates, options) = _ours(config), _data(config)
 
     @tf.function
@@ -155,15 +155,15 @@ def run_loss(config: Config) -> Callable[[], None]:
 
 
 def run_products(config: Config) -> Callable[[], None]:
-    """The product of queries and candidates, and those of its gradient with both."""
+    """Runs the product of queries and candidates and those of its gradients."""
     return _products(config, lambda scores, _: scores)
 
 
 def run_least(config: Config) -> Callable[[], None]:
-    """The same with what lies between them at least, each the fewest passes.
+    """Runs the products with the least work between them, in few passes.
 
-    Accidental hits are masked, the largest score is taken off, all scores go through
-    one exponential, and rows are divided by their sums.
+    Accidental hits are masked, the largest score is subtracted, all scores pass one
+    exponential, and rows are divided by their sums.
     """
     ids = tf.cast(_data(config)[2]["candidate_ids"], tf.int32)
 

@@ -1,4 +1,4 @@
-"""Times of cases that take turns, so that a busy machine is unfair to none."""
+"""Times of cases in turns, so that the load of the machine affects all of them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,37 +8,37 @@ import numpy as np
 
 
 class Spread(NamedTuple):
-    """The median of repeated measurements, with their extremes."""
+    """Median, lowest and highest of repeated measurements."""
 
     median: float
     low: float
     high: float
 
     def __format__(self, spec: str) -> str:
-        """Median, low and high, each in the same format."""
+        """Formats median, lowest and highest with the same format."""
         median, low, high = (format(value, spec) for value in self)
         return f"{median} ({low}..{high})"
 
 
 def spread(values: list[float]) -> Spread:
-    """The spread of repeated measurements."""
+    """Computes the spread of repeated measurements."""
     return Spread(float(np.median(values)), float(min(values)), float(max(values)))
 
 
 def ratio(numerator: list[float], denominator: list[float]) -> Spread:
-    """The spread of ratios taken turn by turn: both saw the same load."""
+    """Computes the spread of ratios turn by turn, under the same load."""
     return spread([a / b for a, b in zip(numerator, denominator, strict=True)])
 
 
 def interleave(
     cases: Mapping[str, Callable[[], object]], *, repeats: int, warm_up: bool = True
 ) -> dict[str, list[float]]:
-    """Seconds of every case, all cases once per turn.
+    """Times every case once per turn.
 
     Args:
-      cases: Name -> what to time; it returns after the work is done.
-      repeats: Turns.
-      warm_up: Whether each case runs once before, untimed: tracing stays out.
+      cases: name -> function to time, which returns when its work is done.
+      repeats: number of turns.
+      warm_up: whether each case first runs once without timing, for its tracing.
 
     Returns:
       Name -> `[repeats]` seconds.
@@ -54,7 +54,7 @@ def interleave(
 
 
 def stopwatch(run: Callable[[], object]) -> float:
-    """Seconds that one call takes."""
+    """Returns the seconds of one call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

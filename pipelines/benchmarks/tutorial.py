@@ -1,8 +1,8 @@
-"""The basic retrieval tutorial, three ways: python -m pipelines.benchmarks.tutorial.
+"""The retrieval tutorial, three ways: python -m pipelines.benchmarks.tutorial.
 
-MovieLens-100K, Adagrad 0.1, batches of 8,192, three epochs, corpus metrics on in
-training: first with TensorFlow Recommenders, then the same script with our classes,
-then with our own defaults until they are at least as good.
+MovieLens-100K, Adagrad 0.1, batches of 8,192, three epochs, corpus metrics in training:
+first with TensorFlow Recommenders, then the same script with our classes, then with our
+own defaults until they are at least as good.
 """
 
 import dataclasses
@@ -33,21 +33,21 @@ class Config:
     """Flags of the benchmark."""
 
     repeats: int = 3
-    """Turns; every turn trains each case from the start, tracing included."""
+    """Number of turns; each trains every case from the start, tracing included."""
     invented: bool = False
-    """Use a few invented ratings, to find out whether it runs."""
+    """Use a few random ratings, for tests."""
     epochs: int = 3
-    """Of the tutorial's script."""
+    """Number of epochs of the tutorial's script."""
     batch_size: int = 8192
-    """Of the tutorial's script."""
+    """Batch size of the tutorial's script."""
     candidate_batch_size: int = 128
-    """Of the tutorial's script."""
+    """Batch size of the candidates of the tutorial's script."""
     quality: Weight = 0.24
-    """Hit rate at 100 that the tutorial's own script reaches, without exclusion."""
+    """Hit rate at 100 of the tutorial's own script, without exclusion."""
     own_epochs: int = 1
-    """Epochs of our own defaults."""
+    """Number of epochs of our defaults."""
     seed: int = 42
-    """Of the split and of the weights."""
+    """Seed of the split and of the weights."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -92,7 +92,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def load_tables(config: Config) -> tuple[pd.DataFrame, pd.Series]:
-    """Ratings in the tutorial's shuffled order, and the titles of all movies."""
+    """Loads ratings in the tutorial's shuffled order, and the titles of all movies."""
     if config.invented:
         ratings, titles = _invented_tables()
     else:
@@ -124,15 +124,15 @@ def run_script(
     library: object,
     ids: bool = False,
 ) -> dict[str, float]:
-    """The tutorial's script on the classes of a library.
+    """Runs the tutorial's script with the classes of a library.
 
     Args:
-      frame: Ratings in their shuffled order.
-      titles: Of all movies, repeats included, as in the tutorial.
-      config: Flags.
+      frame: ratings in their shuffled order.
+      titles: titles of all movies, repeats included, as in the tutorial.
+      config: flags of the benchmark.
       library: `tensorflow_recommenders` or `tfrs_models`.
-      ids: Whether positives are known by id among unique candidates, and not, as in the
-        tutorial, by their score among all rows of the movie table.
+      ids: whether positives are found by id among unique candidates; the tutorial finds
+        them by their score among all rows of the movie table.
     """
     num_train = len(frame) * 4 // 5
     ratings = tf.data.Dataset.from_tensor_slices(
@@ -154,7 +154,7 @@ def run_script(
     task = library.tasks.Retrieval(metrics=metric)
     model = tutorial_model(user_model, movie_model, task, base=library.Model)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(learning_rate=0.1))
-    list(train), list(test)  # fill both caches, which no case has to pay for
+    list(train), list(test)  # fill both caches before the first case
     return _timed(
         lambda: model.fit(train, epochs=config.epochs, verbose=0),
         lambda: model.evaluate(test, return_dict=True, verbose=0),
@@ -162,7 +162,7 @@ def run_script(
 
 
 def own_defaults(frame: pd.DataFrame, config: Config) -> Callable[[], dict[str, float]]:
-    """Our defaults on the same rows, as a case to run."""
+    """Returns a training with our defaults on the same rows."""
     data = _interactions(frame)
 
     def run() -> dict[str, float]:
@@ -193,7 +193,7 @@ def own_defaults(frame: pd.DataFrame, config: Config) -> Callable[[], dict[str, 
 
 
 def _interactions(frame: pd.DataFrame) -> Interactions:
-    """The same rows in the same two parts: time is the place in the shuffled order."""
+    """Makes interactions with the same two parts; the time is the shuffled position."""
     return from_frame(
         frame.assign(timestamp=range(len(frame))),
         item_column="movie_title",

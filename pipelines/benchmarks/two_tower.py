@@ -17,24 +17,24 @@ VALIDATION = {
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a search chooses."""
+    """Values that a search chooses."""
 
     embedding_dim: int = 64
-    """Width of both towers."""
+    """Number of dimensions of both towers."""
     temperature: Temperature = 0.2
-    """Of the softmax."""
+    """Temperature of the softmax."""
     learning_rate: Rate = 0.005
-    """Of Adam."""
+    """Learning rate of Adam."""
     batch_size: int = 1024
-    """Rows of a batch."""
+    """Rows per batch."""
     id_dropout: ShareBelowOne = 0.0
-    """Of both towers."""
+    """Id dropout of both towers."""
     mask_known: bool = False
-    """Whether what else the user trained on is no negative."""
+    """Whether a user's other training items are no negatives."""
     features: bool = False
     """Whether towers read more than ids."""
     epochs: int = 10
-    """To train for; a search stops by itself and reports its best epoch."""
+    """Number of epochs; a search ignores it and reports its best epoch."""
 
 
 def build(
@@ -43,12 +43,12 @@ def build(
     *,
     task: tm.tasks.Retrieval | None = None,
 ) -> tm.models.TwoTower:
-    """The model, with its corpus metrics, compiled.
+    """Builds and compiles the model with its corpus metrics.
 
     Args:
-      data: Whose features.
-      setting: Its temperature is that of the default task only.
-      task: In place of the model's default.
+      data: interactions whose features the towers read.
+      setting: setting; its temperature is that of the default task only.
+      task: task instead of the default one.
     """
     last = None if setting.features else 1
     query, candidate = (
@@ -72,7 +72,7 @@ def build(
 def training_batches(
     data: Interactions, setting: Setting, *, seed: int
 ) -> tf.data.Dataset:
-    """Shuffled batches, with what the model is to mask."""
+    """Returns shuffled batches, with known items if the setting masks them."""
     return data.batches(
         "train",
         setting.batch_size,
@@ -91,15 +91,15 @@ def validation_curve(
     max_epochs: int = 30,
     patience: int = 4,
 ) -> list[float]:
-    """The metric after every epoch, until it stops getting better.
+    """Trains until a metric stops rising, and returns its value after every epoch.
 
     Args:
-      data: With a validation part.
-      setting: Whose `epochs` are ignored.
-      metric: A key of `VALIDATION`.
-      seed: Of weights and batches.
-      max_epochs: At most.
-      patience: Epochs without a better value before the training stops.
+      data: interactions with a validation part.
+      setting: setting, whose `epochs` are ignored.
+      metric: key of `VALIDATION`.
+      seed: seed of weights and batches.
+      max_epochs: largest number of epochs.
+      patience: epochs without a better value after which training stops.
     """
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
@@ -119,7 +119,11 @@ def validation_curve(
 def train_embeddings(
     data: Interactions, setting: Setting, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Trains, and embeds all users and items: see `embeddings`."""
+    """Trains, then embeds all users and items.
+
+    Returns:
+      `[num_users + 1, embedding_dim]` and `[num_items, embedding_dim]`.
+    """
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     model = build(data, setting)

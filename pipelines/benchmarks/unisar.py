@@ -1,8 +1,8 @@
 """UniSAR in the size of KuaiSAR: python -m pipelines.benchmarks.unisar.
 
-Random ids in tables of the real sizes (35.5 million parameters): the train step, and
-the evaluation of 100 candidates a row, beside the same model with the memory layout of
-its original, which repeats what it knows of a user for every candidate.
+Times the train step and the evaluation of 100 candidates per row on random ids in
+tables of the real sizes (35.5 million parameters), beside the same model with the
+memory layout of its original, which copies the user for every candidate.
 """
 
 import dataclasses
@@ -47,15 +47,15 @@ class Config(Sizes):
     random: int = 1024
     """Random items and queries of a train step."""
     eval_batch: int = 512
-    """Rows of a batch of the evaluation."""
+    """Rows per batch of the evaluation."""
     eval_batches: int = 40
     """Batches of an evaluation; a day of KuaiSAR has ten times as many."""
     candidates: int = 100
-    """Candidates of a row of the evaluation."""
+    """Candidates per row of the evaluation."""
     peers: bool = True
     """Whether to measure the other layout and the other optimizer too."""
     repeats: int = 5
-    """Turns."""
+    """Number of turns."""
     memory: bool = True
     """Whether to measure peaks of memory, each in a process of its own."""
     write: bool = True
@@ -138,47 +138,47 @@ def main(config: Config) -> dict[str, float]:
 
 
 def run_step(config: Config) -> Callable[[], None]:
-    """A train step of our model."""
+    """Returns a train step of our model."""
     return _step(config, make_model(config), LazyAdam(1e-3))
 
 
 def run_repeated_step(config: Config) -> Callable[[], None]:
-    """A train step that repeats users."""
+    """Returns a train step that repeats users."""
     return _step(config, repeat_users(make_model(config)), LazyAdam(1e-3))
 
 
 def run_original_step(config: Config) -> Callable[[], None]:
-    """A train step in the original's layout of users and texts."""
+    """Returns a train step in the original's layout of users and texts."""
     return _step(config, original_layout(make_model(config)), LazyAdam(1e-3))
 
 
 def run_original_evaluation(config: Config) -> Callable[[], None]:
-    """An evaluation in the original's layout of users and texts."""
+    """Returns an evaluation in the original's layout of users and texts."""
     return _evaluation(config, encode_each(original_layout(make_model(config))))
 
 
 def run_dense_step(config: Config) -> Callable[[], None]:
-    """A train step of our model with an optimizer that goes over whole tables."""
+    """Returns a train step with an optimizer that updates whole tables."""
     return _step(config, make_model(config), tf.keras.optimizers.Adam(1e-3))
 
 
 def run_evaluation(config: Config) -> Callable[[], None]:
-    """An evaluation by our model."""
+    """Returns an evaluation of our model."""
     return _evaluation(config, make_model(config))
 
 
 def run_plain_evaluation(config: Config) -> Callable[[], None]:
-    """An evaluation that encodes a batch's items with the batch."""
+    """Returns an evaluation that encodes the items of each batch anew."""
     return _evaluation(config, encode_each(make_model(config)))
 
 
 def run_kept_evaluation(config: Config) -> Callable[[], None]:
-    """An evaluation that repeats users and nothing else: what their layout costs."""
+    """Returns an evaluation that repeats users only: the cost of their layout."""
     return _evaluation(config, repeat_users(make_model(config)))
 
 
 def run_repeated_evaluation(config: Config) -> Callable[[], None]:
-    """An evaluation that repeats users."""
+    """Returns an evaluation that repeats users and encodes items anew."""
     return _evaluation(config, encode_each(repeat_users(make_model(config))))
 
 

@@ -1,4 +1,4 @@
-"""Exported models in a program without Python: what a server does with them."""
+"""Runs exported models in a program without Python, as a server does."""
 
 from pipelines.native.program import (
     Found,

@@ -1,4 +1,4 @@
-"""Holds an export to its contract without Python, and measures it.
+"""Verifies an export without Python, and measures it: python -m pipelines.native.
 
 python -m pipelines.native --model artifacts/ranking/export
 """
@@ -22,18 +22,22 @@ class Config:
     """Flags of the run."""
 
     model: Path
-    """A version, or a folder of numbered ones, of which the newest is asked."""
+    """Version of an export, or a folder of numbered ones, whose newest is used."""
     queries: int = 5000
-    """How many queries are measured, in turns over the contract's samples."""
+    """Number of queries to time, in turns over the samples of the contract."""
     clients: Annotated[int, Range(1, 1000)] = 1
-    """How many ask at the same time."""
+    """Number of queries at the same time."""
     threads: Annotated[int, Range(1, 1000)] = 1
-    """Of TensorFlow, within and between operations."""
+    """Number of threads of TensorFlow, within and between operations."""
 
 
 @command
 def main(config: Config) -> dict:
-    """Prints what differs and how long answers take, and returns it."""
+    """Prints the differences and the latency, and returns them.
+
+    Raises:
+      SystemExit: an answer differs from the contract, or the program cannot run.
+    """
     try:
         promised = contract.read(config.model)
         samples = contract.samples_of(promised)

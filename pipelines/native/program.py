@@ -27,7 +27,13 @@ class ProgramError(Exception):
 
 
 class Question(NamedTuple):
-    """A request, with its answer where one is known."""
+    """A request and, if known, its answer.
+
+    Attributes:
+      signature: name of the signature.
+      inputs: input -> array.
+      expected: output -> array, None if unknown.
+    """
 
     signature: str
     inputs: Mapping[str, np.ndarray]
@@ -36,18 +42,18 @@ class Question(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Seconds from when a query was due to its answer.
+    """Seconds from the time a query was due to its answer.
 
     Attributes:
-      offered: How many queries were due.
-      answered: How many got an answer.
-      errors: How many got an error.
-      abandoned: How many were not asked, for the program was too far behind: where
-        there are any, the rate is above what the model takes.
-      seconds: From the first query to the last answer.
-      p50: Median.
-      p99: Of a hundred queries one takes longer.
-      max: The longest.
+      offered: number of queries that were due.
+      answered: number of queries with an answer.
+      errors: number of queries with an error.
+      abandoned: number of queries that were not sent because the program was too late;
+        above 0 the rate is higher than the model can serve.
+      seconds: seconds from the first query to the last answer.
+      p50: median.
+      p99: 99th percentile.
+      max: largest latency.
     """
 
     offered: int
@@ -62,14 +68,14 @@ class Latency:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the program found out.
+    """Result of a run of the program.
 
     Attributes:
-      signatures: As in the contract: name -> inputs and outputs -> dtype and shape.
-      load_seconds: What loading the model took.
-      answered: How many requests got an answer.
-      problems: Number of a request -> its error, or how its answer differs.
-      latency: Where it was asked for.
+      signatures: name -> "inputs" and "outputs" -> tensor -> dtype and shape.
+      load_seconds: seconds to load the model.
+      answered: number of requests with an answer.
+      problems: number of a request -> its error, or the difference of its answer.
+      latency: latency of the timed queries, None without any.
     """
 
     signatures: dict[str, dict]
@@ -80,7 +86,7 @@ class Found:
 
 
 def missing_tools() -> str | None:
-    """Why the program cannot be compiled here; None where it can."""
+    """Returns the reason why the program cannot be compiled here, or None."""
     if shutil.which("g++") is None:
         return "there is no g++ to compile the native program with"
     if not _libraries()[0].is_file():
@@ -89,13 +95,16 @@ def missing_tools() -> str | None:
 
 
 def compile_program(cache: Path | None = None) -> Path:
-    """The program; compiled (half a minute) unless the cache has it.
+    """Compiles the program (half a minute), unless the cache has it.
 
     Args:
-      cache: Folder that keeps it; one of the user's where None.
+      cache: folder of compiled programs; by default one in the user's cache.
+
+    Returns:
+      Path of the program.
 
     Raises:
-      ProgramError: it cannot be compiled; with the compiler's words.
+      ProgramError: it cannot be compiled; with the compiler's message.
     """
     if reason := missing_tools():
         raise ProgramError(f"The native program cannot be compiled: {reason}.")
@@ -142,24 +151,25 @@ def run(
     seed: int = 0,
     latencies: Path | None = None,
 ) -> Found:
-    """Loads a version, asks every request once, and measures latency if asked to.
+    """Loads a version, sends every request once, and measures latency if wanted.
 
     Args:
-      program: From `compile_program`.
-      model: Folder of the version.
-      requests: From `write_questions`.
-      answers: Where the answers go, for `read_answers`.
-      threads: Of TensorFlow, within and between operations.
-      clients: How many ask at the same time.
-      queries: Asked one after the other by each client, in turns over the requests.
-      rate: Queries per second that arrive as a Poisson process whether or not earlier
-        ones are answered, in place of `queries`; one waits where all clients are busy.
-      seconds: For how long they arrive. Five seconds later the rest is abandoned.
-      seed: Of the arrivals.
-      latencies: Where the seconds of all queries go, as float64; -1 where abandoned.
+      program: path from `compile_program`.
+      model: folder of the version.
+      requests: path of requests from `write_questions`.
+      answers: path for the answers, which `read_answers` reads.
+      threads: number of threads of TensorFlow, within and between operations.
+      clients: number of queries at the same time.
+      queries: number of timed queries of each client, in turns over the requests.
+      rate: queries per second of a Poisson process that does not wait for answers,
+        instead of `queries`; a query waits while all clients are busy.
+      seconds: length of the process. Five seconds later the rest is abandoned.
+      seed: seed of the process.
+      latencies: path for the seconds of all queries, float64; -1 if abandoned.
 
     Raises:
-      ProgramError: the model does not load, or the program ended early; with its words.
+      ProgramError: the model does not load, or the program ended early; with its
+        message.
     """
     flags = {
         "answers": answers,
@@ -214,7 +224,7 @@ def _libraries() -> list[Path]:
 
 
 def write_questions(path: Path, questions: Iterable[Question]) -> None:
-    """Writes requests for the program: TFRecords of `NameAttrList`."""
+    """Writes requests for the program, as TFRecords of `NameAttrList`."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for question in questions:
             record = attr_value_pb2.NameAttrList(name=question.signature)
@@ -227,7 +237,7 @@ def write_questions(path: Path, questions: Iterable[Question]) -> None:
 
 
 def read_answers(path: Path) -> list[dict[str, np.ndarray] | str]:
-    """What the program answered: output -> array, or the text of an error."""
+    """Reads the answers of the program: output -> array, or the text of an error."""
     answers = []
     for raw in tf.data.TFRecordDataset(str(path)):
         record = attr_value_pb2.NameAttrList.FromString(raw.numpy())

@@ -1,1 +1,1 @@
-"""Models of others, to stand beside in a table."""
+"""Models of other systems, for comparisons."""

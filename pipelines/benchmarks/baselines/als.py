@@ -1,4 +1,4 @@
-"""Alternating least squares of the `implicit` package."""
+"""Alternating least squares by the package `implicit`."""
 
 import numpy as np
 import scipy.sparse
@@ -14,16 +14,16 @@ def als_embeddings(
     iterations: int = 15,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of users and items.
+    """Trains embeddings of users and items by ALS.
 
     Args:
       interactions: `[num_users, num_items]` 1 where the user has the item, else 0.
       weighting: `"bm25:<B>"` weighs interactions by BM25 (K1 100) with this `B`;
         `"alpha:<a>"` by a constant.
-      factors: Width of the embeddings.
-      regularization: Of the least squares.
-      iterations: Alternations.
-      seed: Of the start.
+      factors: number of dimensions of the embeddings.
+      regularization: L2 penalty of the least squares.
+      iterations: number of alternations.
+      seed: seed of the first embeddings.
 
     Returns:
       `[num_users, factors]` and `[num_items, factors]`; their products are scores.

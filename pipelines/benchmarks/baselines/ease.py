@@ -4,12 +4,12 @@ import numpy as np
 
 
 def ease_weights(interactions: np.ndarray, *, regularization: float) -> np.ndarray:
-    """Item-to-item weights `B`; a user with history `x` scores items by `x B`.
+    """Computes item-to-item weights `B`; a history `x` scores items by `x B`.
 
     Args:
       interactions: `[num_users, num_items]` 1 where the user has the item, else 0.
-      regularization: Added to the diagonal of the Gram matrix: the more, the closer to
-        plain co-occurrence.
+      regularization: value added to the diagonal of the Gram matrix; large values
+        approach plain co-occurrence.
 
     Returns:
       `[num_items, num_items]` with a diagonal of zeros.

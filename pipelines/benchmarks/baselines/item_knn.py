@@ -1,4 +1,4 @@
-"""Nearest neighbours among items."""
+"""Item-kNN: scores by the nearest neighbours of the items of a history."""
 
 import numpy as np
 
@@ -6,13 +6,14 @@ import numpy as np
 def item_knn_weights(
     interactions: np.ndarray, *, num_neighbours: int, shrinkage: float
 ) -> np.ndarray:
-    """Item-to-item weights `W`; a user with history `x` scores items by `x W`.
+    """Computes item-to-item weights `W`; a history `x` scores items by `x W`.
 
     Args:
       interactions: `[num_users, num_items]` 1 where the user has the item, else 0.
-      num_neighbours: Of each item, and those as near as the last of them; the other
-        weights are 0.
-      shrinkage: Added to the denominator of the cosine: few users in common count less.
+      num_neighbours: number of neighbours of each item; ties with the last one are
+        included, and all other weights are 0.
+      shrinkage: value added to the denominator of the cosine, which lowers weights by
+        few common users.
 
     Returns:
       `[num_items, num_items]` with a diagonal of zeros.

@@ -1,4 +1,4 @@
-"""SASRec as published: one uniform negative a position, binary cross-entropy."""
+"""SASRec as published: one uniform negative per position, binary cross-entropy."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from tfrs_models.ops.masks import known_positives
 
 
 class PlainSASRec(tm.models.NextItem):
-    """Tells the next item from one other item, drawn among those the user has not.
+    """Trains SASRec on the next item against one random item that is new to the user.
 
     Reference:
       Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018.
@@ -17,15 +17,15 @@ class PlainSASRec(tm.models.NextItem):
         """Initializes the model.
 
         Args:
-          items: A tower over item ids alone.
-          max_length: Of a history.
+          items: tower over item ids alone.
+          max_length: largest number of items of a history.
         """
         query = tm.towers.SASRec(items, items.embedding_dim, max_length=max_length)
         super().__init__(query, unit_norm=False)
         self.num_items = items.features[0].num_values
 
     def compute_loss(self, features: dict, training: bool = False) -> tf.Tensor:
-        """The mean loss of the windows' positions."""
+        """Computes the mean loss over the positions of the windows."""
         inputs = self.task_inputs(features, training)
         queries, positives = inputs["query_embeddings"], inputs["candidate_embeddings"]
         drawn = tf.random.uniform(

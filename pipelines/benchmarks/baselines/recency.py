@@ -1,4 +1,4 @@
-"""A user's history, weighted by how recent its items are."""
+"""Histories weighted by the recency of their items."""
 
 import numpy as np
 
@@ -6,24 +6,25 @@ import numpy as np
 def recency_weighted(
     histories: np.ndarray, *, num_items: int, half_life: float, floor: float
 ) -> np.ndarray:
-    """The history as a row of weights, `0.5^(age / half_life) + floor` for an item.
+    """Weighs the items of histories by `0.5^(age / half_life) + floor`.
 
-    In place of the 0s and 1s that EASE and the like multiply with their weights. Peers
-    that see no order lose to models that see it for this reason alone.
+    The weights replace the 0s and 1s by which EASE and item-kNN multiply their weights:
+    without the order of the items they lose to sequence models for this reason alone.
 
     Args:
-      histories: `[num_users, length]` items, oldest first, 0 beyond the newest.
-      num_items: Of the catalogue.
-      half_life: In items.
-      floor: What an item counts at least.
+      histories: `[num_users, length]` item indices, oldest first, 0 for padding at the
+        end.
+      num_items: number of items of the catalogue.
+      half_life: number of newer items after which a weight is halved.
+      floor: smallest weight of an item in the history.
 
     Returns:
-      `[num_users, num_items]`; an item that occurs twice counts by its newer place.
+      `[num_users, num_items]`; a repeated item counts by its newest position.
     """
     weights = np.zeros((len(histories), num_items + 1))
     count = (histories > 0).sum(axis=1)
     users = np.arange(len(histories))
-    for place in range(histories.shape[1]):  # newer ones overwrite
-        age = np.maximum(count - 1 - place, 0)
-        weights[users, histories[:, place]] = 0.5 ** (age / half_life) + floor
+    for position in range(histories.shape[1]):  # newer positions overwrite
+        age = np.maximum(count - 1 - position, 0)
+        weights[users, histories[:, position]] = 0.5 ** (age / half_life) + floor
     return weights[:, 1:]

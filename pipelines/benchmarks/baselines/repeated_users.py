@@ -1,4 +1,4 @@
-"""UniSAR with its original's memory layout, to compare with."""
+"""UniSAR with the memory layout of its original, for comparisons."""
 
 import contextlib
 import functools
@@ -11,10 +11,10 @@ from tfrs_models.models.unisar.network import TASKS, UniSARNetwork, UserState
 
 
 def repeat_users(model: UniSAR) -> UniSAR:
-    """Makes the model repeat what it knows of a row for each of its candidates.
+    """Makes the model copy the inputs of a row for each of its candidates.
 
-    The numbers stay the same. Histories of both services, their masks, the user and the
-    query are copied to `[batch * num_candidates, ...]`, as the original does, and each
+    The scores stay the same. Histories of both services, their masks, the user and the
+    query are copied to `[batch * num_candidates, ...]`, as in the original, and each
     copy is multiplied by the matrix of the pooling.
     """
     model.network.score = functools.partial(_score, model.network)
@@ -22,13 +22,13 @@ def repeat_users(model: UniSAR) -> UniSAR:
 
 
 def encode_each(model: UniSAR) -> UniSAR:
-    """Makes the model's evaluation encode items in every batch, as the original."""
+    """Makes the model's evaluation encode the items of every batch, as the original."""
     model.network.kept_items.kept = contextlib.nullcontext
     return model
 
 
 def original_layout(model: UniSAR) -> UniSAR:
-    """`repeat_users`, and every text's word vectors side by side before their mean."""
+    """Applies `repeat_users`, and gathers all words of a text before their mean."""
     encoder = model.network.query_encoder
     encoder.call = functools.partial(_mean_of_words, encoder)
     return repeat_users(model)

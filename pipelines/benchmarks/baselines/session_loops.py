@@ -1,6 +1,6 @@
-"""Three other ways to the pairs of a batch of sessions, for comparison.
+"""Three other ways to form the pairs of a batch of sessions, for comparisons.
 
-They leave out parts, confidences and downsampling, which ours are measured with.
+They omit parts, confidences and downsampling, which our measurements include.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,13 +19,13 @@ def per_session_loss(
     *,
     margin: float,
 ) -> tf.Tensor:
-    """One call of each tower a session; its pairs are formed by NumPy's indices.
+    """Calls each tower once per session and forms its pairs with NumPy.
 
     Args:
-      sessions: Query, rows of the items and clicks of each.
-      query_tower: From queries to embeddings.
-      item_tower: From rows to embeddings.
-      margin: Of the loss.
+      sessions: query, rows of the items and clicks of each session.
+      query_tower: function from queries to embeddings.
+      item_tower: function from rows to embeddings.
+      margin: margin of the loss.
     """
     positives, negatives = [], []
     for query, rows, clicked in sessions:
@@ -46,13 +46,13 @@ def mapped_loss(
     *,
     margin: float,
 ) -> tf.Tensor:
-    """`per_session_loss` as a `tf.map_fn`, for sessions of one shape.
+    """Computes `per_session_loss` by a `tf.map_fn`, for sessions of one shape.
 
     Args:
-      sessions: Queries `[num_sessions]`, rows and clicks `[num_sessions, list_size]`.
-      query_tower: From queries to embeddings.
-      item_tower: From rows to embeddings.
-      margin: Of the loss.
+      sessions: queries `[num_sessions]`, rows and clicks `[num_sessions, list_size]`.
+      query_tower: function from queries to embeddings.
+      item_tower: function from rows to embeddings.
+      margin: margin of the loss.
     """
 
     def total_of_one(session: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -76,13 +76,13 @@ def per_item_loss(
     *,
     margin: float,
 ) -> tf.Tensor:
-    """One call of the item tower an item, one subtraction a pair, as the original has.
+    """Calls the item tower once per item and subtracts pair by pair, as the original.
 
     Args:
-      sessions: Query, rows of the items and clicks of each.
-      query_tower: From queries to embeddings.
-      item_tower: From rows to embeddings.
-      margin: Of the loss.
+      sessions: query, rows of the items and clicks of each session.
+      query_tower: function from queries to embeddings.
+      item_tower: function from rows to embeddings.
+      margin: margin of the loss.
     """
     gaps = []
     for query, rows, clicked in sessions:

@@ -9,11 +9,11 @@ Tower = tf.keras.Model
 
 
 def string_tower(values: Sequence[str], embedding_dim: int = 32) -> Tower:
-    """Looks strings up in a vocabulary and embeds them, as the tutorial does.
+    """Builds a tower that embeds strings of a vocabulary, as in the tutorial.
 
     Args:
-      values: The vocabulary.
-      embedding_dim: Width of the output.
+      values: strings of the vocabulary.
+      embedding_dim: number of dimensions of the output.
     """
     return tf.keras.Sequential(
         [
@@ -26,12 +26,13 @@ def string_tower(values: Sequence[str], embedding_dim: int = 32) -> Tower:
 def tutorial_model(
     user_model: Tower, movie_model: Tower, task: tf.keras.layers.Layer, *, base: type
 ) -> tfrs.Model:
-    """The tutorial's `MovielensModel` on a base class of choice.
+    """Builds the tutorial's `MovielensModel` on a given base class.
 
     Args:
-      user_model: From user ids to `[batch, embedding_dim]`.
-      movie_model: From movie titles to `[batch, embedding_dim]`.
-      task: A retrieval task; positives are known by id if its metric's corpus has ids.
+      user_model: tower from user ids to `[batch, embedding_dim]`.
+      movie_model: tower from movie titles to `[batch, embedding_dim]`.
+      task: retrieval task; positives are found by id if its metric's candidates have
+        ids.
       base: `tfrs.Model` or `tfrs_models.Model`.
     """
 
@@ -45,7 +46,7 @@ def tutorial_model(
             self.task = task
 
         def compute_loss(self, features: dict, training: bool = False) -> tf.Tensor:
-            """The loss of a batch; corpus metrics are on, in training too."""
+            """Returns the loss of a batch; corpus metrics are on in training too."""
             del training
             users = self.user_model(features["user_id"])
             movies = self.movie_model(features["movie_title"])
