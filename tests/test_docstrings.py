@@ -32,7 +32,17 @@ PENDING = (
     "tfrs_models/model.py",
     "tfrs_models/torch_weights.py",
     "tfrs_models/types.py",
-    "pipelines",
+    "pipelines/automtn.py",
+    "pipelines/benchmarks/clickstream.py",
+    "pipelines/clickstream.py",
+    "pipelines/parts/check_in_data.py",
+    "pipelines/parts/click_data.py",
+    "pipelines/parts/poi_baselines.py",
+    "pipelines/reporting/automtn.py",
+    "pipelines/reporting/clickstream.py",
+    "pipelines/reporting/poi_plots.py",
+    "pipelines/reporting/unisar.py",
+    "pipelines/unisar.py",
 )
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Reference", "Yields", "Example")
 ENTRY = re.compile(r"^ {2}(\*{0,2}\w+(?:, \*{0,2}\w+)*): (.*)")
