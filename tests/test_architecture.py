@@ -19,7 +19,7 @@ SCRIPTS = sorted(
 # From the ground up. A layer may use what is below it; the parts of one layer are
 # siblings and know nothing of each other.
 LAYERS = [
-    {"_keras", "feature", "torch_weights", "types"},
+    {"_advice", "_keras", "feature", "torch_weights", "types"},
     {"_fit_checks", "ops"},
     {"model"},
     {"layers", "data"},

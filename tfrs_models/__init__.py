@@ -14,6 +14,7 @@ from tfrs_models import (
     towers,
     training,
 )
+from tfrs_models._advice import install as _install
 from tfrs_models.model import Model
 
 __version__ = "0.1.0"
@@ -31,3 +32,5 @@ __all__ = [
     "towers",
     "training",
 ]
+
+_install()
