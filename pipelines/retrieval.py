@@ -201,7 +201,7 @@ def export_recommender(
 ) -> Path:
     """Writes the SavedModel for `pipelines.recommend` and `pipelines.gate`."""
     recommender = tm.serving.Recommender(
-        model.query_model,
+        model.query_tower,
         exact,
         user_ids=data.vocabularies["user_id"],
         user_features=query_towers.user_features(config, data, "serving"),

@@ -10,16 +10,19 @@ import tensorflow as tf
 
 import tfrs_models as tm
 
-# Packages whose examples are still to be written.
+# Beginnings of names whose examples are still to be written.
 PENDING = {
     "data",
     "layers",
-    "losses",
-    "metrics",
-    "models",
+    "losses.prob_margin_ranking_loss",
+    "metrics.DistanceShift",
+    "metrics.distance_shift",
+    "metrics.metrics_accumulator",
+    "models.automtn",
+    "models.fine_tuning",
+    "models.unisar",
     "ops",
     "serving",
-    "tasks",
     "towers",
     "training",
 }
@@ -54,7 +57,7 @@ def lines(example):
 )
 def test_the_example_of_a_public_object_runs(name, value, tmp_path, monkeypatch):
     found = examples(value)
-    if not found and name.split(".")[0] in PENDING:
+    if not found and name.startswith(tuple(PENDING)):
         pytest.skip("to be written")
     assert found, f"`{name}` has no example: add `>>>` lines to its docstring"
     written = sum(map(lines, found))

@@ -51,7 +51,7 @@ def embeddings(
     users = tf.data.Dataset.from_tensor_slices(features).batch(512)
     corpus = model.embed_candidates(data.candidate_batches())
     return (
-        np.concatenate([model.query_model(batch).numpy() for batch in users]),
+        np.concatenate([model.query_tower(batch).numpy() for batch in users]),
         np.concatenate([part.numpy() for _, part in corpus]),
     )
 

@@ -60,7 +60,7 @@ def tiled_items(
     parts = [part for _, part in model.embed_candidates(data.candidate_batches())]
     items = tf.concat(parts, axis=0).numpy()
     users = {name: values[1:] for name, values in data.users.items()}
-    queries = model.query_model(users).numpy()
+    queries = model.query_tower(users).numpy()
     candidates = np.empty([num_candidates, embedding_dim], np.float32)
     for start, rows in _chunks(num_candidates):
         noise = np.random.default_rng([seed, start]).standard_normal(

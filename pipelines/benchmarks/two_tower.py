@@ -143,4 +143,4 @@ def embeddings(
     users = {name: tf.constant(column) for name, column in data.users.items()}
     corpus = model.embed_candidates(data.candidate_batches())
     items = np.concatenate([part.numpy() for _, part in corpus])
-    return model.query_model(users).numpy(), items
+    return model.query_tower(users).numpy(), items

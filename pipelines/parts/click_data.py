@@ -43,11 +43,11 @@ class ClickData:
     @property
     def query_tower(self) -> tf.keras.layers.Layer:
         """From users to embeddings."""
-        return self.two_tower.query_model
+        return self.two_tower.query_tower
 
     def item_tower(self) -> tf.keras.layers.Layer:
         """The candidate tower, over rows of items."""
-        return tm.towers.FeatureLookup(self.two_tower.candidate_model, self.data.items)
+        return tm.towers.FeatureLookup(self.two_tower.candidate_tower, self.data.items)
 
     @property
     def summary(self) -> str:
@@ -149,7 +149,7 @@ def _write_sessions(
     features = {name: tf.constant(column) for name, column in user_features.items()}
     users = np.concatenate(
         [
-            two_tower.query_model({n: c[i : i + 1024] for n, c in features.items()})
+            two_tower.query_tower({n: c[i : i + 1024] for n, c in features.items()})
             for i in range(0, data.num_users + 1, 1024)
         ]
     )

@@ -55,7 +55,7 @@ def evaluate(model: tm.models.TwoTower, data: tm.data.Interactions) -> Evaluatio
     ids = np.arange(1, data.num_items + 1)
     popularity = data.candidate_probabilities[1:, None]
     by_model = tm.metrics.rank_table(
-        lambda features: model.query_model(features, training=False),
+        lambda features: model.query_tower(features, training=False),
         candidates,
         batches,
     )
@@ -174,7 +174,7 @@ def index_recall(
     if approximate is None:
         return None
     k = min(100, data.num_items)
-    queries = model.query_model(next(iter(data.batches("test", 1024))))
+    queries = model.query_tower(next(iter(data.batches("test", 1024))))
     _, expected = exact(queries, k=k)
     _, found = approximate(queries, k=k)
     hits = tf.reduce_any(expected[:, :, None] == found[:, None, :], axis=2)
@@ -211,7 +211,7 @@ def example_users(
     users = users[np.argsort(earlier.row_lengths().numpy()[users])]
     features = {name: values[users] for name, values in user_features.items()}
     _, items = index.query_with_exclusions(
-        model.query_model(features),
+        model.query_tower(features),
         tf.gather(earlier, users),
         k=min(k, data.num_items),
     )

@@ -171,6 +171,52 @@ def test_nothing_to_compare_is_no_loss(case):
 
 
 @every_loss
+def test_equal_labels_beside_padding_are_nothing_to_compare(case):
+    """Padding is neither a worse nor a better item, whether by label or by mask."""
+    scores = np.array([[0.3, 0.9, 2.0, -1.0], [-0.4, 5.0, 0.1, 0.2]], "float32")
+    one = np.array([[True, False, False, False], [False, False, True, False]])
+    two = one | one[::-1]
+    for label in (0.0, 2.0):
+        # To a softmax over the list two equal labels are a distribution to learn.
+        for mask in (one,) if "listwise" in case else (one, two):
+            for padding in (3.0, 0.0, label):
+                labels = np.where(mask, label, padding).astype("float32")
+                values, slope = run(case, labels, scores, mask)
+                np.testing.assert_allclose(values, 0, atol=1e-6)
+                np.testing.assert_allclose(slope, 0, atol=1e-6)
+            if CASES[case][2]:
+                continue
+            labels = np.where(mask, label, -1.0).astype("float32")
+            values, slope = run(case, labels, scores)
+            np.testing.assert_allclose(values, 0, atol=1e-6)
+            np.testing.assert_allclose(slope, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][2]])
+def test_the_teacher_gets_no_gradient(case):
+    teacher, student, mask = inputs(case)
+    teacher = tf.Variable(teacher)
+    for given in (mask, None):
+        with tf.GradientTape() as tape:
+            values = CASES[case][0](teacher, student, mask=given)
+        assert tape.gradient(values, teacher) is None
+
+
+@every_loss
+def test_the_gradient_of_a_scaled_loss_is_scaled(case):
+    labels, scores, mask = inputs(case)
+    scores = tf.constant(scores)
+
+    def slope(scale):
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            loss = scale * tf.reduce_sum(CASES[case][0](labels, scores, mask=mask))
+        return tape.gradient(loss, scores)
+
+    np.testing.assert_allclose(slope(1000.0), 1000 * slope(1.0), rtol=1e-5, atol=1e-6)
+
+
+@every_loss
 def test_gradients_are_finite_whatever_the_scores(case):
     labels, scores, _ = inputs(case)
     for extreme in (np.zeros_like(scores), 1e4 * np.sign(scores), 1e4 * scores):
@@ -244,15 +290,24 @@ def test_a_better_item_that_moves_up_lowers_the_loss(case):
 
 @every_loss
 def test_following_the_gradient_finds_the_order(case):
-    labels = np.array([[2.0, 0.0, 1.0, 0.0]], "float32")
-    scores = np.array([[-0.1, 0.2, 0.0, 0.1]], "float32")
-    for _ in range(300):
-        scores -= 0.1 * run(case, labels, scores)[1]
-    relevant = scores[0, [0, 2]] if "smooth_ap" in case or "binary" in case else None
-    if relevant is not None:
-        assert relevant.min() > scores[0, [1, 3]].max()
-    elif "pairwise_distillation, 2" not in case:
-        assert scores[0, 0] > scores[0, 2] > scores[0, [1, 3]].max()
+    """From several starts at once, in one graph; a wrong order would remain in any."""
+    starts = [[-0.1, 0.2, 0.0, 0.1], [0.0, 0.0, 0.0, 0.0], [-0.3, 0.1, -0.2, 0.3]]
+    labels = np.array([[2.0, 0.0, 1.0, 0.0]] * len(starts), "float32")
+
+    @tf.function
+    def descend(scores):
+        for _ in tf.range(300):
+            with tf.GradientTape() as tape:
+                tape.watch(scores)
+                values = CASES[case][0](labels, scores)
+            scores -= 0.1 * tape.gradient(values, scores)
+        return scores
+
+    for scores in descend(tf.constant(starts)).numpy():
+        if "smooth_ap" in case or "binary" in case:
+            assert scores[[0, 2]].min() > scores[[1, 3]].max()
+        elif "pairwise_distillation, 2" not in case:
+            assert scores[0] > scores[2] > scores[[1, 3]].max()
 
 
 @every_loss
@@ -444,6 +499,43 @@ def test_a_list_without_both_kinds_has_no_sampled_pair():
     np.testing.assert_array_equal(values, 0)
     np.testing.assert_array_equal(tape.gradient(values, scores), 0)
     assert losses.sampled_pairwise_loss(np.zeros((2, 0)), np.zeros((2, 0))).shape == 2
+
+
+KERAS_LOSSES = [
+    value
+    for value in vars(losses).values()
+    if isinstance(value, type) and issubclass(value, tf.keras.losses.Loss)
+]
+
+
+@pytest.mark.parametrize("cls", KERAS_LOSSES)
+@pytest.mark.parametrize("way", ["keyword", "dict", "call"])
+def test_a_keras_loss_takes_a_mask(cls, way):
+    """A teacher may score -1, which is no padding."""
+    labels = np.array([[1.0, 0, 1, 0], [0, 0, 1, 0]], "float32")
+    if "Distillation" in cls.__name__:
+        labels = np.array([[1.0, -1, 2, -1], [-1, 3, 1, -2]], "float32")
+    scores = np.array([[0.3, 0.2, 0.9, 0.1], [0.5, 0.4, -0.2, 0.9]], "float32")
+    mask = np.array([[True, True, False, False], [False, True, True, False]])
+    loss = cls(reduction="none")
+    rows = [[x[i : i + 1, mask[i]] for x in (labels, scores)] for i in range(2)]
+    alone = [float(loss(*row)[0]) for row in rows]
+    if way == "keyword":
+        values = loss(labels, scores, mask=tf.constant(mask))
+    else:
+        given = {"labels": labels, "mask": mask}
+        values = loss(given, scores) if way == "dict" else loss.call(given, scores)
+    np.testing.assert_allclose(values, alone, rtol=1e-5)
+    assert (np.array(alone) > 0).all()
+
+
+@pytest.mark.parametrize("cls", KERAS_LOSSES)
+def test_a_dict_of_something_else_and_two_masks_are_refused(cls):
+    labels, scores, mask = np.ones([1, 2]), np.zeros([1, 2]), np.ones([1, 2], bool)
+    with pytest.raises(ValueError, match=r"`labels` and `mask`. Got a dict of \['y'\]"):
+        cls()({"y": labels}, scores)
+    with pytest.raises(ValueError, match="`mask` must be given once"):
+        cls()({"labels": labels, "mask": mask}, scores, mask=mask)
 
 
 def test_a_keras_loss_reduces_its_function():

@@ -26,6 +26,28 @@ def test_users_with_more_rows_weigh_more():
     interval = bootstrap_interval(np.array([1.0] * 30 + [0.0]), users)
     assert interval.mean == pytest.approx(30 / 31)
     assert interval.low == 0  # both draws may be the second user
+    assert interval.high <= 1
+
+
+def test_a_resampled_mean_divides_by_the_rows_that_were_drawn():
+    """Whole users of unequal numbers of rows are drawn; a loop does the same."""
+    rng = np.random.default_rng(4)
+    users = np.repeat([7, 3, 9, 1, 4], [1, 40, 3, 12, 2])
+    values = rng.random(len(users)) + (users == 3) * 0.5
+    names = np.unique(users)
+    draws = np.random.default_rng(5)
+    means = []
+    for _ in range(300):
+        times = draws.multinomial(len(names), np.full(len(names), 1 / len(names)))
+        rows = [
+            value
+            for name, number in zip(names, times, strict=True)
+            for value in np.repeat(values[users == name], number)
+        ]
+        means.append(np.mean(rows))
+    found = bootstrap_interval(values, users, num_samples=300, seed=5)
+    assert found[1:] == pytest.approx(np.quantile(means, [0.025, 0.975]))
+    assert found.high <= max(values[users == name].mean() for name in names)
 
 
 def test_the_seed_decides():

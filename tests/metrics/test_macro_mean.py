@@ -16,6 +16,13 @@ def test_groups_count_alike_and_those_without_rows_not_at_all():
     assert metric.result() == 0
 
 
+def test_a_group_whose_values_are_all_zero_counts():
+    metric = MacroMean(3)
+    metric.update_state([0.0, 0.0], 0)
+    metric.update_state([1.0], 1)
+    np.testing.assert_allclose(metric.result(), 0.5)
+
+
 def test_a_wrong_size_is_named():
     with pytest.raises(ValueError, match="`num_groups` must be at least 1. Got 0"):
         MacroMean(0)

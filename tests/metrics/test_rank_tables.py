@@ -77,6 +77,31 @@ def test_mrr_and_ndcg_are_means_over_the_tied_places(ranked):
         np.testing.assert_allclose(table.values(metric), values, atol=1e-6)
 
 
+def test_auc_tie_rate_and_miss_rate_follow_from_the_ranks_too(ranked):
+    table, expected = ranked
+    auc, tie_rate, miss_rate = (
+        table.values(metric) for metric in ("auc", "tie_rate", "miss_rate")
+    )
+    for row, (above, tied, rivals, found) in enumerate(expected):
+        assert miss_rate[row] == 1 - found
+        assert tie_rate[row] == (found and tied > 0)
+        beaten = (rivals - above - tied + tied / 2) / rivals if found else 0
+        assert auc[row] == pytest.approx(beaten, abs=1e-6)
+    assert 0 < tie_rate.mean() < 1
+
+
+def test_a_query_without_another_candidate_has_no_auc():
+    none = np.zeros(2, "int32")
+    table = RankTable(none, none, np.array([0, 3], "int32"), np.ones(2, bool))
+    np.testing.assert_array_equal(table.values("auc"), [np.nan, 1])
+
+
+@pytest.mark.parametrize("metric", ["coverage_at_10", "novelty_at_3"])
+def test_metrics_of_all_recommendations_are_not_in_a_table(ranked, metric):
+    with pytest.raises(ValueError, match=f"follow from the rank.*'{metric}'; `Fact"):
+        ranked[0].values(metric)
+
+
 def test_chance_is_a_random_order_of_the_candidates():
     table = RankTable(
         above=np.array([0, 3]),

@@ -73,7 +73,7 @@ def test_the_loss_is_that_of_every_prefix_as_a_row_of_its_own(data):
             if not target:
                 continue
             prefix = batch["history"][row : row + 1, : place + 1]
-            queries.append(model.query_model({"history": prefix})[0])
+            queries.append(model.query_tower({"history": prefix})[0])
             ids.append(target)
             probability.append(
                 float(batch["candidate_sampling_probability"][row, place])
@@ -83,7 +83,7 @@ def test_the_loss_is_that_of_every_prefix_as_a_row_of_its_own(data):
     batch["known_items"] = tf.ragged.constant([k[::2] for k in known], dtype=tf.int64)
     expected = oracles.retrieval_loss(
         np.array(queries),
-        model.candidate_model({"item_id": tf.constant(ids)}).numpy(),
+        model.candidate_tower({"item_id": tf.constant(ids)}).numpy(),
         weights=weights,
         temperature=0.3,
         probability=probability,
@@ -104,11 +104,11 @@ def test_the_full_softmax_tells_each_position_from_all_items(data, with_known):
     if not with_known:
         batch = without_known(batch)
         known = [[]] * 4
-    items = model.candidate_model({"item_id": np.arange(size + 1)}).numpy()
+    items = model.candidate_tower({"item_id": np.arange(size + 1)}).numpy()
     expected = 0.0
     for row, place in zip(*np.nonzero(batch["item_id"]), strict=True):
         prefix = batch["history"][row : row + 1, : place + 1]
-        query = model.query_model({"history": prefix}).numpy()[0]
+        query = model.query_tower({"history": prefix}).numpy()[0]
         target = int(batch["item_id"][row, place])
         rivals = [i for i in range(1, size + 1) if i == target or i not in known[row]]
         scores = {i: float(query @ items[i]) / 0.3 for i in rivals}
@@ -142,7 +142,7 @@ def test_history_and_candidates_share_one_table(data):
     model.fit(windows(data), verbose=0)
     tables = [w for w in model.trainable_weights if "item_id" in w.name]
     assert len(tables) == 1
-    assert model.candidate_tower is model.query_tower.item_tower
+    assert model.candidate_tower.tower is model.query_tower.tower.item_tower
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,11 @@ def test_the_config_makes_an_equal_model_that_still_shares(data, options):
     model = make(data, **options)
     copy = models.NextItem.from_config(model.get_config())
     assert copy.get_config() == model.get_config()
-    assert copy.candidate_tower is copy.query_tower.item_tower
+    query, candidate = (
+        tower.tower if copy.unit_norm else tower
+        for tower in (copy.query_tower, copy.candidate_tower)
+    )
+    assert candidate is query.item_tower
     rows = next(iter(data.batches("test", 9)))
     model(rows), copy(rows)
     copy.set_weights(model.get_weights())

@@ -156,12 +156,39 @@ def test_graph_and_eager_training_agree(data):
     weights = []
     for eagerly in (True, False):
         model = make()
-        model.query_tower.id_dropout = 0.0  # the random numbers would differ
+        model.query_tower.tower.id_dropout = 0.0  # the random numbers would differ
         model.compile(tf.keras.optimizers.SGD(0.1), run_eagerly=eagerly)
         model.fit(batches(data), verbose=0)
         weights.append(model.get_weights())
     for eager, graph in zip(*weights, strict=True):
         np.testing.assert_allclose(eager, graph, rtol=1e-3, atol=1e-5)
+
+
+def test_the_towers_of_the_model_are_ready_to_be_indexed(data):
+    model = make()
+    index = layers.BruteForce(model.query_tower, k=NUM_ITEMS)
+    features = next(iter(catalogue().unbatch().batch(NUM_ITEMS)))
+    index.index(model.candidate_tower(features), features["item_id"])
+    scores, ids = index(data)
+    queries, _ = model(data)
+    ids_of_rows = features["item_id"].numpy().tolist()
+    rows = np.concatenate([e for _, e in model.embed_candidates(catalogue())])
+    candidates = dict(zip(ids_of_rows, rows, strict=True))
+    for row in range(70):
+        own = [float(candidates[int(i)] @ queries[row].numpy()) for i in ids[row]]
+        np.testing.assert_allclose(scores[row], own, atol=1e-5)
+        assert own == sorted(own, reverse=True)
+
+
+@pytest.mark.parametrize("unit_norm", [True, False])
+def test_the_names_of_before_say_which_tower_to_take(unit_norm):
+    model = make(unit_norm=unit_norm)
+    for side in ("query", "candidate"):
+        message = f"`{side}_model` is now `{side}_tower`"
+        with pytest.raises(AttributeError, match=message):
+            getattr(model, f"{side}_model")
+    with pytest.raises(AttributeError, match="TwoTower has no attribute `tower`"):
+        _ = model.tower
 
 
 @pytest.mark.parametrize("batch", [1, 7, 70, 100])
@@ -250,7 +277,7 @@ def test_embedded_candidates_follow_the_weights():
         )
         np.testing.assert_array_equal(ids, features["item_id"])
         np.testing.assert_allclose(
-            embeddings, model.candidate_model(features), rtol=1e-5
+            embeddings, model.candidate_tower(features), rtol=1e-5
         )
         for weight in model.trainable_weights:
             weight.assign(weight + 0.1)
@@ -339,7 +366,7 @@ def test_extra_candidates_are_rows_behind_those_of_the_batch(data):
         "item_id": ids,
         "genres": np.concatenate([batch["genres"], extra["genres"]]),
     }
-    embedded = model.candidate_model(everything)
+    embedded = model.candidate_tower(everything)
     np.testing.assert_allclose(inputs["candidate_embeddings"], embedded, rtol=1e-5)
     expected = oracles.retrieval_loss(
         model(batch)[0].numpy(),
@@ -375,7 +402,7 @@ def test_extra_candidates_push_away_what_the_batch_never_shows(data):
         model.compile(tf.keras.optimizers.Adam(0.02))
         model.fit(dataset, epochs=10, verbose=0)
         query, _ = model(rows)
-        unseen = model.candidate_model({"item_id": tf.constant([9])})
+        unseen = model.candidate_tower({"item_id": tf.constant([9])})
         return float(tf.reduce_mean(query @ tf.transpose(unseen)))
 
     with_extra = mixed(rows, 20, candidate_probabilities=shares(rows))
@@ -447,8 +474,8 @@ def test_with_the_estimator_it_learns_from_a_zipf_stream_what_counts_teach():
             features["candidate_sampling_probability"] = counts[ids].astype("float32")
         dataset = tf.data.Dataset.from_tensor_slices(features).batch(256)
         model.fit(dataset, epochs=4, verbose=0)
-        query = model.query_model({"user_id": np.arange(1, 5)})
-        scores[how] = query @ tf.transpose(model.candidate_model({"item_id": items}))
+        query = model.query_tower({"user_id": np.arange(1, 5)})
+        scores[how] = query @ tf.transpose(model.candidate_tower({"item_id": items}))
         if how == "estimated":
             found = model.frequency_estimator(tf.constant(items[:10]))
             np.testing.assert_allclose(found, counts[1:11], rtol=0.3)

@@ -39,7 +39,7 @@ def test_impressions_are_negatives_of_their_own_row(batch):
     del batch["known_items"], batch["candidate_sampling_probability"]
     model = make()
     query, _ = model(batch)
-    items = model.candidate_model({"item_id": tf.range(NUM_ITEMS + 1)}).numpy()
+    items = model.candidate_tower({"item_id": tf.range(NUM_ITEMS + 1)}).numpy()
     table = oracles.scores(query, items) / 0.2
     own, expected = [4, 9, 4, 1], 0.0
     for i, shown in enumerate([[2], [], [9, 1], [3]]):  # no padding, no positive
@@ -63,7 +63,7 @@ def test_mined_negatives_join_in_training_only(batch):
             [True, False, False, False],
         ],
     )
-    mined = model.candidate_model({"item_id": tf.constant([5, 6])})
+    mined = model.candidate_tower({"item_id": tf.constant([5, 6])})
     found = inputs["negative_embeddings"]
     np.testing.assert_allclose(tf.stack([found[1, 2], found[2, 2]]), mined, rtol=1e-5)
     assert model.task_inputs(batch)["negative_mask"].shape[1] == 2
@@ -85,9 +85,9 @@ def test_an_index_mines_what_the_model_ranks_highest_and_nothing_known(batch):
     callback.on_epoch_begin(0)
     assert (table(tf.range(NUM_USERS + 1)).numpy() == -1).all()
     callback.on_epoch_begin(1)
-    queries = model.query_model({"user_id": tf.constant([1, 2, 3, 7])})
+    queries = model.query_tower({"user_id": tf.constant([1, 2, 3, 7])})
     ids = tf.range(1, NUM_ITEMS + 1)
-    scores = oracles.scores(queries, model.candidate_model({"item_id": ids}))
+    scores = oracles.scores(queries, model.candidate_tower({"item_id": ids}))
     for row, user in enumerate([1, 2, 3, 7]):
         known = set(batch["known_items"][row].numpy())
         order = [j + 1 for j in np.argsort(-scores[row]) if j + 1 not in known]
@@ -132,10 +132,10 @@ def test_wrong_arguments_are_named(batch):
         layers.MinedNegatives(3, 2).assign(tf.constant([3]), tf.constant([[1, 2]]))
     with pytest.raises(ValueError, match="`refresh_every` must be at least"):
         IndexNegatives(None, queries=None, candidates=None, refresh_every=0)
-    del batch["user_id"]
-    model = make(mined_negatives=layers.MinedNegatives(3, 2))
-    with pytest.raises(ValueError, match="`user_id`, the query's id, must be given"):
-        model._row_negatives(batch, training=True)
+    mined = layers.MinedNegatives(3, 2)
+    model = make(mined_negatives=mined, query_id="viewer_id")
+    with pytest.raises(ValueError, match="`viewer_id`, the query's id, must be given"):
+        model.task_inputs(batch, training=True)
     callback = IndexNegatives(None, queries=None, candidates=None)
     callback.set_model(make())
     with pytest.raises(ValueError, match="must have `mined_negatives`"):
@@ -202,7 +202,7 @@ def test_ids_may_be_text(eagerly):
     np.testing.assert_array_equal(
         inputs["negative_mask"], [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
     )
-    expected = model.candidate_model({"item_id": tf.constant(["c"])})[0]
+    expected = model.candidate_tower({"item_id": tf.constant(["c"])})[0]
     np.testing.assert_allclose(inputs["negative_embeddings"][0, 0], expected, rtol=1e-5)
     model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
     batch["negative_items"] = tf.constant([[1], [2], [3]])

@@ -26,7 +26,7 @@ def versions(orders, tmp_path_factory):
         )
         candidates = model.embed_candidates(data.candidate_batches())
         recommender = tm.serving.Recommender(
-            model.query_model,
+            model.query_tower,
             tm.layers.BruteForce().index_from_dataset(candidates),
             user_ids=data.vocabularies["user_id"],
             user_features=data.users,

@@ -234,7 +234,7 @@ def copied(small, tmp_path):
 def weights_of(folder):
     """What `checkpoint/best` has, as TensorFlow reads it."""
     reader = tf.train.load_checkpoint(str(folder / "checkpoint" / "best"))
-    name = "query_tower/user_id/.ATTRIBUTES/VARIABLE_VALUE"
+    name = "query_tower/tower/user_id/.ATTRIBUTES/VARIABLE_VALUE"
     return reader.get_tensor(name)
 
 
@@ -247,7 +247,7 @@ def test_a_checkpoint_can_be_evaluated_again(copied):
         assert second["test"]["model"][metric]["mean"] == pytest.approx(value["mean"])
     _, _, model = retrieval.restore(config.output)
     np.testing.assert_array_equal(
-        model.query_model.weights[0], weights_of(config.output)
+        model.query_tower.weights[0], weights_of(config.output)
     )
 
 
@@ -262,7 +262,7 @@ def test_a_worse_epoch_leaves_the_checkpoint_that_training_went_on_from(
     class Spoil(tf.keras.callbacks.TensorBoard):
         def on_epoch_end(self, *_):
             rates.append(float(self.model.optimizer.learning_rate))
-            rows = self.model.query_model.weights[0]
+            rows = self.model.query_tower.weights[0]
             assert not np.array_equal(rows, before)  # it was trained
 
     monkeypatch.setattr(tf.keras.callbacks, "TensorBoard", Spoil)
@@ -466,9 +466,9 @@ def test_the_unknown_user_learns_what_most_users_want(orders, user_tower):
     batches = query_towers.training_batches(config, data, seed=config.seed)
     model.fit(batches, epochs=config.epochs, verbose=0)
     users = query_towers.user_features(config, data, "test")
-    query = model.query_model({name: rows[:1] for name, rows in users.items()})
+    query = model.query_tower({name: rows[:1] for name, rows in users.items()})
     ids = np.arange(1, data.num_train_items + 1)
-    scores = model.candidate_model({"item_id": ids}).numpy() @ query[0].numpy()
+    scores = model.candidate_tower({"item_id": ids}).numpy() @ query[0].numpy()
     popularity = data.candidate_probabilities[ids]
     places = [np.argsort(np.argsort(values)) for values in (scores, popularity)]
     assert np.corrcoef(places)[0, 1] > 0.7

@@ -34,7 +34,7 @@ def recommender(interactions):
         tf.concat(embeddings, axis=0), tf.concat(ids, axis=0), attributes=kinds
     )
     return tm.serving.Recommender(
-        model.query_model,
+        model.query_tower,
         index,
         user_ids=interactions.vocabularies["user_id"],
         user_features=interactions.users,

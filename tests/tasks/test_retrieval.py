@@ -82,6 +82,25 @@ def as_tensor(value):
     return value if isinstance(value, tf.RaggedTensor) else tf.constant(value)
 
 
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("with_loss", [False, True])
+def test_the_gradient_of_a_scaled_loss_is_scaled(inputs, case, with_loss):
+    """As a loss-scaling optimizer and a sum of weighted losses need it."""
+    options, names, _ = CASES[case]
+    loss = tf.keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum")
+    task = tasks.Retrieval(loss=loss if with_loss else None, **options)
+    sides = [tf.constant(inputs[name]) for name in ("queries", "candidates")]
+
+    def slopes(scale):
+        with tf.GradientTape() as tape:
+            tape.watch(sides)
+            value = scale * task(*sides, **arguments(inputs, names))
+        return tape.gradient(value, sides)
+
+    for scaled, slope in zip(slopes(1000.0), slopes(1.0), strict=True):
+        np.testing.assert_allclose(scaled, 1000 * slope, rtol=1e-5, atol=1e-3)
+
+
 @pytest.mark.parametrize("queries", ["queries", "heads"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_loss_is_what_loops_compute(inputs, case, queries):

@@ -1,4 +1,4 @@
-"""What a model is trained to lower."""
+"""Losses that models are trained to lower."""
 
 from tfrs_models.losses.approx_ndcg import ApproxNDCGLoss, approx_ndcg_loss
 from tfrs_models.losses.distillation import (

@@ -1,4 +1,4 @@
-"""Learning a teacher's distribution over a list."""
+"""Losses that teach a student the ranking of a teacher."""
 
 import tensorflow as tf
 
@@ -6,7 +6,12 @@ from tfrs_models._keras import register
 from tfrs_models.losses.approx_ndcg import check_temperature
 from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.ordered_pairs import PAIRS, pairwise_loss
-from tfrs_models.ops.lists.list_shapes import Lists, read_scores, same_lists
+from tfrs_models.ops.lists.list_shapes import (
+    Lists,
+    read_scores,
+    same_lists,
+    split_labels,
+)
 
 
 def listwise_distillation_loss(
@@ -16,15 +21,16 @@ def listwise_distillation_loss(
     temperature: float = 1.0,
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """`T^2 KL(softmax(t / T) || softmax(s / T))`.
+    """Computes `T^2 KL(softmax(t / T) || softmax(s / T))` of a teacher and a student.
 
-    The factor keeps the gradient's size when the temperature changes.
+    The factor keeps the size of the gradient when the temperature changes. The teacher
+    gets no gradient.
 
     Args:
-      teacher_scores: `[batch, list_size]`, any numbers.
-      student_scores: `[batch, list_size]`.
+      teacher_scores: `[batch, list_size]` scores of the teacher, any numbers.
+      student_scores: `[batch, list_size]` scores of the student.
       temperature: `T`; the larger, the more the low scores count.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
       `[batch]` loss; 0 where the student's scores are the teacher's, and for a list of
@@ -33,24 +39,35 @@ def listwise_distillation_loss(
     Raises:
       ValueError: a temperature that is not above 0, or shapes that differ.
 
+    Example:
+      >>> teacher = [[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]]
+      >>> student = [[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]
+      >>> tm.losses.listwise_distillation_loss(teacher, student).numpy().round(2)
+      array([0.  , 1.15], dtype=float32)
+
     Reference:
       Hinton et al., Distilling the knowledge in a neural network, 2015; Cao et al.,
       Learning to rank: from pairwise approach to listwise approach, ICML 2007.
     """
     check_temperature(temperature)
-    student, valid = read_scores(student_scores, mask, name="student_scores")
-    teacher = tf.stop_gradient(same_lists("teacher_scores", teacher_scores, student))
+    teacher, student, mask = _read(teacher_scores, student_scores, mask)
     log_student, log_teacher = (
-        tf.nn.log_softmax(tf.where(valid, scores / temperature, scores.dtype.min))
+        tf.nn.log_softmax(tf.where(mask, scores / temperature, scores.dtype.min))
         for scores in (student, teacher)
     )
-    gaps = tf.where(valid, log_teacher - log_student, 0)
+    gaps = tf.where(mask, log_teacher - log_student, 0)
     return temperature**2 * tf.reduce_sum(tf.exp(log_teacher) * gaps, axis=1)
 
 
 @register
 class ListwiseDistillationLoss(ListLoss):
-    """`listwise_distillation_loss` of a teacher and a student, reduced."""
+    """The Keras class of `listwise_distillation_loss`, reduced over the batch.
+
+    Example:
+      >>> loss = tm.losses.ListwiseDistillationLoss(temperature=2.0)
+      >>> float(loss([[3.0, -1.0]], [[3.0, -1.0]]))  # teacher, student
+      0.0
+    """
 
     def __init__(
         self,
@@ -62,15 +79,15 @@ class ListwiseDistillationLoss(ListLoss):
         """Initializes the loss.
 
         Args:
-          temperature: As in `listwise_distillation_loss`.
-          name: Of the loss.
-          **kwargs: Of `tf.keras.losses.Loss`.
+          temperature: divisor of all scores; the larger, the more the low scores count.
+          name: name of the loss in logs.
+          **kwargs: arguments of `tf.keras.losses.Loss`.
         """
         super().__init__(name=name, **kwargs)
         self.temperature = check_temperature(temperature)
 
     def call(self, teacher_scores: tf.Tensor, student_scores: tf.Tensor) -> tf.Tensor:
-        """`[batch]` losses."""
+        """Computes the loss of each list, `[batch]`."""
         return listwise_distillation_loss(
             teacher_scores, student_scores, temperature=self.temperature
         )
@@ -87,43 +104,56 @@ def pairwise_distillation_loss(
     pairs: str = "mean",
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Mean of `log(1 + exp(s_j - s_i))` over pairs that the teacher scores `t_i > t_j`.
+    """Computes the mean of `log(1 + exp(s_j - s_i))` over pairs with `t_i > t_j`.
 
-    Can be differentiated once, by the student's scores.
+    `s` are the student's scores and `t` the teacher's, which get no gradient. The loss
+    can be differentiated once, by the student's scores.
 
     Args:
-      teacher_scores: `[batch, list_size]`, any numbers.
-      student_scores: `[batch, list_size]`.
-      k: Only pairs whose better item is among the teacher's first `k`, ties with the
-        last of them included: what comes behind is to stay behind, in any order. All
-        pairs where None.
-      pairs: `"mean"` or `"sum"` over a list's pairs.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      teacher_scores: `[batch, list_size]` scores of the teacher, any numbers.
+      student_scores: `[batch, list_size]` scores of the student.
+      k: number of the teacher's best items, ties with the last of them included, that
+        are the better items of the pairs; the others are to stay behind, in any order.
+        None takes all pairs.
+      pairs: `"mean"` or `"sum"` over the pairs of a list.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
-      `[batch]` loss; 0 for a list which the teacher scores all alike.
+      `[batch]` loss; 0 for a list whose items the teacher scores all alike.
 
     Raises:
       ValueError: a `k` below 1, an unknown option, or shapes that differ.
 
+    Example:
+      >>> teacher = [[2.0, 1.0, 0.0]]
+      >>> student = [[0.0, 3.0, 0.0]]
+      >>> tm.losses.pairwise_distillation_loss(teacher, student, k=1).numpy().round(2)
+      array([1.87], dtype=float32)
+
     Reference:
       Reddi et al., RankDistil: knowledge distillation for ranking, AISTATS 2021.
     """
-    _check(k, pairs)
-    student, valid = read_scores(student_scores, mask, name="student_scores")
-    teacher = same_lists("teacher_scores", teacher_scores, student)
-    teacher = tf.stop_gradient(tf.where(valid, teacher, 0))
+    _check_pairs(k, pairs)
+    teacher, student, mask = _read(teacher_scores, student_scores, mask)
+    teacher = tf.where(mask, teacher, 0)
     if k is not None:
-        ordered = tf.sort(tf.where(valid, teacher, teacher.dtype.min), axis=1)
+        ordered = tf.sort(tf.where(mask, teacher, teacher.dtype.min), axis=1)
         last = ordered[:, -k:][:, :1]
         lowest = tf.reduce_min(tf.pad(teacher, [[0, 0], [0, 1]]), axis=1, keepdims=True)
         teacher = tf.where(teacher >= last, teacher, lowest)
-    return pairwise_loss(Lists(teacher, student, valid), "logistic", pairs=pairs)
+    return pairwise_loss(Lists(teacher, student, mask), "logistic", pairs=pairs)
 
 
 @register
 class PairwiseDistillationLoss(ListLoss):
-    """`pairwise_distillation_loss` of a teacher and a student, reduced."""
+    """The Keras class of `pairwise_distillation_loss`, reduced over the batch.
+
+    Example:
+      >>> loss = tm.losses.PairwiseDistillationLoss(k=10)
+      >>> teacher, student = [[2.0, 1.0, 0.0]], [[0.3, 0.2, 0.1]]
+      >>> round(float(loss(teacher, student)), 2)
+      0.63
+    """
 
     def __init__(
         self,
@@ -136,17 +166,18 @@ class PairwiseDistillationLoss(ListLoss):
         """Initializes the loss.
 
         Args:
-          k: As in `pairwise_distillation_loss`.
-          pairs: As there.
-          name: Of the loss.
-          **kwargs: Of `tf.keras.losses.Loss`.
+          k: number of the teacher's best items that are the better items of pairs; None
+            takes all pairs.
+          pairs: `"mean"` or `"sum"` over the pairs of a list.
+          name: name of the loss in logs.
+          **kwargs: arguments of `tf.keras.losses.Loss`.
         """
         super().__init__(name=name, **kwargs)
-        _check(k, pairs)
+        _check_pairs(k, pairs)
         self.k, self.pairs = k, pairs
 
     def call(self, teacher_scores: tf.Tensor, student_scores: tf.Tensor) -> tf.Tensor:
-        """`[batch]` losses."""
+        """Computes the loss of each list, `[batch]`."""
         return pairwise_distillation_loss(
             teacher_scores, student_scores, k=self.k, pairs=self.pairs
         )
@@ -155,7 +186,17 @@ class PairwiseDistillationLoss(ListLoss):
         return super().get_config() | {"k": self.k, "pairs": self.pairs}
 
 
-def _check(k: int | None, pairs: str) -> None:
+def _read(
+    teacher_scores: tf.Tensor, student_scores: tf.Tensor, mask: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Reads the teacher's scores without gradient, the student's, and their mask."""
+    teacher_scores, mask = split_labels(teacher_scores, mask)
+    student, mask = read_scores(student_scores, mask, name="student_scores")
+    teacher = same_lists("teacher_scores", teacher_scores, student)
+    return tf.stop_gradient(teacher), student, mask
+
+
+def _check_pairs(k: int | None, pairs: str) -> None:
     if k is not None and k < 1:
         raise ValueError(f"`k` must be None or at least 1. Got {k}.")
     if pairs not in PAIRS:

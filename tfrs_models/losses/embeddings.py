@@ -1,20 +1,20 @@
-"""Embeddings that losses compare, and how far apart they are."""
+"""Checks and distances of the embeddings that losses compare."""
 
 import numpy as np
 import tensorflow as tf
 
 DISTANCES = ("squared_euclidean", "euclidean", "cosine")
-_ULPS = 16  # squares below so many are what rounding leaves of two equal vectors
+_ULPS = 16  # rounding leaves squares below so many for two equal vectors
 
 
 def read_embeddings(**embeddings: tf.Tensor) -> list[tf.Tensor]:
     """Checks embeddings that belong together row by row.
 
     Args:
-      **embeddings: `[batch, embedding_dim]`, by the names that errors call them.
+      **embeddings: `[batch, embedding_dim]` each, by their names in errors.
 
     Returns:
-      The same in float32 or float64.
+      The embeddings in float32 or float64.
 
     Raises:
       ValueError: shapes that differ.
@@ -39,11 +39,14 @@ def read_embeddings(**embeddings: tf.Tensor) -> list[tf.Tensor]:
 
 
 def read_row_labels(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
-    """Checks that labels are those of the rows.
+    """Checks that there is one label for each row.
 
     Args:
-      labels: `[batch]` of any dtype.
-      embeddings: `[batch, embedding_dim]`.
+      labels: `[batch]` labels of any dtype.
+      embeddings: `[batch, embedding_dim]` embeddings.
+
+    Returns:
+      The labels as a tensor.
 
     Raises:
       ValueError: shapes that differ.
@@ -65,13 +68,13 @@ def read_row_labels(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
 
 
 def check_distance(distance: str) -> None:
-    """Raises a `ValueError` that lists the distances."""
+    """Raises a `ValueError` for an unknown distance."""
     if distance not in DISTANCES:
         raise ValueError(f"`distance` must be one of {DISTANCES}. Got {distance!r}.")
 
 
 def row_distances(left: tf.Tensor, right: tf.Tensor, *, distance: str) -> tf.Tensor:
-    """`[batch]` distances of the rows of two `[batch, embedding_dim]`."""
+    """Computes `[batch]` distances of the rows of two `[batch, embedding_dim]`."""
     if distance == "cosine":
         return 1 - tf.reduce_sum(_directions(left) * _directions(right), axis=1)
     squares = tf.reduce_sum((left - right) ** 2, axis=1)
@@ -79,7 +82,7 @@ def row_distances(left: tf.Tensor, right: tf.Tensor, *, distance: str) -> tf.Ten
 
 
 def all_distances(embeddings: tf.Tensor, *, distance: str) -> tf.Tensor:
-    """`[batch, batch]` distances of all rows of `[batch, embedding_dim]`."""
+    """Computes `[batch, batch]` distances of all rows of `[batch, embedding_dim]`."""
     if distance == "cosine":
         directions = _directions(embeddings)
         return 1 - tf.matmul(directions, directions, transpose_b=True)
@@ -94,12 +97,12 @@ def all_distances(embeddings: tf.Tensor, *, distance: str) -> tf.Tensor:
 
 
 def _root(squares: tf.Tensor) -> tf.Tensor:
-    """The root, with a gradient of 0 at 0."""
+    """Computes the square root, with a gradient of 0 at 0."""
     apart = squares > 0
     return tf.where(apart, tf.sqrt(tf.where(apart, squares, 1)), 0)
 
 
 def _directions(embeddings: tf.Tensor) -> tf.Tensor:
-    """Vectors of length 1; a vector of zeros, which has no direction, stays."""
+    """Scales vectors to length 1; a vector of zeros stays as it is."""
     lengths = _root(tf.reduce_sum(embeddings**2, axis=1, keepdims=True))
     return embeddings / tf.where(lengths > 0, lengths, 1)

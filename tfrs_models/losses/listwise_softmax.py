@@ -1,4 +1,4 @@
-"""The cross-entropy of a list's labels and the softmax of its scores."""
+"""The softmax cross-entropy of a list."""
 
 import tensorflow as tf
 
@@ -10,12 +10,12 @@ from tfrs_models.ops.lists.list_shapes import read_lists
 def listwise_softmax_loss(
     labels: tf.Tensor, scores: tf.Tensor, *, mask: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """`-sum_i y_i / sum_j y_j log softmax(s)_i`.
+    """Computes `-sum_i y_i / sum_j y_j log softmax(s)_i`.
 
     Args:
       labels: `[batch, list_size]` relevance, -1 for padding.
-      scores: `[batch, list_size]`.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      scores: `[batch, list_size]` predicted scores.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
       `[batch]` loss; 0 for a list without a relevant item.
@@ -23,6 +23,11 @@ def listwise_softmax_loss(
     Raises:
       ValueError: shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels = [[1.0, 0.0, 0.0], [0.0, 1.0, -1.0]]  # -1 is padding
+      >>> tm.losses.listwise_softmax_loss(labels, np.zeros([2, 3])).numpy().round(3)
+      array([1.099, 0.693])
 
     Reference:
       Cao et al., Learning to rank: from pairwise approach to listwise approach, ICML
@@ -38,17 +43,24 @@ def listwise_softmax_loss(
 
 @register
 class ListwiseSoftmaxLoss(ListLoss):
-    """`listwise_softmax_loss`, reduced over the batch."""
+    """The Keras class of `listwise_softmax_loss`, reduced over the batch.
+
+    Example:
+      >>> loss = tm.losses.ListwiseSoftmaxLoss()
+      >>> labels = {"labels": [[1.0, 0.0, 0.0]], "mask": [[True, True, False]]}
+      >>> round(float(loss(labels, np.zeros([1, 3]))), 3)  # log(2)
+      0.693
+    """
 
     def __init__(self, *, name: str = "listwise_softmax_loss", **kwargs) -> None:
         """Initializes the loss.
 
         Args:
-          name: Of the loss.
-          **kwargs: Of `tf.keras.losses.Loss`.
+          name: name of the loss in logs.
+          **kwargs: arguments of `tf.keras.losses.Loss`.
         """
         super().__init__(name=name, **kwargs)
 
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """`[batch]` losses."""
+        """Computes the loss of each list, `[batch]`."""
         return listwise_softmax_loss(labels, scores)

@@ -26,7 +26,7 @@ _LENGTH_STEP = 32  # lists of changing length are compiled for every 32nd length
 
 
 def check_pair_options(*, positive: str, pairs: str, weights: str | None) -> None:
-    """Raises a `ValueError` that lists what an option can be."""
+    """Raises a `ValueError` for an unknown option."""
     for name, value, choices in (
         ("positive", positive, POSITIVE),
         ("pairs", pairs, PAIRS),
@@ -45,23 +45,23 @@ def pairwise_loss(
     weights: str | None = None,
     margin: float = 0.0,
 ) -> tf.Tensor:
-    """A penalty of `s_i - s_j`, over the pairs where item `i` should be above `j`.
+    """Sums a penalty of `s_i - s_j` over the pairs where item `i` should be above `j`.
 
-    The loss and its gradient are formed together, in the forward pass: every pair is
-    seen from both of its items, so that both are sums over one axis, and nothing of
-    the size of all pairs is kept.
+    The loss and its gradient are formed together, in the forward pass: every pair
+    counts once for each of its items, so that both are sums over one axis, and no
+    tensor of the size of all pairs stays in memory.
 
     Args:
-      lists: Labels and scores.
+      lists: labels and scores of lists.
       penalty: `"logistic"`, `softplus(-m)`, or `"hinge"`, `max(0, margin - m)`.
       positive: `"graded"`: pairs with `y_i > y_j`; `"binary"`: `y_i >= 1, y_j == 0`.
       pairs: `"mean"` or `"sum"` over a list's pairs.
-      weights: Of a pair: None, `"label_difference"` `|y_i - y_j|`, or `"delta_ndcg"`,
-        by how much NDCG changes when the two change places.
-      margin: Of the hinge.
+      weights: factor of a pair: None for 1, `"label_difference"` for `|y_i - y_j|`, or
+        `"delta_ndcg"` for the change of NDCG when the two items change positions.
+      margin: margin of the hinge.
 
     Returns:
-      `[batch]`; 0 for a list without a pair.
+      `[batch]` loss; 0 for a list without a pair.
     """
     check_pair_options(positive=positive, pairs=pairs, weights=weights)
     labels, scores, valid = lists
@@ -92,7 +92,7 @@ def pairwise_loss(
 def _sums(
     items: list[tf.Tensor], margin: tf.Tensor, **options: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`_sums_at_once`, compiled and in parts where there are many pairs."""
+    """Runs `_sums_at_once`; compiled and in parts for many pairs."""
     batch, size = items[0].shape
     if batch is not None and size is not None:
         if batch * size * size < _COMPILED_FROM:
@@ -109,11 +109,11 @@ def _sums(
 def _sums_in_parts(
     items: list[tf.Tensor], margin: tf.Tensor, **options: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """One part for each processor, as a compiled function runs on one."""
+    """Runs one part on each processor, as a compiled function uses only one."""
     batch, size = tf.unstack(tf.shape(items[0]))
     longer = -size % _LENGTH_STEP if items[0].shape[1] is None else 0
     block = tf.maximum(_BLOCK_PAIRS // tf.maximum(size + longer, 1) ** 2, 1)
-    # Places that are padded count for nothing, as their validity is 0.
+    # Padded positions count for nothing, as their mask is 0.
     items = [tf.pad(t, [[0, -batch % (_PARTS * block)], [0, longer]]) for t in items]
     blocks = [tf.reshape(t, [_PARTS, -1, block, size + longer]) for t in items]
     sums = [
@@ -130,7 +130,7 @@ def _sums_in_parts(
 def _sums_of_blocks(
     items: list[tf.Tensor], margin: tf.Tensor, **options: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`_sums_at_once` of blocks of lists, `[num_blocks, block, list_size]`.
+    """Runs `_sums_at_once` on blocks of lists, `[num_blocks, block, list_size]`.
 
     The pairs of a block stay in the processor's cache.
     """
@@ -144,21 +144,21 @@ def _sums_of_blocks(
 def _sums_at_once(
     items: list[tf.Tensor], margin: tf.Tensor, *, penalty: str, weights: str | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Losses of lists, gradients of items and numbers of pairs.
+    """Computes losses of lists, gradients of items and numbers of pairs.
 
     With `c_ij = sign(y_i - y_j)`, the penalty `f` and the weights `w`, both symmetric:
     `loss = 1/2 sum_i sum_j |c_ij| w_ij f(c_ij (s_i - s_j))`, and its gradient by `s_i`
     is `sum_j c_ij w_ij f'(c_ij (s_i - s_j))`.
 
     Args:
-      items: Scores, grades, labels, where items are in pairs and where there are items,
-        `[batch, list_size]` each.
-      margin: Scalar.
-      penalty: Name of the penalty.
-      weights: Name of the weights.
+      items: scores, grades, labels, a mask of the items in pairs and a mask of all
+        items, `[batch, list_size]` each.
+      margin: scalar margin of the hinge.
+      penalty: name of the penalty.
+      weights: name of the weights, or None.
 
     Returns:
-      `[batch]`, `[batch, list_size]` and `[batch]`.
+      Losses `[batch]`, gradients `[batch, list_size]` and numbers of pairs `[batch]`.
     """
     scores, grades, labels, paired, valid = items
     order = tf.sign(_differences(grades))
@@ -181,35 +181,35 @@ def _sums_at_once(
 def _factors(
     labels: tf.Tensor, scores: tf.Tensor, valid: tf.Tensor, weights: str | None
 ) -> list[tf.Tensor]:
-    """Values of the items; a pair weighs the product of their absolute differences."""
+    """Returns values of items; a pair weighs the product of their differences."""
     if weights is None:
         return []
     if weights == "label_difference":
         return [labels]
     gain = gains(labels)
-    best = discounts(_places(valid, labels))
+    best = discounts(_ranks(valid, labels))
     best = tf.reduce_sum(gain * best, axis=1, keepdims=True)
-    # Of items that score alike the worse stand first: the wrong order is what a swap
+    # Of items that score alike the worse rank first: the wrong order is what a swap
     # would repair, and a model that scores everything alike has weights to learn by.
-    place = discounts(_places(valid, scores, -labels))
-    return [tf.math.divide_no_nan(gain, best), place]
+    discount = discounts(_ranks(valid, scores, -labels))
+    return [tf.math.divide_no_nan(gain, best), discount]
 
 
-def _places(valid: tf.Tensor, *keys: tf.Tensor) -> tf.Tensor:
-    """The place of every item when the largest keys stand first, by counting.
+def _ranks(valid: tf.Tensor, *keys: tf.Tensor) -> tf.Tensor:
+    """Counts the rank of every item, from 1, in the order of descending keys.
 
     Here a comparison of all pairs is cheaper than a sort. Of items whose keys are all
-    equal the first in the list stands first.
+    equal the first in the list ranks first.
     """
-    place = tf.cast(tf.range(tf.shape(valid)[1]), valid.dtype)
+    position = tf.cast(tf.range(tf.shape(valid)[1]), valid.dtype)
     ahead = tf.zeros_like(valid)[:, None, :]
-    for key in (*keys, -tf.broadcast_to(place, tf.shape(valid))):
+    for key in (*keys, -tf.broadcast_to(position, tf.shape(valid))):
         ahead = tf.sign(2 * ahead - tf.sign(_differences(key)))
     return 1 + tf.linalg.matvec(tf.nn.relu(ahead), valid)
 
 
 def _differences(values: tf.Tensor) -> tf.Tensor:
-    """`v_i - v_j`, as `[batch, i, j]`."""
+    """Computes `v_i - v_j`, `[batch, i, j]`."""
     return values[:, :, None] - values[:, None, :]
 
 
@@ -220,7 +220,7 @@ def _logistic(margins: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _log1p(e: tf.Tensor) -> tf.Tensor:
-    """`log(1 + e)` of `e` in [0, 1]."""
+    """Computes `log(1 + e)` for `e` in [0, 1]."""
     if e.dtype == tf.float64:
         return tf.math.log1p(e)
     # Compiled, a logarithm would cost more than all the rest.

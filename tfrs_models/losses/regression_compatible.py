@@ -1,4 +1,4 @@
-"""A listwise loss whose scores can be probabilities at the same time."""
+"""A listwise loss whose scores are probabilities at the same time."""
 
 import tensorflow as tf
 
@@ -10,7 +10,7 @@ from tfrs_models.ops.lists.list_shapes import read_lists
 def regression_compatible_loss(
     labels: tf.Tensor, scores: tf.Tensor, *, mask: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Cross-entropy of the labels' shares and the sigmoids' shares of a list.
+    """Computes the cross-entropy of the shares of labels and of sigmoids in a list.
 
     `-1/C sum_i y_i log(sigmoid(s_i) / sum_j sigmoid(s_j))` with `C = sum_i y_i`. It is
     least where the sigmoids are in proportion to the expected labels, which is where
@@ -20,7 +20,7 @@ def regression_compatible_loss(
     Args:
       labels: `[batch, list_size]` in [0, 1], -1 for padding.
       scores: `[batch, list_size]` logits.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
       `[batch]` loss; 0 for a list without a positive label.
@@ -28,6 +28,12 @@ def regression_compatible_loss(
     Raises:
       ValueError: shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels = [[1.0, 0.0, -1.0]]  # -1 is padding
+      >>> logits = [[0.0, 0.0, 3.0]]
+      >>> tm.losses.regression_compatible_loss(labels, logits).numpy().round(3)
+      array([0.693], dtype=float32)
 
     Reference:
       Bai et al., Regression compatible listwise objectives for calibrated ranking with
@@ -42,17 +48,23 @@ def regression_compatible_loss(
 
 @register
 class RegressionCompatibleLoss(ListLoss):
-    """`regression_compatible_loss`, reduced over the batch."""
+    """The Keras class of `regression_compatible_loss`, reduced over the batch.
+
+    Example:
+      >>> loss = tm.losses.RegressionCompatibleLoss()
+      >>> round(float(loss([[1.0, 0.0]], [[0.0, 0.0]])), 3)  # log(2)
+      0.693
+    """
 
     def __init__(self, *, name: str = "regression_compatible_loss", **kwargs) -> None:
         """Initializes the loss.
 
         Args:
-          name: Of the loss.
-          **kwargs: Of `tf.keras.losses.Loss`.
+          name: name of the loss in logs.
+          **kwargs: arguments of `tf.keras.losses.Loss`.
         """
         super().__init__(name=name, **kwargs)
 
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """`[batch]` losses."""
+        """Computes the loss of each list, `[batch]`."""
         return regression_compatible_loss(labels, scores)

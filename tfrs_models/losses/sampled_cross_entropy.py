@@ -19,12 +19,12 @@ _MIN = tf.float32.min
 _RAREST = 1e-37  # expected copies of an item that no slot could hold
 
 
-class SampledSoftmax(NamedTuple):
-    """What `sampled_softmax` returns.
+class SampledSoftmaxResult(NamedTuple):
+    """A summed loss, and the number of queries that had nothing to compare.
 
     Attributes:
       loss: scalar float32, summed over the queries.
-      num_without_negatives: scalar int32, queries that had none and lost nothing.
+      num_without_negatives: scalar int32, queries without a negative, whose loss is 0.
     """
 
     loss: tf.Tensor
@@ -47,10 +47,10 @@ def sampled_softmax(
     sample_weight: tf.Tensor | None = None,
     block_size: int | str = "auto",
     training: bool = True,
-) -> SampledSoftmax:
-    """Cross-entropy of every query's positive against its negatives, summed.
+) -> SampledSoftmaxResult:
+    """Sums the cross-entropy of every query's positive against its negatives.
 
-    Goes block by block: the scores of one block of queries are in memory at a time.
+    The scores of one block of queries are in memory at a time.
 
     With scores `s_ij = q_i . c_j` and `E_j`, the expected number of copies of item `j`
     among the columns, let `A_i = logsumexp_j (s_ij - log E_j)` over the valid negatives
@@ -60,35 +60,47 @@ def sampled_softmax(
     - `"corrected_logq"`: `-stop_gradient(1 - p_i) (s_ii - A_i)` with
       `p_i = sigmoid(s_ii - A_i)`: the positive is there by design, not by chance.
 
-    A query without a negative loses nothing.
+    The loss of a query without a negative is 0.
 
     Args:
       queries: `[batch, embedding_dim]`, divided by the temperature; or `[batch,
         num_heads, embedding_dim]`, which scores by the best head.
-      candidates: `[num_candidates, embedding_dim]`.
+      candidates: `[num_candidates, embedding_dim]` embeddings.
       positive_columns: `[batch]` int32, the candidate that is each query's positive;
         candidate `i` for query `i` where None.
       expected_counts: `[num_candidates]` `E_j`; no correction where None.
       correction: None, `"logq"` or `"corrected_logq"`.
       candidate_ids: `[num_candidates]` ids of any dtype; candidates with the
         positive's id are no negatives.
-      mask_block: From a slice of the batch to `[block, num_candidates]` bool, True
-        where a candidate is no negative.
-      positives_block: From a slice of the batch to `[block, num_candidates]` bool,
-        True for further positives: the loss is the mean over a query's positives of
-        their cross-entropy.
-      num_hard_negatives: Only that many of the negatives, those with the largest
-        corrected scores, enter the loss; all where None.
+      mask_block: function from a slice of the batch to `[block, num_candidates]` bool,
+        True where a candidate is no negative.
+      positives_block: function from a slice of the batch to `[block, num_candidates]`
+        bool, True for additional positives: the loss is the mean over a query's
+        positives of their cross-entropy.
+      num_hard_negatives: number of negatives, those with the largest corrected scores,
+        that enter the loss; all where None.
       negatives: `[batch, n, embedding_dim]` negatives of each query alone. They carry
         no correction, are not mined away and do not enter `p_i`.
-      negatives_mask: `[batch, n]` bool, False where there is none.
-      sample_weight: `[batch]`.
-      block_size: Queries of a block; `"auto"` keeps a block's scores below 256 MB.
-      training: False where no gradient will be asked for, which is faster.
+      negatives_mask: `[batch, n]` bool, False for padding of `negatives`.
+      sample_weight: `[batch]` weights of the queries.
+      block_size: queries of a block; `"auto"` keeps a block's scores below 256 MB.
+      training: False where no gradient will be taken, which is faster.
+
+    Returns:
+      A named tuple of `loss`, a scalar summed over the queries, and
+      `num_without_negatives`, the number of queries without a negative.
 
     Raises:
       ValueError: an unknown correction, or several positives under
         `"corrected_logq"`, which is defined for one.
+
+    Example:
+      >>> queries = candidates = 2 * tf.eye(3)
+      >>> share = tf.constant([0.5, 0.3, 0.2])  # of the training rows
+      >>> result = tm.losses.sampled_softmax(
+      ...     queries, candidates, expected_counts=2 * share)
+      >>> float(result.loss), int(result.num_without_negatives)
+      (0.13063..., 0)
 
     Reference:
       Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019; Khrylchenko et
@@ -121,17 +133,17 @@ def sampled_softmax(
         candidates = tf.concat([candidates, bias[:, None]], axis=-1)
         if correction == "logq":
             positives += tf.gather(bias, positive_columns)
-    own_mass = tf.fill([batch], _MIN)
+    own_log_sum = tf.fill([batch], _MIN)
     if negatives is not None:
         negatives = tf.cast(negatives, tf.float32)
         scores = _row_scores(queries[..., : negatives.shape[-1]], negatives)
         if negatives_mask is not None:
             scores = tf.where(negatives_mask, scores, _MIN)
-        own_mass = tf.reduce_logsumexp(scores, axis=1)
+        own_log_sum = tf.reduce_logsumexp(scores, axis=1)
     weights = row_weights(sample_weight, batch)
 
     def block_loss(
-        place: slice,
+        span: slice,
         rows: Sequence[tf.Tensor],
         shared: Sequence[tf.Tensor],
         *,
@@ -139,56 +151,55 @@ def sampled_softmax(
     ) -> BlockLoss:
         query, positive, own, weight = rows
         logits, pull_back = _scores(query, *shared)
-        masked = own_items[place][:, None] == items[None, :]
+        masked = own_items[span][:, None] == items[None, :]
         if mask_block is not None:
-            masked |= mask_block(place)
+            masked |= mask_block(span)
         if positives_block is not None:
-            further = positives_block(place)
-            further |= positive_columns[place][:, None] == tf.range(num_candidates)
-            masked |= further
+            additional = positives_block(span)
+            additional |= positive_columns[span][:, None] == tf.range(num_candidates)
+            masked |= additional
         valid = tf.where(masked, _MIN, logits)
-        all_mass, softmax = softmax_mass(valid)
-        mass = all_mass
+        log_sum_of_all, softmax = softmax_mass(valid)
+        log_sum = log_sum_of_all
         if num_hard_negatives is not None:
-            mass, softmax = _mined(valid, num_hard_negatives)
-        lonely = tf.maximum(all_mass, own) < _MIN / 2
+            log_sum, softmax = _mined(valid, num_hard_negatives)
+        is_alone = tf.maximum(log_sum_of_all, own) < _MIN / 2  # without a negative
         if positives_block is not None:
             of_weight, slope, of_own = _losses_of_several(
-                further, logits, mass, own, softmax
+                additional, logits, log_sum, own, softmax
             )
             losses, of_own = weight * of_weight, weight * of_own
-            of_mass, of_positive = weight, tf.zeros_like(positive)
+            of_log_sum, of_positive = weight, tf.zeros_like(positive)
         else:
             with tf.GradientTape() as tape:
-                tape.watch([mass, positive, own, weight])
-                total = tf.reduce_logsumexp(tf.stack([mass, own]), axis=0)
-                losses = weight * _losses(correction, positive, total, all_mass)
-            of_mass, of_positive, of_own, of_weight = tape.gradient(
-                losses, [mass, positive, own, weight]
+                tape.watch([log_sum, positive, own, weight])
+                total = tf.reduce_logsumexp(tf.stack([log_sum, own]), axis=0)
+                losses = weight * _losses(correction, positive, total, log_sum_of_all)
+            of_log_sum, of_positive, of_own, of_weight = tape.gradient(
+                losses, [log_sum, positive, own, weight]
             )
             slope = softmax
         if not gradients:
-            return BlockLoss(losses, lonely)
-        of_query, *of_shared = pull_back(slope, of_mass)
-        return BlockLoss(
-            losses, lonely, [of_query, of_positive, of_own, of_weight], of_shared
-        )
+            return BlockLoss(losses, is_alone)
+        of_query, *of_shared = pull_back(slope, of_log_sum)
+        of_rows = [of_query, of_positive, of_own, of_weight]
+        return BlockLoss(losses, is_alone, of_rows, of_shared)
 
-    loss, lonely = sum_over_blocks(
+    loss, without_negatives = sum_over_blocks(
         block_loss,
-        [queries, positives, own_mass, weights],
+        [queries, positives, own_log_sum, weights],
         [candidates],
         num_candidates=num_candidates,
         block_size=block_size,
         gradients=training,
     )
-    return SampledSoftmax(loss, lonely)
+    return SampledSoftmaxResult(loss, without_negatives)
 
 
 def _losses(
     correction: str | None, positive: tf.Tensor, total: tf.Tensor, sampled: tf.Tensor
 ) -> tf.Tensor:
-    """`[block]` losses of positives against the mass of their negatives."""
+    """Computes `[block]` losses of positives against the log-sum-exp of negatives."""
     if correction == "corrected_logq":
         surprise = tf.stop_gradient(tf.sigmoid(sampled - positive))
         return surprise * (total - positive)
@@ -198,11 +209,11 @@ def _losses(
 def _losses_of_several(
     positives: tf.Tensor,
     logits: tf.Tensor,
-    mass: tf.Tensor,
+    log_sum: tf.Tensor,
     own: tf.Tensor,
     softmax: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Mean cross-entropy over several positives, with its gradients.
+    """Computes the mean cross-entropy over several positives, with its gradients.
 
     Returns:
       Losses `[block]`, their gradients by the logits `[block, num_candidates]` and by
@@ -210,30 +221,30 @@ def _losses_of_several(
     """
     share = tf.cast(positives, logits.dtype)
     share /= tf.reduce_sum(share, axis=1, keepdims=True)
-    positive_mass, positive_softmax = softmax_mass(tf.where(positives, logits, _MIN))
-    masses = tf.stack([mass, positive_mass, own])
-    total = tf.reduce_logsumexp(masses, axis=0)
+    positive_log_sum, positive_softmax = softmax_mass(tf.where(positives, logits, _MIN))
+    log_sums = tf.stack([log_sum, positive_log_sum, own])
+    total = tf.reduce_logsumexp(log_sums, axis=0)
     mean = tf.reduce_sum(tf.where(positives, logits, 0.0) * share, axis=1)
-    parts = tf.exp(masses - total)[:, :, None]
+    parts = tf.exp(log_sums - total)[:, :, None]
     slope = parts[0] * softmax + parts[1] * positive_softmax - share
     return total - mean, slope, parts[2, :, 0]
 
 
 def _mined(logits: tf.Tensor, num_hard_negatives: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """`softmax_mass` of the largest logits of each row."""
+    """Computes `softmax_mass` of the largest logits of each row."""
     block, num_candidates = tf.unstack(tf.shape(logits))
     k = tf.minimum(num_hard_negatives, num_candidates)
     values, columns = tf.math.top_k(logits, k=k, sorted=False)
-    mass, softmax = softmax_mass(values)
+    log_sum, softmax = softmax_mass(values)
     rows = tf.repeat(tf.range(block), k)
-    places = tf.stack([rows, tf.reshape(columns, [-1])], axis=1)
-    return mass, tf.scatter_nd(places, tf.reshape(softmax, [-1]), tf.shape(logits))
+    cells = tf.stack([rows, tf.reshape(columns, [-1])], axis=1)
+    return log_sum, tf.scatter_nd(cells, tf.reshape(softmax, [-1]), tf.shape(logits))
 
 
 def _scores(
     queries: tf.Tensor, candidates: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]]:
-    """Scores, and how their gradient, rows scaled, becomes that of both arguments."""
+    """Returns scores, and a function from their gradient to those of the arguments."""
     if queries.shape.rank == 2:
 
         def products(slope: tf.Tensor, scale: tf.Tensor) -> Sequence[tf.Tensor]:
@@ -254,7 +265,7 @@ def _scores(
 
 
 def _row_scores(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """`[batch, n]` scores of each query's own candidates, `[batch, n, width]`."""
+    """Computes `[batch, n]` scores of candidates that each query has alone."""
     if queries.shape.rank == 2:
         return tf.linalg.matvec(candidates, queries)
     return tf.reduce_max(tf.einsum("bhd,bnd->bhn", queries, candidates), axis=1)

@@ -19,19 +19,20 @@ def sampled_pairwise_loss(
     seed: int | tf.Tensor | None = None,
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """The loss of one random positive, `y > 0`, against one random negative, `y = 0`.
+    """Computes the loss of one random positive against one random negative of a list.
 
-    Its expectation is the mean over all such pairs.
+    Positives have labels above 0, negatives the label 0. The expectation of the loss is
+    the mean over all such pairs.
 
     Args:
       labels: `[batch, list_size]` relevance, -1 for padding.
-      scores: `[batch, list_size]`.
+      scores: `[batch, list_size]` predicted scores.
       penalty: `"logistic"`, `log(1 + exp(s_j - s_i))`, or `"hinge"`, `max(0, margin -
         (s_i - s_j))`.
-      margin: Of the hinge.
-      seed: Scalar; the same seed draws the same pairs, so give every step its own. None
+      margin: lead of the positive over the negative, below which the hinge costs.
+      seed: scalar; the same seed draws the same pairs, so give every step its own. None
         draws anew at each call, as `tf.random.set_seed` determines.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
       `[batch]` loss; 0 for a list without a positive or without a negative.
@@ -39,6 +40,12 @@ def sampled_pairwise_loss(
     Raises:
       ValueError: an unknown penalty, or shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels = [[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]]  # the second has no pair
+      >>> scores = [[0.0, 0.0, 9.0], [1.0, 2.0, 3.0]]
+      >>> tm.losses.sampled_pairwise_loss(labels, scores).numpy().round(3)
+      array([0.693, 0.   ], dtype=float32)
 
     Reference:
       Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI
@@ -58,8 +65,8 @@ def sampled_pairwise_loss(
         noise = tf.random.stateless_uniform(tf.shape(scores), seed)
 
     def drawn(items: tf.Tensor) -> tf.Tensor:
-        place = tf.argmax(tf.where(items, noise, -1.0), axis=1)
-        return tf.gather(scores, place, batch_dims=1)
+        index = tf.argmax(tf.where(items, noise, -1.0), axis=1)
+        return tf.gather(scores, index, batch_dims=1)
 
     margins = drawn(positives) - drawn(negatives)
     if penalty == "hinge":
@@ -72,7 +79,13 @@ def sampled_pairwise_loss(
 
 @register
 class SampledPairwiseLoss(ListLoss):
-    """`sampled_pairwise_loss`, reduced over the batch."""
+    """The Keras class of `sampled_pairwise_loss`, reduced over the batch.
+
+    Example:
+      >>> loss = tm.losses.SampledPairwiseLoss(penalty="hinge", margin=1.0)
+      >>> float(loss([[1.0, 0.0]], [[0.4, 0.2]]))  # the only pair leads by 0.2
+      0.8...
+    """
 
     def __init__(
         self,
@@ -86,12 +99,12 @@ class SampledPairwiseLoss(ListLoss):
         """Initializes the loss.
 
         Args:
-          penalty: As in `sampled_pairwise_loss`.
-          margin: As there.
-          seed: As there: leave it None for training, which should not draw the same
-            places in every batch.
-          name: Of the loss.
-          **kwargs: Of `tf.keras.losses.Loss`.
+          penalty: `"logistic"` or `"hinge"`.
+          margin: lead of the positive over the negative, below which the hinge costs.
+          seed: seed of the draws; leave it None for training, which should not draw the
+            same positions in every batch.
+          name: name of the loss in logs.
+          **kwargs: arguments of `tf.keras.losses.Loss`.
         """
         super().__init__(name=name, **kwargs)
         _check(penalty)
@@ -99,7 +112,7 @@ class SampledPairwiseLoss(ListLoss):
         self.penalty, self.margin, self.seed = penalty, margin, seed
 
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """`[batch]` losses."""
+        """Computes the loss of each list, `[batch]`."""
         return sampled_pairwise_loss(
             labels, scores, penalty=self.penalty, margin=self.margin, seed=self.seed
         )

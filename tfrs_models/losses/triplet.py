@@ -1,4 +1,4 @@
-"""The loss of a positive that is not nearer than a negative."""
+"""Triplet losses: a positive should be nearer than a negative."""
 
 import tensorflow as tf
 
@@ -11,6 +11,8 @@ from tfrs_models.losses.embeddings import (
 )
 from tfrs_models.losses.margin_ranking import check_margin
 
+MINING = ("all", "hard", "semi_hard")
+
 
 def triplet_loss(
     anchor: tf.Tensor,
@@ -20,20 +22,25 @@ def triplet_loss(
     *,
     distance: str = "squared_euclidean",
 ) -> tf.Tensor:
-    """`max(0, d(a, p) - d(a, n) + margin)`.
+    """Computes `max(0, d(a, p) - d(a, n) + margin)` of given triplets.
 
     Args:
-      anchor: `[batch, embedding_dim]`.
-      positive: `[batch, embedding_dim]`.
-      negative: `[batch, embedding_dim]`.
-      margin: By how much the positive should be nearer.
+      anchor: `[batch, embedding_dim]` embeddings.
+      positive: `[batch, embedding_dim]` embeddings that should be near the anchors.
+      negative: `[batch, embedding_dim]` embeddings that should be far from the anchors.
+      margin: lead of the positive over the negative, below which a triplet costs.
       distance: `"squared_euclidean"`, `"euclidean"` or `"cosine"`, `1 - cos`.
 
     Returns:
-      `[batch]`.
+      `[batch]` loss.
 
     Raises:
-      ValueError: an unknown distance, or shapes that differ.
+      ValueError: an unknown distance, a negative margin, or shapes that differ.
+
+    Example:
+      >>> anchor, positive, negative = [[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.5]]
+      >>> tm.losses.triplet_loss(anchor, positive, negative, margin=1.0).numpy()
+      array([0.75], dtype=float32)
 
     Reference:
       Schroff et al., FaceNet: a unified embedding for face recognition and clustering,
@@ -49,9 +56,6 @@ def triplet_loss(
     return tf.nn.relu(near - far + margin)
 
 
-MINING = ("all", "hard", "semi_hard")
-
-
 def batch_triplet_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -60,19 +64,19 @@ def batch_triplet_loss(
     mining: str = "semi_hard",
     distance: str = "squared_euclidean",
 ) -> tf.Tensor:
-    """`max(0, d(a, p) - d(a, n) + margin)` over triplets of the batch.
+    """Computes `max(0, d(a, p) - d(a, n) + margin)` over triplets of the batch.
 
     Every row is an anchor; its positives are the other rows of its label, its negatives
     the rows of other labels. Takes `[batch, batch]` of memory, not its cube.
 
     Args:
-      embeddings: `[batch, embedding_dim]`.
-      labels: `[batch]` of any dtype.
-      margin: By how much the positive should be nearer.
+      embeddings: `[batch, embedding_dim]` embeddings.
+      labels: `[batch]` labels of any dtype.
+      margin: lead of the positive over the negative, below which a triplet costs.
       mining: `"all"`: the mean over the triplets of the batch whose loss is not 0;
         `"hard"`: the farthest positive and the nearest negative of every anchor;
         `"semi_hard"`: for each positive the nearest negative that is farther than it,
-        the farthest negative where none is, and the mean over the anchor's positives.
+        or the farthest negative if none is, and the mean over the anchor's positives.
       distance: `"squared_euclidean"`, `"euclidean"` or `"cosine"`, `1 - cos`.
 
     Returns:
@@ -80,7 +84,12 @@ def batch_triplet_loss(
       For `"all"` scaled so that the mean over the batch is that over the triplets.
 
     Raises:
-      ValueError: an unknown option, or shapes that differ.
+      ValueError: an unknown option, a negative margin, or shapes that differ.
+
+    Example:
+      >>> embeddings, labels = [[0.0], [1.0], [3.0], [5.0]], ["a", "a", "b", "b"]
+      >>> tm.losses.batch_triplet_loss(embeddings, labels, margin=6.0).numpy()
+      array([0., 3., 1., 0.], dtype=float32)
 
     Reference:
       Schroff et al., FaceNet: a unified embedding for face recognition and clustering,
@@ -123,37 +132,37 @@ def batch_triplet_loss(
 
 
 def _sorted(apart: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The negatives' distances of every row, ascending, and how many there are.
+    """Returns the negatives' distances of every row, ascending, and their number.
 
-    Behind them comes `dtype.max`.
+    `dtype.max` follows the distances.
     """
     ordered = tf.sort(tf.where(negatives, apart, apart.dtype.max), axis=1)
     return ordered, tf.math.count_nonzero(negatives, axis=1, dtype=tf.int32)
 
 
 def _next_farther(apart: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """`[batch, batch]` distance of the nearest negative that is farther than each row.
+    """Returns the distance of the nearest negative that is farther than each row.
 
-    That of the farthest negative where none is.
+    `[batch, batch]`; the distance of the farthest negative if none is farther.
     """
     ordered, numbers = _sorted(apart, negatives)
-    place = tf.searchsorted(ordered, apart, side="right")
+    index = tf.searchsorted(ordered, apart, side="right")
     last = tf.maximum(numbers - 1, 0)
-    return tf.gather(ordered, tf.minimum(place, last[:, None]), batch_dims=1)
+    return tf.gather(ordered, tf.minimum(index, last[:, None]), batch_dims=1)
 
 
 def _sums_over_nearer(
     apart: tf.Tensor, reach: tf.Tensor, negatives: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`sum_n max(0, reach - d(a, n))` and how many of its terms are not 0.
+    """Computes `sum_n max(0, reach - d(a, n))` and the number of terms above 0.
 
-    Both `[batch, batch]`, for every anchor and every reach of it.
+    Both are `[batch, batch]`, for every anchor and each of its reaches.
     """
     ordered, numbers = _sorted(apart, negatives)
-    place = tf.searchsorted(ordered, reach, side="left")
-    place = tf.minimum(place, numbers[:, None])
+    index = tf.searchsorted(ordered, reach, side="left")
+    index = tf.minimum(index, numbers[:, None])
     counted = tf.range(tf.shape(ordered)[1])[None, :] < numbers[:, None]
     sums = tf.cumsum(tf.where(counted, ordered, 0), axis=1)
-    sums = tf.gather(tf.pad(sums, [[0, 0], [1, 0]]), place, batch_dims=1)
-    count = tf.cast(place, reach.dtype)
+    sums = tf.gather(tf.pad(sums, [[0, 0], [1, 0]]), index, batch_dims=1)
+    count = tf.cast(index, reach.dtype)
     return count * reach - sums, count

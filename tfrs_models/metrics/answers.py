@@ -24,19 +24,19 @@ def hits_by_answers(
     *,
     ks: Sequence[int],
 ) -> list[tf.Tensor]:
-    """Whether each positive is among the first `k` answers.
+    """Returns whether each positive is among the first `k` answers of an index.
 
     Args:
-      index: Approximate, or of a class with a `call` or scores of its own.
-      queries: `[batch, embedding_dim]`.
-      positives: `[batch, embedding_dim]`; used only where there are no ids.
-      positive_ids: `[batch]`. Where None the index is exact, and a positive is a hit
-        where fewer than `k` answers score higher.
+      index: approximate index, or one of a class with its own `call` or scores.
+      queries: `[batch, embedding_dim]` embeddings.
+      positives: `[batch, embedding_dim]` embeddings; used only where there are no ids.
+      positive_ids: `[batch]` ids. Where None the index is exact, and a positive is a
+        hit if fewer than `k` answers score higher.
       exclude: `[batch, None]` ids that do not compete in a row; only with ids.
-      ks: How many answers count.
+      ks: numbers of answers that count.
 
     Returns:
-      `[batch]` bool for each `k`.
+      A `[batch]` bool for each `k`.
     """
     k = max(ks)
     if (size := getattr(index, "num_candidates", None)) is not None:
@@ -44,7 +44,7 @@ def hits_by_answers(
     if positive_ids is None:
         scores, _ = index(queries, k=k)
         own = _own_scores(index, queries, positives)
-        # The index computes in another shape: what is within rounding is a tie.
+        # The index computes in another shape: scores within rounding are ties.
         slack = tf.reduce_sum(tf.abs(queries * positives), axis=1) + tf.abs(own)
         own += _ULPS * np.finfo(np.float32).eps * slack
         above = tf.math.count_nonzero(scores > own[:, None], axis=1)
@@ -60,7 +60,7 @@ def hits_by_answers(
         scores, retrieved = _search_without(index, queries, exclude, k)
     own = comparable(positive_ids, retrieved.dtype)
     hit = tf.equal(own[:, None], comparable(retrieved, own.dtype))
-    hit &= tf.math.is_finite(scores)  # or else there is no candidate in the place
+    hit &= tf.math.is_finite(scores)  # other scores fill ranks without a candidate
     return [tf.reduce_any(hit[:, :k], axis=1) for k in ks]
 
 
@@ -75,7 +75,7 @@ def _search_without(
 
 
 def _own_scores(index: _TopK, queries: tf.Tensor, positives: tf.Tensor) -> tf.Tensor:
-    """`[batch]` scores of the positives by the measure of the index."""
+    """Computes `[batch]` scores of the positives by the measure of the index."""
     if has_own_scores(index):
         return tf.linalg.diag_part(index._compute_score(queries, positives))
     return tf.reduce_sum(queries * positives, axis=1)

@@ -1,4 +1,4 @@
-"""How well scores order the rows of each user."""
+"""The AUC of the rows of each user."""
 
 import numpy as np
 
@@ -6,18 +6,23 @@ import numpy as np
 def grouped_auc(
     labels: np.ndarray, scores: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The AUC within each group: how often a positive is above a negative.
+    """Computes the AUC within each group: how often a positive is above a negative.
 
     Equal scores count half. Groups without a positive or without a negative have no
     AUC and are left out.
 
     Args:
-      labels: `[num_rows]` in {0, 1}.
-      scores: `[num_rows]`.
-      groups: `[num_rows]` integers, such as users or requests.
+      labels: `[num_rows]` labels in {0, 1}.
+      scores: `[num_rows]` predicted scores.
+      groups: `[num_rows]` integer ids of groups, such as users or requests.
 
     Returns:
       The groups that have an AUC, ascending, and their AUC, `[num_groups]` each.
+
+    Example:
+      >>> users = [7, 7, 7, 8, 8]
+      >>> tm.metrics.grouped_auc([1, 0, 0, 1, 1], [0.5, 0.9, 0.1, 0.3, 0.2], users)
+      (array([7]), array([0.5]))
 
     Reference:
       Zhou et al., Deep interest network for click-through rate prediction, KDD 2018.
@@ -26,10 +31,10 @@ def grouped_auc(
     names, group = np.unique(groups, return_inverse=True)
     order = np.lexsort((scores, group))
     group, scores, labels = group[order], np.asarray(scores)[order], labels[order]
-    place = np.arange(len(group))
+    row = np.arange(len(group))
     is_new = np.ones(len(group), bool)  # begins a run of equal scores of a group
     is_new[1:] = (group[1:] != group[:-1]) | (scores[1:] != scores[:-1])
-    first = place[is_new]
+    first = row[is_new]
     size = np.diff(np.append(first, len(group)))
     rank = (first + (size - 1) / 2)[np.cumsum(is_new) - 1]  # mean over a tie
     starts = np.searchsorted(group, np.arange(len(names)))

@@ -6,7 +6,13 @@ import numpy as np
 
 
 class Interval(NamedTuple):
-    """A mean with the bounds of its interval."""
+    """A mean with the bounds of its interval.
+
+    Attributes:
+      mean: mean of the values.
+      low: lower bound of the interval.
+      high: upper bound of the interval.
+    """
 
     mean: float
     low: float
@@ -21,21 +27,30 @@ def bootstrap_interval(
     num_samples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """The mean of the values and its percentile bootstrap interval.
+    """Computes the mean of values and its percentile bootstrap interval.
 
     For a comparison of two models pass the differences of their values: a paired
     bootstrap, in which an interval above zero means that the first is better.
 
     Args:
-      values: `[num_queries]`.
+      values: `[num_queries]` values of a metric.
       groups: `[num_queries]` user of each query. Whole users are drawn, because the
         queries of one user are not independent; None draws queries.
-      confidence: Share of the resampled means inside the interval.
-      num_samples: How often to resample.
-      seed: Of the draws.
+      confidence: share of the resampled means inside the interval, in (0, 1).
+      num_samples: number of resampled means.
+      seed: seed of the draws.
 
     Returns:
-      Mean, low and high; all NaN where there are no values.
+      A named tuple of `mean`, `low` and `high`; all NaN where there are no values.
+
+    Raises:
+      ValueError: a confidence outside (0, 1).
+
+    Example:
+      >>> ours, theirs = np.array([0.9, 0.4, 0.8, 0.7]), np.array([0.5, 0.4, 0.6, 0.6])
+      >>> mean, low, high = tm.metrics.bootstrap_interval(ours - theirs)
+      >>> round(mean, 3), low > 0, high < 1
+      (0.175, True, True)
 
     Reference:
       Efron, Bootstrap methods, Annals of Statistics 1979.

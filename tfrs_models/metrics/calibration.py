@@ -1,4 +1,4 @@
-"""How far predicted probabilities are from what happened."""
+"""The calibration error of predicted probabilities."""
 
 import tensorflow as tf
 
@@ -8,10 +8,16 @@ from tfrs_models.ops.weights import weights_of_rows
 
 @register
 class ExpectedCalibrationError(tf.keras.metrics.Metric):
-    """Mean gap between the predicted and the observed rate, over bins of predictions.
+    """The mean gap between predicted and observed rates, over bins of predictions.
 
-    0 where, among the rows predicted at 0.3, three in ten happen. Bins have equal
-    width; each counts by the weight of its rows.
+    It is 0 if, for example, three in ten rows that are predicted at 0.3 are positive.
+    Bins have equal width; each counts by the weight of its rows.
+
+    Example:
+      >>> metric = tm.metrics.ExpectedCalibrationError()
+      >>> _ = metric.update_state([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5])
+      >>> float(metric.result())  # predicted 0.5, observed 0.25
+      0.25
 
     Reference:
       Guo et al., On calibration of modern neural networks, ICML 2017.
@@ -23,9 +29,9 @@ class ExpectedCalibrationError(tf.keras.metrics.Metric):
         """Initializes the metric.
 
         Args:
-          num_bins: Parts of [0, 1].
-          name: Of the metric.
-          **kwargs: Of `tf.keras.metrics.Metric`.
+          num_bins: number of bins of equal width in [0, 1].
+          name: name of the metric in logs.
+          **kwargs: arguments of `tf.keras.metrics.Metric`.
         """
         super().__init__(name=name, **kwargs)
         if num_bins < 1:
@@ -42,9 +48,9 @@ class ExpectedCalibrationError(tf.keras.metrics.Metric):
         """Adds rows.
 
         Args:
-          labels: `[batch]` in {0, 1}.
-          probabilities: `[batch]` in [0, 1].
-          sample_weight: `[batch]`; rows of weight 0 do not count.
+          labels: `[batch]` labels in {0, 1}.
+          probabilities: `[batch]` predictions in [0, 1].
+          sample_weight: `[batch]` weights; rows of weight 0 do not count.
         """
         probabilities = tf.cast(probabilities, tf.float32)
         labels = tf.cast(labels, tf.float32)
@@ -58,11 +64,11 @@ class ExpectedCalibrationError(tf.keras.metrics.Metric):
         return self._totals.assign_add(tf.transpose(totals))
 
     def curve(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The reliability diagram.
+        """Returns the reliability diagram.
 
         Returns:
-          For each bin its weight, the mean prediction and the observed rate,
-          `[num_bins]` each; a bin without rows has zeros.
+          The weight, the mean prediction and the observed rate of each bin,
+          `[num_bins]` each; zeros for a bin without rows.
         """
         weight, predicted, observed = tf.unstack(tf.convert_to_tensor(self._totals))
         return (
@@ -72,7 +78,7 @@ class ExpectedCalibrationError(tf.keras.metrics.Metric):
         )
 
     def result(self) -> tf.Tensor:
-        """Scalar in [0, 1]; 0 before the first row."""
+        """Returns a scalar in [0, 1]; 0 before the first row."""
         weight, predicted, observed = tf.unstack(tf.convert_to_tensor(self._totals))
         gap = tf.reduce_sum(tf.abs(predicted - observed))
         return tf.math.divide_no_nan(gap, tf.reduce_sum(weight))

@@ -14,33 +14,32 @@ _upstream = tfrs.layers.factorized_top_k
 
 
 class Corpus:
-    """Embeds the candidates once and keeps them until they are stale.
+    """Embeds the candidates once and holds them until they are stale.
 
-    They are stale when `mark_stale` says so (an evaluation begins) and when a variable
+    They are stale after `mark_stale` (an evaluation begins) and when a variable
     that the candidates are computed from has changed (a training step; a variable that
-    the mapping itself writes, such as a counter, makes them stale at every batch). The
-    candidates and the state are deliberately out of Keras's sight: tracked, a corpus
+    the mapping itself writes, such as a counter, makes them stale at every batch).
+    Keras deliberately does not track the candidates and the state: a tracked corpus
     would enter every checkpoint.
 
     Attributes:
-      given: Where the candidates come from.
+      given: dataset or layer that the candidates come from.
     """
 
     def __init__(self, *, duplicates: str) -> None:
         """Initializes the corpus, which is empty.
 
         Args:
-          duplicates: Whether ids that repeat are a warning, "warn", or an error,
-            "error".
+          duplicates: "warn" or "error", the consequence of ids that repeat.
         """
         self._duplicates = duplicates
         self.given = self._source = self._state = self._streaming = None
 
     def take(self, source: tf.data.Dataset | tf.keras.layers.Layer) -> None:
-        """Takes candidates, whose ids are looked at once.
+        """Takes candidates, and checks their ids once.
 
         Args:
-          source: Dataset of `[batch, embedding_dim]` embeddings or of (identifiers,
+          source: dataset of `[batch, embedding_dim]` embeddings or of (identifiers,
             embeddings), or a BruteForce or Streaming layer that holds candidates.
 
         Raises:
@@ -59,7 +58,11 @@ class Corpus:
         self._source, self._state, self._streaming = source, None, None
 
     def streaming(self, k: int) -> Streaming:
-        """A layer that answers queries from the dataset that was given."""
+        """Returns a layer that answers queries from the dataset that was given.
+
+        Args:
+          k: number of candidates that the layer returns.
+        """
         if self._streaming is None:
             with tf.init_scope():
                 self._streaming = Streaming(k=k).index_from_dataset(self.given)
@@ -71,7 +74,7 @@ class Corpus:
             self._state.stale.assign(True)
 
     def read(self) -> tuple[tf.Tensor, IdIndex]:
-        """Embeddings `[num_candidates, embedding_dim]` and the index of their ids."""
+        """Returns embeddings `[num_candidates, embedding_dim]` and the index of ids."""
         if not tf.compat.v1.executing_eagerly_outside_functions():
             identifiers, embeddings = self._embed()
             return embeddings, self._index_ids(identifiers)
@@ -134,7 +137,7 @@ class Corpus:
         return tf.int64, spec.shape[-1]
 
     def _fingerprint(self) -> tf.Tensor:
-        """`[num_variables, 8]` bytes that change when what is captured changes."""
+        """Returns `[num_variables, 8]` bytes that change with captured variables."""
         if isinstance(self._source, tf.data.Dataset):
             variables = _captured_variables(self._source)
         else:
@@ -173,7 +176,7 @@ class _State:
 
 @tf.function
 def _concatenate(dataset: tf.data.Dataset) -> tuple[tf.Tensor, tf.Tensor]:
-    """All (identifiers, embeddings) of a dataset; positions where it has no ids."""
+    """Returns all (identifiers, embeddings) of a dataset; row numbers without ids."""
     spec = dataset.element_spec
     has_ids = isinstance(spec, tuple)
     width = (spec[1] if has_ids else spec).shape[-1]
@@ -186,14 +189,14 @@ def _concatenate(dataset: tf.data.Dataset) -> tuple[tf.Tensor, tf.Tensor]:
 
     embeddings = parts(dtype, [None, width])
     identifiers = parts(spec[0].dtype if has_ids else tf.int64, [None])
-    place = tf.constant(0)
+    number = tf.constant(0)
     for element in dataset:
         if has_ids:
-            identifiers = identifiers.write(place, element[0])
-            embeddings = embeddings.write(place, element[1])
+            identifiers = identifiers.write(number, element[0])
+            embeddings = embeddings.write(number, element[1])
         else:
-            embeddings = embeddings.write(place, element)
-        place += 1
+            embeddings = embeddings.write(number, element)
+        number += 1
     embeddings = embeddings.concat()
     if not has_ids:
         return tf.range(tf.shape(embeddings, tf.int64)[0]), embeddings
@@ -201,7 +204,7 @@ def _concatenate(dataset: tf.data.Dataset) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _captured_variables(dataset: tf.data.Dataset) -> list[tf.Variable]:
-    """Variables that the functions of an input pipeline read."""
+    """Returns the variables that the functions of an input pipeline read."""
     variables = [
         variable
         for function in dataset._functions()
@@ -213,10 +216,13 @@ def _captured_variables(dataset: tf.data.Dataset) -> list[tf.Variable]:
 
 
 def is_ranked(candidates: tf.data.Dataset | _upstream.TopK) -> bool:
-    """Whether candidates are ranked by dot products; else an index must be asked.
+    """Returns whether candidates are ranked by dot products, and not by an index.
 
     A subclass of an exact index with a `call` or a `_compute_score` of its own may have
     any scores.
+
+    Args:
+      candidates: dataset of embeddings, or an index layer.
 
     Raises:
       ValueError: neither a dataset nor an index, or an index without candidates.
@@ -274,14 +280,14 @@ def _specs_of(layer: tf.keras.layers.Layer) -> tuple[tf.DType, int]:
 
 
 class Retriever(tf.keras.layers.Layer):
-    """Answers as a `Streaming` layer over the candidates of a corpus.
+    """A layer that answers as `Streaming` does, over the candidates of a corpus.
 
-    The layer is made when it is asked: Keras, which would save the candidates with the
-    model, sees a weight only, the counter that upstream's layer has. Without it files
-    of weights would not go from upstream's models to ours and back.
+    The `Streaming` layer is made at the first call: Keras, which would save the
+    candidates with the model, tracks one weight only, the counter of upstream's layer.
+    Without it files of weights would not go from upstream's models to ours and back.
 
     Attributes:
-      is_of_metric: Tells models that the weight is none of theirs.
+      is_of_metric: True, so that models do not list the weight as theirs.
     """
 
     is_of_metric = True
@@ -290,8 +296,8 @@ class Retriever(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          corpus: Holds a dataset of candidates.
-          k: How many candidates to return where `call` does not say.
+          corpus: corpus that holds a dataset of candidates.
+          k: number of candidates to return by default.
         """
         super().__init__(trainable=False)
         self._autocast = False
@@ -302,20 +308,20 @@ class Retriever(tf.keras.layers.Layer):
     def call(
         self, queries: tf.Tensor, k: int | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates of each query; see `layers.Streaming`."""
+        """Returns the best candidates of each query, as `layers.Streaming` does."""
         return self._streaming()(queries, k=k)
 
     def query_with_exclusions(
         self, queries: tf.Tensor, exclusions: Tensor, k: int | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates that are not excluded; see `layers.Streaming`."""
+        """Returns the best candidates without the excluded, as `Streaming` does."""
         return self._streaming().query_with_exclusions(queries, exclusions, k=k)
 
     def is_exact(self) -> bool:
         return True
 
     def load_own_variables(self, store: dict) -> None:
-        """Takes the counter of a file, if it has one: the metric may be new."""
+        """Reads the counter of a file, if it has one: the metric may be new."""
         if store.keys():
             super().load_own_variables(store)
 

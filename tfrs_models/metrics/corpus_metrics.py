@@ -1,4 +1,4 @@
-"""The single metrics that one pass over the corpus feeds."""
+"""The single metrics that one pass over the corpus updates."""
 
 import re
 from typing import NamedTuple
@@ -14,17 +14,18 @@ from tfrs_models.ops.ranks.scores import dot_scores
 _NAME = re.compile(
     r"(hit_rate|ndcg|coverage|novelty)_at_([1-9]\d*)|mrr|auc|tie_rate|miss_rate"
 )
+_OF_RECOMMENDATIONS = ("coverage", "novelty")
 
 
 class Ranked(NamedTuple):
     """A batch that has been ranked.
 
     Attributes:
-      ranks: Of the positives.
+      ranks: ranks of the positives among the candidates.
       queries: `[batch, embedding_dim]` or `[batch, num_heads, embedding_dim]`.
       embeddings: `[num_candidates, embedding_dim]`, the corpus.
       excluded_rows: `[batch, None]` ragged rows of the corpus, -1 for none.
-      weight: `[batch]` or None.
+      weight: `[batch]` weights of the queries, or None.
     """
 
     ranks: CorpusRanks
@@ -34,23 +35,85 @@ class Ranked(NamedTuple):
     weight: tf.Tensor | None
 
 
-def parse_metric(metric: str) -> tuple[str, int | None]:
-    """Kind and `k` of a metric's name.
+def parse_metric(metric: str, argument: str = "metrics") -> tuple[str, int | None]:
+    """Splits a metric's name, such as `"ndcg_at_10"`, into its kind and its `k`.
+
+    Args:
+      metric: name of the metric.
+      argument: name of the argument in the message.
+
+    Returns:
+      The kind, and `k` or None.
 
     Raises:
-      ValueError: no metric is called so.
+      ValueError: no metric has this name.
     """
     match = _NAME.fullmatch(metric)
     if not match:
         raise ValueError(
-            "`metrics` must be 'mrr', 'auc', 'tie_rate', 'miss_rate', 'ndcg_at_10', "
-            f"'coverage_at_10' or 'novelty_at_10' (any k). Got {metric!r}."
+            f"`{argument}` must be 'hit_rate_at_10', 'ndcg_at_10', 'mrr', 'auc', "
+            "'tie_rate', 'miss_rate', 'coverage_at_10' or 'novelty_at_10' (any k). Got "
+            f"{metric!r}."
         )
     return (match[1], int(match[2])) if match[1] else (metric, None)
 
 
+def parse_rank_metric(metric: str, argument: str = "metrics") -> tuple[str, int | None]:
+    """Splits the name of a metric that follows from the rank of the positive.
+
+    Args:
+      metric: name of the metric.
+      argument: name of the argument in the message.
+
+    Returns:
+      The kind, and `k` or None.
+
+    Raises:
+      ValueError: no metric has this name, or it is one of all recommendations.
+    """
+    kind, k = parse_metric(metric, argument)
+    if kind in _OF_RECOMMENDATIONS:
+        raise ValueError(
+            f"`{argument}` must follow from the rank of the positive. Got {metric!r}; "
+            "`FactorizedTopK` has it."
+        )
+    return kind, k
+
+
+def rank_values(
+    ranks: CorpusRanks, kind: str, k: int | None, *, ties: str
+) -> tf.Tensor:
+    """Computes a metric of each positive from its rank.
+
+    Args:
+      ranks: ranks of `[batch]` positives.
+      kind: kind of the metric, such as `"ndcg"`.
+      k: number of ranks that count, or None.
+      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
+
+    Returns:
+      `[batch]` float32; the worst value where the positive is no candidate.
+    """
+    found = tf.cast(ranks.found, tf.float32)
+    above, tied = rank_metrics.resolve_ties(ranks.above, ranks.tied, ties=ties)
+    if kind == "hit_rate":
+        return found * rank_metrics.hit_rate(above, tied, k=k)
+    if kind == "ndcg":
+        return found * rank_metrics.ndcg(above, tied, k=k)
+    if kind == "mrr":
+        return found * rank_metrics.reciprocal_rank(above, tied)
+    if kind == "auc":
+        return found * rank_metrics.auc(above, tied, ranks.num_candidates)
+    if kind == "tie_rate":
+        return found * tf.cast(ranks.tied > 0, tf.float32)
+    return 1 - found  # miss_rate
+
+
 def k_of_keras_metric(metric: tf.keras.metrics.TopKCategoricalAccuracy) -> int:
-    """The `k` of a metric as old scripts give it.
+    """Returns the `k` of a Keras metric as old scripts give it.
+
+    Args:
+      metric: Keras metric.
 
     Raises:
       ValueError: a metric of another class.
@@ -66,7 +129,7 @@ def k_of_keras_metric(metric: tf.keras.metrics.TopKCategoricalAccuracy) -> int:
 
 @register
 class EvaluationMean(tf.keras.metrics.Mean):
-    """A mean whose reset, which begins an evaluation, lets the corpus go stale."""
+    """A mean whose reset, which begins an evaluation, makes the corpus stale."""
 
     def __init__(self, corpus: Corpus | None, name: str) -> None:
         super().__init__(name=name)
@@ -78,19 +141,19 @@ class EvaluationMean(tf.keras.metrics.Mean):
             self._corpus.mark_stale()
 
     def load_own_variables(self, store: dict) -> None:
-        """Takes the state of a file, if it has any: the metric may be new."""
+        """Reads the state of a file, if it has any: the metric may be new."""
         if store.keys():
             super().load_own_variables(store)
 
     @classmethod
     def from_config(cls, config: dict) -> tf.keras.metrics.Mean:
-        """A plain mean: a model that is loaded has no corpus until it is given one."""
+        """Makes a plain mean: a loaded model has no corpus until it is given one."""
         return tf.keras.metrics.Mean.from_config(config)
 
 
 @register
 class RankMean(EvaluationMean):
-    """Mean over the queries of a metric of their ranks."""
+    """The mean over queries of a metric that follows from their ranks."""
 
     def __init__(
         self, corpus: Corpus | None, metric: str, *, ties: str, name: str
@@ -107,27 +170,11 @@ class RankMean(EvaluationMean):
         self, ranks: CorpusRanks, weight: tf.Tensor | None
     ) -> tf.Operation:
         """Adds a batch that needs no corpus."""
-        if self._kind == "auc":  # a query without a rival has none
+        if self._kind == "auc":  # a query without another candidate has none
             counts = tf.cast(ranks.num_candidates > 0, tf.float32)
             weight = counts if weight is None else tf.cast(weight, tf.float32) * counts
-        return self.update_state(self._values(ranks), weight)
-
-    def _values(self, ranks: CorpusRanks) -> tf.Tensor:
-        found = tf.cast(ranks.found, tf.float32)
-        above, tied = rank_metrics.resolve_ties(
-            ranks.above, ranks.tied, ties=self._ties
-        )
-        if self._kind == "hit_rate":
-            return found * rank_metrics.hit_rate(above, tied, k=self._k)
-        if self._kind == "ndcg":
-            return found * rank_metrics.ndcg(above, tied, k=self._k)
-        if self._kind == "mrr":
-            return found * rank_metrics.reciprocal_rank(above, tied)
-        if self._kind == "auc":
-            return found * rank_metrics.auc(above, tied, ranks.num_candidates)
-        if self._kind == "tie_rate":
-            return found * tf.cast(ranks.tied > 0, tf.float32)
-        return 1 - found  # miss_rate
+        values = rank_values(ranks, self._kind, self._k, ties=self._ties)
+        return self.update_state(values, weight)
 
 
 @register
@@ -137,9 +184,9 @@ class Mean(RankMean):
 
 @register
 class Coverage(tf.keras.metrics.Metric):
-    """Share of the candidates that were recommended to anyone at all.
+    """The share of the candidates that were recommended to at least one user.
 
-    Near 0 is a collapse: everybody gets the same items.
+    Near 0 is a collapse: all users get the same items.
     """
 
     def __init__(self, name: str = "coverage", **kwargs) -> None:
@@ -156,8 +203,8 @@ class Coverage(tf.keras.metrics.Metric):
         """Counts recommendations.
 
         Args:
-          rows: Corpus rows of recommended candidates, any shape.
-          num_candidates: Scalar, rows of the corpus.
+          rows: corpus rows of recommended candidates, any shape.
+          num_candidates: scalar, number of rows of the corpus.
         """
         seen = self._seen.read_value()
         seen = tf.pad(seen, [[0, num_candidates - tf.size(seen)]])
@@ -166,7 +213,7 @@ class Coverage(tf.keras.metrics.Metric):
         return self._seen.assign(tf.tensor_scatter_nd_max(seen, rows, shown))
 
     def result(self) -> tf.Tensor:
-        """Scalar share in [0, 1]; 0 before the first update."""
+        """Returns a scalar share in [0, 1]; 0 before the first update."""
         seen = tf.convert_to_tensor(self._seen)
         shown = tf.math.count_nonzero(seen, dtype=tf.float32)
         return tf.math.divide_no_nan(shown, tf.cast(tf.size(seen), tf.float32))
@@ -177,7 +224,7 @@ class Coverage(tf.keras.metrics.Metric):
 
 @register
 class CoverageAtK(Coverage):
-    """Share of the candidates that are among anybody's first `k`."""
+    """The share of the candidates that are among the first `k` of any user."""
 
     def __init__(self, k: int, *, name: str) -> None:
         super().__init__(name)
@@ -195,7 +242,7 @@ class CoverageAtK(Coverage):
 
 @register
 class NoveltyAtK(EvaluationMean):
-    """Mean of `-log2 p` over everybody's first `k`, in bits."""
+    """The mean of `-log2 p` over the first `k` of all users, in bits."""
 
     def __init__(
         self, corpus: Corpus, k: int, probabilities: tf.Tensor, *, name: str
@@ -203,7 +250,7 @@ class NoveltyAtK(EvaluationMean):
         super().__init__(corpus, name)
         self._k = k
         probabilities = tf.cast(probabilities, tf.float32)
-        # What nobody had yet is as surprising as the rarest candidate.
+        # A candidate without rows is as surprising as the rarest with rows.
         rarest = tf.reduce_min(tf.boolean_mask(probabilities, probabilities > 0))
         bits = -tf.math.log(tf.maximum(probabilities, rarest)) / tf.math.log(2.0)
         self._bits = bits.numpy()
@@ -216,7 +263,15 @@ class NoveltyAtK(EvaluationMean):
 
 
 def recommended_rows(ranked: Ranked, k: int) -> tf.Tensor:
-    """Flat corpus rows of everybody's first `k`, excluded ones left out."""
+    """Returns the flat corpus rows of each query's first `k` without the excluded.
+
+    Args:
+      ranked: batch of ranked queries.
+      k: number of candidates of each query.
+
+    Returns:
+      `[num_recommended]` int32.
+    """
     scores = dot_scores(ranked.queries, ranked.embeddings)
     excluded = ranked.excluded_rows
     owners = tf.cast(excluded.value_rowids(), tf.int32)

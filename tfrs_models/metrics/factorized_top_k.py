@@ -29,12 +29,21 @@ _top_k = tfrs.layers.factorized_top_k
 
 
 class FactorizedTopK(tfrs.metrics.Factorized):
-    """How high the model ranks each query's positive among all candidates.
+    """Metrics of the rank of each query's positive among all candidates.
 
     A drop-in for `tfrs.metrics.FactorizedTopK` that counts instead of sorting: the rank
     is the number of candidates that score higher, so every `k` and every metric comes
-    out of one pass, and ties are seen instead of won. The candidates are embedded once
-    per evaluation, and again whenever a variable they depend on has changed.
+    out of one pass, and a tie with the positive is no hit for sure. The candidates are
+    embedded once per evaluation, and again when a variable they depend on has changed.
+
+    Example:
+      >>> corpus = tf.data.Dataset.from_tensors((np.arange(4), tf.eye(4)))
+      >>> metric = tm.metrics.FactorizedTopK(corpus, ks=[1, 2], metrics=["mrr"])
+      >>> queries = tf.constant([[4.0, 3, 2, 1], [4, 3, 2, 1]])
+      >>> ids = tf.constant([0, 1])  # the positives: first and second
+      >>> _ = metric.update_state(queries, tf.eye(4)[:2], ids)
+      >>> [float(value) for value in metric.result()]
+      [0.5, 1.0, 0.75]
 
     Reference:
       Ties: McSherry and Najork, Computing information retrieval performance measures
@@ -56,30 +65,31 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         """Initializes the metric.
 
         Args:
-          candidates: Dataset of `[batch, embedding_dim]` candidate embeddings or of
-            (identifiers, embeddings), or an index layer. Where there are no ids, the
-            positions are the ids. An index that is approximate, or a class of your own,
-            gives top-k accuracy only, and by its answers. Where None, a subclass
-            assigns `_candidates` before the first update.
-          ks: Places at which top-k accuracy (the hit rate) is reported; a `k` above
-            the number of candidates is always a hit.
-          name: Prefix of the metrics' names.
-          ties: `"expected"` value over a random order of equal scores,
+          candidates: dataset of `[batch, embedding_dim]` candidate embeddings or of
+            (identifiers, embeddings), or an index layer. Without ids, the row numbers
+            are the ids. An index that is approximate, or a class of your own, gives
+            top-k accuracy only, and by its answers. Where None, a subclass assigns
+            `_candidates` before the first update.
+          ks: numbers of ranks at which top-k accuracy (the hit rate) is reported; a `k`
+            above the number of candidates is always a hit.
+          name: prefix of the metrics' names.
+          ties: value of equal scores: `"expected"` over a random order,
             `"pessimistic"` (the positive comes last) or `"optimistic"`.
-          metrics: More of them: `"mrr"`, `"ndcg_at_10"`, `"auc"` (any `k`);
-            `"coverage_at_10"`, share of the candidates that are recommended to anyone;
-            `"novelty_at_10"`, mean bits of surprise of the recommended candidates;
-            `"tie_rate"`, share of queries whose positive ties with another candidate;
-            `"miss_rate"`, share of queries whose positive is no candidate at all. A
-            `TopKCategoricalAccuracy`, as old scripts give it, adds its `k` to `ks`.
-          exclude: `[num_queries, None]` candidate ids by query id: what each user
+          metrics: names of additional metrics: `"mrr"`, `"ndcg_at_10"`, `"auc"` (any
+            `k`); `"coverage_at_10"`, share of the candidates that are recommended to
+            at least one user; `"novelty_at_10"`, mean bits of surprise of the
+            recommended candidates; `"tie_rate"`, share of queries whose positive ties
+            with another candidate; `"miss_rate"`, share of queries whose positive is no
+            candidate at all. A `TopKCategoricalAccuracy`, as old scripts give it, adds
+            its `k` to `ks`.
+          exclude: `[num_queries, None]` candidate ids by query id: items that each user
             already has and will not be given. `update_state` then needs `query_ids`.
             The positive itself is never excluded.
           candidate_probabilities: `[num_candidates]` popularity of each candidate in
             the order of `candidates`, for novelty.
-          duplicates: Whether ids that repeat among the candidates are a warning,
-            "warn", or a `ValueError`, "error". A positive ranks by its best copy, and
-            its other copies are no rivals.
+          duplicates: "warn" or "error", the consequence of ids that repeat among the
+            candidates. A positive ranks by its best copy, and its other copies are no
+            rivals.
         """
         super().__init__(name=name)
         self._ks = [_check_k(k) for k in ks]
@@ -115,9 +125,9 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             extras.append(extra)
         self._extra_metrics = extras  # whole: Keras tracks what is assigned
 
-    # `_candidates` is where upstream's metric has the layer that retrieves, and what
-    # subclasses read and assign. An index is kept out of Keras's sight, which would
-    # write its candidates into files of the model.
+    # `_candidates` is the layer that retrieves in upstream's metric; subclasses read it
+    # and assign it. Keras does not track an index, whose candidates it would write into
+    # files of the model.
 
     def __getattr__(self, name: str) -> object:
         if name != "_candidates":
@@ -164,12 +174,12 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         Args:
           query_embeddings: `[batch, embedding_dim]`, or `[batch, num_heads,
             embedding_dim]` with ids (the best head counts).
-          true_candidate_embeddings: `[batch, embedding_dim]`; used only where there are
-            no ids.
+          true_candidate_embeddings: `[batch, embedding_dim]` positives; used only where
+            there are no ids.
           true_candidate_ids: `[batch]` ids of the positives. Without them the positive
-            is known by its score, and one candidate with that score is taken for it.
+            is found by its score, and one candidate with that score is taken for it.
           sample_weight: `[batch]` weights of the metrics; coverage and novelty, which
-            are about what is shown, ignore them.
+            are about all recommendations, ignore them.
           query_ids: `[batch]` integer rows of the constructor's `exclude`.
           exclude: `[batch, None]` ids of candidates that do not compete in this row,
             ragged or dense, on top of the constructor's.

@@ -1,4 +1,4 @@
-"""A mean in which every group counts alike, however many rows it has."""
+"""A mean in which every group counts alike, whatever its number of rows."""
 
 import tensorflow as tf
 
@@ -17,9 +17,9 @@ class MacroMean(tf.keras.metrics.Metric):
         """Initializes the metric.
 
         Args:
-          num_groups: How many there are; those without a row are left out.
-          name: Of the metric.
-          **kwargs: Of `tf.keras.metrics.Metric`.
+          num_groups: number of groups; groups without a row do not count.
+          name: name of the metric in logs.
+          **kwargs: arguments of `tf.keras.metrics.Metric`.
         """
         super().__init__(name=name, **kwargs)
         if num_groups < 1:
@@ -34,25 +34,25 @@ class MacroMean(tf.keras.metrics.Metric):
         """Adds rows of a group.
 
         Args:
-          values: `[batch]`.
-          group: From 0 on.
+          values: `[batch]` values of the rows.
+          group: index of the group, from 0.
         """
         values = tf.cast(values, self._totals.dtype)
-        place = tf.one_hot(group, self.num_groups, dtype=values.dtype)
+        one_hot = tf.one_hot(group, self.num_groups, dtype=values.dtype)
         count = tf.cast(tf.size(values), values.dtype)
         return tf.group(
-            self._totals.assign_add(place * tf.reduce_sum(values)),
-            self._counts.assign_add(place * count),
+            self._totals.assign_add(one_hot * tf.reduce_sum(values)),
+            self._counts.assign_add(one_hot * count),
         )
 
     def result(self) -> tf.Tensor:
-        """The mean so far; 0 without a row."""
+        """Returns the mean so far; 0 without a row."""
         means = tf.math.divide_no_nan(self._totals, self._counts)
         num_groups = tf.math.count_nonzero(self._counts, dtype=means.dtype)
         return tf.math.divide_no_nan(tf.reduce_sum(means), num_groups)
 
     def reset_state(self) -> None:
-        """Forgets all rows."""
+        """Removes all rows."""
         for variable in self.variables:  # Keras resets scalars only
             variable.assign(tf.zeros_like(variable))
 

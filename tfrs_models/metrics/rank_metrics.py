@@ -1,21 +1,19 @@
-"""Means of what the ranks of single positives are worth."""
+"""Several metrics of one evaluation, from the ranks of its positives."""
 
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.metrics.corpus_metrics import RankMean, parse_metric
+from tfrs_models.metrics.corpus_metrics import RankMean, parse_rank_metric
 from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
 from tfrs_models.ops.ranks.rank_metrics import check_ties
 from tfrs_models.ops.weights import checked_weights
 
-_OF_RANKS = ("hit_rate", "ndcg", "mrr", "auc", "tie_rate", "miss_rate")
-
 
 @register
 class RankMetrics(tf.keras.layers.Layer):
-    """Several metrics of one evaluation, out of the ranks of its positives.
+    """Several metrics of one evaluation, from the ranks of its positives.
 
     For models whose score is no dot product: rank with `ops.scored_ranks` (a list of
     candidates, or the whole catalogue in blocks) and pass the ranks. A model that holds
@@ -23,6 +21,8 @@ class RankMetrics(tf.keras.layers.Layer):
     `FactorizedTopK` does both.
 
     Example:
+      >>> from tfrs_models.metrics.rank_metrics import RankMetrics
+      >>> from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
       >>> ranked = RankMetrics(["hit_rate_at_1", "mrr"], name="search")
       >>> scores = tf.constant([[0.3, 0.1, 0.7]])
       >>> _ = ranked.update_state(ranks_of_columns(scores, tf.constant([0])))
@@ -40,21 +40,17 @@ class RankMetrics(tf.keras.layers.Layer):
         """Initializes the metrics.
 
         Args:
-          metrics: `"hit_rate_at_10"`, `"ndcg_at_10"` (any k), `"mrr"`, `"auc"`,
+          metrics: names: `"hit_rate_at_10"`, `"ndcg_at_10"` (any k), `"mrr"`, `"auc"`,
             `"tie_rate"` (share of positives that tie with a candidate) or
             `"miss_rate"` (share of positives that are no candidate).
-          ties: `"expected"` value over a random order of equal scores,
+          ties: value of equal scores: `"expected"` over a random order,
             `"pessimistic"` (the positive comes last) or `"optimistic"`.
-          name: Prefix of the metrics' names.
+          name: prefix of the metrics' names.
         """
         super().__init__(name=name)
         self._names, self._ties = list(metrics), check_ties(ties)
         for metric in self._names:
-            if parse_metric(metric)[0] not in _OF_RANKS:
-                raise ValueError(
-                    "`metrics` must follow from the rank of the positive. Got "
-                    f"{metric!r}; `FactorizedTopK` has it."
-                )
+            parse_rank_metric(metric)
         self._means = [
             RankMean(None, metric, ties=ties, name=f"{name}/{metric}")
             for metric in self._names
@@ -66,18 +62,18 @@ class RankMetrics(tf.keras.layers.Layer):
         """Adds a batch.
 
         Args:
-          ranks: Of `[batch]` positives.
-          sample_weight: `[batch]`.
+          ranks: ranks of `[batch]` positives.
+          sample_weight: `[batch]` weights of the positives.
         """
         weight = checked_weights(sample_weight)
         return tf.group([mean.update_ranks(ranks, weight) for mean in self._means])
 
     def result(self) -> dict[str, tf.Tensor]:
-        """Means so far, by the metrics' names."""
+        """Returns the means so far, by the metrics' names."""
         return {mean.name: mean.result() for mean in self._means}
 
     def reset_state(self) -> None:
-        """Forgets all batches."""
+        """Removes all batches."""
         for mean in self._means:
             mean.reset_state()
 

@@ -1,27 +1,34 @@
-"""The ranks of a whole evaluation, one row for each query, to be cut and compared."""
+"""Tables of the ranks of an evaluation, one row for each query, to cut and compare."""
 
 import dataclasses
-import re
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.ranks import rank_metrics
-from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row
+from tfrs_models.metrics.corpus_metrics import parse_rank_metric, rank_values
+from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks, ranks_by_row
 from tfrs_models.ops.ranks.lookup import find_rows, index_ids
 from tfrs_models.types import Features
 
 
 @dataclasses.dataclass(frozen=True)
 class RankTable:
-    """Where each positive stands, in NumPy.
+    """The ranks of the positives of an evaluation, in NumPy.
 
     Args:
-      above: `[num_queries]` candidates that score higher than the positive.
-      tied: `[num_queries]` other candidates that score the same.
-      num_candidates: `[num_queries]` candidates that the positive competes with.
-      found: `[num_queries]` False where the positive is no candidate: a miss.
+      above: `[num_queries]` number of candidates that score higher than the positive.
+      tied: `[num_queries]` number of other candidates that score the same.
+      num_candidates: `[num_queries]` number of candidates that the positive competes
+        with.
+      found: `[num_queries]` bool, False where the positive is no candidate: a miss.
+
+    Example:
+      >>> count = lambda *numbers: np.array(numbers, "int32")
+      >>> table = tm.metrics.RankTable(
+      ...     count(0, 2), count(0, 1), count(9, 9), np.array([True, True]))
+      >>> table.values("hit_rate_at_3")  # the second is third or fourth
+      array([1. , 0.5], dtype=float32)
     """
 
     above: np.ndarray
@@ -30,36 +37,36 @@ class RankTable:
     found: np.ndarray
 
     def __len__(self) -> int:
-        """The number of queries."""
+        """Returns the number of queries."""
         return len(self.above)
 
     def values(self, metric: str) -> np.ndarray:
-        """A metric of each query.
+        """Computes a metric of each query, the expectation over the order of ties.
 
         Args:
-          metric: `"hit_rate_at_10"`, `"ndcg_at_10"` (any `k`) or `"mrr"`; the
-            expectation over a random order of the ties.
+          metric: `"hit_rate_at_10"`, `"ndcg_at_10"` (any `k`), `"mrr"`, `"auc"`,
+            `"tie_rate"` or `"miss_rate"`.
 
         Returns:
-          `[num_queries]` float32.
+          `[num_queries]` float32; a query without another candidate has no AUC, NaN.
+
+        Raises:
+          ValueError: no metric has this name, or it needs more than ranks.
         """
-        match = re.fullmatch(r"(hit_rate|ndcg)_at_([1-9]\d*)|mrr", metric)
-        if not match:
-            raise ValueError(
-                "`metric` must be 'hit_rate_at_10', 'ndcg_at_10' (any k) or 'mrr'. "
-                f"Got {metric!r}."
-            )
-        above = tf.constant(self.above, tf.int32)
-        tied = tf.constant(self.tied, tf.int32)
-        if metric == "mrr":
-            values = rank_metrics.reciprocal_rank(above, tied)
-        else:
-            function = getattr(rank_metrics, match[1])
-            values = function(above, tied, k=int(match[2]))
-        return np.where(self.found, values.numpy(), 0).astype("float32")
+        kind, k = parse_rank_metric(metric, "metric")
+        ranks = CorpusRanks(
+            tf.constant(self.above, tf.int32),
+            tf.constant(self.tied, tf.int32),
+            tf.constant(self.num_candidates, tf.int32),
+            tf.constant(self.found, tf.bool),
+        )
+        values = rank_values(ranks, kind, k, ties="expected").numpy()
+        if kind == "auc":
+            values = np.where(self.num_candidates > 0, values, np.nan)
+        return values.astype("float32")
 
     def chance(self) -> "RankTable":
-        """The table of a model that scores everything alike: a random order."""
+        """Returns the table of a model that scores everything alike: a random order."""
         return dataclasses.replace(
             self, above=np.zeros_like(self.above), tied=self.num_candidates
         )
@@ -76,12 +83,25 @@ def rank_table(
     """Ranks every positive of a dataset over a corpus.
 
     Args:
-      embed_queries: From a batch of features to `[batch, embedding_dim]`.
-      candidates: Batches of (ids, embeddings `[batch, embedding_dim]`).
-      batches: Batches of features.
-      candidate_id: The feature that holds the positive's id.
-      exclude: The feature, ragged `[batch, None]`, that holds ids of candidates which
-        the query does not rank against; None ranks against all.
+      embed_queries: function or layer from a batch of features to `[batch,
+        embedding_dim]` queries.
+      candidates: batches of (ids, embeddings `[batch, embedding_dim]`).
+      batches: batches of features.
+      candidate_id: name of the feature that holds the positive's id.
+      exclude: name of the ragged feature `[batch, None]` that holds ids of candidates
+        which the query does not rank against; None ranks against all.
+
+    Returns:
+      The table of all queries, in their order.
+
+    Example:
+      >>> corpus = tf.data.Dataset.from_tensors((tf.range(3), tf.eye(3)))
+      >>> rows = {"query": tf.constant([[3.0, 2, 1]]), "item_id": tf.constant([1])}
+      >>> from operator import itemgetter  # in place of a query tower
+      >>> table = tm.metrics.rank_table(
+      ...     itemgetter("query"), corpus, [rows], exclude=None)
+      >>> table.above, table.values("mrr")
+      (array([1], dtype=int32), array([0.5], dtype=float32))
     """
     elements = list(candidates)
     index = index_ids(tf.concat([ids for ids, _ in elements], axis=0))
@@ -108,13 +128,17 @@ def popularity_slices(candidate_probabilities: np.ndarray) -> np.ndarray:
 
     The head are the most popular items that make up a third of the training rows, the
     torso those of the next third, the tail the rest; cold items have no training row.
-    Everybody's favourites are easy to recommend: a mean over all hides the tail.
+    Favourites of all users are easy to recommend: a mean over all hides the tail.
 
     Args:
-      candidate_probabilities: `[num_items]` share of the training rows.
+      candidate_probabilities: `[num_items]` shares of the training rows.
 
     Returns:
       `[num_items]` strings: "head", "torso", "tail" or "cold".
+
+    Example:
+      >>> tm.metrics.popularity_slices(np.array([0.0, 0.5, 0.3, 0.2])).tolist()
+      ['cold', 'head', 'torso', 'tail']
     """
     order = np.argsort(-candidate_probabilities, kind="stable")
     share = candidate_probabilities[order].astype("float64")

@@ -1,9 +1,9 @@
 """Metrics of ranked lists, exact where scores are tied.
 
-Items that score the same stand in a random order: with `ties="expected"` a value is the
-exact expectation over all orders of the ties, in closed form. `"pessimistic"` puts the
-worst items of a tie first, `"optimistic"` the best. An item is relevant where its label
-is above 0. Labels of -1 are padding.
+Items of the same score are ranked in a random order: with `ties="expected"` a value is
+the exact expectation over all orders of the ties, in closed form. `"pessimistic"` ranks
+the worst items of a tie first, `"optimistic"` the best. An item is relevant where its
+label is above 0. Labels of -1 are padding.
 
 Reference:
   McSherry and Najork, Computing information retrieval performance measures
@@ -27,23 +27,31 @@ def ndcg(
     ties: str = "expected",
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Discounted gain of the first `k`, over that of the best order.
+    """Computes the discounted gain of the first `k` over that of the best order.
 
-    The gain of an item is `2^y - 1`, the discount of place `r` is `1 / log2(r + 1)`.
+    The gain of an item is `2^y - 1`, the discount of rank `r` is `1 / log2(r + 1)`.
 
     Args:
-      labels: `[batch, list_size]` relevance, -1 for padding.
-      scores: `[batch, list_size]`.
-      k: Places that count; all where None.
-      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      labels: `[batch, list_size]` relevance, -1 for padding; or a dict of `labels` and
+        `mask`.
+      scores: `[batch, list_size]` predicted scores.
+      k: number of ranks that count; all where None.
+      ties: value of tied scores: `"expected"` over a random order, `"pessimistic"` or
+        `"optimistic"`.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
-      `[batch]`; 0 for a list without a relevant item.
+      `[batch]` float32; 0 for a list without a relevant item.
 
     Raises:
-      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      ValueError: a `k` below 1, an unknown rule of ties, or shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels = [[0.0, 2.0, 1.0], [1.0, 0.0, -1.0]]  # -1 is padding
+      >>> scores = [[0.1, 0.9, 0.5], [0.3, 0.3, 9.0]]  # the second list is a tie
+      >>> tm.metrics.ndcg(labels, scores, k=2).numpy().round(3)
+      array([1.   , 0.815], dtype=float32)
 
     Reference:
       Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, TOIS
@@ -51,8 +59,8 @@ def ndcg(
     """
     lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
     gain = gains(tf.cast(lists.labels, tf.float64))
-    of_places = discounts(standing.places)
-    dcg = tf.reduce_sum(gain * standing.mean_over_ties(of_places, k), axis=1)
+    of_ranks = discounts(standing.places)
+    dcg = tf.reduce_sum(gain * standing.mean_over_ties(of_ranks, k), axis=1)
     return _float32(tf.math.divide_no_nan(dcg, largest_dcg(gain, k=k)))
 
 
@@ -64,21 +72,28 @@ def reciprocal_rank(
     ties: str = "expected",
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """One over the place of the first relevant item; 0 where it is beyond place `k`.
+    """Computes one over the rank of the first relevant item; 0 beyond rank `k`.
 
     Args:
-      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
-      scores: `[batch, list_size]`.
-      k: Places that count; all where None.
-      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding; or a dict of
+        `labels` and `mask`.
+      scores: `[batch, list_size]` predicted scores.
+      k: number of ranks that count; all where None.
+      ties: value of tied scores: `"expected"` over a random order, `"pessimistic"` or
+        `"optimistic"`.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
-      `[batch]`; 0 for a list without a relevant item.
+      `[batch]` float32; 0 for a list without a relevant item.
 
     Raises:
-      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      ValueError: a `k` below 1, an unknown rule of ties, or shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels, scores = [[0, 1, 1], [1, 0, 0]], [[3.0, 2.0, 1.0], [1.0, 1.0, 0.0]]
+      >>> tm.metrics.reciprocal_rank(labels, scores).numpy()  # a tie: (1 + 1/2) / 2
+      array([0.5 , 0.75], dtype=float32)
     """
     lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
     relevant = lists.labels > 0
@@ -92,16 +107,16 @@ def reciprocal_rank(
     size = tf.where(of_first, standing.size, 0)
     size = tf.cast(tf.reduce_max(tf.pad(size, [[0, 0], [0, 1]]), axis=1), tf.float64)
     size = size[:, None]
-    # The chance that its first relevant item is the t-th of it, for t = 1, 2, ...:
+    # The chance that the tie's first relevant item is its t-th, for t = 1, 2, ...:
     # `hits / size` for t = 1, and t items are passed over without a hit before t + 1.
     t = standing.places[None, :]
     passed = tf.math.divide_no_nan(size - hits - t + 1, size - t)
     chance = tf.math.divide_no_nan(hits, size)
     chance *= tf.math.cumprod(passed, axis=1, exclusive=True)
-    place = tf.cast(above, tf.float64) + t
-    value = chance / place
+    rank = tf.cast(above, tf.float64) + t
+    value = chance / rank
     if k is not None:
-        value = tf.where(place <= k, value, 0)
+        value = tf.where(rank <= k, value, 0)
     return _float32(tf.reduce_sum(value, axis=1))
 
 
@@ -113,31 +128,38 @@ def average_precision(
     ties: str = "expected",
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """The mean, over the relevant items, of the precision down to each of them.
+    """Computes the mean, over the relevant items, of the precision down to each.
 
-    With `k`, relevant items beyond place `k` count as 0 and the mean is over as many as
+    With `k`, relevant items beyond rank `k` count as 0 and the mean is over as many as
     the first `k` could hold: 1 is within reach.
 
     Args:
-      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
-      scores: `[batch, list_size]`.
-      k: Places that count; all where None.
-      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding; or a dict of
+        `labels` and `mask`.
+      scores: `[batch, list_size]` predicted scores.
+      k: number of ranks that count; all where None.
+      ties: value of tied scores: `"expected"` over a random order, `"pessimistic"` or
+        `"optimistic"`.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
-      `[batch]`; 0 for a list without a relevant item.
+      `[batch]` float32; 0 for a list without a relevant item.
 
     Raises:
-      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      ValueError: a `k` below 1, an unknown rule of ties, or shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels, scores = [[1, 0, 1, 0]], [[4.0, 3.0, 2.0, 1.0]]
+      >>> tm.metrics.average_precision(labels, scores).numpy().round(3)
+      array([0.833], dtype=float32)
     """
     lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
     relevant = tf.cast(lists.labels > 0, tf.float64)
     above, size = (tf.cast(t, tf.float64) for t in (standing.above, standing.size))
     hits_above, hits = standing.sums_above_and_of_ties(relevant)
-    # On place t of its tie an item has, before it in the tie, (t - 1) `others` relevant
-    # ones in expectation: the precision there is
+    # At position t of its tie an item has (t - 1) `others` relevant ones before it in
+    # the tie, in expectation: the precision there is
     # (hits_above + 1 + (t - 1) others) / (above + t), and
     # (t - 1) / (above + t) = 1 - (above + 1) / (above + t).
     others = tf.math.divide_no_nan(hits - 1, size - 1)
@@ -159,21 +181,28 @@ def recall(
     ties: str = "expected",
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Share of the relevant items that are among the first `k`.
+    """Computes the share of the relevant items that are among the first `k`.
 
     Args:
-      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
-      scores: `[batch, list_size]`.
-      k: Places that count.
-      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding; or a dict of
+        `labels` and `mask`.
+      scores: `[batch, list_size]` predicted scores.
+      k: number of ranks that count.
+      ties: value of tied scores: `"expected"` over a random order, `"pessimistic"` or
+        `"optimistic"`.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
-      `[batch]`; 0 for a list without a relevant item.
+      `[batch]` float32; 0 for a list without a relevant item.
 
     Raises:
-      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      ValueError: a `k` below 1, an unknown rule of ties, or shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels, scores = [[1, 0, 1, 0]], [[4.0, 3.0, 2.0, 1.0]]
+      >>> tm.metrics.recall(labels, scores, k=2).numpy()
+      array([0.5], dtype=float32)
     """
     hits, number = _hits(labels, scores, k=k, ties=ties, mask=mask)
     return _float32(tf.math.divide_no_nan(hits, number))
@@ -187,23 +216,30 @@ def precision(
     ties: str = "expected",
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Share of the first `k` places that hold a relevant item.
+    """Computes the share of relevant items among the first `k`.
 
-    The places of a list with less than `k` items that hold none count as irrelevant.
+    The ranks that a list of less than `k` items lacks count as irrelevant.
 
     Args:
-      labels: `[batch, list_size]`, relevant above 0, -1 for padding.
-      scores: `[batch, list_size]`.
-      k: Places that count.
-      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
-      mask: `[batch, list_size]` bool, False where there is no item.
+      labels: `[batch, list_size]`, relevant above 0, -1 for padding; or a dict of
+        `labels` and `mask`.
+      scores: `[batch, list_size]` predicted scores.
+      k: number of ranks that count.
+      ties: value of tied scores: `"expected"` over a random order, `"pessimistic"` or
+        `"optimistic"`.
+      mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
-      `[batch]`; 0 for a list without a relevant item.
+      `[batch]` float32; 0 for a list without a relevant item.
 
     Raises:
-      ValueError: a `k` below 1, an unknown rule, or shapes that differ.
+      ValueError: a `k` below 1, an unknown rule of ties, or shapes that differ.
       tf.errors.InvalidArgumentError: a label below 0 that is not -1.
+
+    Example:
+      >>> labels, scores = [[1, 0, 1, 0]], [[4.0, 3.0, 2.0, 1.0]]
+      >>> tm.metrics.precision(labels, scores, k=3).numpy().round(3)
+      array([0.667], dtype=float32)
     """
     hits, _ = _hits(labels, scores, k=k, ties=ties, mask=mask)
     return _float32(hits / k)
@@ -236,7 +272,7 @@ def _hits(
     ties: str,
     mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Relevant items among the first `k`, and all, `[batch]` each."""
+    """Counts the relevant items among the first `k`, and all, `[batch]` each."""
     lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
     relevant = tf.cast(lists.labels > 0, tf.float64)
     within = standing.mean_over_ties(tf.ones_like(standing.places), k)

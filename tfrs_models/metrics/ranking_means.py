@@ -1,4 +1,4 @@
-"""Means of the metrics of ranked lists over an evaluation."""
+"""Keras means of the metrics of ranked lists."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,13 +6,13 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.metrics import ranking
-from tfrs_models.ops.lists.list_shapes import masked_labels, read_lists
+from tfrs_models.ops.lists.list_shapes import read_lists
 from tfrs_models.ops.ranks.rank_metrics import check_ties
 from tfrs_models.ops.weights import checked_weights
 
 
 class ListMean(tf.keras.metrics.Mean):
-    """Mean of a metric over the lists that have a relevant item."""
+    """The mean of a metric over the lists that have a relevant item."""
 
     _metric: Callable[..., tf.Tensor]
 
@@ -27,10 +27,11 @@ class ListMean(tf.keras.metrics.Mean):
         """Initializes the metric.
 
         Args:
-          k: Places that count; all where None.
-          ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
-          name: Of the metric; with `k` where None.
-          **kwargs: Of `tf.keras.metrics.Mean`.
+          k: number of ranks that count; all where None.
+          ties: value of tied scores: `"expected"` over a random order,
+            `"pessimistic"` or `"optimistic"`.
+          name: name of the metric in logs; the kind of metric with `k` where None.
+          **kwargs: arguments of `tf.keras.metrics.Mean`.
         """
         self.k, self.ties = ranking.check_k(k), check_ties(ties)
         kind = type(self)._metric.__name__
@@ -46,16 +47,16 @@ class ListMean(tf.keras.metrics.Mean):
         y_true: tf.Tensor | Mapping[str, tf.Tensor] | None = None,
         y_pred: tf.Tensor | None = None,
     ) -> tf.Operation:
-        """Adds lists; those without a relevant item, which have no order, are left out.
+        """Adds lists; lists without a relevant item have no order and do not count.
 
         Args:
           labels: `[batch, list_size]` relevance, -1 for padding; or ragged; or a dict
             of `labels` and `mask`.
-          scores: `[batch, list_size]`; ragged where the labels are.
-          sample_weight: `[batch]`, of the lists.
-          mask: `[batch, list_size]` bool, False where there is no item.
-          y_true: Keras's name of `labels`.
-          y_pred: Keras's name of `scores`.
+          scores: `[batch, list_size]` predicted scores; ragged where the labels are.
+          sample_weight: `[batch]` weights of the lists.
+          mask: `[batch, list_size]` bool, False for padding.
+          y_true: other name of `labels`, the one of Keras.
+          y_pred: other name of `scores`, the one of Keras.
 
         Raises:
           ValueError: labels or scores are missing or given twice, or shapes differ.
@@ -63,7 +64,6 @@ class ListMean(tf.keras.metrics.Mean):
         """
         labels = _one_of(labels=labels, y_true=y_true)
         scores = _one_of(scores=scores, y_pred=y_pred)
-        labels = masked_labels(labels)
         metric = type(self)._metric
         values = metric(labels, scores, k=self.k, ties=self.ties, mask=mask)
         lists = read_lists(labels, scores, mask)
@@ -77,7 +77,7 @@ class ListMean(tf.keras.metrics.Mean):
 
 
 def _one_of(**arguments: object) -> object:
-    """What one of two names of an argument holds."""
+    """Returns the one value that was given under two names of an argument."""
     given = {name: value for name, value in arguments.items() if value is not None}
     if len(given) != 1:
         ours, of_keras = arguments
@@ -89,7 +89,7 @@ def _one_of(**arguments: object) -> object:
 
 
 def _list_weights(sample_weight: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """`[batch]` weights of lists, float32."""
+    """Returns `[batch]` float32 weights, once there is one for each list."""
     weight = checked_weights(sample_weight)
     if weight.shape.rank not in (1, 2) or weight.shape[1:] not in ([], [1]):
         raise ValueError(
@@ -107,28 +107,58 @@ def _list_weights(sample_weight: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 @register
 class NDCG(ListMean):
-    """Mean `metrics.ndcg` of the lists that have a relevant item."""
+    """The mean of `metrics.ndcg` over the lists that have a relevant item.
+
+    Example:
+      >>> metric = tm.metrics.NDCG(k=10)
+      >>> _ = metric.update_state([[1.0, 0.0]], [[0.2, 0.7]])
+      >>> _ = metric.update_state(y_true=[[1.0, 0.0]], y_pred=[[0.7, 0.2]])
+      >>> metric.name, round(float(metric.result()), 3)
+      ('ndcg_at_10', 0.815)
+    """
 
     _metric = staticmethod(ranking.ndcg)
 
 
 @register
 class MeanReciprocalRank(ListMean):
-    """Mean `metrics.reciprocal_rank` of the lists that have a relevant item."""
+    """The mean of `metrics.reciprocal_rank` over the lists with a relevant item.
+
+    Example:
+      >>> metric = tm.metrics.MeanReciprocalRank()
+      >>> _ = metric.update_state([[1, 0], [0, 1]], [[0.9, 0.1], [0.9, 0.1]])
+      >>> float(metric.result())
+      0.75
+    """
 
     _metric = staticmethod(ranking.reciprocal_rank)
 
 
 @register
 class MeanAveragePrecision(ListMean):
-    """Mean `metrics.average_precision` of the lists that have a relevant item."""
+    """The mean of `metrics.average_precision` over the lists with a relevant item.
+
+    Example:
+      >>> metric = tm.metrics.MeanAveragePrecision(k=2)
+      >>> _ = metric.update_state([[1, 0, 1]], [[0.9, 0.5, 0.1]])
+      >>> float(metric.result())
+      0.5
+    """
 
     _metric = staticmethod(ranking.average_precision)
 
 
 @register
 class RecallAtK(ListMean):
-    """Mean `metrics.recall` of the lists that have a relevant item."""
+    """The mean of `metrics.recall` over the lists that have a relevant item.
+
+    Example:
+      >>> metric = tm.metrics.RecallAtK(1)
+      >>> labels = {"labels": [[1, 0, 1]], "mask": [[True, True, False]]}
+      >>> _ = metric.update_state(labels, [[0.9, 0.5, 0.1]])
+      >>> float(metric.result())
+      1.0
+    """
 
     _metric = staticmethod(ranking.recall)
 
@@ -136,15 +166,24 @@ class RecallAtK(ListMean):
         """Initializes the metric.
 
         Args:
-          k: Places that count.
-          **kwargs: `ties` and `name`, as of `NDCG`.
+          k: number of ranks that count.
+          **kwargs: `ties`, `name` and the arguments of `tf.keras.metrics.Mean`.
         """
         super().__init__(k, **kwargs)
 
 
 @register
 class PrecisionAtK(ListMean):
-    """Mean `metrics.precision` of the lists that have a relevant item."""
+    """The mean of `metrics.precision` over the lists that have a relevant item.
+
+    Example:
+      >>> metric = tm.metrics.PrecisionAtK(2)
+      >>> labels = tf.ragged.constant([[1, 0, 1], [0, 1]])
+      >>> scores = tf.ragged.constant([[0.9, 0.5, 0.1], [0.5, 0.2]])
+      >>> _ = metric.update_state(labels, scores)
+      >>> float(metric.result())
+      0.5
+    """
 
     _metric = staticmethod(ranking.precision)
 
@@ -152,7 +191,7 @@ class PrecisionAtK(ListMean):
         """Initializes the metric.
 
         Args:
-          k: Places that count.
-          **kwargs: `ties` and `name`, as of `NDCG`.
+          k: number of ranks that count.
+          **kwargs: `ties`, `name` and the arguments of `tf.keras.metrics.Mean`.
         """
         super().__init__(k, **kwargs)

@@ -1,4 +1,4 @@
-"""Whether a cohort tower uses its cohorts."""
+"""Metrics of how evenly a model uses its cohorts and its experts."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from tfrs_models.ops.weights import checked_weights
 
 
 class _CohortUsage(tf.keras.metrics.Metric):
-    """Counts how much the rows belong to each cohort."""
+    """A metric that sums how much the rows belong to each cohort."""
 
     def __init__(self, num_cohorts: int, name: str, **kwargs) -> None:
         super().__init__(name=name, **kwargs)
@@ -25,9 +25,9 @@ class _CohortUsage(tf.keras.metrics.Metric):
 
 @register
 class CohortEntropy(_CohortUsage):
-    """Entropy of the cohorts' shares of the users, over that of equal shares.
+    """The entropy of the cohorts' shares of the users, over that of equal shares.
 
-    1 where all cohorts are used alike, 0 where everybody is in the same one.
+    It is 1 if all cohorts are used alike, and 0 if all users are in one cohort.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class CohortEntropy(_CohortUsage):
         """Initializes the metric.
 
         Args:
-          num_cohorts: How many there are.
-          name: Of the metric.
-          **kwargs: Of `tf.keras.metrics.Metric`.
+          num_cohorts: number of cohorts.
+          name: name of the metric in logs.
+          **kwargs: arguments of `tf.keras.metrics.Metric`.
         """
         super().__init__(num_cohorts, name, **kwargs)
 
@@ -52,7 +52,7 @@ class CohortEntropy(_CohortUsage):
         return self._usage.assign_add(tf.reduce_sum(affinity, axis=0))
 
     def result(self) -> tf.Tensor:
-        """Scalar in [0, 1]; 1 of a single cohort, 0 before the first user."""
+        """Returns a scalar in [0, 1]; 1 for one cohort, 0 before the first user."""
         usage = tf.convert_to_tensor(self._usage)
         if self.num_cohorts == 1:
             return tf.cast(tf.reduce_sum(usage) > 0, tf.float32)
@@ -61,15 +61,15 @@ class CohortEntropy(_CohortUsage):
 
 @register
 class DeadCohorts(_CohortUsage):
-    """Share of the cohorts that no user belongs to as much as to the average one."""
+    """The share of cohorts to which no user belongs more than to the average one."""
 
     def __init__(self, num_cohorts: int, name: str = "dead_cohorts", **kwargs) -> None:
         """Initializes the metric.
 
         Args:
-          num_cohorts: How many there are.
-          name: Of the metric.
-          **kwargs: Of `tf.keras.metrics.Metric`.
+          num_cohorts: number of cohorts.
+          name: name of the metric in logs.
+          **kwargs: arguments of `tf.keras.metrics.Metric`.
         """
         super().__init__(num_cohorts, name, **kwargs)
 
@@ -83,24 +83,30 @@ class DeadCohorts(_CohortUsage):
         return self._usage.assign_add(tf.reduce_sum(tf.cast(above, tf.float32), axis=0))
 
     def result(self) -> tf.Tensor:
-        """Scalar in [0, 1]; 1 before the first user."""
+        """Returns a scalar in [0, 1]; 1 before the first user."""
         dead = tf.convert_to_tensor(self._usage) == 0
         return tf.reduce_mean(tf.cast(dead, tf.float32))
 
 
 @register
 class GateEntropy(tf.keras.metrics.Mean):
-    """Mean entropy of a gate's weights, over that of equal weights.
+    """The mean entropy of a gate's weights, over that of equal weights.
 
-    1 where the gate weighs all experts alike, 0 where every row has its one expert.
+    It is 1 if the gate weighs all experts alike, and 0 if it chooses one for each row.
+
+    Example:
+      >>> metric = tm.metrics.GateEntropy()
+      >>> _ = metric.update_state([[0.5, 0.5], [1.0, 0.0]])
+      >>> float(metric.result())
+      0.5
     """
 
     def __init__(self, name: str = "gate_entropy", **kwargs) -> None:
         """Initializes the metric.
 
         Args:
-          name: Of the metric.
-          **kwargs: Of `tf.keras.metrics.Mean`.
+          name: name of the metric in logs.
+          **kwargs: arguments of `tf.keras.metrics.Mean`.
         """
         super().__init__(name, **kwargs)
 
@@ -110,9 +116,9 @@ class GateEntropy(tf.keras.metrics.Mean):
         """Adds rows.
 
         Args:
-          weights: `[batch, num_experts]`, rows that sum to 1 (`gates` of an expert
-            layer, one task's).
-          sample_weight: `[batch]`.
+          weights: `[batch, num_experts]` weights of one task's gate, rows that sum to 1
+            (`gates` of an expert layer).
+          sample_weight: `[batch]` weights of the rows.
 
         Raises:
           ValueError: a single expert, among which no gate chooses.

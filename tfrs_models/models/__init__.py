@@ -1,4 +1,4 @@
-"""Whole models."""
+"""Models: towers or layers with a task, one paper or pattern a module."""
 
 from tfrs_models.models import automtn, fine_tuning, unisar
 from tfrs_models.models.automtn import AutoMTN

@@ -1,4 +1,4 @@
-"""Retrieve, filter, rank: one module."""
+"""A module that retrieves, filters and ranks."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,11 +17,22 @@ _INPUTS = [
 
 
 class Cascade(tf.Module):
-    """Finds candidates with an index and puts them into the order of a ranker.
+    """Retrieves candidates with an index and puts them into the order of a ranker.
 
-    Both are trained apart. `recommend` is the one signature, strings in and strings
-    out; its rows are independent, so that a server can batch requests. A user whom
-    training did not see gets the most popular items, ranked for an unknown user.
+    Both are trained apart. `recommend` is the only signature, from strings to strings;
+    its rows are independent, so that a server can batch requests. A user without
+    training rows gets the most popular items, ranked for an unknown user.
+
+    Example:
+      >>> retriever = tm.serving.Recommender(tf.keras.layers.Lambda(lambda u: u["x"]),
+      ...     tm.layers.BruteForce(k=2).index(tf.eye(2), [1, 2]), item_ids="ab",
+      ...     user_features={"x": np.eye(2)}, candidate_probabilities=np.ones(3),
+      ...     known_items=tf.ragged.constant([[], [1]]), user_ids=["ann"], titles="-AB")
+      >>> ranker = tm.models.DeepFM([tm.data.Feature("fee", "number")], 2, label="buy")
+      >>> cascade = tm.models.Cascade(retriever, ranker, num_retrieved=2,
+      ...     user_features={}, item_features={"fee": np.float32([0, 9, 1])})
+      >>> sorted(cascade.recommend(["ann"], [2], [False], [[""]], {}))
+      ['buy', 'item_id', 'known_user', 'retrieval_score', 'score', 'title']
 
     Reference:
       Covington et al., Deep neural networks for YouTube recommendations, RecSys 2016.
@@ -41,19 +52,22 @@ class Cascade(tf.Module):
         """Initializes the module.
 
         Args:
-          retriever: A `serving.Recommender`, or what has its `find`, `name`,
+          retriever: `serving.Recommender`, or a module with its `find`, `name`,
             `filters`, `generation` and `num_items`.
-          ranker: Has `rank(features)`, from features of rows to named `[rows]` tensors,
-            of which `score` orders them: `models.MultiTaskRanker`, `DeepFM`, `DCN`.
-          user_features: Feature that the ranker reads -> `[num_users + 1, ...]`; row 0
-            is the unknown user.
-          item_features: Feature that the ranker reads -> `[num_items + 1, ...]`.
-          joint_features: From both sides' features `[rows, ...]` to those of the pair.
-          num_retrieved: Candidates that the ranker puts in order; `k` is at most so
-            many.
-          retrieval_weight: What the retriever's score is worth in the order, beside
-            the ranker's: it may know what the ranker does not, such as a history.
-            Choose it on validation rows.
+          ranker: model with `rank(features)`, from features of rows to named `[rows]`
+            tensors, of which `score` orders them: `models.MultiTaskRanker`, `DeepFM`,
+            `DCN`.
+          user_features: `[num_users + 1, ...]` values of each feature of users that the
+            ranker reads; row 0 is the unknown user.
+          item_features: `[num_items + 1, ...]` values of each feature of items that the
+            ranker reads.
+          joint_features: function from the features of both sides `[rows, ...]` to
+            those of the pair.
+          num_retrieved: number of candidates that the ranker puts in order, the largest
+            `k` of a request.
+          retrieval_weight: weight of the retriever's score in the order, beside the
+            ranker's: it may contain more than the ranker's, such as a history. Choose
+            it on validation rows.
 
         Raises:
           ValueError: a feature of both sides, or more candidates than items.
@@ -81,7 +95,7 @@ class Cascade(tf.Module):
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers, of the index as it is now."""
+        """The signatures of a server, for the index as it is now."""
         return {"serving_default": self.recommend}
 
     @property
@@ -96,7 +110,7 @@ class Cascade(tf.Module):
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
-        """Requests of the first users and of an unknown one, one and several."""
+        """Requests of the first users and of an unknown user, one and several."""
         requests = []
         for request in self.retriever.samples["serving_default"]:
             blank = np.full([len(request["user_id"]), 1], "", object)
@@ -121,16 +135,16 @@ class Cascade(tf.Module):
         exclusions: tf.Tensor,
         filters: dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
-        """The best items for each user.
+        """Recommends the best items to each user.
 
         Args:
           user_id: `[batch]` strings.
-          k: `[batch]`, how many items; at most `num_retrieved`.
-          exclude_seen: `[batch]`, whether to leave out what the user already has.
+          k: `[batch]` numbers of items; at most `num_retrieved`.
+          exclude_seen: `[batch]` bool, True to exclude items that the user already has.
           exclusions: `[batch, None]` ids of items that a row does not get, padded
             with "".
-          filters: Attribute -> `[batch, None]` values, of which an item must have one,
-            padded with "" or -1; a row without values is not filtered by it.
+          filters: `[batch, None]` values of each attribute, of which an item must have
+            one, padded with "" or -1; a row without values is not filtered by it.
 
         Returns:
           `item_id`, `title`, the ranker's outputs and `retrieval_score` `[batch,
@@ -156,18 +170,18 @@ class Cascade(tf.Module):
         if self.retrieval_weight:
             scores += self.retrieval_weight * tf.cast(found.scores, tf.float32)
         scores = tf.where(missing, tf.constant(-float("inf")), scores)
-        answer["score"], places = tf.math.top_k(scores, k=largest)
+        answer["score"], order = tf.math.top_k(scores, k=largest)
         answer["score"] = cut(answer["score"], k)
         for name, values in answer.items():
             if name != "score":
-                answer[name] = tf.gather(values, places, batch_dims=1)
-        items = tf.gather(found.items, places, batch_dims=1)
+                answer[name] = tf.gather(values, order, batch_dims=1)
+        items = tf.gather(found.items, order, batch_dims=1)
         items = tf.where(is_missing(answer["score"]), tf.zeros_like(items), items)
         answer |= self.retriever.name(items)
         return answer | {"known_user": found.user > 0}
 
     def _rank(self, user: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The ranker's outputs `[batch, num_retrieved]`."""
+        """Returns the ranker's outputs `[batch, num_retrieved]`."""
         shape = tf.shape(items)
         rows = tf.repeat(user, shape[1])
         users = {name: tf.gather(v, rows) for name, v in self._users.items()}

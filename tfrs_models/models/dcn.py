@@ -1,4 +1,4 @@
-"""Cross layers beside a deep network."""
+"""A ranker of cross layers beside a deep network."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +22,15 @@ class DCN(FieldRanker):
     `x_{l+1} = x_0 * (W x_l + b) + x_l`: products of up to `l + 2` values. A batch may
     hold more than the declared fields.
 
+    Example:
+      >>> Feature = tm.data.Feature
+      >>> fields = [Feature("user_id", "id", 3), Feature("age", "number")]
+      >>> model = tm.models.DCN(fields, embedding_dim=4, label="click")
+      >>> rows = {"user_id": np.array([1, 2]), "age": np.float32([0.3, -1])}
+      >>> loss = model.compute_loss(rows | {"click": np.float32([1, 0])})
+      >>> {name: values.shape for name, values in model.rank(rows).items()}
+      {'click': TensorShape([2]), 'score': TensorShape([2])}
+
     Reference:
       Wang et al., DCN V2: improved deep & cross network and practical lessons for
       web-scale learning to rank systems, WWW 2021 (the parallel structure).
@@ -43,16 +52,16 @@ class DCN(FieldRanker):
         """Initializes the model.
 
         Args:
-          fields: Declarations of the features, of user and item alike.
-          embedding_dim: Width of a field's vector.
-          label: Name of the feature that is predicted.
-          num_cross_layers: Of `tfrs.layers.dcn.Cross`.
-          projection_dim: Rank of their matrices; full where None.
-          hidden_units: Widths of the deep part's ReLU layers.
-          dropout: Of the deep part, in [0, 1).
-          task: `tasks.Regression` where the label is a number; where None,
+          fields: declarations of the features, of user and item alike.
+          embedding_dim: width of a field's vector.
+          label: name of the feature that is predicted.
+          num_cross_layers: number of `tfrs.layers.dcn.Cross` layers.
+          projection_dim: rank of their matrices; full where None.
+          hidden_units: widths of the deep part's ReLU layers.
+          dropout: share of values that the deep part drops in training, in [0, 1).
+          task: `tasks.Regression` for a label that is a number; where None,
             `tasks.MultiTask([label])`: the label is 0 or 1.
-          **kwargs: Of `tf.keras.Model`.
+          **kwargs: arguments of `tf.keras.Model`.
         """
         super().__init__(
             fields,
@@ -76,11 +85,11 @@ class DCN(FieldRanker):
         ]
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The logit of each row; of a regression, how far it is from the mean.
+        """Computes the logit of each row; of a regression, its distance from the mean.
 
         Args:
-          features: The declared fields; others are not read.
-          training: Whether the deep part drops outputs.
+          features: declared fields; the model does not read others.
+          training: True where the deep part drops values.
 
         Returns:
           `[batch]` float32.

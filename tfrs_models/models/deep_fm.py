@@ -1,4 +1,4 @@
-"""A factorisation machine and a deep network on the same embeddings."""
+"""A ranker of a factorisation machine and a deep network on the same embeddings."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,9 +17,18 @@ from tfrs_models.types import Features
 class DeepFM(FieldRanker):
     """The sum of two logits over shared embeddings: of an FM and of dense layers.
 
-    The machine sees all pairs of values; the dense layers see the vectors of all fields
-    side by side. A batch may hold more than the declared fields: the label, weights,
-    ids for a report.
+    The inputs of the machine are all pairs of values, those of the dense layers the
+    vectors of all fields side by side. A batch may hold more than the declared fields:
+    the label, weights, ids for a report.
+
+    Example:
+      >>> Feature = tm.data.Feature
+      >>> fields = [Feature("user_id", "id", 3), Feature("age", "number")]
+      >>> model = tm.models.DeepFM(fields, embedding_dim=4, label="click")
+      >>> rows = {"user_id": np.array([1, 2]), "age": np.float32([0.3, -1])}
+      >>> loss = model.compute_loss(rows | {"click": np.float32([1, 0])})
+      >>> {name: values.shape for name, values in model.rank(rows).items()}
+      {'click': TensorShape([2]), 'score': TensorShape([2])}
 
     Reference:
       Guo et al., DeepFM: a factorization-machine based neural network for CTR
@@ -40,14 +49,14 @@ class DeepFM(FieldRanker):
         """Initializes the model.
 
         Args:
-          fields: Declarations of the features, of user and item alike.
-          embedding_dim: Width of a value's vector.
-          label: Name of the feature that is predicted.
-          hidden_units: Widths of the deep part's ReLU layers.
-          dropout: Of the deep part, in [0, 1).
-          task: `tasks.Regression` where the label is a number; where None,
+          fields: declarations of the features, of user and item alike.
+          embedding_dim: width of a value's vector.
+          label: name of the feature that is predicted.
+          hidden_units: widths of the deep part's ReLU layers.
+          dropout: share of values that the deep part drops in training, in [0, 1).
+          task: `tasks.Regression` for a label that is a number; where None,
             `tasks.MultiTask([label])`: the label is 0 or 1.
-          **kwargs: Of `tf.keras.Model`.
+          **kwargs: arguments of `tf.keras.Model`.
         """
         super().__init__(
             fields,
@@ -61,11 +70,11 @@ class DeepFM(FieldRanker):
         self.machine = FactorizationMachine(self.fields, embedding_dim)
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The logit of each row; of a regression, how far it is from the mean.
+        """Computes the logit of each row; of a regression, its distance from the mean.
 
         Args:
-          features: The declared fields; others are not read.
-          training: Whether the deep part drops outputs.
+          features: declared fields; the model does not read others.
+          training: True where the deep part drops values.
 
         Returns:
           `[batch]` float32.

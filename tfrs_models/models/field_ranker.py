@@ -1,4 +1,4 @@
-"""What rankers over declared fields have in common."""
+"""The base class of rankers over declared fields."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,7 +19,7 @@ SCORE = "score"
 
 
 class FieldRanker(FromConfig, Model):
-    """One label, predicted from declared fields. Implement `call`."""
+    """A model that predicts one label from declared fields. Implement `call`."""
 
     def __init__(
         self,
@@ -57,18 +57,18 @@ class FieldRanker(FromConfig, Model):
         self._loss_per_example = UnsavedMean("loss_per_example")
 
     def fields_of(self, features: Features) -> Features:
-        """The declared fields of a batch; a `ValueError` names one that is missing."""
+        """Returns the declared fields; a `ValueError` names one that is missing."""
         return pick_declared(features, self.fields)
 
     def side_by_side(self, embeddings: tf.Tensor) -> tf.Tensor:
-        """From `[batch, num_fields, embedding_dim]` to `[batch, width]`."""
+        """Reshapes `[batch, num_fields, embedding_dim]` to `[batch, width]`."""
         return tf.reshape(embeddings, [-1, len(self.fields) * self.embedding_dim])
 
     def rank(self, features: Features) -> dict[str, tf.Tensor]:
-        """What serving answers.
+        """Computes the answer of a server.
 
         Args:
-          features: The declared fields; others are not read.
+          features: declared fields; the model does not read others.
 
         Returns:
           The prediction by the name of the label, a probability or a number, and the
@@ -78,16 +78,16 @@ class FieldRanker(FromConfig, Model):
         return {self.label: self.task.predictions(scores), SCORE: scores}
 
     def predict_step(self, features: Features) -> dict[str, tf.Tensor]:
-        """What `predict` yields for a batch: see `rank`."""
+        """Returns the outputs of `rank` for a batch of `predict`."""
         return self.rank(features)
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The task's loss.
+        """Computes the task's loss.
 
         Args:
-          features: The declared fields, the label `[batch]`, optionally
-            `sample_weight` `[batch]`, and others, which are not read.
-          training: Passed on to the layers.
+          features: declared fields, the label `[batch]`, optionally `sample_weight`
+            `[batch]`, and others, which the model does not read.
+          training: True in a training step, where layers may drop values.
 
         Returns:
           Scalar loss.

@@ -1,4 +1,4 @@
-"""One model that orders a list and says how likely each click is."""
+"""A model that orders a list and predicts the probability of each click."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ CTR, SCORE, PADDING = "ctr", "score", -1.0
 
 @register
 class JointRankingCTR(FromConfig, Model):
-    """A ranking score and a click probability of every item of a list.
+    """Predicts a ranking score and a click probability of every item of a list.
 
     The score is the product of the user's and the item's embedding, plus an interaction
     layer's where there is one. The logit of the click comes from dense layers of both
@@ -42,6 +42,16 @@ class JointRankingCTR(FromConfig, Model):
     for padding. Optionally `clicks` `[batch, list_size]`, 0 or 1 where a label above 0
     is not a click, `mask` `[batch, list_size]`, False for padding, and `sample_weight`
     `[batch]` of the lists.
+
+    Example:
+      >>> users = tm.towers.FeatureTower([tm.data.Feature("user_id", "id", 3)], 4)
+      >>> items = tm.towers.FeatureTower([tm.data.Feature("item_id", "id", 5)], 4)
+      >>> model = tm.models.JointRankingCTR(users, items, calibrated=True)
+      >>> lists = {"user_id": np.array([1]), "item_id": np.array([[2, 5, 3]])}
+      >>> loss = model.compute_loss(lists | {"labels": np.array([[1, 0, -1]])})
+      >>> answer = model.rank(lists)
+      >>> bool(np.allclose(tf.sigmoid(answer["score"]), answer["ctr"]))  # calibrated
+      True
 
     Reference:
       Bai et al., Regression compatible listwise objectives for calibrated ranking with
@@ -64,20 +74,21 @@ class JointRankingCTR(FromConfig, Model):
         """Initializes the model.
 
         Args:
-          user_tower: From the features of users to `[batch, embedding_dim]`.
-          item_tower: From the features of items to `[batch, embedding_dim]`.
-          list_loss: From labels and scores `[batch, list_size]`, labels -1 for padding,
-            to `[batch]`, 0 for a list with nothing to compare; or a Keras loss whose
-            `call` does it. A function of your own must be registered with Keras to be
-            in a config. None for `losses.pairwise_logistic_loss`, or if calibrated.
-          alpha: Share of the ranking loss, in [0, 1].
-          calibrated: Whether one number both ranks and predicts.
-          item_features: Names of the features that are lists; where None, those that
+          user_tower: layer from the features of users to `[batch, embedding_dim]`.
+          item_tower: layer from the features of items to `[batch, embedding_dim]`.
+          list_loss: function from labels and scores `[batch, list_size]`, labels -1 for
+            padding, to `[batch]`, 0 for a list with nothing to compare; or a Keras loss
+            whose `call` is this function. A function of your own must be registered
+            with Keras to be in a config. None for `losses.pairwise_logistic_loss`, or
+            if calibrated.
+          alpha: weight of the ranking loss, in [0, 1].
+          calibrated: True if one number both ranks and predicts.
+          item_features: names of the features that are lists; where None, those that
             the item tower declares (`towers.FeatureTower`).
-          hidden_units: Widths of the ReLU layers before the logit.
-          interaction: A layer with declared `fields` of users and items, from them to
+          hidden_units: widths of the ReLU layers before the logit.
+          interaction: layer with declared `fields` of users and items, from them to
             `[batch]` (`layers.FactorizationMachine`), added to the score.
-          **kwargs: Of `tf.keras.Model`.
+          **kwargs: arguments of `tf.keras.Model`.
         """
         super().__init__(**kwargs)
         if not 0 <= alpha <= 1:
@@ -116,8 +127,8 @@ class JointRankingCTR(FromConfig, Model):
         """Scores every item of every list.
 
         Args:
-          features: See the class.
-          training: Passed on to the towers.
+          features: features of both towers, as listed for the class.
+          training: True in a training step, where towers may drop values.
 
         Returns:
           The ranking score and the logit of the click, `[batch, list_size]` float32
@@ -150,10 +161,10 @@ class JointRankingCTR(FromConfig, Model):
         return tf.reshape(score, shape), tf.reshape(logit, shape)
 
     def rank(self, features: Features) -> dict[str, tf.Tensor]:
-        """What serving answers.
+        """Computes the answer of a server.
 
         Args:
-          features: See the class, without labels.
+          features: features of both towers, and optionally `mask`.
 
         Returns:
           `ctr`, the probability of a click, and `score` to rank by, `[batch,
@@ -168,15 +179,15 @@ class JointRankingCTR(FromConfig, Model):
         return {CTR: ctr, SCORE: score}
 
     def predict_step(self, features: Features) -> dict[str, tf.Tensor]:
-        """What `predict` yields for a batch: see `rank`."""
+        """Returns the outputs of `rank` for a batch of `predict`."""
         return self.rank(features)
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The sum over the lists of what each costs.
+        """Sums the losses of the lists.
 
         Args:
-          features: See the class.
-          training: Passed on to the towers.
+          features: features of both towers and labels, as listed for the class.
+          training: True in a training step, where towers may drop values.
 
         Returns:
           Scalar loss.
@@ -218,7 +229,7 @@ class JointRankingCTR(FromConfig, Model):
     def _interact(
         self, flat: Features, others: Features, list_size: tf.Tensor
     ) -> tf.Tensor:
-        """The interaction layer's logit of every item."""
+        """Computes the interaction layer's logit of every item."""
         fields = self.interaction.fields
         repeated = {
             field.name: of_every_item(others[field.name], list_size)
@@ -241,7 +252,7 @@ class JointRankingCTR(FromConfig, Model):
         return losses
 
     def _labels(self, features: Features, score: tf.Tensor) -> tf.Tensor:
-        """`[batch, list_size]` float32, -1 where padded by label or mask."""
+        """Returns `[batch, list_size]` float32 labels, -1 for all padding."""
         labels = tf.cast(required(features, "labels"), tf.float32)
         check_lists("labels", labels, self.item_features[0], score)
         mask = self._mask(features, score) if "mask" in features else None

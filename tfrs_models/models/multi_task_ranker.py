@@ -1,4 +1,4 @@
-"""The multi-task ranker."""
+"""A ranker of several actions of a user on an item."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,16 +20,25 @@ SCORE = "score"
 class MultiTaskRanker(FromConfig, TorchPort, Model):
     """Predicts several actions of a user on an item, and one score to rank by.
 
-    Five parts lie side by side: the user tower's embedding, dense layers of the user's,
+    Five parts are concatenated: the user tower's embedding, dense layers of the user's,
     the item's and the cross features, and an embedding of the item's id. One dense
-    layer, or several, makes a logit for each task of them. Where items were clicked
-    because of their position, `position_bias` takes that share of the logits in
-    training and leaves it out at serving.
+    layer, or several, computes a logit for each task from them. If items were clicked
+    because of their position, `position_bias` models that share of the logits in
+    training, and serving answers without it.
 
     Features: those of the user tower, `user_features`, `item_features` and
     `cross_features` `[batch, width]`, `item_id` `[batch]`, and for training `labels`
     `[batch, num_tasks]` in {0, 1} (-1 or NaN: not observed) and optionally
     `sample_weight` `[batch]`.
+
+    Example:
+      >>> model = tm.models.MultiTaskRanker(tm.towers.UserId(9, 4), num_tasks=2,
+      ...     item_id_hash_size=7, item_id_embedding_dim=3, user_value_weights=[1, 0.5])
+      >>> rows = {"user_id": np.array([1, 2]), "item_id": np.array([3, 4])}
+      >>> for name in ("user_features", "item_features", "cross_features"):
+      ...     rows[name] = np.ones([2, 5], "float32")
+      >>> sorted(model.rank(rows))
+      ['score', 'task_0', 'task_1']
 
     Reference:
       Port of a public study, Multiple ways to model user preference in recommender
@@ -57,24 +66,25 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         """Initializes the model.
 
         Args:
-          user_tower: From the features to `[batch, embedding_dim]`; the dense layer of
-            the user's features has the same width.
-          num_tasks: How many labels a row has.
-          item_id_hash_size: Rows of the table of items: integer ids are taken modulo
-            it, strings are hashed.
-          item_id_embedding_dim: Width of the item's embedding and of the dense layer of
+          user_tower: layer from the features to `[batch, embedding_dim]`; the dense
+            layer of the user's features has the same width.
+          num_tasks: number of labels of a row.
+          item_id_hash_size: number of rows of the table of items: integer ids are taken
+            modulo it, strings are hashed.
+          item_id_embedding_dim: width of the item's embedding and of the dense layer of
             the item's features.
-          user_value_weights: What an action is worth, in the order of the tasks or by
-            name: the score is the sum of the probabilities, each times its weight.
-          cross_features_dim: Width of the dense layer of the cross features.
-          hidden_units: Widths of ReLU layers before the logits; with a trunk, each
+          user_value_weights: values of the actions, in the order of the tasks or by
+            name: the score is the sum of the probabilities, each times its value.
+          cross_features_dim: width of the dense layer of the cross features.
+          hidden_units: widths of ReLU layers before the logits; with a trunk, each
             task has its own.
-          trunk: From the five parts side by side to a tensor for each task
+          trunk: layer from the five concatenated parts to a tensor for each task
             (`layers.MultiGateExperts`, `layers.ProgressiveLayered`).
-          position_bias: From the features to `[batch, num_tasks]`
+          position_bias: layer from the features to `[batch, num_tasks]`
             (`towers.PositionBias`), added to the logits of logged rows.
-          task: The loss and its metrics; `tasks.MultiTask(num_tasks)` where None.
-          **kwargs: Of `tf.keras.Model`.
+          task: task of the loss and its metrics; `tasks.MultiTask(num_tasks)` where
+            None.
+          **kwargs: arguments of `tf.keras.Model`.
         """
         super().__init__(**kwargs)
         if num_tasks < 1:
@@ -129,12 +139,12 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         self._loss_per_example = UnsavedMean("loss_per_example")
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The logits of the tasks.
+        """Computes the logits of the tasks.
 
         Args:
-          features: See the class.
-          training: Whether the rows are logged ones, whose position counts where they
-            have one, and passed on to the towers.
+          features: features of the model, as listed for the class.
+          training: True in a training step: the rows are logged ones, whose position
+            counts if they have one, and towers may drop values.
 
         Returns:
           `[batch, num_tasks]`.
@@ -149,10 +159,10 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         return logits + tf.cast(position(features), logits.dtype)
 
     def rank(self, features: Features) -> dict[str, tf.Tensor]:
-        """What serving answers.
+        """Computes the answer of a server.
 
         Args:
-          features: See the class; the position is not among them.
+          features: features of the model, as listed for the class, without a position.
 
         Returns:
           The probability of each task by its name, and the combined `score`, `[batch]`
@@ -165,11 +175,11 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         return answer | {SCORE: score}
 
     def logged_logits(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The logits of logged rows, their positions' share included.
+        """Computes the logits of logged rows, with the share of their positions.
 
         Args:
-          features: See the class.
-          training: Passed on to the towers.
+          features: features of the model, as listed for the class.
+          training: True in a training step, where towers may drop values.
 
         Returns:
           `[batch, num_tasks]`.
@@ -180,14 +190,13 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         return logits + tf.cast(self.position_bias.logged(features), logits.dtype)
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The task's loss of logged rows.
+        """Computes the task's loss of logged rows.
 
-        Their position counts in evaluation too: it is part of how the labels came
-        about.
+        Their position counts in evaluation too: the labels depend on it.
 
         Args:
-          features: See the class.
-          training: Passed on to the towers.
+          features: features and labels, as listed for the class.
+          training: True in a training step, where towers may drop values.
 
         Returns:
           Scalar loss.
@@ -199,14 +208,14 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         return loss
 
     def predict_step(self, features: Features) -> dict[str, tf.Tensor]:
-        """What `predict` yields for a batch: see `rank`."""
+        """Returns the outputs of `rank` for a batch of `predict`."""
         return self.rank(features)
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """All arrays of the original, the user tower's among them.
+        """Returns the targets of all arrays of the original, with the user tower's.
 
         Args:
-          arrays: The original's state dict.
+          arrays: state dict of the original.
 
         Raises:
           ValueError: the user tower or the trunk has no original.
@@ -228,7 +237,7 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         return targets | linear("task_arch", self.heads[0].stack[-1], arrays)
 
     def _logits(self, features: Features, *, training: bool) -> tf.Tensor:
-        """The logits without the position's share."""
+        """Computes the logits without the share of the position."""
         dense = {
             name: dense_through(layer, features, name)
             for name, layer in self._dense.items()

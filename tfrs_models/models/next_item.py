@@ -17,6 +17,14 @@ class NextItem(TwoTower):
     batches are windows of sequences (`data.window_batches`): each position is a query
     whose positive is the item that came next. Rows with one item each (validation,
     test, serving) are those of `TwoTower`.
+
+    Example:
+      >>> items = tm.towers.FeatureTower([tm.data.Feature("item_id", "id", 5)], 4)
+      >>> model = tm.models.NextItem(tm.towers.GRU4Rec(items, 4))
+      >>> history, item_id = tf.constant([[1, 2, 3]]), tf.constant([[2, 3, 5]])
+      >>> inputs = model.task_inputs({"history": history, "item_id": item_id})
+      >>> inputs["query_embeddings"].shape, inputs["candidate_ids"].numpy()
+      (TensorShape([3, 4]), array([2, 3, 5], dtype=int32))
     """
 
     def __init__(
@@ -30,11 +38,12 @@ class NextItem(TwoTower):
         """Initializes the model.
 
         Args:
-          query_tower: A tower of `towers.sequence`.
-          temperature: Of the default task.
-          corpus_size: Where given, a position is told from all items 1 to this (the
-            full softmax), else from the other positives of the batch.
-          **kwargs: Of `TwoTower`.
+          query_tower: tower of `towers.sequence`.
+          temperature: divisor of the scores in the default task.
+          corpus_size: largest item id; if given, the negatives of a position are all
+            items from 1 to it (the full softmax), else the other positives of the
+            batch.
+          **kwargs: arguments of `TwoTower`.
         """
         if not hasattr(query_tower, "item_tower"):
             raise ValueError(
@@ -54,22 +63,20 @@ class NextItem(TwoTower):
         if ids is None or ids.shape.rank != 2:
             return super().task_inputs(features, training)
         queries = self.query_tower(features, training=training, return_sequences=True)
-        if self.unit_norm:
-            queries = tf.math.l2_normalize(tf.cast(queries, tf.float32), axis=-1)
-        places = tf.where(ids != 0)  # [num_positions, 2]
-        positives = tf.gather_nd(ids, places)
+        positions = tf.where(ids != 0)  # [num_positions, 2]
+        positives = tf.gather_nd(ids, positions)
         known = features.get("known_items")
         inputs = {
-            "query_embeddings": tf.gather_nd(queries, places),
+            "query_embeddings": tf.gather_nd(queries, positions),
             "known_positives": None
             if known is None
-            else tf.gather(known, places[:, 0]),
+            else tf.gather(known, positions[:, 0]),
         }
         if "sample_weight" in features:
             weight = tf.convert_to_tensor(features["sample_weight"])
-            if weight.shape.rank == 1:  # of windows
+            if weight.shape.rank == 1:  # one for each window
                 weight = tf.tile(weight[:, None], [1, tf.shape(ids)[1]])
-            inputs["sample_weight"] = tf.gather_nd(weight, places)
+            inputs["sample_weight"] = tf.gather_nd(weight, positions)
         if self.corpus_size is not None:
             corpus = tf.range(1, self.corpus_size + 1, dtype=positives.dtype)
             inputs["positive_columns"] = tf.cast(
@@ -79,11 +86,11 @@ class NextItem(TwoTower):
             corpus = positives
             if "candidate_sampling_probability" in features:
                 inputs["candidate_sampling_probability"] = tf.gather_nd(
-                    features["candidate_sampling_probability"], places
+                    features["candidate_sampling_probability"], positions
                 )
         return inputs | {
             "candidate_ids": corpus,
-            "candidate_embeddings": self.candidate_model(
+            "candidate_embeddings": self.candidate_tower(
                 {self.candidate_id: corpus}, training=training
             ),
         }

@@ -13,6 +13,7 @@ from tfrs_models.types import Features
 
 EXTRA_CANDIDATES = "extra_candidates"
 SAMPLING_PROBABILITY = "candidate_sampling_probability"
+_EARLIER_NAMES = {"query_model": "query_tower", "candidate_model": "candidate_tower"}
 
 
 @register
@@ -22,6 +23,20 @@ class TwoTower(FromConfig, Model):
     By default both outputs have unit length, the softmax has a temperature, sampled
     candidates are corrected by their popularity (logQ) and accidental hits are no
     negatives: without these, a popular item is punished for being popular.
+
+    Attributes:
+      query_tower: layer from features to query embeddings, ready to query an index.
+      candidate_tower: layer from features to candidate embeddings, ready to be indexed.
+
+    Example:
+      >>> users = tm.towers.FeatureTower([tm.data.Feature("user_id", "id", 3)], 4)
+      >>> items = tm.towers.FeatureTower([tm.data.Feature("item_id", "id", 5)], 4)
+      >>> model = tm.models.TwoTower(users, items)
+      >>> index = tm.layers.BruteForce(model.query_tower, k=2)
+      >>> _ = index.index(model.candidate_tower({"item_id": np.arange(6)}))
+      >>> scores, ids = index({"user_id": np.array([1, 2])})
+      >>> ids.shape, bool((scores <= 1 + 1e-6).numpy().all())  # cosines
+      (TensorShape([2, 2]), True)
 
     Reference:
       Yi et al., Sampling-bias-corrected neural modeling for large corpus item
@@ -45,26 +60,25 @@ class TwoTower(FromConfig, Model):
         """Initializes the model.
 
         Args:
-          query_tower: From the features to `[batch, embedding_dim]`.
-          candidate_tower: From the features to `[batch, embedding_dim]`.
-          task: A retrieval task; where None, `tasks.Retrieval` with this temperature,
+          query_tower: layer from the features to `[batch, embedding_dim]`.
+          candidate_tower: layer from the features to `[batch, embedding_dim]`.
+          task: retrieval task; where None, `tasks.Retrieval` with this temperature,
             without accidental hits.
-          temperature: Of the default task.
-          unit_norm: Whether embeddings are scaled to length one.
-          candidate_id: Name of the feature that identifies a candidate.
-          query_id: Name of the feature that identifies a query to `mined_negatives`.
-          frequency_estimator: From candidate ids to their sampling probabilities
-            (`layers.FrequencyEstimator`), where the features do not carry them.
-          mined_negatives: From query ids to candidate ids (`layers.MinedNegatives`),
-            which training takes as negatives of their row.
-          **kwargs: Of `tf.keras.Model`.
+          temperature: divisor of the scores in the default task.
+          unit_norm: True to scale embeddings to length one.
+          candidate_id: name of the feature that identifies a candidate.
+          query_id: name of the feature that identifies a query to `mined_negatives`.
+          frequency_estimator: layer from candidate ids to their sampling probabilities
+            (`layers.FrequencyEstimator`), if the features do not carry them.
+          mined_negatives: layer from query ids to candidate ids
+            (`layers.MinedNegatives`), which training takes as negatives of their row.
+          **kwargs: arguments of `tf.keras.Model`.
         """
         super().__init__(**kwargs)
         unit_norm = true_or_false("unit_norm", unit_norm)
-        self.query_tower = query_tower
-        self.candidate_tower = candidate_tower
-        self.query_model = UnitNorm(query_tower) if unit_norm else query_tower
-        self.candidate_model = (
+        # One path to each tower: a second one would name its weights in checkpoints.
+        self.query_tower = UnitNorm(query_tower) if unit_norm else query_tower
+        self.candidate_tower = (
             UnitNorm(candidate_tower) if unit_norm else candidate_tower
         )
         self.task = task or Retrieval(
@@ -78,27 +92,47 @@ class TwoTower(FromConfig, Model):
         self.mined_negatives = mined_negatives
         self._loss_per_example = UnsavedMean("loss_per_example")
 
+    def __getattr__(self, name: str) -> object:
+        if name in _EARLIER_NAMES:
+            raise AttributeError(
+                f"`{name}` is now `{_EARLIER_NAMES[name]}`, whose embeddings are ready "
+                "to be indexed. The tower that the model was made with, before its "
+                f"outputs are scaled, is `{_EARLIER_NAMES[name]}.tower`."
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute `{name}`.")
+
+    @property
+    def _query_tower(self) -> tf.keras.layers.Layer:
+        """The query tower that the model was made with."""
+        return self.query_tower.tower if self.unit_norm else self.query_tower
+
+    @property
+    def _candidate_tower(self) -> tf.keras.layers.Layer:
+        """The candidate tower that the model was made with."""
+        return self.candidate_tower.tower if self.unit_norm else self.candidate_tower
+
     def call(
         self, features: Features, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Embeds both sides of each row.
 
         Args:
-          features: What both towers take.
-          training: Passed on to the towers.
+          features: features of both towers.
+          training: True in a training step, where towers may drop values.
 
         Returns:
           Query and candidate embeddings, `[batch, embedding_dim]` each.
         """
-        query = self.query_model(features, training=training)
-        return query, self.candidate_model(features, training=training)
+        query = self.query_tower(features, training=training)
+        return query, self.candidate_tower(features, training=training)
 
     def task_inputs(self, features: Features, training: bool = False) -> dict:
-        """The arguments of the task for a batch of positives.
+        """Computes the arguments of the task for a batch of positives.
 
         Args:
-          features: See `compute_loss`.
-          training: Whether this is a training step.
+          features: features of both towers, and the optional ones that `compute_loss`
+            lists.
+          training: True in a training step.
 
         Returns:
           Keyword arguments of `self.task`.
@@ -117,7 +151,7 @@ class TwoTower(FromConfig, Model):
         inputs = self._row_negatives(features, training)
         if EXTRA_CANDIDATES in features:
             extra = self._extra_candidates(features, probability)
-            embedding = self.candidate_model(extra, training=training)
+            embedding = self.candidate_tower(extra, training=training)
             candidate = tf.concat([candidate, embedding], axis=0)
             ids = tf.concat([ids, extra[self.candidate_id]], axis=0)
             if probability is not None:
@@ -135,7 +169,7 @@ class TwoTower(FromConfig, Model):
         }
 
     def _row_negatives(self, features: Features, training: bool) -> dict:
-        """Arguments of the task for negatives of single rows; none without any."""
+        """Returns arguments of the task for negatives of single rows, if any."""
         positive = tf.convert_to_tensor(features[self.candidate_id])
         ids = {}
         if "negative_items" in features:
@@ -160,7 +194,7 @@ class TwoTower(FromConfig, Model):
         nothing = tf.constant("" if ids.dtype == tf.string else 0, ids.dtype)
         given = ids != nothing if ids.dtype == tf.string else ids > 0
         flat = tf.reshape(tf.where(given, ids, nothing), [-1])
-        embeddings = self.candidate_model({self.candidate_id: flat}, training=training)
+        embeddings = self.candidate_tower({self.candidate_id: flat}, training=training)
         shape = tf.concat([tf.shape(ids), tf.shape(embeddings)[1:]], axis=0)
         return {
             "negative_embeddings": tf.ensure_shape(
@@ -172,7 +206,7 @@ class TwoTower(FromConfig, Model):
     def _extra_candidates(
         self, features: Features, probability: tf.Tensor | None
     ) -> Features:
-        """Checked features of further candidates, with their probabilities."""
+        """Checks the features of additional candidates and adds their probabilities."""
         extra = features[EXTRA_CANDIDATES]
         if self.candidate_id not in extra:
             raise ValueError(
@@ -187,7 +221,7 @@ class TwoTower(FromConfig, Model):
                 "needs the size of the catalogue: give the model a "
                 "`task=tasks.Retrieval(num_items=...)`."
             )
-        # No draw of the stream, whose popularity the estimator counts.
+        # These are no draws of the stream whose popularity the estimator counts.
         found = self._sampling_probability(extra, training=False)
         if found is None:
             raise ValueError(
@@ -202,27 +236,27 @@ class TwoTower(FromConfig, Model):
     def _sampling_probability(
         self, features: Features, training: bool
     ) -> tf.Tensor | None:
-        """What the features say, else what the estimator does, else nothing."""
+        """Returns probabilities of the features, else of the estimator, else None."""
         if SAMPLING_PROBABILITY in features or self.frequency_estimator is None:
             return features.get(SAMPLING_PROBABILITY)
         return self.frequency_estimator(features[self.candidate_id], training=training)
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The task's loss of a batch of positives.
+        """Computes the task's loss of a batch of positives.
 
-        Corpus metrics are left out in training.
+        Training does not update the metrics over the corpus.
 
         Args:
-          features: What both towers take, the candidate's id, and optionally
+          features: features of both towers, the candidate's id, and optionally
             `candidate_sampling_probability` `[batch]`, `sample_weight` `[batch]`,
             `known_items` `[batch, None]`, the ids that the user of a row already has,
             which are neither negatives nor ranked against (in training the row's own
             positive may be among them), `positive_items` `[batch, None]`, the ids of
-            further positives, where the batch has them, `negative_items` `[batch, n]`,
-            ids that are negatives of their row, such as impressions without a click (0
-            or "" for none), and `extra_candidates`, the features of further negatives
-            for all rows (`data.mixed_negatives`).
-          training: Whether this is a training step.
+            additional positives, where the batch has them, `negative_items` `[batch,
+            n]`, ids that are negatives of their row, such as impressions without a
+            click (0 or "" for none), and `extra_candidates`, the features of additional
+            negatives for all rows (`data.mixed_negatives`).
+          training: True in a training step.
 
         Returns:
           Scalar loss.
@@ -234,10 +268,10 @@ class TwoTower(FromConfig, Model):
         return loss
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
-        """The model's metrics; without those over the corpus in training.
+        """Returns the model's metrics; without those over the corpus in training.
 
         Args:
-          training: Whether it is a training step.
+          training: True in a training step.
         """
         if not training:
             return self.metrics
@@ -249,10 +283,10 @@ class TwoTower(FromConfig, Model):
         return [metric for metric in self.metrics if id(metric) not in corpus]
 
     def embed_candidates(self, candidates: tf.data.Dataset) -> tf.data.Dataset:
-        """The corpus as an index or a corpus metric takes it.
+        """Embeds the corpus for an index or a corpus metric.
 
         Args:
-          candidates: Batches of the candidates' features.
+          candidates: batches of the candidates' features.
 
         Returns:
           A dataset of (ids `[batch]`, embeddings `[batch, embedding_dim]`) that follows
@@ -261,15 +295,15 @@ class TwoTower(FromConfig, Model):
         return candidates.map(
             lambda features: (
                 features[self.candidate_id],
-                self.candidate_model(features, training=False),
+                self.candidate_tower(features, training=False),
             )
         )
 
     def get_config(self) -> dict:
         serialize = tf.keras.utils.serialize_keras_object
         return {
-            "query_tower": serialize(self.query_tower),
-            "candidate_tower": serialize(self.candidate_tower),
+            "query_tower": serialize(self._query_tower),
+            "candidate_tower": serialize(self._candidate_tower),
             "task": serialize(self.task),
             "temperature": self.temperature,
             "unit_norm": self.unit_norm,

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.metrics.bootstrap import bootstrap_interval
+from tfrs_models.ops.lists.discounts import discounts
 from tfrs_models.ops.numbers import is_whole
 from tfrs_models.serving import contract
 from tfrs_models.serving.client.arrays import to_array
@@ -326,7 +327,8 @@ def ndcg(ranked: Sequence, relevant: Collection, *, k: int) -> float:
       Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, TOIS
       2002.
     """
-    discounts = 1 / np.log2(np.arange(2, k + 2))
+    values = discounts(np.arange(1, k + 1, dtype="float64")).numpy()
     hits = np.isin(np.array(ranked[:k], object), np.array([*relevant], object))
-    ideal = discounts[: len(set(relevant))].sum()
-    return float((discounts[: len(hits)] * hits).sum() / ideal)
+    return float(
+        (values[: len(hits)] * hits).sum() / values[: len(set(relevant))].sum()
+    )

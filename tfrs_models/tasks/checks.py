@@ -1,4 +1,4 @@
-"""Checks of what a task is called with."""
+"""Checks of the arguments of tasks."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,7 +15,6 @@ from tfrs_models.ops.numbers import (
     true_or_false,
     whole_number,
 )
-from tfrs_models.ops.weights import checked_weights
 
 
 def check_embeddings(
@@ -24,9 +23,12 @@ def check_embeddings(
     """Raises a `ValueError` for embeddings that do not fit together.
 
     Args:
-      queries: `[batch, embedding_dim]`, or with heads.
-      candidates: `[num_candidates, embedding_dim]`.
-      is_corpus: Whether candidates need not begin with the positives.
+      queries: `[batch, embedding_dim]`, or `[batch, num_heads, embedding_dim]`.
+      candidates: `[num_candidates, embedding_dim]` embeddings.
+      is_corpus: True if the candidates need not begin with the positives.
+
+    Raises:
+      ValueError: wrong ranks, widths that differ, or fewer candidates than queries.
     """
     if queries.shape.rank not in (2, 3) or candidates.shape.rank != 2:
         raise ValueError(
@@ -50,7 +52,16 @@ def check_embeddings(
 
 
 def candidate_column(name: str, values: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """`values` as `[num_candidates]`."""
+    """Flattens values of the candidates to `[num_candidates]`.
+
+    Args:
+      name: name of the argument in the message.
+      values: `[num_candidates]` or `[num_candidates, 1]` values.
+      candidates: `[num_candidates, embedding_dim]` embeddings.
+
+    Raises:
+      ValueError: another number of values than candidates.
+    """
     values = tf.reshape(values, [-1])
     if not values.shape.is_compatible_with(candidates.shape[:1]):
         raise ValueError(
@@ -67,7 +78,17 @@ def sampling_probability(
     floor: ProbabilityFloor,
     candidate_ids: tf.Tensor | None,
 ) -> tf.Tensor | None:
-    """`[num_candidates]` float32 probabilities in (0, 1]; None where none are given."""
+    """Reads `[num_candidates]` float32 sampling probabilities in (0, 1].
+
+    Args:
+      probability: `[num_candidates]` probabilities, or None.
+      candidates: `[num_candidates, embedding_dim]` embeddings.
+      floor: rule for probabilities that are too small.
+      candidate_ids: `[num_candidates]` ids for the message, or None.
+
+    Returns:
+      The probabilities; None where none are given.
+    """
     if probability is None:
         return None
     probability = tf.cast(probability, tf.float32)
@@ -122,11 +143,11 @@ def check_options(
 
 
 def check_given(task: tf.keras.layers.Layer, arguments: Mapping[str, object]) -> None:
-    """Raises a `ValueError` where call arguments miss each other or do not go together.
+    """Raises a `ValueError` if an argument of a call is missing or has no meaning.
 
     Args:
-      task: A `tasks.Retrieval`.
-      arguments: Of its call; None where not given.
+      task: retrieval task.
+      arguments: arguments of its call by name; None where not given.
     """
     given = {name for name, value in arguments.items() if value is not None}
     for_ids = sorted(given & {"known_positives", "positive_ids"})
@@ -166,7 +187,7 @@ def check_given(task: tf.keras.layers.Layer, arguments: Mapping[str, object]) ->
         )
 
 
-# argument, what has no meaning beside it, why
+# Each argument, the names that have no meaning beside it, and the reason.
 _WITHOUT_MEANING = (
     (
         "positive_columns",
@@ -179,19 +200,3 @@ _WITHOUT_MEANING = (
         "a loss of labels and logits sees one positive and shared candidates",
     ),
 )
-
-
-def row_weights(sample_weight: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """`[batch, 1]` weights of rows, once there is one for each and none is negative."""
-    weight = checked_weights(sample_weight)
-    if weight.shape.rank not in (1, 2) or weight.shape[1:] not in ([], [1]):
-        raise ValueError(f"`sample_weight` must be [batch]. Got shape {weight.shape}.")
-    checks = [
-        tf.debugging.assert_equal(
-            tf.shape(weight)[0],
-            tf.shape(labels)[0],
-            "`sample_weight` must have one weight for each row of `labels`.",
-        ),
-    ]
-    with tf.control_dependencies([check for check in checks if check is not None]):
-        return tf.reshape(weight, [-1, 1])

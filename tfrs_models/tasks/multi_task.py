@@ -1,4 +1,4 @@
-"""Several binary labels of one row, predicted together."""
+"""The task of several binary labels of one row."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import register
 from tfrs_models.metrics.calibration import ExpectedCalibrationError
-from tfrs_models.tasks.checks import row_weights
+from tfrs_models.ops.weights import weights_of_rows
 
 UNOBSERVED = -1
 _THRESHOLDS = 10_000  # of the AUC
@@ -25,6 +25,13 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
     Each task reports its AUC, log loss and calibration error; the AUC of labels that
     are all alike is NaN, and a model warns of them.
 
+    Example:
+      >>> task = tm.tasks.MultiTask(["click", "purchase"], task_weights=[1.0, 2.0])
+      >>> labels = [[1.0, 0.0], [0.0, -1.0]]  # -1: not observed
+      >>> loss = task(labels, np.zeros([2, 2]))
+      >>> round(float(loss), 3)  # (1 + 2 + 1) log(2)
+      2.773
+
     Reference:
       Kendall et al., Multi-task learning using uncertainty to weigh losses, CVPR 2018.
     """
@@ -39,15 +46,16 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         """Initializes the task.
 
         Args:
-          tasks: Names in the order of the labels, or how many: `task_0`, `task_1`, ...
-          task_weights: Of the losses, in the order of `tasks` or by name; 1 each where
-            None, learned where `"uncertainty"`.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          tasks: names in the order of the labels, or their number: `task_0`, `task_1`,
+            ...
+          task_weights: weights of the losses, in the order of `tasks` or by name; 1
+            each where None, learned where `"uncertainty"`.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False  # the loss is float32
         if isinstance(tasks, int):
-            tasks = [f"task_{place}" for place in range(tasks)]
+            tasks = [f"task_{index}" for index in range(tasks)]
         self.task_names = tuple(tasks)
         if not self.task_names or len(set(self.task_names)) < len(self.task_names):
             raise ValueError(
@@ -73,17 +81,17 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
 
     @property
     def num_tasks(self) -> int:
-        """How many labels a row has."""
+        """The number of labels of a row."""
         return len(self.task_names)
 
     def per_task(
         self, argument: str, values: Sequence[float] | Mapping[str, float]
     ) -> tuple[float, ...]:
-        """One number for each task, in their order.
+        """Returns one number for each task, in their order.
 
         Args:
-          argument: Name of what is given, for the error.
-          values: In the order of the tasks, or by name.
+          argument: name of the argument in the message.
+          values: numbers in the order of the tasks, or by name.
 
         Raises:
           ValueError: a task is unknown or missing, or the number of values is wrong.
@@ -106,7 +114,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         return values
 
     def predictions(self, logits: tf.Tensor) -> tf.Tensor:
-        """The probabilities that logits say: float32 of their shape."""
+        """Computes probabilities from logits: float32 of their shape."""
         return tf.sigmoid(tf.cast(logits, tf.float32))
 
     def call(
@@ -117,17 +125,17 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         sample_weight: tf.Tensor | None = None,
         compute_metrics: bool = True,
     ) -> tf.Tensor:
-        """The loss of a batch.
+        """Computes the loss of a batch and updates the metrics.
 
         Args:
           labels: `[batch, num_tasks]` in {0, 1}, -1 or NaN where not observed.
-          logits: `[batch, num_tasks]`.
-          sample_weight: `[batch]`, of the rows in loss and metrics.
-          compute_metrics: Whether to update the metrics.
+          logits: `[batch, num_tasks]` predictions.
+          sample_weight: `[batch]` weights of the rows in loss and metrics.
+          compute_metrics: True to update the metrics.
 
         Returns:
-          Scalar float32: the sum over rows and tasks; 0 of a task without an observed
-          label.
+          Scalar float32: the sum over rows and tasks; a task without an observed label
+          adds 0.
 
         Raises:
           ValueError: shapes that do not fit.
@@ -137,7 +145,8 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         labels, observed = self._checked(labels, logits)
         weight = tf.cast(observed, tf.float32)
         if sample_weight is not None:
-            weight *= row_weights(sample_weight, labels)
+            weights = weights_of_rows(sample_weight, tf.shape(labels)[0])
+            weight *= weights[:, None]
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
         if compute_metrics:
             self._update_metrics(labels, logits, losses, weight)
@@ -150,7 +159,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         return tf.reduce_sum(totals)
 
     def weights_by_task(self) -> dict[str, float]:
-        """What each task weighs now: given, or `exp(-s_t)` learned."""
+        """Returns the weight of each task: as given, or `exp(-s_t)` as learned."""
         weights = self._fixed or [1.0] * self.num_tasks
         if self._log_variance is not None:
             weights = tf.exp(-self._log_variance).numpy().tolist()
@@ -159,7 +168,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
     def _checked(
         self, labels: tf.Tensor, logits: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Labels in {0, 1}, 0 where not observed, and whether they were observed."""
+        """Returns labels in {0, 1}, 0 where not observed, and the mask of observed."""
         labels = tf.cast(labels, tf.float32)
         for name, values in (("labels", labels), ("logits", logits)):
             if values.shape.rank != 2 or values.shape[1] != self.num_tasks:
@@ -190,14 +199,14 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         self, labels: tf.Tensor, logits: tf.Tensor, losses: tf.Tensor, weight: tf.Tensor
     ) -> None:
         probabilities = self.predictions(logits)
-        # The AUC sees order only: spread out, rare events are told apart.
-        places = tf.asinh(logits) / (2 * math.asinh(_LARGEST_LOGIT)) + 0.5
-        places = tf.clip_by_value(places, 0, 1)
-        for place, (auc, log_loss, calibration) in enumerate(self._metrics_by_task):
-            own = weight[:, place]
-            auc.update_state(labels[:, place], places[:, place], own)
-            log_loss.update_state(losses[:, place], own)
-            calibration.update_state(labels[:, place], probabilities[:, place], own)
+        # The AUC depends on order only: spread out, rare events differ in it.
+        spread = tf.asinh(logits) / (2 * math.asinh(_LARGEST_LOGIT)) + 0.5
+        spread = tf.clip_by_value(spread, 0, 1)
+        for task, (auc, log_loss, calibration) in enumerate(self._metrics_by_task):
+            own = weight[:, task]
+            auc.update_state(labels[:, task], spread[:, task], own)
+            log_loss.update_state(losses[:, task], own)
+            calibration.update_state(labels[:, task], probabilities[:, task], own)
 
     def get_config(self) -> dict:
         return super().get_config() | {
@@ -208,14 +217,14 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
 
 @register
 class _AUC(tf.keras.metrics.AUC):
-    """Keras's, but NaN, which is what it is, where one class is missing."""
+    """The AUC of Keras, but NaN, as it is undefined, if one class is missing."""
 
     def result(self) -> tf.Tensor:
         has_both = tf.reduce_all(tf.stack(self._classes()) > 0)
         return tf.where(has_both, super().result(), math.nan)
 
     def warning(self) -> str | None:
-        """What somebody who reads the figures should know of the labels."""
+        """Returns a warning about the labels to readers of the figure, or None."""
         negative, positive = (float(weight) for weight in self._classes())
         if (negative > 0) == (positive > 0):
             return None
@@ -227,7 +236,7 @@ class _AUC(tf.keras.metrics.AUC):
         )
 
     def _classes(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Weights of the negatives and of the positives so far."""
+        """Returns the weights of the negatives and of the positives so far."""
         return (
             self.false_positives[0] + self.true_negatives[0],
             self.true_positives[0] + self.false_negatives[0],
@@ -235,7 +244,7 @@ class _AUC(tf.keras.metrics.AUC):
 
 
 def _figures(task: str) -> tuple[tf.keras.metrics.Metric, ...]:
-    """What a task reports; in float32 under every policy."""
+    """Makes the metrics of a task; in float32 under every policy."""
     return (
         _AUC(_THRESHOLDS, name=f"{task}/auc", dtype="float32"),
         tf.keras.metrics.Mean(f"{task}/log_loss", dtype="float32"),

@@ -1,4 +1,4 @@
-"""One number of a row, such as a rating."""
+"""The task of one number of a row, such as a rating."""
 
 import math
 
@@ -7,7 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_models._keras import register
 from tfrs_models.ops.features.checks import require
-from tfrs_models.tasks.checks import row_weights
+from tfrs_models.ops.weights import weights_of_rows
 
 
 @register
@@ -17,15 +17,21 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
     The prediction is the model's score plus the mean label, which no weight has to
     learn first. A label that was not observed (NaN) costs nothing and counts in no
     metric.
+
+    Example:
+      >>> task = tm.tasks.Regression("rating", mean=3.5)
+      >>> labels, scores = [[4.5], [3.0], [np.nan]], [[0.0], [0.0], [0.0]]
+      >>> float(task(labels, scores))  # 1 + 0.25
+      1.25
     """
 
     def __init__(self, label: str, *, mean: float = 0.0, **kwargs) -> None:
         """Initializes the task.
 
         Args:
-          label: Name of what is predicted.
-          mean: Of the labels of the training rows.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          label: name of the label, a prefix of the metrics.
+          mean: mean label of the training rows.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False  # the loss is float32
@@ -40,11 +46,11 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        """The label."""
+        """The label's name, as the only task."""
         return (self.label,)
 
     def predictions(self, scores: tf.Tensor) -> tf.Tensor:
-        """What scores say of the label: float32 of their shape."""
+        """Computes predictions of the label from scores: float32 of their shape."""
         return tf.cast(scores, tf.float32) + self.mean
 
     def call(
@@ -55,13 +61,13 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
         sample_weight: tf.Tensor | None = None,
         compute_metrics: bool = True,
     ) -> tf.Tensor:
-        """The loss of a batch.
+        """Computes the loss of a batch and updates the metrics.
 
         Args:
           labels: `[batch, 1]`, NaN where not observed.
-          scores: `[batch, 1]`.
-          sample_weight: `[batch]`, of the rows in loss and metrics.
-          compute_metrics: Whether to update the metrics.
+          scores: `[batch, 1]` scores of the model.
+          sample_weight: `[batch]` weights of the rows in loss and metrics.
+          compute_metrics: True to update the metrics.
 
         Returns:
           Scalar float32: the sum over rows.
@@ -89,7 +95,8 @@ class Regression(tf.keras.layers.Layer, tfrs.tasks.Task):
         labels = tf.where(observed, labels, 0.0)
         weight = tf.cast(observed, tf.float32)
         if sample_weight is not None:
-            weight *= row_weights(sample_weight, labels)
+            weights = weights_of_rows(sample_weight, tf.shape(labels)[0])
+            weight *= weights[:, None]
         if compute_metrics:
             for metric in (self._rmse, self._mae):
                 metric.update_state(labels, predictions, weight[:, 0])

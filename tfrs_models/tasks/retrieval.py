@@ -31,7 +31,7 @@ def _alias(name: str) -> property:
 
 
 class UpstreamNames:
-    """Attributes of upstream's task, to be read and assigned; a loss to be called."""
+    """The attributes that subclasses of upstream's retrieval task read and assign."""
 
     _temperature = _alias("temperature")
     _num_hard_negatives = _alias("num_hard_negatives")
@@ -50,12 +50,12 @@ class UpstreamNames:
 
     @property
     def reported_beside(self) -> list[tf.keras.metrics.Metric]:
-        """Metrics that `tfrs_models.Model` reports and upstream's does not know."""
+        """The metrics that `tfrs_models.Model` reports and upstream's does not."""
         return [self.queries_without_negatives]
 
     @property
     def has_loss(self) -> bool:
-        """Whether a loss of labels and logits replaces the default."""
+        """True if a loss of labels and logits replaces the default."""
         return self._loss is not self._default_loss
 
     @property
@@ -70,11 +70,18 @@ class UpstreamNames:
 
 @register
 class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Task):
-    """Tells each query's positive from the other candidates.
+    """Separates each query's positive from the other candidates by a softmax.
 
     A drop-in for `tfrs.tasks.Retrieval` with the same defaults and the same numbers,
     for embeddings of any float dtype; logits and loss are float32. The default loss is
     `losses.sampled_softmax`, which never holds the scores of a whole batch.
+
+    Example:
+      >>> task = tm.tasks.Retrieval(temperature=0.5, remove_accidental_hits=True)
+      >>> queries = candidates = tf.eye(3)  # row i of both belong together
+      >>> loss = task(queries, candidates, candidate_ids=tf.constant([7, 7, 9]))
+      >>> float(loss)  # the first two items are the same one
+      0.4934...
     """
 
     def __init__(
@@ -99,31 +106,32 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
         """Initializes the task.
 
         Args:
-          loss: Of one-hot labels and logits `[batch, num_candidates]`, which are then
-            held in memory; the summed categorical cross-entropy where None.
-          metrics: One or several metrics over the whole corpus.
+          loss: loss of one-hot labels and logits `[batch, num_candidates]`, which are
+            then held in memory; the summed categorical cross-entropy where None.
+          metrics: one or several metrics over the whole corpus.
           batch_metrics: Keras metrics of labels and logits of the batch.
           loss_metrics: Keras metrics of the loss.
-          temperature: Divides the scores.
-          num_hard_negatives: How many of the negatives with the largest corrected
-            scores enter the loss; all where None or not positive.
-          remove_accidental_hits: Whether candidates with the positive's id are left out
-            of its negatives; needs `candidate_ids`.
-          name: As in Keras.
-          correction: What is done with sampling probabilities where they are given:
-            `"logq"` subtracts the log of the expected number of copies from all
-            logits, `"corrected_logq"` from those of the negatives only, None nothing.
-          probability_floor: Raises smaller probabilities to this value (`1e-6` gives
-            upstream's numbers); where None, 0 counts as 1e-6 with a warning, and a
-            probability outside [0, 1] is an error.
-          block_size: Queries whose scores are held at a time; `"auto"`: 256 MB.
-          gather_candidates: Whether every replica of a `tf.distribute` strategy sees
-            the candidates of all replicas.
-          num_items: Size of the catalogue from which the candidates beyond the
+          temperature: divisor of the scores.
+          num_hard_negatives: number of negatives, those with the largest corrected
+            scores, that enter the loss; all where None or not positive.
+          remove_accidental_hits: True if candidates with the positive's id are no
+            negatives; needs `candidate_ids`.
+          name: name of the layer.
+          correction: use of sampling probabilities where they are given: `"logq"`
+            subtracts the log of the expected number of copies from all logits,
+            `"corrected_logq"` from those of the negatives only, None ignores them.
+          probability_floor: lower bound to which smaller probabilities are raised
+            (`1e-6` gives upstream's numbers); where None, 0 counts as 1e-6 with a
+            warning, and a probability outside [0, 1] is an error.
+          block_size: number of queries whose scores are held at a time; `"auto"`: as
+            many as take 256 MB.
+          gather_candidates: True if every replica of a `tf.distribute` strategy
+            compares with the candidates of all replicas.
+          num_items: size of the catalogue from which the candidates beyond the
             positives are drawn uniformly (`data.mixed_negatives`); where None they are
             drawn like the positives.
-          queue: Candidates of earlier batches, further negatives in training.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          queue: candidates of earlier batches, additional negatives in training.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(name=name, **kwargs)
         check_options(
@@ -180,14 +188,14 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
           query_embeddings: `[batch, embedding_dim]`, or `[batch, num_heads,
             embedding_dim]`, which scores by the best head.
           candidate_embeddings: `[num_candidates, embedding_dim]`: row `i < batch` is
-            the positive of query `i`, rows from `batch` on are further negatives.
+            the positive of query `i`, rows from `batch` on are additional negatives.
           sample_weight: `[batch]` weights of the loss, and of the metrics unless
             `metric_weight` is given.
           candidate_sampling_probability: `[num_candidates]`, the chance that one draw
             from the training rows is this item.
           candidate_ids: `[num_candidates]`; corpus metrics go by id where given.
-          compute_metrics: Whether to update the corpus metrics; False trains faster.
-          compute_batch_metrics: Whether to update the batch metrics.
+          compute_metrics: True to update the corpus metrics; False trains faster.
+          compute_batch_metrics: True to update the batch metrics.
           score_mask: `[batch, num_candidates]` bool, False where a candidate is no
             negative of the query. The positive always counts.
           known_positives: `[batch, None]` ids that the user of each row already has,
@@ -200,11 +208,11 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
             corpus that all queries share and not a sample: the full softmax.
           negative_embeddings: `[batch, n, embedding_dim]` negatives of each query
             alone, such as impressions without a click. Not corrected, never mined away.
-          negative_mask: `[batch, n]` bool, False where there is none.
+          negative_mask: `[batch, n]` bool, False for padding of the negatives.
           query_ids: `[batch]` ids for metrics that exclude candidates by a table.
-          metric_weight: `[batch]` of the metrics.
-          training: False where no gradient will be asked for, which is faster; the
-            queue is then neither read nor filled.
+          metric_weight: `[batch]` weights of the metrics.
+          training: False where no gradient will be taken, which is faster; the queue is
+            then neither read nor filled.
 
         Returns:
           Scalar loss.
@@ -240,7 +248,7 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
                 candidate_ids=candidate_ids,
             )
         known = sources.keys_of(known_positives, candidate_ids)
-        further = sources.keys_of(positive_ids, candidate_ids)
+        additional = sources.keys_of(positive_ids, candidate_ids)
         batch = tf.shape(queries)[0]
         own = sources.of_batch(candidates, candidate_ids, probability, batch)
         own_columns = tf.range(batch) if positive_columns is None else positive_columns
@@ -256,9 +264,9 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
             expected_counts=sources.expected_counts(columns, self.num_items),
             remove_accidental_hits=self.remove_accidental_hits,
         )
-        num_kept = max(self.num_hard_negatives or 0, 0) or None
+        num_hard = max(self.num_hard_negatives or 0, 0) or None
         if not self.has_loss:
-            loss, lonely = sampled_softmax(
+            loss, without_negatives = sampled_softmax(
                 scores.queries,
                 columns.embeddings,
                 positive_columns=scores.positive_columns,
@@ -266,20 +274,20 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
                 correction=self.correction,
                 candidate_ids=columns.ids if self.remove_accidental_hits else None,
                 mask_block=scores.masks,
-                positives_block=sources.masks(columns, None, further),
-                num_hard_negatives=num_kept,
+                positives_block=sources.masks(columns, None, additional),
+                num_hard_negatives=num_hard,
                 negatives=negative_embeddings,
                 negatives_mask=negative_mask,
                 sample_weight=sample_weight,
                 block_size=self.block_size,
                 training=training is not False,
             )
-            self.queries_without_negatives.update_state(lonely)
+            self.queries_without_negatives.update_state(without_negatives)
         batch_metrics = self._batch_metrics if compute_batch_metrics else []
         if self.has_loss or batch_metrics:
             logits, labels = sources.dense_logits(scores)
-            if num_kept is not None:
-                self._mine.num_hard_negatives = num_kept
+            if num_hard is not None:
+                self._mine.num_hard_negatives = num_hard
                 logits, labels = self._mine(logits, labels)
         if self.has_loss:
             loss = sources.loss_of_logits(
@@ -330,7 +338,7 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
 def as_list(
     metrics: Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None,
 ) -> list[tfrs.metrics.Factorized]:
-    """One metric, several or none as a list."""
+    """Returns one metric, several or none as a list."""
     if metrics is None:
         return []
     return list(metrics) if isinstance(metrics, Sequence) else [metrics]
@@ -343,17 +351,20 @@ def update_corpus_metrics(
     positive_ids: tf.Tensor | None,
     **arguments: Tensor | None,
 ) -> list[tf.Operation]:
-    """Updates all metrics with a batch.
+    """Updates metrics over the whole corpus, upstream's or ours, with a batch.
 
     Args:
-      metrics: To update.
-      queries: `[batch, embedding_dim]`, or with heads.
-      positives: `[batch, embedding_dim]`.
-      positive_ids: `[batch]`, or None.
-      **arguments: Of `update_state`; None where not given.
+      metrics: metrics to update.
+      queries: `[batch, embedding_dim]`, or `[batch, num_heads, embedding_dim]`.
+      positives: `[batch, embedding_dim]` embeddings.
+      positive_ids: `[batch]` ids, or None.
+      **arguments: arguments of `update_state`; None where not given.
+
+    Returns:
+      The updates of the metrics.
 
     Raises:
-      ValueError: candidates are to be left out and a metric cannot do that.
+      ValueError: candidates are to be excluded and a metric cannot do that.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     if positive_ids is not None:

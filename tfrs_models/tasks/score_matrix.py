@@ -1,4 +1,4 @@
-"""The candidates that a batch is scored against, wherever they come from."""
+"""The score matrix of a retrieval batch: columns, masks, corrections and losses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,14 +18,14 @@ class Columns(NamedTuple):
     """The columns of a batch's score matrix.
 
     Attributes:
-      embeddings: `[num_candidates, embedding_dim]`.
+      embeddings: `[num_candidates, embedding_dim]` candidates.
       ids: `[num_candidates]` int64 keys of the ids, which can be gathered; or None.
       probability: `[num_candidates]`, the chance that one draw from the training rows
         is this item; or None.
-      first: int32, the column of the first candidate that this replica brought.
+      first: int32, the column of the first candidate of this replica.
       num_in_batch: int32, candidates that are positives of some row.
       num_extra: int32, candidates beyond the positives.
-      num_queued: int32, candidates that a queue kept from earlier batches.
+      num_queued: int32, candidates of earlier batches, from a queue.
     """
 
     embeddings: tf.Tensor
@@ -43,7 +43,14 @@ def of_batch(
     probability: tf.Tensor | None,
     batch: tf.Tensor,
 ) -> Columns:
-    """The candidates of one replica: `batch` positives, and what follows them."""
+    """Makes the columns of one replica: `batch` positives, then extra candidates.
+
+    Args:
+      embeddings: `[num_candidates, embedding_dim]` candidates.
+      ids: `[num_candidates]` ids, or None.
+      probability: `[num_candidates]` sampling probabilities, or None.
+      batch: scalar int32, number of positives.
+    """
     ids = None if ids is None else id_keys(ids)
     num_extra = tf.shape(embeddings)[0] - batch
     zero = tf.zeros([], tf.int32)
@@ -51,7 +58,7 @@ def of_batch(
 
 
 def gathered(columns: Columns) -> Columns:
-    """The candidates of all replicas, in the order of the replicas."""
+    """Gathers the columns of all replicas, in the order of the replicas."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return columns
@@ -70,7 +77,7 @@ def gathered(columns: Columns) -> Columns:
 
 
 def with_queue(columns: Columns, queue: CandidateQueue) -> Columns:
-    """The candidates, followed by those of a queue."""
+    """Appends the candidates of a queue to the columns."""
     queue.check_width(columns.embeddings)
     embeddings, ids, probability = queue(None)
     if columns.ids is not None:
@@ -86,7 +93,7 @@ def with_queue(columns: Columns, queue: CandidateQueue) -> Columns:
 
 
 def enqueue(columns: Columns, queue: CandidateQueue, *, after: tf.Tensor) -> None:
-    """Puts the positives of a replica into a queue, once `after` is computed."""
+    """Puts the positives of a replica into a queue, after `after` is computed."""
     batch = columns.num_in_batch
     with tf.control_dependencies([after]):
         embeddings = tf.identity(columns.embeddings[:batch])
@@ -98,18 +105,18 @@ def enqueue(columns: Columns, queue: CandidateQueue, *, after: tf.Tensor) -> Non
 
 
 def expected_counts(columns: Columns, num_items: int | None) -> tf.Tensor | None:
-    """How many copies of each column's item are expected among a row's negatives.
+    """Computes the expected number of copies of each column's item in a row.
 
-    Whatever source a column came from, all sources that could have brought its item
-    count (the balance heuristic).
+    All sources that could have drawn an item count, whichever drew it (the balance
+    heuristic).
 
     Args:
-      columns: With probabilities; None without.
-      num_items: Size of the catalogue that the extra candidates are drawn from
+      columns: columns with probabilities.
+      num_items: size of the catalogue that the extra candidates are drawn from
         uniformly; where None they are drawn as the training rows are.
 
     Returns:
-      `[num_candidates]` float32, or None.
+      `[num_candidates]` float32; None for columns without probabilities.
     """
     if columns.probability is None:
         return None
@@ -122,16 +129,17 @@ def expected_counts(columns: Columns, num_items: int | None) -> tf.Tensor | None
 
 
 class Scores(NamedTuple):
-    """What is needed to score a batch, and what of it counts.
+    """The queries, columns, masks and corrections of a batch.
 
     Attributes:
-      queries: `[batch, embedding_dim]` over the temperature, or with heads.
-      columns: The candidates.
-      positive_columns: `[batch]` int32.
-      masks: From a slice of the batch to `[block, num_candidates]` bool, True where a
-        candidate is no negative; or None.
-      expected_counts: `[num_candidates]`, or None.
-      remove_accidental_hits: Whether candidates with the positive's id do not count.
+      queries: `[batch, embedding_dim]` or `[batch, num_heads, embedding_dim]`, divided
+        by the temperature.
+      columns: columns of the score matrix.
+      positive_columns: `[batch]` int32 columns of the positives.
+      masks: function from a slice of the batch to `[block, num_candidates]` bool, True
+        where a candidate is no negative; or None.
+      expected_counts: `[num_candidates]` expected copies of each item, or None.
+      remove_accidental_hits: True if candidates with the positive's id do not count.
     """
 
     queries: tf.Tensor
@@ -143,11 +151,14 @@ class Scores(NamedTuple):
 
 
 def keys_of(ids: Tensor | None, candidate_ids: tf.Tensor) -> tf.RaggedTensor | None:
-    """Ragged or dense ids per query as ragged keys, to be found among the columns.
+    """Turns ids of each query into ragged keys that can be found among the columns.
 
     Args:
-      ids: `[batch, None]`, or None.
-      candidate_ids: Ids that are of the same kind.
+      ids: `[batch, None]` ragged or dense ids, or None.
+      candidate_ids: ids of the same kind.
+
+    Returns:
+      `[batch, None]` int64 keys, or None.
 
     Raises:
       ValueError: one is text, an integer or a floating number and the other is not.
@@ -162,39 +173,43 @@ def keys_of(ids: Tensor | None, candidate_ids: tf.Tensor) -> tf.RaggedTensor | N
 def masks(
     columns: Columns, score_mask: tf.Tensor | None, keys: tf.RaggedTensor | None
 ) -> Callable[[slice], tf.Tensor] | None:
-    """A function from a slice of the batch to a mask; None where there is nothing.
+    """Makes a function from a slice of the batch to a mask of its candidates.
 
     Args:
-      columns: The candidates.
-      score_mask: `[batch, num_own]`, of the candidates of this replica: what is False
-        in it is True in the mask.
-      keys: `[batch, None]`: candidates with a row's keys are True.
+      columns: columns of the score matrix.
+      score_mask: `[batch, num_own]` bool for the candidates of this replica, False
+        where the mask is to be True; or None.
+      keys: `[batch, None]` keys, of which candidates are True in their row; or None.
+
+    Returns:
+      The function, from a slice to `[block, num_candidates]` bool; None if nothing is
+      masked.
     """
     if score_mask is None and keys is None:
         return None
     is_known = None if keys is None else known_positives(columns.ids)
 
-    def block(place: slice) -> tf.Tensor:
+    def block(rows: slice) -> tf.Tensor:
         mask = tf.zeros([1, 1], tf.bool)
         if score_mask is not None:
-            own = ~score_mask[place]
+            own = ~score_mask[rows]
             after = tf.shape(columns.embeddings)[0] - columns.first - tf.shape(own)[1]
             mask |= tf.pad(own, [[0, 0], [columns.first, after]])
         if keys is not None:
-            mask |= is_known(keys[place])
+            mask |= is_known(keys[rows])
         return mask
 
     return block
 
 
 def dense_logits(scores: Scores) -> tuple[tf.Tensor, tf.Tensor]:
-    """Corrected and masked logits, with the labels.
+    """Computes corrected and masked logits, with their labels.
 
     Args:
-      scores: What to score.
+      scores: queries and columns of the batch.
 
     Returns:
-      Logits and one-hot labels, `[batch, num_candidates]` each; what is no negative has
+      Logits and one-hot labels, `[batch, num_candidates]` each; masked candidates have
       the lowest finite logit.
     """
     columns, positives = scores.columns, scores.positive_columns
@@ -224,7 +239,7 @@ def loss_of_logits(
     sample_weight: tf.Tensor | None,
     scores: Scores,
 ) -> tf.Tensor:
-    """A loss in which masked candidates have no part.
+    """Computes a loss of labels and logits in which masked candidates do not count.
 
     Labels are smoothed over the candidates of a row that are not masked.
 
@@ -233,7 +248,7 @@ def loss_of_logits(
       labels: `[batch, num_candidates]`, 1 for the positive.
       logits: `[batch, num_candidates]`, the lowest finite number where masked.
       sample_weight: `[batch]` weights of the rows, or None.
-      scores: what the logits come from, which says whether any may be masked.
+      scores: queries and columns that the logits come from.
 
     Raises:
       ValueError: masked candidates would count in the loss.
@@ -259,7 +274,7 @@ def loss_of_logits(
 
 
 def _ignores_masked(loss: Callable) -> bool:
-    """Whether a masked logit is worth nothing to a loss, tried on a row."""
+    """Returns whether a masked logit does not change a loss, tried on a row."""
     function = loss.call if isinstance(loss, tf.keras.losses.Loss) else loss
     with tf.init_scope():
         labels = tf.constant([[1.0, 0.0, 0.0]])

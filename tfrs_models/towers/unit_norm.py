@@ -25,14 +25,19 @@ class UnitNorm(FromConfig, tf.keras.layers.Layer):
         self._autocast = False
         self.tower = tower
 
-    def call(self, features: Features, training: bool = False) -> tf.Tensor:
+    def call(
+        self, features: Features, training: bool = False, **options: object
+    ) -> tf.Tensor:
         """Unit-length float32 embeddings `[batch, embedding_dim]`.
 
         Args:
           features: What the tower takes.
           training: Passed on to the tower.
+          **options: additional arguments of the tower, such as `return_sequences`.
         """
-        embedding = tf.cast(self.tower(features, training=training), tf.float32)
+        embedding = tf.cast(
+            self.tower(features, training=training, **options), tf.float32
+        )
         return tf.math.l2_normalize(embedding, axis=-1)
 
     def get_config(self) -> dict:

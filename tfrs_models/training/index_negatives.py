@@ -69,7 +69,7 @@ class IndexNegatives(tf.keras.callbacks.Callback):
         table = self.model.mined_negatives
         self.index.index_from_dataset(self.model.embed_candidates(self.candidates))
         for features in self.queries:
-            queries = self.model.query_model(features, training=False)
+            queries = self.model.query_tower(features, training=False)
             known = features.get("known_items")
             if known is None:
                 _, ids = self.index(queries, k=table.per_query)

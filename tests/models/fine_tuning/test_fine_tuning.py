@@ -509,8 +509,8 @@ def test_a_stream_is_the_same_batches_as_the_table():
 def test_a_two_tower_model_is_fine_tuned_in_its_own_towers():
     users, items = towers()
     two_tower = TwoTower(users, items)
-    item_tower = FeatureLookup(two_tower.candidate_model, {"item_id": np.arange(13)})
-    extractor = FeaturesExtractor(two_tower.query_model, item_tower)
+    item_tower = FeatureLookup(two_tower.candidate_tower, {"item_id": np.arange(13)})
+    extractor = FeaturesExtractor(two_tower.query_tower, item_tower)
     inputs = [
         FineTuningInput(s.query, s.events, s.results, dict.fromkeys(s.results))
         for s in made()
@@ -537,7 +537,7 @@ def test_a_two_tower_model_is_fine_tuned_in_its_own_towers():
 def test_towers_that_share_their_items_come_back_from_a_file_sharing_them(tmp_path):
     items = FeatureLookup(towers()[1], {"item_id": np.arange(13)})
     next_item = NextItem(RecencyPooling(items, 4))
-    extractor = FeaturesExtractor(next_item.query_model, next_item.candidate_model)
+    extractor = FeaturesExtractor(next_item.query_tower, next_item.candidate_tower)
     model = FineTuningModel(extractor)
     rng = np.random.default_rng(0)
     inputs = [

@@ -5,6 +5,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+_RAGGED = (
+    "A `mask` has no meaning beside ragged `labels`, which end with their lists: give "
+    "them alone."
+)
+
 
 class Lists(NamedTuple):
     """Lists that have been checked.
@@ -20,42 +25,51 @@ class Lists(NamedTuple):
     valid: tf.Tensor
 
 
-def masked_labels(labels: tf.Tensor | Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Labels alone, -1 for padding.
+def split_labels(
+    labels: tf.Tensor | Mapping[str, tf.Tensor], mask: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Separates labels from their mask, where both are given as one dict.
 
     Args:
-      labels: `[batch, list_size]`; or a dict of `labels` and `mask`, as Keras RS has
-        them.
+      labels: `[batch, list_size]` labels; or a dict of `labels` and `mask`, the form of
+        Keras RS.
+      mask: `[batch, list_size]` bool, True for items, beside labels that are no dict.
+
+    Returns:
+      The labels, and their mask or None.
 
     Raises:
-      ValueError: a dict of anything else, or a mask of another shape.
+      ValueError: a dict of anything else, two masks, or a mask beside ragged labels.
     """
     if not isinstance(labels, Mapping):
-        return labels
+        return labels, mask
     if "labels" not in labels or set(labels) > {"labels", "mask"}:
         raise ValueError(
             "`labels` must be a tensor, or a dict of `labels` and `mask`. Got a dict "
             f"of {sorted(labels)}."
         )
-    if labels.get("mask") is None:
-        return labels["labels"]
-    if any(isinstance(given, tf.RaggedTensor) for given in labels.values()):
-        raise ValueError(
-            "A `mask` has no meaning beside ragged `labels`, which end with their "
-            "lists: give them alone."
-        )
-    values = tf.convert_to_tensor(labels["labels"])
-    mask = same_lists("mask", labels["mask"], values, dtype=tf.bool)
-    return tf.where(mask, values, tf.cast(-1, values.dtype))
+    if mask is not None and labels.get("mask") is not None:
+        raise ValueError("`mask` must be given once. Got it beside the dict's.")
+    if labels.get("mask") is not None:
+        mask = labels["mask"]
+        if isinstance(mask, tf.RaggedTensor):
+            raise ValueError(_RAGGED)
+        mask = tf.cast(mask, tf.bool)
+    if mask is not None and isinstance(labels["labels"], tf.RaggedTensor):
+        raise ValueError(_RAGGED)
+    return labels["labels"], mask
 
 
 def read_lists(
-    labels: tf.Tensor, scores: tf.Tensor, mask: tf.Tensor | None = None
+    labels: tf.Tensor | Mapping[str, tf.Tensor],
+    scores: tf.Tensor,
+    mask: tf.Tensor | None = None,
 ) -> Lists:
     """Checks labels and scores, and blanks the places that hold no item.
 
     Args:
-      labels: `[batch, list_size]` relevance, 0 or more; -1 marks padding.
+      labels: `[batch, list_size]` relevance, 0 or more; -1 marks padding. Or a dict of
+        `labels` and `mask`.
       scores: `[batch, list_size]`; half precision becomes float32. Ragged where the
         labels are.
       mask: `[batch, list_size]` bool, False where there is no item, whatever the label
@@ -66,6 +80,7 @@ def read_lists(
       tf.errors.InvalidArgumentError: a label that is neither 0 or more nor -1, or
         shapes that turn out to differ.
     """
+    labels, mask = split_labels(labels, mask)
     labels, scores, mask = _dense(labels, scores, mask)
     scores, valid = read_scores(scores, mask)
     labels = same_lists("labels", labels, scores)

@@ -12,6 +12,8 @@ Reference:
 
 import tensorflow as tf
 
+from tfrs_models.ops.lists.discounts import discounts
+
 TIES = ("expected", "pessimistic", "optimistic")
 
 
@@ -47,8 +49,7 @@ def hit_rate(above: tf.Tensor, tied: tf.Tensor, *, k: int) -> tf.Tensor:
 
 def ndcg(above: tf.Tensor, tied: tf.Tensor, *, k: int) -> tf.Tensor:
     """`[batch]` expected `1 / log2(rank + 1)`, 0 beyond place `k`."""
-    places = tf.range(1, k + 1, dtype=tf.float64)
-    discount = tf.math.log(tf.constant(2.0, tf.float64)) / tf.math.log1p(places)
+    discount = discounts(tf.range(1, k + 1, dtype=tf.float64))
     gain = tf.concat([[0.0], tf.cumsum(discount)], axis=0)
     first, last = tf.minimum(above, k), tf.minimum(above + tied + 1, k)
     total = tf.gather(gain, last) - tf.gather(gain, first)
