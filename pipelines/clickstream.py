@@ -1,16 +1,16 @@
 """Fine-tunes a retrieval model on clicks: python -m pipelines.clickstream.
 
-Starts from a model of `pipelines.retrieval` (`--retrieval`, a folder that it wrote;
-where nothing is there, a two-tower model is trained first), and learns that what was
-clicked should rank above what was shown and not clicked. Without `--sessions` the
-sessions are SYNTHETIC: users of MovieLens look at what the model shows them, and click
-by position and by what they rated (`data.synthetic.make_click_sessions`). Your own:
+Starts from a model of `pipelines.retrieval` (`--retrieval`, a folder that it wrote; if
+it is empty, a two-tower model is trained first), and trains it to score clicked results
+above results that were shown and not clicked. Without `--sessions` the sessions are
+SYNTHETIC: users of MovieLens see the results of the model, and click by position and by
+their ratings (`data.synthetic.make_click_sessions`). With your own sessions:
 
     python -m pipelines.clickstream --retrieval artifacts/retrieval --sessions log.jsonl
 
 One session a line, `{"search_query": "42", "search_results": [{"object_id": "318",
-"rank": 0.71}, ...], "events": [{"object_id": "318"}]}`, with users and items as that
-model knows them; a `.parquet` file has a session a row. Writes report.html,
+"rank": 0.71}, ...], "events": [{"object_id": "318"}]}`, with the ids of users and items
+of that model; a `.parquet` file has one session in each row. Writes report.html,
 metrics.json, the checkpoint and export/1 to `artifacts/clickstream`.
 """
 
@@ -64,7 +64,7 @@ from tfrs_models.training.hyper_parameters import SearchResult
 
 MONITOR = "val_pair_accuracy"
 # The choices of the specification, and larger rates for towers of tables. Its 5 to 8
-# fixed layers are those of a transformer: `--fixed-layers` says which a search tries.
+# fixed layers are those of a transformer: `--fixed-layers` lists those to try.
 SPACE = {
     "query_lr": (1e-3, 3e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 5e-7),
     "items_lr": (1e-3, 3e-4, 1e-4, 5e-5, 1e-5, 5e-6, 1e-6, 5e-7),
@@ -85,57 +85,57 @@ class Config:
         default_factory=lambda: DataConfig(split="per_user_time")
     )
     retrieval: Path = Path("artifacts/clickstream/retrieval")
-    """Folder of the retrieval model to start from; the flags of the data are those of
-    that model once it is there."""
+    """Folder of the retrieval model to start from. If it exists, the flags of the data
+    are those of that model."""
     sessions: Path | None = None
-    """Your own sessions, .jsonl or .parquet; synthetic ones where this is not given."""
+    """File of your own sessions, .jsonl or .parquet; synthetic sessions by default."""
     strict: bool = False
-    """Stop at the first session that cannot be used or shows an unknown item, in place
+    """Stop at the first session that cannot be used or shows an unknown item, instead
     of counting it."""
     model_ranks: bool = False
-    """Measure shifts from the model's own ranks: where those of your sessions are on
-    another scale."""
+    """Measure shifts from the scores of the model before training, because those of
+    your sessions are on another scale."""
     sessions_per_user: int = 15
-    """Synthetic sessions of each user."""
+    """Number of synthetic sessions of each user."""
     query_lr: Rate = 0.0001
     """Learning rate of the user tower."""
     items_lr: Rate = 0.0001
     """Learning rate of the item tower."""
     query_weight_decay: Weight = 0.0
-    """Of the user tower."""
+    """Weight decay of the user tower."""
     items_weight_decay: Weight = 0.0
-    """Of the item tower."""
+    """Weight decay of the item tower."""
     margin: Annotated[float, Range(0, 100, open_low=True)] = 0.05
-    """By how much a click should be ahead, in cosine."""
+    """Difference of cosines by which a click should be ahead."""
     adjust: Literal["unit", "cosine"] = "cosine"
-    """How steep the loss is around the margin."""
+    """Steepness of the loss around the margin."""
     not_irrelevant_only: bool = True
-    """Leave searches without a click out of the training."""
+    """Train without the searches that have no click."""
     negative_downsampling: ShareAboveNone = 0.5
-    """Share of the results without a click that a step sees."""
+    """Share of the results without a click that a step uses."""
     confidences: Literal["dummy", "windowed"] = "dummy"
-    """Trust every click alike, or by its neighbours on the page."""
+    """Trust every click equally, or by its neighbours on the page."""
     fixed_layers: tuple[Depth, ...] = (0,)
-    """Layers of each tower that do not learn; a search tries all of these."""
+    """First layers of each tower that are not trained; a tuning tries all numbers."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    """Of both towers, each its own."""
+    """Optimizer of both towers, one for each."""
     step_size: int = 500
-    """Steps between two cuts of the learning rates."""
+    """Number of steps between two cuts of the learning rates."""
     gamma: ShareAboveNone = 0.9
-    """What the learning rates are multiplied with."""
+    """Factor of the learning rates at each cut."""
     batch_size: int = 64
-    """Pairs of searches of a batch."""
+    """Number of pairs of searches in a batch."""
     epochs: int = 15
-    """At most: the pair accuracy of the validation sessions stops it earlier."""
+    """Largest number; the pair accuracy of the validation sessions may stop earlier."""
     patience: CountOrNone = 3
-    """Epochs without a better one before training stops."""
+    """Number of epochs without improvement before training stops."""
     trials: CountOrNone = 0
-    """Trials of a search over learning rates, decays and margin (needs `optuna`);
-    finished ones are kept in trials-*.db and not repeated."""
+    """Number of trials of a tuning of learning rates, decays and margin (needs
+    `optuna`). Finished trials are stored in trials-*.db and not repeated."""
     seed: Seed = 42
-    """Of the model, the sessions, the split and the order."""
+    """Seed of the model, the sessions, the split and the order."""
     output: Path = Path("artifacts/clickstream")
-    """Folder of the report, the metrics, the checkpoint and the export."""
+    """Folder for the report, the metrics, the checkpoint and the export."""
 
 
 SMOKE = Config(sessions_per_user=1, epochs=1, batch_size=256)
@@ -145,7 +145,7 @@ SMOKE_START = dataclasses.replace(START, embedding_dim=4, epochs=1)
 
 @command
 def main(config: Config, *, start: retrieval.Config = START) -> dict:
-    """Runs the pipeline and returns what it writes to metrics.json."""
+    """Runs the pipeline and returns the content of metrics.json."""
     _check_flags(config)
     output = prepare_folder(config.output)
     if is_empty(config.retrieval):
@@ -181,7 +181,7 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
     before = measure(build_model(config, params, clicks), two_tower, data, clicks)
     model, history = train(config, params, clicks)
     after = measure(model, two_tower, data, clicks)
-    comparison = compare(before, after, data, clicks)
+    comparison = compare(before, after, data)
     print_comparison(comparison)
     return _write(
         config, params, search, clicks, model, history, comparison, towers_of, origin
@@ -191,14 +191,14 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
 def build_model(
     config: Config, params: FineTuningParams, clicks: ClickData
 ) -> tm.models.FineTuningModel:
-    """The towers of the retrieval model, to be trained in place."""
+    """Makes a model whose towers are those of the retrieval model, not copies."""
     query_tower, item_tower = clicks.query_tower, clicks.item_tower()
     try:
         for tower in (query_tower, item_tower):
             tm.towers.freeze_first_layers(tower, params.num_fixed_layers)
     except ValueError as error:
         raise SystemExit(f"`--fixed-layers` is too much: {error}") from error
-    extractor = tm.layers.make_features_extractor(
+    extractor = tm.layers.FeaturesExtractor.from_params(
         query_tower,
         item_tower,
         params,
@@ -228,7 +228,7 @@ def train(
     *,
     verbose: str | int = "auto",
 ) -> tuple[tm.models.FineTuningModel, dict]:
-    """Fits the towers; the best epoch's weights are kept, or those before it."""
+    """Fits the towers and restores the best weights, perhaps those of the start."""
     tf.keras.utils.set_random_seed(config.seed)
     model = build_model(config, params, clicks)
     validation = clicks.batches("validation", config.batch_size)
@@ -254,17 +254,17 @@ def train(
 def tune(
     config: Config, clicks: ClickData, towers_of: retrieval.Config, origin: Origin
 ) -> SearchResult:
-    """Searches for hyper-parameters; every trial starts from the model as it was."""
+    """Tunes hyper-parameters; every trial starts from the retrieval model."""
 
     def quality(choice: dict) -> float:
-        # Another one for each: a layer that was frozen once would stay so.
+        # A copy for each trial: a frozen layer would stay frozen in the next one.
         copy = retrieval.build_model(towers_of, clicks.data)
         copy(next(iter(clicks.data.batches("test", 1))))
         copy.set_weights(clicks.two_tower.get_weights())
         own = dataclasses.replace(clicks, two_tower=copy)
         try:
             _, history = train(config, fine_tuning_params(choice), own, verbose=0)
-        except SystemExit as error:  # of this choice, not of the others
+        except SystemExit as error:  # only this choice fails
             raise ValueError(str(error)) from error
         return max(history[MONITOR])
 
@@ -289,7 +289,7 @@ def _space(config: Config) -> dict[str, tuple]:
 
 
 def _origin(config: Config, clicks: ClickData) -> Origin:
-    """What the fine-tuned weights are of: the model before, and the sessions."""
+    """Describes what the weights come from: the model before, and the sessions."""
     start = finished(config.retrieval, retrieval.Config)
     data = dict(start.about["data"])
     data["models to start from"] = {"size": 1, "sha256": start.id}
@@ -300,7 +300,7 @@ def _origin(config: Config, clicks: ClickData) -> Origin:
 
 
 def _storage(config: Config, clicks: ClickData, origin: Origin) -> str:
-    """A file for each way to train and its data: trials of another one say nothing."""
+    """Names a file of trials that share their data and all flags but the tuned ones."""
     left_out = {"output", "trials", "fixed_layers", *SPACE}
     flags = dataclasses.asdict(config) | clicks.counts | {"space": _space(config)}
     flags |= {"of": origin.data}
@@ -320,7 +320,7 @@ def _write(
     towers_of: retrieval.Config,
     origin: Origin,
 ) -> dict:
-    """Checkpoint, export, metrics and report."""
+    """Writes checkpoint, export, metrics and report."""
     data, two_tower = clicks.data, clicks.two_tower
     kept = Checkpoints(config.output / "checkpoint").save(model, origin)
     exact = index_items(
@@ -376,7 +376,7 @@ def _optimizer(
 
 
 def _check_flags(config: Config) -> None:
-    """Ends the program for flags that no run could use."""
+    """Ends the program for flags out of range."""
     if not config.fixed_layers:
         raise ending("`--fixed-layers` must name a number. Got none.", 2)
     _params(config)

@@ -75,7 +75,7 @@ SEARCHES = {
     "objects": np.array([[0, 1, 1], [0, 1, -1]]),
     "clicked": np.array([[1, 0, 0], [0, 1, -1]]),
     "ranks": np.array([[0.9, 0.5, 0.3], [0.8, 0.2, -1]], "float32"),
-    "places": np.array([[1, 0, 0], [0, 1, -1]]),
+    "draw_order": np.array([[1, 0, 0], [0, 1, -1]]),
 }
 
 

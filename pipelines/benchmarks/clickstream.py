@@ -1,9 +1,10 @@
-"""Speed of learning from clicks: python -m pipelines.benchmarks.clickstream.
+"""Measures the speed of training on clicks: python -m pipelines.benchmarks.clickstream.
 
-Features, loss and gradients of a batch of sessions: `layers.FeaturesExtractor` with the
-pair loss, beside a loop over sessions (one call of each tower a session, pairs by
-NumPy), the same loop in a graph, and a loop over items and pairs, as the original has.
-Then how time and memory grow with sessions, and what a long file costs as a stream.
+Times features, loss and gradients of a batch of sessions: `layers.FeaturesExtractor`
+with the pair loss, compared with a loop over sessions (one call of each tower for each
+session, pairs by NumPy), the same loop in a graph, and a loop over items and pairs, as
+in the original. Then it measures how time and memory grow with the number of sessions,
+and the cost of reading a long file as a stream.
 """
 
 import dataclasses
@@ -42,27 +43,27 @@ class Config:
     """Flags of the benchmark."""
 
     sessions: int = 256
-    """Sessions of a batch."""
+    """Number of sessions in a batch."""
     list_size: int = 50
-    """Results of a session."""
+    """Number of results in a session."""
     clicks: int = 5
-    """Clicks of a session."""
+    """Number of clicks in a session."""
     num_items: int = 5000
-    """Items that the sessions are drawn from."""
+    """Number of items that the sessions are drawn from."""
     embedding_dim: int = 64
-    """Width of the towers, which have a layer of twice that between."""
+    """Embedding size of the towers; their hidden layer is twice as wide."""
     per_item_sessions: int = 4
-    """Sessions of the loop over items; its time is scaled to all."""
+    """Number of sessions of the loop over items; its time is scaled to all."""
     growth: tuple[int, ...] = (64, 256, 1024, 4096)
-    """Sessions of a batch, to see how the time grows."""
+    """Numbers of sessions in a batch, to measure how the time grows."""
     file_sessions: tuple[int, ...] = (2_000, 20_000)
-    """Sessions of a file that is read as a stream."""
+    """Numbers of sessions in a file that is read as a stream."""
     repeats: int = 9
-    """Turns."""
+    """Number of repetitions."""
     seed: Seed = 0
-    """Of the data."""
+    """Seed of the data."""
     memory: bool = True
-    """Whether to measure peaks of memory, each in a process of its own."""
+    """Whether to measure memory peaks, each in a separate process."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
 
@@ -124,7 +125,7 @@ def main(config: Config) -> dict[str, float]:
 
 
 def run_ours(config: Config) -> Callable[[], float]:
-    """A step without the optimizer: features, loss and gradients, in a graph."""
+    """Makes a step without the optimizer: features, loss and gradients, in a graph."""
     extractor = tm.layers.FeaturesExtractor(
         *_towers(config), negative_downsampling_factor=1.0
     )
@@ -148,12 +149,12 @@ def run_ours(config: Config) -> Callable[[], float]:
 
 
 def run_per_session(config: Config) -> Callable[[], float]:
-    """A loop over sessions."""
+    """Makes a loop over sessions."""
     return _looped(config, per_session_loss, config.sessions)
 
 
 def run_in_graph(config: Config) -> Callable[[], float]:
-    """A loop over sessions that TensorFlow runs."""
+    """Makes a loop over sessions that runs in a graph."""
     query_tower, item_tower = _towers(config)
     sessions = [tf.constant(values) for values in _sessions(config)]
     variables = query_tower.trainable_variables + item_tower.trainable_variables
@@ -178,7 +179,7 @@ def run_in_graph(config: Config) -> Callable[[], float]:
 
 
 def run_per_item(config: Config) -> Callable[[], float]:
-    """A loop over items and pairs; `per_item_sessions` of them."""
+    """Makes a loop over items and pairs, for `per_item_sessions` sessions."""
     return _looped(config, per_item_loss, config.per_item_sessions)
 
 
@@ -205,7 +206,7 @@ def _looped(config: Config, loss_of: Callable, count: int) -> Callable[[], float
 
 
 def _arrived(gradient: tf.Tensor | tf.IndexedSlices) -> None:
-    """Waits for a gradient."""
+    """Waits until a gradient is computed."""
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
     values.numpy()
 
@@ -222,7 +223,7 @@ def _towers(config: Config) -> tuple[tf.keras.layers.Layer, tf.keras.layers.Laye
 
 
 def _sessions(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Users `[sessions]`, rows and clicks `[sessions, list_size]`."""
+    """Draws users `[sessions]`, rows and clicks `[sessions, list_size]`."""
     rng = np.random.default_rng(config.seed)
     shape = (config.sessions, config.list_size)
     popularity = 1 / np.arange(1, config.num_items + 1)
@@ -252,7 +253,7 @@ def _batch(config: Config) -> dict:
 
 
 def _peaks(config: Config) -> dict[int, float]:
-    """Megabytes by the sessions of a batch."""
+    """Measures peak megabytes for each number of sessions in a batch."""
     flags = dataclasses.asdict(config)
     return {
         count: peak_memory(
@@ -263,7 +264,7 @@ def _peaks(config: Config) -> dict[int, float]:
 
 
 def _stream(config: Config, count: int) -> tuple[float, float]:
-    """Peak megabytes of Python and sessions a second of a file read in batches."""
+    """Measures Python's peak megabytes and sessions per second of a file in batches."""
     flags = dataclasses.replace(config, sessions=min(count, 256))
     _, rows, clicked = _sessions(flags)
     items = clickstream.ItemSet([str(i) for i in range(config.num_items + 1)])
@@ -271,10 +272,10 @@ def _stream(config: Config, count: int) -> tuple[float, float]:
         path = Path(folder) / "sessions.jsonl"
         with path.open("w", encoding="utf-8") as file:
             for number in range(count):
-                own = number % len(rows)
-                file.write(_line(number, rows[own], clicked[own]))
+                index = number % len(rows)
+                file.write(_line(number, rows[index], clicked[index]))
         dataset = clickstream.stream_batches(
-            lambda: clickstream.stream_pairs(clickstream.read_sessions(path)),
+            lambda: clickstream.read_sessions(path),
             items,
             256,
             query_features=lambda names: {"user_id": np.array(names, np.int64)},
@@ -296,8 +297,8 @@ def _line(number: int, rows: np.ndarray, clicked: np.ndarray) -> str:
     session = {
         "search_query": str(number % 1000 + 1),
         "search_results": [
-            {"object_id": str(row), "rank": 0.5 - 0.001 * place}
-            for place, row in enumerate(rows)
+            {"object_id": str(row), "rank": 0.5 - 0.001 * position}
+            for position, row in enumerate(rows)
         ],
         "events": [{"object_id": str(row)} for row in rows[clicked]],
     }

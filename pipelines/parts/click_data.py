@@ -1,4 +1,4 @@
-"""Sessions for the clickstream pipeline: read or made, split, and in batches."""
+"""Reads or makes the sessions of the clickstream pipeline, splits and batches them."""
 
 import dataclasses
 import json
@@ -21,14 +21,14 @@ class ClickData:
     """Sessions that a retrieval model is fine-tuned on.
 
     Args:
-      data: What the model was trained on.
-      two_tower: The model.
-      items: Ids of the items and their rows.
-      user_features: Feature -> `[num_users + 1, ...]`.
+      data: interactions that the model was trained on.
+      two_tower: the retrieval model.
+      items: ids of the items and their rows.
+      user_features: feature -> `[num_users + 1, ...]` values; row 0 is an unknown user.
       splits: "train", "validation" and "test" -> searches.
-      counts: What was read, left out and split.
-      is_synthetic: Whether the sessions are made up.
-      seed: Of the order of the batches.
+      counts: how many sessions were read, skipped and split.
+      is_synthetic: whether the sessions are synthetic.
+      seed: seed of the order of the batches.
     """
 
     data: tm.data.Interactions
@@ -42,16 +42,16 @@ class ClickData:
 
     @property
     def query_tower(self) -> tf.keras.layers.Layer:
-        """From users to embeddings."""
+        """The layer from users to embeddings."""
         return self.two_tower.query_tower
 
     def item_tower(self) -> tf.keras.layers.Layer:
-        """The candidate tower, over rows of items."""
+        """Makes the candidate tower over rows of items."""
         return tm.towers.FeatureLookup(self.two_tower.candidate_tower, self.data.items)
 
     @property
     def summary(self) -> str:
-        """The counts in lines."""
+        """The counts, one in each line."""
         kind = "SYNTHETIC sessions" if self.is_synthetic else "Sessions"
         lines = [
             f"  {name:<32}{value:>12,}"
@@ -62,14 +62,14 @@ class ClickData:
         return "\n".join([kind, *lines])
 
     def queries(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Features of users by id; those that are not known are row 0."""
+        """Returns features of users by id; an unknown user has those of row 0."""
         rows = self._users(names)
         return {name: column[rows] for name, column in self.user_features.items()}
 
     def batches(
         self, split: str, batch_size: int, *, shuffle: bool = False
     ) -> tf.data.Dataset:
-        """Batches of the searches of a split."""
+        """Makes batches of the searches of a split."""
         return clickstream.click_batches(
             clickstream.pair_inputs(self.splits[split]),
             self.items,
@@ -95,7 +95,7 @@ def load_clicks(
     output: Path,
     seed: int,
 ) -> ClickData:
-    """Reads sessions, or makes some and reads those; a mistake ends the program."""
+    """Reads sessions, synthetic ones by default; an error ends the program."""
     path = sessions
     if path is None:
         path = output / "sessions.jsonl"
@@ -108,7 +108,7 @@ def load_clicks(
     print(reader)
     names = data.vocabularies["item_id"].tolist()
     items = ItemSet(names, rows=np.arange(1, len(names) + 1))
-    found, removed = clickstream.known_results(inputs, names)
+    found, removed = items.known_results(inputs)
     if strict and removed:
         raise SystemExit(
             f"{removed} results are no items of the model, and `--strict` was given: "
@@ -166,14 +166,14 @@ def _write_sessions(
 def _ranked(
     clicks: ClickData, inputs: list[FineTuningInput], model_ranks: bool
 ) -> list[FineTuningInput]:
-    """Searches of which all ranks are known."""
+    """Returns searches whose scores are all known."""
     if model_ranks:
         inputs = [
             dataclasses.replace(search, ranks=dict.fromkeys(search.results))
             for search in inputs
         ]
     extractor = tm.layers.FeaturesExtractor(clicks.query_tower, clicks.item_tower())
-    return tm.layers.fill_ranks(
+    return clickstream.fill_ranks(
         inputs, clicks.items, extractor, query_features=clicks.queries
     )
 
@@ -212,6 +212,6 @@ def _counts(
 
 
 def _rows(vocabulary: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Row of each name, 0 where it is not known."""
+    """Returns the row of each name, 0 if it is unknown."""
     numbers = {str(name): row for row, name in enumerate(vocabulary, 1)}
     return np.array([numbers.get(str(name), 0) for name in names], np.int64)

@@ -1,10 +1,9 @@
-"""What the clickstream pipeline measures and shows."""
+"""Measures and reports a fine-tuning on clicks, before and after."""
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines.parts.click_data import ClickData
@@ -27,15 +26,15 @@ _NUM_EXAMPLES = 6
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
-    """What the towers do at one time.
+    """Measurements of the towers at one time.
 
     Args:
-      sessions: Figures of the test sessions.
-      corpus: Ranks of the test rows over the whole catalogue.
-      gaps: `[num_pairs]` ranks of clicked results less those of others.
+      sessions: metrics of the test sessions.
+      corpus: ranks of the test rows over the whole catalogue.
+      gaps: `[num_pairs]` score of a clicked result minus that of an unclicked one.
       accuracy: `[num_searches]` share of the pairs of a search in the right order.
-      users: `[num_searches]` the user of each.
-      examples: Of a few sessions, id -> rank.
+      users: `[num_searches]` user of each search.
+      examples: result id -> score, for a few sessions.
     """
 
     sessions: dict[str, float]
@@ -48,12 +47,12 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """The towers before and after the training.
+    """Measurements before and after the training.
 
     Args:
-      before: The towers as they were.
-      after: The towers as they are.
-      metrics: What metrics.json says of both.
+      before: measurements before the training.
+      after: measurements after the training.
+      metrics: the part of metrics.json about both.
     """
 
     before: Measured
@@ -67,7 +66,7 @@ def measure(
     data: tm.data.Interactions,
     clicks: ClickData,
 ) -> Measured:
-    """Ranks the test sessions and, over the whole catalogue, the test rows."""
+    """Scores the test sessions, and the test rows over the whole catalogue."""
     batches = clicks.batches("test", 256)
     figures = model.evaluate(batches, verbose=0, return_dict=True)
     gaps, accuracy = [], []
@@ -89,29 +88,18 @@ def measure(
         accuracy=np.array(accuracy),
         users=users,
         examples=[
-            tm.layers.calculate_ranks(search, clicks.items, _Asked(model, clicks))
+            tm.data.clickstream.calculate_ranks(
+                search, clicks.items, model.extractor, query_features=clicks.queries
+            )
             for search in _examples(clicks)
         ],
     )
 
 
-class _Asked:
-    """The extractor, for searches whose queries are ids of users."""
-
-    def __init__(self, model: tm.models.FineTuningModel, clicks: ClickData) -> None:
-        self._model, self._clicks = model, clicks
-
-    def ranks(self, batch: dict, items: object = None) -> tf.RaggedTensor:
-        names = [str(name) for name in batch["query"].numpy().astype(str)]
-        query = self._clicks.queries(names)
-        return self._model.extractor.ranks({**batch, "query": query}, items)
-
-
 def compare(
-    before: Measured, after: Measured, data: tm.data.Interactions, clicks: ClickData
+    before: Measured, after: Measured, data: tm.data.Interactions
 ) -> Comparison:
-    """Both, with the paired differences by user."""
-    del clicks
+    """Compares both measurements, with paired differences by user."""
     rows = data.splits["test"]["user_id"]
     groups = np.where(rows > 0, rows, -np.arange(len(rows)))
     differences = {
@@ -122,9 +110,9 @@ def compare(
         )
         for metric in METRICS
     }
-    some = ~np.isnan(before.accuracy)
+    has_pairs = ~np.isnan(before.accuracy)
     differences["pair_accuracy_of_a_session"] = _interval(
-        (after.accuracy - before.accuracy)[some], before.users[some]
+        (after.accuracy - before.accuracy)[has_pairs], before.users[has_pairs]
     )
     metrics = {
         name: {
@@ -141,7 +129,7 @@ def _interval(values: np.ndarray, groups: np.ndarray) -> dict:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Says in a sentence what the clicks have done."""
+    """Returns a sentence on the effect of the training."""
     sessions = comparison.metrics["after_minus_before"]["pair_accuracy_of_a_session"]
     corpus = comparison.metrics["after_minus_before"]["ndcg_at_10"]
     return (
@@ -169,7 +157,7 @@ def _signed(gain: dict) -> str:
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """A row for each figure: before, after and, where it is paired, the difference."""
+    """Makes a row for each metric: before, after and, if paired, the difference."""
     found = [
         [
             name.replace("_", " "),
@@ -197,7 +185,7 @@ HEADER = ["", "before", "after", "difference [95%, by user]"]
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Prints before and after."""
+    """Prints the table and the verdict of a comparison."""
     print()
     print_table(HEADER, rows(comparison))
     print(f"\n{verdict(comparison)}")
@@ -205,7 +193,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class ExampleResult:
-    """A result of a session, for people."""
+    """A result of a session as a row of the report."""
 
     title: str
     clicked: bool
@@ -224,7 +212,7 @@ def write_report(
     search: SearchResult | None,
     params: tm.data.clickstream.FineTuningParams,
 ) -> Path:
-    """Writes the page that shows all of it."""
+    """Writes the report page."""
     popularity = comparison.metrics["before"]["corpus"]["popularity"]
     trials = [] if search is None else search.trials
     return render(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models.fine_tuning.test_fine_tuning import batches, made, model_of
+from tests.click_searches import batches, clicks_on_three_items, model_of
 
 
 @pytest.mark.parametrize(("contrastive", "num"), [(False, 30), (True, 25)])
@@ -19,7 +19,7 @@ def test_two_replicas_train_and_report_as_one(strategy, contrastive, num):
     }
     for scope in (contextlib.nullcontext(), strategy.scope()):
         tf.keras.utils.set_random_seed(0)  # of which the draws depend too
-        data = batches(made(num=num), batch_size=7, seed=3)
+        data = batches(clicks_on_three_items(num=num), batch_size=7, seed=3)
         with scope:
             model = model_of((5, 6), options=options, num_fixed_layers=fixed)
             model.compile(

@@ -8,14 +8,7 @@ from tfrs_models.layers.attention import (
     SeriesDecomposition,
     TransformerBlock,
 )
-from tfrs_models.layers.clickstream import FeaturesExtractor
-from tfrs_models.layers.clickstream.extraction import (
-    calculate_ranks,
-    extract_batch_features,
-    extract_features,
-    fill_ranks,
-    make_features_extractor,
-)
+from tfrs_models.layers.clickstream import FeaturesExtractor, make_features_extractor
 from tfrs_models.layers.contrast import PairInfoNCE, TransitionContrast
 from tfrs_models.layers.embedding import HashedEmbedding
 from tfrs_models.layers.experts import MultiGateExperts, ProgressiveLayered
@@ -60,9 +53,5 @@ __all__ = [
     "Streaming",
     "TransformerBlock",
     "TransitionContrast",
-    "calculate_ranks",
-    "extract_batch_features",
-    "extract_features",
-    "fill_ranks",
     "make_features_extractor",
 ]

@@ -1,11 +1,11 @@
-"""The loss of pairs whose clicks are trusted more or less."""
+"""A loss of pairs of a clicked and an unclicked result, weighted by confidence."""
 
 import math
 
 import tensorflow as tf
 
-from tfrs_models.ops.clickstream.aggregation import differentiable_mean_small_values
-from tfrs_models.ops.clickstream.pair_features import FineTuningFeatures
+from tfrs_models.ops.clickstream.pairs import FineTuningFeatures
+from tfrs_models.ops.clickstream.scores import differentiable_mean_small_values
 
 ADJUST = ("unit", "cosine")
 _COSINE_SLOPE, _COSINE_SHIFT = 400.0, 6.0
@@ -17,24 +17,34 @@ def prob_margin_ranking_loss(
     adjust: str = "unit",
     fine_small_difference: bool = False,
 ) -> tf.Tensor:
-    """`mean(sigmoid(g(margin - t (p - n))) min(c_p, c_n))`.
+    """Computes `mean(sigmoid(g(margin - t (p - n))) min(c_p, c_n))` over the pairs.
 
-    A pair in the right order by the margin or more costs less than one half, and never
-    nothing. The mean is over all pairs, so pairs that are not trusted lower it.
+    A pair that is in the right order by the margin or more costs less than one half,
+    but never 0. The mean is over all pairs, so pairs of low confidence lower it.
 
     Args:
-      features: Ranks `p` and `n`, targets `t` and confidences of the pairs.
-      margin: By how much the positive should be ahead.
-      adjust: `g`: "unit", `d`, or "cosine", `400 d - 6`, which is as steep as
-        differences of cosines need it.
-      fine_small_difference: Whether the mean of small differences `|p - n|` is added,
-        which pulls them to 0.
+      features: scores `p` and `n`, targets `t` and confidences `c_p` and `c_n` of the
+        pairs, `[num_pairs]` each.
+      margin: difference by which the positive should be ahead.
+      adjust: function `g` of a difference `d`: "unit" is `d`, "cosine" is `400 d - 6`,
+        steep enough for differences of cosines.
+      fine_small_difference: whether the mean of the small differences `|p - n|` is
+        added, which pulls them to 0.
 
     Returns:
       Scalar; 0 without a pair.
 
     Raises:
       ValueError: a margin that is not above 0, or an unknown `adjust`.
+
+    Example:
+      >>> pairs = tm.data.clickstream.make_features(
+      ...     [0.9, 0.2], [0.1, 0.3], [1, 1], [1, 1], [1, 1])
+      >>> for adjust in ("unit", "cosine"):
+      ...     loss = tm.losses.prob_margin_ranking_loss(pairs, 0.05, adjust)
+      ...     print(f"{loss:.3f}")
+      0.429
+      0.500
     """
     losses = pair_losses(features, margin=margin, adjust=adjust)
     count = tf.cast(tf.size(losses), losses.dtype)
@@ -45,7 +55,7 @@ def prob_margin_ranking_loss(
 def pair_losses(
     features: FineTuningFeatures, *, margin: float, adjust: str
 ) -> tf.Tensor:
-    """What each pair costs in `prob_margin_ranking_loss`, `[num_pairs]`."""
+    """Computes the loss of each pair in `prob_margin_ranking_loss`, `[num_pairs]`."""
     check_pair_loss(margin, adjust)
     gap = features.target * (features.positive_ranks - features.negative_ranks)
     distance = margin - gap
@@ -56,13 +66,13 @@ def pair_losses(
 
 
 def fine_term(features: FineTuningFeatures, margin: float) -> tf.Tensor:
-    """The mean of the differences that are small beside the margin, a scalar."""
+    """Averages the differences that are small compared with the margin, a scalar."""
     difference = features.positive_ranks - features.negative_ranks
     return differentiable_mean_small_values(difference, margin, int(1 / margin * 100))
 
 
 def check_pair_loss(margin: float, adjust: str) -> None:
-    """Raises a `ValueError` for options that no pair could use."""
+    """Raises `ValueError` for a margin or an adjustment out of range."""
     if not (margin > 0 and math.isfinite(margin)):
         raise ValueError(f"`margin` must be finite and above 0. Got {margin}.")
     if adjust not in ADJUST:

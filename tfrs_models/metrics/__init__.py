@@ -4,7 +4,7 @@ from tfrs_models.metrics.accumulator import metrics_accumulator
 from tfrs_models.metrics.auc import grouped_auc
 from tfrs_models.metrics.bootstrap import bootstrap_interval
 from tfrs_models.metrics.calibration import ExpectedCalibrationError
-from tfrs_models.metrics.distance_shift import DistanceShift, distance_shift
+from tfrs_models.metrics.distance_shifts import DistanceShift, distance_shift
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.metrics.rank_tables import RankTable, popularity_slices, rank_table
 from tfrs_models.metrics.ranking import (

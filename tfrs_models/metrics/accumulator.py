@@ -1,4 +1,4 @@
-"""Mean, sliding mean, smallest and largest of the values of a metric."""
+"""Running mean, sliding mean, minimum and maximum of the values of a metric."""
 
 import collections
 from collections.abc import Callable
@@ -13,22 +13,29 @@ def metrics_accumulator(
     max: bool = False,  # noqa: A002  the name of the specification
     window: int = 10,
 ) -> Callable[[str, float], dict[str, float]]:
-    """Makes a function that takes the values of a metric, one after the other.
+    """Makes a function that accumulates the values of a metric, one after the other.
 
     Args:
-      name: Of the metric.
-      mean: Whether `mean_<name>`, over all values so far, is wanted.
-      sliding: Whether `sliding_<name>`, over the last values, is wanted.
-      min: Whether `min_<name>` is wanted.
-      max: Whether `max_<name>` is wanted.
-      window: How many the last values are.
+      name: name of the metric.
+      mean: whether to return `mean_<name>`, the mean of all values so far.
+      sliding: whether to return `sliding_<name>`, the mean of the last values.
+      min: whether to return `min_<name>`, the smallest value so far.
+      max: whether to return `max_<name>`, the largest value so far.
+      window: number of values in the sliding mean.
 
     Returns:
-      From a metric's name and value to what is known after it, the value under its own
-      name too; an empty dict for other names.
+      Function from the name and value of a metric to the accumulated values, the value
+      under its own name among them; an empty dict for other names.
 
     Raises:
       ValueError: a window of fewer than two values.
+
+    Example:
+      >>> accumulate = tm.metrics.metrics_accumulator("loss", mean=True, min=True)
+      >>> accumulate("loss", 3.0)
+      {'loss': 3.0, 'mean_loss': 3.0, 'min_loss': 3.0}
+      >>> accumulate("loss", 4.0)
+      {'loss': 4.0, 'mean_loss': 3.5, 'min_loss': 3.0}
     """
     if not isinstance(window, int) or window < 2:
         raise ValueError(f"`window` must be a whole number above 1. Got {window!r}.")

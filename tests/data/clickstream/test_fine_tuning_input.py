@@ -1,27 +1,24 @@
-import datetime
+import collections
+import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.click_searches import random_searches, search_of, short_search
 from tests.golden_cases import cases, fails
 from tfrs_models.data.clickstream import (
     FineTuningInput,
-    ItemSet,
-    known_results,
-    part_items,
-    ranking_data,
+    downsample_not_events,
     remove_results,
-    session_to_input,
+)
+from tfrs_models.data.clickstream.fine_tuning_input import (
+    part_items,
     split_into_parts,
+    unclicked_objects,
 )
 
 PARTS = {"o1:0": "o1", "o1:1": "o1", "o2:0": "o2"}
-
-
-def search(events=("b",), results=("a", "b", "c"), **changes):
-    ranks = {result: 0.5 - 0.1 * place for place, result in enumerate(results)}
-    return FineTuningInput("q", events, results, **({"ranks": ranks} | changes))
 
 
 def decoded(result):
@@ -87,11 +84,11 @@ def test_events_are_brought_to_strings_like_results_and_stand_in_their_order():
 )
 def test_what_contradicts_itself_is_refused_by_name(arguments, message):
     with pytest.raises(ValueError, match=message):
-        search(**arguments)
+        short_search(**arguments)
 
 
 def test_of_parts_whole_objects_are_removed_with_their_importance():
-    found = search(
+    found = short_search(
         events=["o1:0", "o1:1"],
         results=list(PARTS),
         part_to_object=PARTS,
@@ -105,37 +102,32 @@ def test_of_parts_whole_objects_are_removed_with_their_importance():
 
 
 def test_importances_follow_their_events_when_these_are_brought_into_order():
-    assert search(["c", "a"], event_types=[5.0, 7.0]).event_types == [7.0, 5.0]
-    twice = search(["b", "b"], event_types=[5.0, 7.0])
+    assert short_search(["c", "a"], event_types=[5.0, 7.0]).event_types == [7.0, 5.0]
+    twice = short_search(["b", "b"], event_types=[5.0, 7.0])
     assert (twice.events, twice.event_types) == (["b"], [7.0])
     assert remove_results(twice, ["c"]).event_types == [7.0]
 
 
 def test_ids_of_objects_and_of_parts_are_brought_to_strings_too():
-    found = search(
+    found = short_search(
         [1], [1, 2, 3], ranks={1: 1, 2: 2, 3: 3}, part_to_object={1: 10, 2: 10, 3: 11}
     )
     assert found.object_of("2") == "10"
     assert remove_results(found, [10]).results == ["3"]
     _, parts_of = part_items({7: "one two"}, str.split)
     assert parts_of == {"7": ["7:0", "7:1"]}
-    (cut,) = split_into_parts([search([1], [1, 2], ranks={1: 1, 2: 2})], {1: [8, 9]})
+    (cut,) = split_into_parts(
+        [short_search([1], [1, 2], ranks={1: 1, 2: 2})], {1: [8, 9]}
+    )
     assert cut.results == ["8", "9", "2"]
     assert cut.events == ["8", "9"]
-
-
-def test_results_that_are_no_items_leave_and_searches_of_one_result_too():
-    inputs = [search(), search(results=("b", "y")), search(results=("b", "c", "x"))]
-    found, removed = known_results(inputs, ["a", "b", "c"])
-    assert [s.results for s in found] == [["a", "b", "c"], ["b", "c"]]
-    assert removed == 2
 
 
 def test_parts_inherit_and_nothing_is_forgotten():
     parts, parts_of = part_items({"a": "one two", "b": "three"}, str.split)
     assert parts == {"a:0": "one", "a:1": "two", "b:0": "three"}
     (found,) = split_into_parts(
-        [search(events=["a"], event_types=[2.0, 1.0, 1.0], timestamp=9)], parts_of
+        [short_search(events=["a"], event_types=[2.0, 1.0, 1.0], timestamp=9)], parts_of
     )
     assert found.query == "q"
     assert found.timestamp == 9
@@ -151,113 +143,51 @@ def test_an_object_without_parts_is_named():
         part_items({"a": ""}, str.split)
 
 
-SESSION = {
-    "session_id": "s",
-    "search_query": "shoes",
-    "created_at": 5,
-    "search_results": [
-        {"object_id": "a", "rank": 0.9},
-        {"object_id": "b", "rank": None, "meta": None},
-        {"object_id": "c"},
-    ],
-    "events": [
-        {"object_id": "c", "meta": {"importance": 2.0}},
-        {"object_id": "c", "meta": None},
-        {"object_id": "not shown"},
-    ],
-}
+@cases("downsample_not_events")
+def test_golden_downsampling_takes_whole_groups_and_so_many(case):
+    inputs = dict(case["inputs"])
+    factor = inputs.pop("factor")
+    search = FineTuningInput("q", **inputs)
+    groups = unclicked_objects(search)
+    expected = case["expected"]
+    assert list(groups) == expected["candidate_groups"]
+    for seed in range(5):
+        found = downsample_not_events(search, factor, seed)
+        owners = list(dict.fromkeys(search.object_of(part) for part in found))
+        assert len(owners) == expected["num_groups"]
+        assert sorted(found) == sorted(p for owner in owners for p in groups[owner])
+        assert found == [r for r in search.results if r in set(found)]
+    first = expected["candidate_groups"][: expected["num_groups"]]
+    parts = [part for group in first for part in groups[group]]
+    assert parts == expected["ids_if_first_groups_selected"]
 
 
-def test_a_session_becomes_an_input_whose_ranks_are_those_of_its_results():
-    found = session_to_input(SESSION)
-    assert found.query == "shoes"
-    assert found.results == ["a", "b", "c"]
-    assert found.events == ["c"]
-    assert found.ranks == {"a": 0.9, "b": None, "c": None}
-    assert found.event_types == [1.0, 1.0, 2.0]
-    assert found.timestamp == 5
+def test_every_object_is_drawn_as_often_and_none_twice():
+    results = list("abcdefg")
+    search = search_of({"query": "q", "events": ["d"], "results": results})
+    counts = collections.Counter()
+    for seed in range(3000):
+        found = downsample_not_events(search, 0.5, seed)
+        assert len(set(found)) == len(found) == 3
+        counts.update(found)
+    assert set(counts) == set("abcefg")
+    assert max(abs(n - 1500) for n in counts.values()) < 4.5 * math.sqrt(750)
 
 
-def test_a_click_on_an_id_that_is_once_a_number_and_once_a_string_is_not_lost():
-    shown = [{"object_id": 318, "rank": 0.9}, {"object_id": "b", "rank": 0.1}]
-    events = [{"object_id": "318", "meta": {"importance": 3.0}}]
-    found = session_to_input(SESSION | {"search_results": shown, "events": events})
-    assert found.events == ["318"]
-    assert found.ranks == {"318": 0.9, "b": 0.1}
-    assert found.event_types == [3.0, 1.0]
+def test_an_object_with_a_clicked_part_is_no_negative():
+    search = FineTuningInput(
+        "q",
+        ["o:0"],
+        ["o:0", "o:1", "p"],
+        dict.fromkeys(["o:0", "o:1", "p"], 0.1),
+        part_to_object={"o:0": "o", "o:1": "o"},
+    )
+    assert downsample_not_events(search, 1.0) == ["p"]
+    assert downsample_not_events(search, 0.5) == []
+    assert downsample_not_events(search, 0.5, min_groups=1) == ["p"]
 
 
-@pytest.mark.parametrize("name", [318, 318.0, np.float64(318), b"318", "318"])
-def test_an_id_is_the_same_text_whatever_its_type(name):
-    shown = [{"object_id": name}, {"object_id": "b"}]
-    found = session_to_input(SESSION | {"search_results": shown, "events": shown[:1]})
-    assert found.results == ["318", "b"]
-    assert found.events == ["318"]
-
-
-@pytest.mark.parametrize(
-    ("moment", "expected"),
-    [
-        (None, None),
-        (1_700_000_000, 1_700_000_000),
-        (1_700_000_000.25, 1_700_000_000.25),
-        (datetime.datetime(2023, 11, 14, 22, 13, 20), 1_700_000_000),
-    ],
-)
-def test_a_session_is_of_a_second(moment, expected):
-    assert session_to_input(SESSION | {"created_at": moment}).timestamp == expected
-
-
-@pytest.mark.parametrize("events", [[], None])
-def test_a_session_without_events_is_irrelevant(events):
-    assert session_to_input(SESSION | {"events": events}).is_irrelevant
-
-
-@pytest.mark.parametrize(
-    ("session", "message"),
-    [
-        ({"search_query": None}, r"must have the fields.*Missing: \['search_query'\]"),
-        ({"search_results": "abc"}, "`search_results` of a session must be a list"),
-        *(
-            ({"created_at": moment}, "`created_at` of a session must be seconds")
-            for moment in [1_700_000_000_000, -1, float("nan"), 1e300, "2024", True]
-        ),
-        (
-            {"search_results": [{"object_id": " "}, {"object_id": "b"}]},
-            "`object_id` of `search_results` must not be empty",
-        ),
-        (
-            {"search_results": [{"object_id": 2.0**53}, {"object_id": "b"}]},
-            "An id must be a text or a whole number",
-        ),
-        ({"events": [{"id": 3}]}, "Each of `events` must have `object_id`. Got"),
-        (
-            {"search_results": [{"object_id": "a"}] * 2, "events": []},
-            "`results` must be unique",
-        ),
-    ],
-)
-def test_a_session_that_cannot_be_used_says_why(session, message):
-    with pytest.raises(ValueError, match=message):
-        session_to_input(SESSION | session)
-
-
-def test_an_id_may_own_several_rows_and_an_unknown_one_is_named():
-    items = ItemSet(["a", "b", "a"], {"x": np.array([1, 2, 3])})
-    assert items.rows(["b", "a"]) == [1, 0, 2]
-    features, names = items.items_by_ids(["a", "b"])
-    assert features["x"].tolist() == [1, 3, 2]
-    assert names == ["a", "a", "b"]
-    assert items.rows(["y"], ignore_missing=True) == []
-    with pytest.raises(IndexError, match="Item 'y' is not among the 2 items"):
-        items.rows(["y"])
-
-
-def test_the_items_of_a_split_are_those_that_it_shows():
-    items = ItemSet(["a", "b", "c", "d"], rows=[4, 3, 2, 1])
-    train, test = [(search(), None)], [(search(results=("b", "d")), None)]
-    data = ranking_data(train, test, items)
-    assert data.items["train"].ids == ["a", "b", "c"]
-    assert data.items["test"].rows(["d", "b"]) == [1, 3]
-    with pytest.raises(ValueError, match="The test split must show a known item"):
-        ranking_data(train, [], items)
+@pytest.mark.parametrize("factor", [-0.1, 1.1])
+def test_a_factor_out_of_range_is_named(factor):
+    with pytest.raises(ValueError, match=r"`factor` must be in \[0, 1\]"):
+        downsample_not_events(random_searches(1)[0], factor)

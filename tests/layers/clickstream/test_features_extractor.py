@@ -6,130 +6,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.golden_cases import assert_close, cases, fails
+from tests.click_searches import (
+    ITEMS,
+    VECTORS,
+    extractor_of,
+    kernel_tower,
+    random_search,
+)
+from tests.golden_cases import cases, fails
 from tfrs_models import losses
 from tfrs_models.data.clickstream import (
     FineTuningInput,
     FineTuningParams,
     ItemSet,
+    calculate_ranks,
     click_batches,
     downsample_not_events,
+    extract_features,
     pair_inputs,
     windowed_confidences,
 )
-from tfrs_models.layers import (
-    FeaturesExtractor,
-    calculate_ranks,
-    extract_batch_features,
-    fill_ranks,
-    make_features_extractor,
-)
-from tfrs_models.layers.clickstream import extraction as extract_features
-from tfrs_models.metrics import DistanceShift, distance_shift
+from tfrs_models.layers import FeaturesExtractor, make_features_extractor
 from tfrs_models.ops.clickstream.packing import pack_pairs
-
-COLUMNS = (
-    "positive_ranks",
-    "negative_ranks",
-    "target",
-    "positive_confidences",
-    "negative_confidences",
-)
-OPTIONS = (
-    "ranker",
-    "is_similarity",
-    "not_irrelevant_only",
-    "min_abs_difference_threshold",
-    "max_abs_difference_threshold",
-    "ranks_aggregator",
-    "pair_level",
-    "irrelevant_pairing",
-)
-FIELDS = ("query", "events", "results", "ranks", "part_to_object")
-
-
-def kernel_tower(kernel):
-    kernel = np.array(kernel, "float32")
-    layer = tf.keras.layers.Dense(kernel.shape[1], use_bias=False)
-    layer.build((None, kernel.shape[0]))
-    layer.set_weights([kernel])
-    return layer
-
-
-def golden_extractor(inputs, **options):
-    options |= {name: inputs[name] for name in OPTIONS if name in inputs}
-    if "confidence" in inputs:
-        options["confidence_calculator"] = inputs["confidence"]
-    return FeaturesExtractor(
-        kernel_tower(inputs["query_kernel"]),
-        kernel_tower(inputs["item_kernel"]),
-        **options,
-    )
-
-
-def search(spec):
-    query = np.array(spec["query"], "float32")
-    return FineTuningInput(
-        query, **{name: spec.get(name) for name in FIELDS if name != "query"}
-    )
-
-
-def item_set(inputs):
-    return ItemSet(
-        list(inputs["items"]), np.array(list(inputs["items"].values()), "float32")
-    )
-
-
-def pairs_of(inputs):
-    return [
-        tuple(side and search(side) for side in (relevant, irrelevant))
-        for relevant, irrelevant in inputs["batch"]
-    ]
-
-
-def assert_features(found, expected):
-    for name in COLUMNS:
-        if name in expected:
-            assert_close(getattr(found, name), expected[name])
-
-
-@cases("extract_features")
-def test_golden_features_of_one_search(case):
-    inputs = case["inputs"]
-    found = extract_features(
-        search(inputs),
-        item_set(inputs),
-        golden_extractor(inputs),
-        selected_not_events=inputs["selected_not_events"],
-    )
-    assert_features(found, case["expected"])
-
-
-@cases("extract_batch_features")
-def test_golden_features_of_a_batch(case):
-    inputs = case["inputs"]
-    extractor = golden_extractor(inputs)
-    found = extract_batch_features(pairs_of(inputs), item_set(inputs), extractor)
-    assert_features(found, case["expected"])
-
-
-@cases("calculate_ranks")
-def test_golden_ranks(case):
-    inputs = case["inputs"]
-    found = calculate_ranks(search(inputs), item_set(inputs), golden_extractor(inputs))
-    assert found.keys() == case["expected"].keys()
-    for name, rank in case["expected"].items():
-        assert_close(found[name], rank)
-
-
-@cases("distance_shift")
-def test_golden_shifts(case):
-    inputs = case["inputs"]
-    items = item_set(inputs)
-    batch = pack_pairs(pairs_of(inputs), items)
-    found = distance_shift(batch, golden_extractor(inputs), items.features)
-    for name, value in case["expected"].items():
-        assert_close(found[name], value)
 
 
 @cases("make_features_extractor")
@@ -139,26 +37,6 @@ def test_golden_options(case):
             FeaturesExtractor(tf.keras.layers.Dense(2), **case["inputs"])
         return
     FeaturesExtractor(tf.keras.layers.Dense(2), **case["inputs"])
-
-
-# A definition in loops, of our own semantics where the original cannot run.
-
-RNG = np.random.default_rng(0)
-ITEMS = [f"i{n}" for n in range(12)]
-VECTORS = RNG.normal(size=(12, 3)).astype("float32")
-OBJECTS = {name: f"o{n // 2}" for n, name in enumerate(ITEMS)}
-
-
-def random_search(rng, *, relevant=True, parts=True, num_results=9):
-    results = [ITEMS[n] for n in rng.permutation(12)[:num_results]]
-    count = rng.integers(1, 4) if relevant else 0
-    return FineTuningInput(
-        rng.normal(size=3).astype("float32"),
-        results[:count],
-        sorted(results, key=lambda _: rng.random()),
-        {result: float(rng.random()) for result in results},
-        part_to_object=OBJECTS if parts else None,
-    )
 
 
 def cosine(a, b):
@@ -220,10 +98,6 @@ def looped(pairs, kernels, *, contrastive, pairing, band, **options):
                         more.append((p, n, cp, cn))
         rows += own + more
     return np.array(rows).reshape(-1, 4)
-
-
-def extractor_of(kernels, **options):
-    return FeaturesExtractor(*map(kernel_tower, kernels), **options)
 
 
 @pytest.mark.parametrize("contrastive", [False, True])
@@ -328,7 +202,9 @@ def test_a_batch_without_an_order_to_draw_by_is_named():
     pairs = [(random_search(np.random.default_rng(3)), None)]
     batch = pack_pairs(pairs, ItemSet(ITEMS, VECTORS))
     tower = tf.keras.layers.Dense(3)
-    with pytest.raises(ValueError, match="`places`, or `kept`.*0.5.*click_batches"):
+    with pytest.raises(
+        ValueError, match="`draw_order`, or `negative_mask`.*0.5.*click_batches"
+    ):
         FeaturesExtractor(tower)(batch, VECTORS, training=True)
     all_of_them = FeaturesExtractor(tower, negative_downsampling_factor=1.0)
     assert len(all_of_them(batch, VECTORS, training=True).target)
@@ -391,34 +267,6 @@ def test_a_batch_without_pairs_costs_nothing_and_has_no_gradient():
         assert np.all(tf.convert_to_tensor(slope) == 0)
 
 
-def test_ranks_that_are_missing_are_asked_for_by_name_and_filled():
-    rng = np.random.default_rng(1)
-    found = random_search(rng)
-    ranks = dict.fromkeys(found.results)
-    missing = FineTuningInput(
-        found.query, found.events, found.results, ranks, part_to_object=OBJECTS
-    )
-    items = ItemSet(ITEMS, VECTORS)
-    extractor = extractor_of([np.eye(3), np.eye(3)], confidence_calculator="windowed")
-    with pytest.raises(
-        ValueError, match="The rank of result .* is not known.*fill_ranks"
-    ):
-        extractor.forward([(missing, None)], items)
-    with pytest.raises(ValueError, match="is not known"):
-        click_batches([(missing, None)], items, 1)
-    kept, filled = fill_ranks([found, missing], items, extractor, batch_size=1)
-    assert kept is found
-    assert filled.ranks == pytest.approx(calculate_ranks(found, items, extractor))
-    shift = distance_shift(pack_pairs([(filled, None)], items), extractor, VECTORS)
-    assert float(shift["not_irrelevant_dist_shift"]) == pytest.approx(0, abs=1e-6)
-
-
-def test_an_unknown_item_is_named():
-    stranger = FineTuningInput(np.ones(3), ["x"], ["x", "i1"], {"x": 0.1, "i1": 0.1})
-    with pytest.raises(IndexError, match="Item 'x' is not among the 12 items"):
-        click_batches([(stranger, None)], ItemSet(ITEMS, VECTORS), 1)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -465,25 +313,6 @@ def test_a_ranker_of_ones_own_comes_back_from_the_config():
     ranks = calculate_ranks(found, ItemSet(ITEMS, VECTORS), copy)
     for name, rank in ranks.items():
         assert rank == pytest.approx(found.query @ VECTORS[ITEMS.index(name)], rel=1e-5)
-
-
-@pytest.mark.parametrize("is_similarity", [True, False])
-@pytest.mark.parametrize("irrelevant", [True, False])
-def test_a_shift_is_a_mean_of_means_and_above_zero_where_it_is_better(
-    is_similarity, irrelevant
-):
-    old, new = [[0.1, 0.5], [], [0.2]], [[0.3, 0.4], [], [0.8]]
-    metric = DistanceShift(irrelevant=irrelevant, is_similarity=is_similarity)
-    for start in (0, 1):
-        rows = slice(start, start + 1 if start == 0 else None)
-        metric.update_state(
-            *(
-                tf.ragged.constant(v[rows], ragged_rank=1, dtype=tf.float32)
-                for v in (old, new)
-            )
-        )
-    sign = (1 if is_similarity else -1) * (-1 if irrelevant else 1)
-    assert float(metric.result()) == pytest.approx(sign * (0.05 + 0.6) / 2)
 
 
 def test_pairs_without_a_click_are_never_formed():

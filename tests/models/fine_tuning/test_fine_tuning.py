@@ -2,25 +2,30 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.golden_cases import assert_close, cases
-from tests.layers.clickstream.test_features_extractor import (
+from tests.click_searches import (
+    ITEM_SET,
     ITEMS,
     VECTORS,
+    TableOfVectors,
+    batches,
+    clicks_on_three_items,
     golden_extractor,
     item_set,
+    model_of,
     pairs_of,
     random_search,
+    sgd,
+    towers,
 )
+from tests.golden_cases import assert_close, cases
 from tfrs_models.data.clickstream import (
     FineTuningInput,
     ItemSet,
     click_batches,
+    fill_ranks,
     pair_inputs,
-    stream_batches,
-    stream_pairs,
 )
-from tfrs_models.feature import Feature
-from tfrs_models.layers import FeaturesExtractor, fill_ranks
+from tfrs_models.layers import FeaturesExtractor
 from tfrs_models.losses import prob_margin_ranking_loss
 from tfrs_models.models import (
     FineTuningModel,
@@ -31,24 +36,11 @@ from tfrs_models.models import (
 from tfrs_models.ops.clickstream.packing import pack_pairs
 from tfrs_models.towers import (
     FeatureLookup,
-    FeatureTower,
     RecencyPooling,
     freeze_first_layers,
 )
 from tfrs_models.towers.hashed_text import HashedText
 from tfrs_models.training import AccumulateMetrics, step_decay_schedule
-
-
-class TableOfVectors(tf.keras.layers.Layer):
-    """Rows of items as vectors, for towers that want those."""
-
-    def __init__(self, vectors, tower):
-        super().__init__()
-        self.tower = tower
-        self.vectors = tf.constant(vectors)
-
-    def call(self, features):
-        return self.tower(tf.gather(self.vectors, features["item_id"]))
 
 
 @cases("fine_tuning_train_step")
@@ -81,50 +73,6 @@ def test_golden_train_steps(case):
     for name, value in expected.items():
         if name in found:
             assert_close(found[name], value)
-
-
-def made(seed=0, *, num=24):
-    """Searches in which the first two items of the table are always better."""
-    rng = np.random.default_rng(seed)
-    inputs = []
-    for number in range(num):
-        results = [ITEMS[n] for n in rng.permutation(12)[: rng.integers(4, 9)]]
-        events = [r for r in results if r in ITEMS[:3]]
-        inputs.append(
-            FineTuningInput(
-                {"user_id": np.int64(number % 6)},
-                events,
-                results,
-                {r: float(rng.uniform(-0.2, 0.4)) for r in results},
-            )
-        )
-    return inputs
-
-
-ITEM_SET = ItemSet(ITEMS, rows=np.arange(1, 13))
-
-
-def batches(inputs=None, batch_size=8, **options):
-    pairs = pair_inputs(made() if inputs is None else inputs)
-    return click_batches(pairs, ITEM_SET, batch_size, **options)
-
-
-def towers(hidden=(), unit=4):
-    return (
-        FeatureTower([Feature("user_id", "id", 6)], unit, hidden_units=hidden),
-        FeatureTower([Feature("item_id", "id", 12)], unit, hidden_units=hidden),
-    )
-
-
-def model_of(hidden=(), *, seed=0, options=(), **arguments):
-    tf.keras.utils.set_random_seed(seed)
-    return FineTuningModel(
-        FeaturesExtractor(*towers(hidden), **dict(options)), **arguments
-    )
-
-
-def sgd(rate=0.5):
-    return tf.keras.optimizers.SGD(rate)
 
 
 def test_training_puts_what_was_clicked_first():
@@ -325,7 +273,7 @@ def test_each_tower_has_its_optimizer_and_a_shared_one_that_of_the_items():
     names = np.array([f"film {name}" for name in ITEMS])
     inputs = [
         FineTuningInput(f"films of {s.query['user_id']}", s.events, s.results, s.ranks)
-        for s in made()
+        for s in clicks_on_three_items()
     ]
     (batch,) = click_batches(pair_inputs(inputs), ItemSet(ITEMS), 99)
 
@@ -453,7 +401,7 @@ def test_early_stopping_stops_and_keeps_the_best_weights():
         "val_loss_per_pair", patience=2, restore_best_weights=True
     )
     accumulate = AccumulateMetrics(["val_loss_per_pair"], window=2)
-    validation = batches(made(7))
+    validation = batches(clicks_on_three_items(7))
     history = model.fit(
         batches(),
         validation_data=validation,
@@ -482,30 +430,6 @@ def test_eager_and_graph_train_alike():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
-def test_a_stream_is_the_same_batches_as_the_table():
-    inputs = made()
-    stream = stream_batches(lambda: stream_pairs(iter(inputs)), ITEM_SET, 5, seed=3)
-    table = click_batches(list(stream_pairs(inputs)), ITEM_SET, 5, seed=3)
-    for _ in range(2):
-        found = list(stream)
-        assert len(found) == len(table)
-        for ours, theirs in zip(found, table, strict=True):
-            for name in ("items", "objects", "clicked", "ranks"):
-                assert ours[name].to_list() == theirs[name].to_list()
-                other = ours["irrelevant"][name].to_list()
-                assert other == theirs["irrelevant"][name].to_list()
-    shuffled = stream_batches(
-        lambda: stream_pairs(iter(inputs)), ITEM_SET, 5, shuffle_buffer=4, seed=3
-    )
-    rows = [r for batch in shuffled for r in batch["items"].to_list()]
-    ordered = [r for batch in table for r in batch["items"].to_list()]
-    assert rows != ordered
-    assert sorted(rows) == sorted(ordered)
-    model = model_of()
-    model.compile(sgd())
-    assert model.fit(shuffled, epochs=2, verbose=0).history["num_pairs"][0] > 0
-
-
 def test_a_two_tower_model_is_fine_tuned_in_its_own_towers():
     users, items = towers()
     two_tower = TwoTower(users, items)
@@ -513,7 +437,7 @@ def test_a_two_tower_model_is_fine_tuned_in_its_own_towers():
     extractor = FeaturesExtractor(two_tower.query_tower, item_tower)
     inputs = [
         FineTuningInput(s.query, s.events, s.results, dict.fromkeys(s.results))
-        for s in made()
+        for s in clicks_on_three_items()
     ]
     filled = fill_ranks(inputs, ITEM_SET, extractor, batch_size=7)
     model = FineTuningModel(extractor)
@@ -544,7 +468,7 @@ def test_towers_that_share_their_items_come_back_from_a_file_sharing_them(tmp_pa
         FineTuningInput(
             {"history": rng.integers(13, size=5)}, s.events, s.results, s.ranks
         )
-        for s in made()
+        for s in clicks_on_three_items()
     ]
     data = batches(inputs)
     model.compile(sgd(), item_optimizer=sgd())

@@ -6,20 +6,32 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput
+from tfrs_models.data.clickstream.fine_tuning_input import (
+    LEAST_RESULTS,
+    FineTuningInput,
+    as_id,
+    remove_results,
+)
 
 
 class ItemSet:
     """A table of items, in which an id owns one row or, after augmentation, several.
 
     Args:
-      ids: `[num_rows]` strings.
-      features: `[num_rows, ...]` numbers, or a dict of them; None where a tower knows
-        what belongs to a row.
-      rows: `[num_rows]` integers that a tower knows the items by; 0, 1, ... where None.
+      ids: `[num_rows]` item ids.
+      features: `[num_rows, ...]` input of the item tower, or a dict of such columns;
+        None if the tower receives row numbers.
+      rows: `[num_rows]` integers by which a tower looks items up; 0, 1, ... by default.
 
     Raises:
-      ValueError: features of another length.
+      ValueError: features or rows of another length.
+
+    Example:
+      >>> items = tm.data.clickstream.ItemSet(["a", "b"], rows=[1, 2])
+      >>> items.rows(["b", "a", "a"])
+      [2, 1, 1]
+      >>> "c" in items
+      False
     """
 
     def __init__(
@@ -29,7 +41,7 @@ class ItemSet:
         *,
         rows: Sequence[int] | None = None,
     ) -> None:
-        self.ids = [str(name) for name in ids]
+        self.ids = [as_id(name) for name in ids]
         rows = np.arange(len(self.ids)) if rows is None else np.asarray(rows, np.int64)
         lengths = {len(c) for c in tf.nest.flatten(features) if c is not None}
         if lengths - {len(self.ids)} or len(rows) != len(self.ids):
@@ -43,11 +55,11 @@ class ItemSet:
             self._rows.setdefault(name, []).append(row)
 
     def rows(self, ids: Iterable[str], *, ignore_missing: bool = False) -> list[int]:
-        """Rows of ids, in their order; ids that own several have them all.
+        """Returns the rows of ids, in their order; an id that owns several gives all.
 
         Args:
-          ids: Of items.
-          ignore_missing: Whether an unknown id has no rows, and is no error.
+          ids: item ids.
+          ignore_missing: whether an unknown id gives no rows instead of an error.
 
         Raises:
           IndexError: an unknown id.
@@ -59,57 +71,80 @@ class ItemSet:
             elif not ignore_missing:
                 raise IndexError(
                     f"Item {name!r} is not among the {len(self._rows):,} items. Leave "
-                    "it out with `known_results`, or add it."
+                    "it out with `ItemSet.known_results`, or add it."
                 )
         return found
 
     def items_by_ids(
         self, ids: Iterable[str], *, ignore_missing: bool = False
     ) -> tuple[object, list[str]]:
-        """Features of ids, and the id of each row.
+        """Returns the features of ids, and the id of each row.
 
         Args:
-          ids: Of items.
-          ignore_missing: Whether unknown ids are left out, and no error.
+          ids: item ids.
+          ignore_missing: whether an unknown id is left out instead of an error.
 
         Raises:
           IndexError: an unknown id.
         """
         names, rows = [], []
         for name in ids:
-            own = self.rows([name], ignore_missing=ignore_missing)
-            rows += own
-            names += [name] * len(own)
+            name_rows = self.rows([name], ignore_missing=ignore_missing)
+            rows += name_rows
+            names += [name] * len(name_rows)
         return tf.nest.map_structure(
             lambda c: np.asarray(c)[rows], self.features
         ), names
 
+    def known_results(
+        self, inputs: Iterable[FineTuningInput]
+    ) -> tuple[list[FineTuningInput], int]:
+        """Removes the results that are not among the items from searches.
+
+        Args:
+          inputs: searches.
+
+        Returns:
+          The searches that still have at least two results, and how many results were
+          removed from all of them.
+        """
+        found, removed = [], 0
+        for search in inputs:
+            unknown = [result for result in search.results if result not in self]
+            removed += len(unknown)
+            if unknown:
+                unknown = [search.object_of(part) for part in unknown]
+                search = remove_results(search, unknown)
+            if len(search) >= LEAST_RESULTS:
+                found.append(search)
+        return found, removed
+
     def subset(self, ids: Iterable[str]) -> "ItemSet":
-        """The items whose id is among `ids`, in the order of this set."""
+        """Returns the items whose id is among `ids`, in the order of this set."""
         wanted = set(ids)
-        kept = [place for place, name in enumerate(self.ids) if name in wanted]
+        chosen = [index for index, name in enumerate(self.ids) if name in wanted]
         features = self.features
         if features is not None:
-            features = tf.nest.map_structure(lambda c: np.asarray(c)[kept], features)
+            features = tf.nest.map_structure(lambda c: np.asarray(c)[chosen], features)
         taken = {}
         rows = []
         for name in self.ids:
             number = taken[name] = taken.get(name, -1) + 1
             rows.append(self._rows[name][number])
-        own = None if features is not None else [rows[place] for place in kept]
-        return ItemSet([self.ids[place] for place in kept], features, rows=own)
+        rows = None if features is not None else [rows[index] for index in chosen]
+        return ItemSet([self.ids[index] for index in chosen], features, rows=rows)
 
     def __contains__(self, name: str) -> bool:
-        """Whether an id has a row."""
+        """Returns whether an id has a row."""
         return name in self._rows
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Returns the number of rows."""
         return len(self.ids)
 
 
 class RankingData(NamedTuple):
-    """Searches and the items that they show, of both splits.
+    """Searches and the items that they show, for both splits.
 
     Attributes:
       clickstream: "train" and "test" -> pairs of searches.
@@ -124,9 +159,9 @@ def ranking_data(train: Sequence, test: Sequence, items: ItemSet) -> RankingData
     """Joins pairs of searches with the items that they show.
 
     Args:
-      train: Pairs, from `pair_inputs`.
-      test: Pairs, from `pair_inputs`.
-      items: All items.
+      train: pairs of searches to train on, as `pair_inputs` makes them.
+      test: pairs of searches to test with.
+      items: all items.
 
     Raises:
       ValueError: a split without an item.

@@ -20,7 +20,12 @@ _BOUNDS = {
 
 
 class ExamplesType(enum.Enum):
-    """Which pairs a step is made of. Only `all_examples` is used by anything."""
+    """Codes of the pairs that a step may be made of; only `all_examples` has an effect.
+
+    Example:
+      >>> tm.data.clickstream.ExamplesType(11)
+      <ExamplesType.all_examples: 11>
+    """
 
     medium_all = 1
     hard_all = 2
@@ -37,23 +42,32 @@ class ExamplesType(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningParams:
-    """Hyper-parameters, checked, with an id by which equal runs are recognised.
+    """Checked hyper-parameters of a run, with an id that equal runs share.
 
     Args:
-      num_fixed_layers: layers of the towers that do not learn.
+      num_fixed_layers: number of first layers of each tower that are not trained.
       query_lr: learning rate of the query tower.
-      items_lr: learning rate of the item tower, and of a shared one.
-      query_weight_decay: of the query tower.
-      items_weight_decay: of the item tower.
-      margin: of the loss, above 0.
-      not_irrelevant_only: whether searches without a click are left out.
-      negative_downsampling: share of the unclicked objects that a step sees, in (0, 1].
-      min_abs_difference_threshold: pairs whose ranks differ by less are left out.
-      max_abs_difference_threshold: pairs whose ranks differ by more are left out.
+      items_lr: learning rate of the item tower, and of a shared tower.
+      query_weight_decay: weight decay of the query tower.
+      items_weight_decay: weight decay of the item tower.
+      margin: margin of the loss, above 0.
+      not_irrelevant_only: whether training ignores searches without a click.
+      negative_downsampling: share of the unclicked objects that a step uses, in (0, 1].
+      min_abs_difference_threshold: lower bound of the difference of the scores of a
+        pair; a pair at or below it is dropped.
+      max_abs_difference_threshold: upper bound of the difference of the scores of a
+        pair; a pair at or above it is dropped.
       examples_order: codes of `ExamplesType`: "11", "1,4", or a sequence of numbers.
 
     Raises:
       ValueError: a number out of range, or an unknown code.
+
+    Example:
+      >>> params = tm.data.clickstream.FineTuningParams(margin=0.1)
+      >>> params.id == tm.data.clickstream.FineTuningParams(margin=0.1).id
+      True
+      >>> params.id == tm.data.clickstream.FineTuningParams(margin=0.2).id
+      False
     """
 
     num_fixed_layers: int = 0
@@ -69,7 +83,7 @@ class FineTuningParams:
     examples_order: str | Sequence[int] | Sequence[ExamplesType] = (11,)
 
     def __post_init__(self) -> None:
-        """Brings numbers to their types and refuses those out of range."""
+        """Converts the numbers to their types and checks their ranges."""
         values = {"examples_order": _order(self.examples_order)}
         for name, bounds in _BOUNDS.items():
             values[name] = real_number(name, getattr(self, name), **bounds)
@@ -90,25 +104,30 @@ class FineTuningParams:
 
     @property
     def text(self) -> str:
-        """All of them in one line, by name."""
+        """All hyper-parameters in one line, sorted by name."""
         values = dataclasses.asdict(self)
         values["examples_order"] = ", ".join(map(str, self.examples_order))
         return " / ".join(f"{name}: {values[name]}" for name in sorted(values))
 
     @property
     def id(self) -> str:
-        """SHA-256 of the text: the same in every process."""
+        """SHA-256 of `text` in hexadecimal, the same in every process."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def fine_tuning_params(choice: Mapping[str, object]) -> FineTuningParams:
-    """The parameters that a search has chosen.
+    """Makes the parameters that a hyper-parameter tuning has chosen.
 
     Args:
-      choice: Name -> value; what is not named has its default.
+      choice: name -> value; a missing name has its default.
 
     Raises:
       ValueError: an unknown name, or a value out of range.
+
+    Example:
+      >>> params = tm.data.clickstream.fine_tuning_params({"margin": 0.1})
+      >>> params.margin, params.query_lr
+      (0.1, 1e-05)
     """
     names = {field.name for field in dataclasses.fields(FineTuningParams)}
     unknown = sorted(choice.keys() - names)

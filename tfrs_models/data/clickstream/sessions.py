@@ -1,29 +1,43 @@
-"""From a logged session to an input."""
+"""Logged sessions, from dicts or files, as searches."""
 
 import datetime
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput, as_id
 from tfrs_models.data.times import END_SECOND
 
+SUFFIXES = (".jsonl", ".parquet")
+_BATCH_ROWS = 1024  # rows of a Parquet file that are in memory at once
 _REQUIRED = ("search_query", "search_results")
 
 
 def session_to_input(session: Mapping) -> FineTuningInput:
-    """What a session says about its results.
+    """Converts a logged session to a search.
 
     Args:
-      session: `search_query` (any value), `search_results`, a list of `{"object_id",
-        "rank"}` in the order they were shown, and optionally `events`, a list of
+      session: dict with `search_query`, any value; `search_results`, a list of
+        `{"object_id", "rank"}` in display order; and optionally `events`, a list of
         `{"object_id"}`, and `created_at`, unix seconds. Other fields are not read. An
-        event may carry its importance in `meta["importance"]`, else it is 1.
+        event may carry its importance in `meta["importance"]`, which is 1 by default.
 
     Returns:
-      The input. Events on results that were not shown are left out.
+      The search. Events on results that were not shown are dropped.
 
     Raises:
-      ValueError: a field is missing or of the wrong kind, a result is there twice, or
-        the time is in another unit.
+      ValueError: a field is missing or of the wrong kind, a result occurs twice, or the
+        time is in another unit.
+
+    Example:
+      >>> search = tm.data.clickstream.session_to_input({
+      ...     "search_query": "shoes", "events": [{"object_id": 7}],
+      ...     "search_results": [{"object_id": 318, "rank": 0.9}, {"object_id": 7}]})
+      >>> search.results, search.events, search.ranks
+      (['318', '7'], ['7'], {'318': 0.9, '7': None})
     """
     if not isinstance(session, Mapping):
         raise ValueError(f"A session must be an object with fields. Got {session!r}.")
@@ -51,6 +65,126 @@ def session_to_input(session: Mapping) -> FineTuningInput:
     )
 
 
+class SessionReader:
+    """Reads sessions as searches, one at a time, as often as it is iterated.
+
+    A session that cannot be used is counted, and the others are still read.
+
+    Attributes:
+      num_read: number of sessions that were read since the iteration began.
+      num_skipped: number of sessions that could not be used.
+      problems: location and error of the first hundred of them.
+    """
+
+    max_problems = 100
+
+    def __init__(
+        self, source: str | os.PathLike | Iterable[Mapping], *, strict: bool = False
+    ) -> None:
+        """Initializes the reader.
+
+        Args:
+          source: a `.jsonl` file with one session in each line (blank lines are
+            skipped), a `.parquet` file with one in each row, or an iterable of dicts
+            for `session_to_input`. An iterator can be read only once.
+          strict: whether a session that cannot be used is an error.
+
+        Raises:
+          FileNotFoundError: the file does not exist.
+          ValueError: a file of another kind.
+        """
+        self.source = source
+        self.strict = strict
+        self.num_read = self.num_skipped = 0
+        self.problems = []
+        if isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            if path.suffix not in SUFFIXES:
+                raise ValueError(
+                    f"`source` must be a file that ends in one of {SUFFIXES}, or an "
+                    f"iterable of sessions. Got {str(path)!r}."
+                )
+            if not path.exists():
+                raise FileNotFoundError(f"There is no file {str(path)!r}.")
+
+    def __iter__(self) -> Iterator[FineTuningInput]:
+        """Yields searches in the order of the sessions.
+
+        Raises:
+          ValueError: a session cannot be used, and the reader is strict.
+        """
+        self.num_read = self.num_skipped = 0
+        self.problems = []
+        for number, record in enumerate(self._records(), 1):
+            try:
+                if isinstance(record, (str, bytes)):
+                    if not record.strip():
+                        continue
+                    record = json.loads(record)
+                search = session_to_input(record)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                self._complain(number, error)
+                continue
+            self.num_read += 1
+            yield search
+
+    def __str__(self) -> str:
+        """Returns the counts and the first problems."""
+        lines = [f"{self.num_read:,} sessions read, {self.num_skipped:,} skipped"]
+        return "\n  ".join([*lines, *self.problems[:5]])
+
+    def _records(self) -> Iterator[Mapping | bytes]:
+        if not isinstance(self.source, (str, os.PathLike)):
+            yield from self.source
+        elif Path(self.source).suffix == ".parquet":
+            with pq.ParquetFile(self.source) as file:
+                for batch in file.iter_batches(_BATCH_ROWS):
+                    yield from batch.to_pylist()
+        else:
+            with open(self.source, "rb") as file:
+                yield from file
+
+    def _complain(self, number: int, error: Exception) -> None:
+        what = "Session"
+        if isinstance(self.source, (str, os.PathLike)):
+            is_table = Path(self.source).suffix == ".parquet"
+            what = f"{self.source}, {'row' if is_table else 'line'}"
+        problem = f"{what} {number}: {error}"
+        if self.strict:
+            raise ValueError(problem) from error
+        self.num_skipped += 1
+        if len(self.problems) < self.max_problems:
+            self.problems.append(problem)
+
+
+def read_sessions(
+    source: str | os.PathLike | Iterable[Mapping], *, strict: bool = False
+) -> SessionReader:
+    """Opens a file or a stream of sessions, which need not fit in memory.
+
+    Args:
+      source: a `.jsonl` file with one session in each line, a `.parquet` file with one
+        in each row, or an iterable of dicts for `session_to_input`.
+      strict: whether a session that cannot be used is an error; otherwise it is counted
+        and skipped.
+
+    Returns:
+      An iterable of `FineTuningInput`, which can be iterated again. `print` of it shows
+      how many sessions were read and skipped, and why.
+
+    Example:
+      >>> shown = [{"object_id": "a", "rank": 0.9}, {"object_id": "b", "rank": 0.1}]
+      >>> sessions = [{"search_query": "shoes", "search_results": shown}, {}]
+      >>> reader = tm.data.clickstream.read_sessions(sessions)
+      >>> [search.results for search in reader]
+      [['a', 'b']]
+      >>> print(reader)
+      1 sessions read, 1 skipped
+        Session 2: A session must have the fields...
+    """
+    return SessionReader(source, strict=strict)
+
+
 def _list(session: Mapping, name: str) -> list:
     values = session.get(name)
     if values is None:
@@ -70,7 +204,7 @@ def _object_id(entry: object, where: str) -> str:
 
 
 def _seconds(moment: object) -> float | None:
-    """Unix seconds of a number or of a date of a Parquet file."""
+    """Returns the unix seconds of a number or of a date of a Parquet file."""
     if isinstance(moment, datetime.datetime):
         aware = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
         moment = aware.timestamp()
@@ -87,5 +221,5 @@ def _importance(event: Mapping) -> float:
     meta = event.get("meta") or {}
     if not isinstance(meta, Mapping):
         raise ValueError(f"`meta` of an event must have fields. Got {meta!r}.")
-    value = meta.get("importance")  # a column of Parquet is null where it is absent
+    value = meta.get("importance")  # Parquet fills missing values of a column with null
     return 1.0 if value is None else float(value)

@@ -1,4 +1,4 @@
-"""Searches to train on and searches to test with."""
+"""Splits searches into those to train on and those to test with."""
 
 import math
 import warnings
@@ -16,7 +16,12 @@ from tfrs_models.data.clickstream.fine_tuning_input import (
 
 
 class SplitInputs(NamedTuple):
-    """Two disjoint lists of searches."""
+    """Two disjoint lists of searches.
+
+    Attributes:
+      train: searches to train on.
+      test: searches to test with.
+    """
 
     train: list[FineTuningInput]
     test: list[FineTuningInput]
@@ -34,28 +39,40 @@ def split_inputs(
 ) -> SplitInputs:
     """Splits searches by the items that they show.
 
-    A random part of the items is for testing. A search is a test search where more than
-    half of its results are; where these are too few, random train searches follow.
+    A random share of the items is for testing. A search with more than half of its
+    results among them is a test search. If there are too few such searches, random
+    other ones are moved to the test searches.
 
     Args:
-      inputs: Searches.
-      test_size_ratio: Share of the items, and the least share of the searches, in
-        (0, 1).
-      shuffle: Whether the items are drawn at random; else they are the last ones in
-        the order of their ids.
-      random_state: Of the draws: the same number gives the same split in every process.
-      augmenter: From the train searches to further ones, which follow them.
-      test_item_ids: The items for testing, in place of a draw.
-      without_shared_items: Whether test items leave the train searches, and all others
-        the test searches, so that no test result was ever trained on. Searches that
-        are left with fewer than two results go.
+      inputs: searches.
+      test_size_ratio: share of the items for testing, and least share of the test
+        searches, in (0, 1).
+      shuffle: whether the items are drawn at random; else they are the last ones in the
+        order of their ids.
+      random_state: seed of the draws; the same number gives the same split in every
+        process, None another split each time.
+      augmenter: function from the train searches to additional ones, which are appended
+        to them.
+      test_item_ids: ids of the items for testing, instead of a draw.
+      without_shared_items: whether test items are removed from the train searches, and
+        all other items from the test searches, so that no test result was ever trained
+        on. Searches with fewer than two results left are dropped.
 
     Returns:
-      Train and test searches; both have one with a click.
+      Train and test searches; both have at least one with a click.
 
     Raises:
       ValueError: a ratio out of range, no results at all, or too few searches with a
         click for both parts.
+
+    Example:
+      >>> searches = [tm.data.clickstream.FineTuningInput(
+      ...     query, [shown[0]], list(shown), dict.fromkeys(shown, 0.5))
+      ...     for query, shown in [("shoes", "abc"), ("hats", "xyz"), ("bags", "abd")]]
+      >>> train, test = tm.data.clickstream.split_inputs(
+      ...     searches, test_item_ids=["x", "y", "z"])
+      >>> [search.query for search in test]
+      ['hats']
     """
     if not (isinstance(test_size_ratio, float) and 0 < test_size_ratio < 1):
         raise ValueError(
@@ -74,7 +91,7 @@ def split_inputs(
     if test_item_ids is None:
         count = math.ceil(test_size_ratio * len(ids))
         order = rng.permutation(len(ids)) if shuffle else np.arange(len(ids))
-        test_item_ids = [ids[place] for place in order[len(ids) - count :]]
+        test_item_ids = [ids[index] for index in order[len(ids) - count :]]
     held_out = {as_id(name) for name in test_item_ids}
     is_test = [
         sum(result in held_out for result in search.results) > len(search) / 2
@@ -88,8 +105,8 @@ def split_inputs(
     missing = math.floor(test_size_ratio * len(inputs)) - len(test)
     if missing > 0:
         moved = set(rng.choice(len(train), missing, replace=False).tolist())
-        test += [s for place, s in enumerate(train) if place in moved]
-        train = [s for place, s in enumerate(train) if place not in moved]
+        test += [s for index, s in enumerate(train) if index in moved]
+        train = [s for index, s in enumerate(train) if index not in moved]
     foreign = (held_out, set(ids) - held_out) if without_shared_items else (None, None)
     train, test = _with_a_click((train, test), foreign)
     if augmenter is not None:
@@ -112,10 +129,10 @@ def _without(
 def _with_a_click(
     parts: Sequence[list[FineTuningInput]], foreign: Sequence[set[str] | None]
 ) -> list[list[FineTuningInput]]:
-    """Both parts without foreign items, each with a search with a click.
+    """Removes foreign items from both parts and gives each a search with a click.
 
-    A part that has none takes one of the other before items leave: that none is shared
-    holds of the search that moved, too.
+    A part without a click takes a search of the other part before items are removed, so
+    that the moved search shares no item either.
     """
     found = [_without(part, ids) for part, ids in zip(parts, foreign, strict=True)]
     clicked = [_num_clicked(part) for part in found]
@@ -123,11 +140,11 @@ def _with_a_click(
         return found
     needy = clicked.index(min(clicked))
     rich = 1 - needy
-    for place, search in enumerate(parts[rich]):
+    for index, search in enumerate(parts[rich]):
         moved = _without([search], foreign[needy])
         lost = _num_clicked(_without([search], foreign[rich]))
         if _num_clicked(moved) and clicked[rich] > lost:
-            rest = parts[rich][:place] + parts[rich][place + 1 :]
+            rest = parts[rich][:index] + parts[rich][index + 1 :]
             found[needy] = found[needy] + moved
             found[rich] = _without(rest, foreign[rich])
             return found

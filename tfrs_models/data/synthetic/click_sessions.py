@@ -1,4 +1,4 @@
-"""SYNTHETIC search sessions over real interactions, by a stated click model."""
+"""Makes SYNTHETIC search sessions over real interactions, by a stated click model."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -25,39 +25,50 @@ def make_click_sessions(
 ) -> Iterator[dict]:
     """Makes SYNTHETIC sessions in the form of `data.clickstream.session_to_input`.
 
-    A session is a user who is shown `list_size` items in the order of their scores plus
-    noise. A share of them is what the user has in the splits, wherever it would have
-    stood; the others are of the user's best by score. The click model:
+    In a session a user is shown `list_size` items in the order of their scores plus
+    noise. A share of them are items that the user has in the splits, at the position
+    that their score gives them; the others are the user's best by score. The click
+    model:
 
-    - relevance is 0.9 of an item that the user likes (a rating of `like_rating` or
-      more; any item where there are no ratings), 0.3 of another one that they rated,
-      and 0.05 of one they did not;
-    - the user looks at position `i` with `(1 / (1 + i)) ** eta`;
+    - the relevance is 0.9 for an item that the user likes (a rating of `like_rating` or
+      more; any item if there are no ratings), 0.3 for another item that they rated, and
+      0.05 for one that they did not rate;
+    - the user looks at position `i` with probability `(1 / (1 + i)) ** eta`;
     - `click ~ Bernoulli(relevance * look)`, independently.
 
-    So clicks know of the splits and of nothing else; rows of other splits stay unseen.
-    The ranks of a session are the scores, without the noise.
+    So clicks depend on the given splits only; rows of other splits stay unseen. The
+    stored scores of a session are those without the noise.
 
     Args:
-      data: Users and what they have.
-      scores: From indices of users `[n]` to scores `[n, num_items]` of items 1 to
-        `num_items`: the search that the sessions come from.
-      seed: The same seed makes the same sessions.
-      splits: What users are known to have.
-      sessions_per_user: Of each user with a row in the splits.
-      list_size: Items of a session.
-      noise: Of the order, in standard deviations of a user's scores: 0 shows the best
-        first, and then clicks say little that the search did not know.
-      known_share: Share of the items that are taken from what the user has.
-      eta: How fast looks fall with the position; 0 looks at everything.
-      like_rating: The least rating of what is liked.
+      data: users and the items that they have.
+      scores: function from indices of users `[n]` to scores `[n, num_items]` of items 1
+        to `num_items`: the search engine of the sessions.
+      seed: seed of the sessions; the same seed makes the same sessions.
+      splits: names of the splits that relevance is read from.
+      sessions_per_user: number of sessions of each user with a row in the splits.
+      list_size: number of items in a session.
+      known_share: share of the shown items that are drawn from the user's items.
+      noise: noise of the order, in standard deviations of a user's scores. With 0 the
+        best items come first, and clicks add little to the scores.
+      eta: exponent of the decay of looks with the position; 0 looks at every position.
+      like_rating: least rating of an item that the user likes.
 
     Yields:
-      Sessions whose `search_query` is the user's id and whose `search_meta` says that
-      they are synthetic, in a random order of the users.
+      Sessions in a random order of the users. `search_query` is the user's id, and
+      `search_meta` marks them as synthetic.
 
     Raises:
       ValueError: numbers out of range.
+
+    Example:
+      >>> import pandas as pd
+      >>> frame = pd.DataFrame({"user_id": list("aabb"), "item_id": list("xyyz")})
+      >>> data = tm.data.from_frame(frame.assign(timestamp=range(4)))
+      >>> sessions = tm.data.synthetic.make_click_sessions(
+      ...     data, lambda users: np.ones([len(users), data.num_items]), seed=0,
+      ...     list_size=2, sessions_per_user=1)
+      >>> [len(session["search_results"]) for session in sessions]
+      [2, 2]
     """
     if not 1 <= list_size <= data.num_items:
         raise ValueError(
@@ -77,19 +88,24 @@ def make_click_sessions(
     look = examination(np.arange(list_size), eta)
     turns = np.repeat(sorted(relevance), sessions_per_user)
     for number, user in enumerate(rng.permutation(turns)):
-        own = scores(np.array([user]))[0]
+        user_scores = scores(np.array([user]))[0]
         items = _shown(
-            rng, own, np.array(list(relevance[user])), list_size, known_share, noise
+            rng,
+            user_scores,
+            np.array(list(relevance[user])),
+            list_size,
+            known_share,
+            noise,
         )
         worth = np.array([relevance[user].get(item, UNKNOWN) for item in items])
         clicked = items[rng.uniform(size=list_size) < worth * look]
-        yield _session(data, number, user, items, own[items - 1], clicked)
+        yield _session(data, number, user, items, user_scores[items - 1], clicked)
 
 
 def _relevance(
     data: Interactions, splits: Sequence[str], like_rating: float
 ) -> dict[int, dict[int, float]]:
-    """User -> item -> relevance, of what they have in the splits."""
+    """Returns user -> item -> relevance for the items that users have in the splits."""
     found = {}
     for split in splits:
         columns = data.splits[split]
@@ -112,7 +128,7 @@ def _shown(
     known_share: float,
     noise: float,
 ) -> np.ndarray:
-    """Items of a session in the order in which they are shown."""
+    """Draws the items of a session, in display order."""
     count = min(round(known_share * list_size), len(known))
     chosen = rng.choice(known, count, replace=False)
     noisy = scores + rng.normal(scale=noise * scores.std(), size=len(scores))
@@ -141,13 +157,13 @@ def _session(
         ],
         "events": [
             {
-                "event_id": f"{name}-{place}",
+                "event_id": f"{name}-{number}",
                 "session_id": name,
                 "object_id": str(names[item - 1]),
                 "event_type": "click",
                 "created_at": number,
             }
-            for place, item in enumerate(clicked)
+            for number, item in enumerate(clicked)
         ],
         "search_meta": {"synthetic": True},
     }

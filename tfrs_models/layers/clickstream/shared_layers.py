@@ -1,4 +1,4 @@
-"""Two towers that have layers in common, and still have them after a file."""
+"""Saving two towers that share layers, so that they still share them once loaded."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ Path = list[str]
 
 
 class SharedLayers(FromConfig):
-    """Restores a `query_tower` and an `item_tower`, and what they share.
+    """A mixin that restores `query_tower` and `item_tower` with their shared layers.
 
-    Each of the two is a config of its own, of which Keras would make layers of its own:
-    a query tower that embeds its history with the item tower would come back with
-    another one. `shared_layers` in the config says which attributes are one layer.
+    Keras restores each tower from a separate config and would make separate layers: a
+    query tower that embeds its history with the item tower would get another one.
+    `shared_layers` in the config lists which attributes are one layer.
     """
 
     @classmethod
@@ -34,31 +34,32 @@ class SharedLayers(FromConfig):
 def shared_layers(
     query_tower: tf.keras.layers.Layer, item_tower: tf.keras.layers.Layer
 ) -> list[list[Path]]:
-    """Where the same layers are in both towers.
+    """Finds the layers that are in both towers.
 
     Args:
-      query_tower: A layer.
-      item_tower: Another one, or the same.
+      query_tower: layer that embeds queries.
+      item_tower: layer that embeds items, which may be the same layer.
 
     Returns:
-      Pairs of paths, names of attributes from the tower; none for what is in a layer
-      that is shared itself, and none where the towers are one.
+      Pairs of paths, one in each tower; a path is a list of names of attributes. Layers
+      inside a shared layer are not listed, and the list is empty if the towers are the
+      same layer.
     """
     if query_tower is item_tower:
         return []
-    places = {id(layer): path for path, layer in _walk(query_tower, [])}
+    paths = {id(layer): path for path, layer in _walk(query_tower, [])}
     found = []
     for path, layer in _walk(item_tower, []):
         inside = any(path[: len(of_item)] == of_item for _, of_item in found)
-        if id(layer) in places and not inside:
-            found.append([places[id(layer)], path])
+        if id(layer) in paths and not inside:
+            found.append([paths[id(layer)], path])
     return found
 
 
 def _walk(
     layer: tf.keras.layers.Layer, path: Path
 ) -> Iterator[tuple[Path, tf.keras.layers.Layer]]:
-    """A layer and those in its public attributes, outer ones first."""
+    """Yields a layer and the layers in its public attributes, outer ones first."""
     yield path, layer
     for name, value in vars(layer).items():
         if isinstance(value, tf.keras.layers.Layer) and not name.startswith("_"):

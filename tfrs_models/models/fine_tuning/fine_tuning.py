@@ -1,26 +1,30 @@
-"""Towers that learn from what was clicked among what was shown."""
+"""A model that fine-tunes two towers on the clicks of searches."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.layers.clickstream.features_extractor import FeaturesExtractor
-from tfrs_models.layers.clickstream.tower_scores import Extraction, no_searches
+from tfrs_models.layers.clickstream.features_extractor import (
+    Extraction,
+    FeaturesExtractor,
+)
 from tfrs_models.losses.prob_margin_ranking import (
     check_pair_loss,
     fine_term,
     pair_losses,
 )
-from tfrs_models.metrics.distance_shift import IRRELEVANT, DistanceShift
+from tfrs_models.metrics.distance_shifts import IRRELEVANT, DistanceShift
 from tfrs_models.model import Model, add_total
-from tfrs_models.ops.clickstream.pair_features import FineTuningFeatures
+from tfrs_models.ops.clickstream.packing import no_searches
+from tfrs_models.ops.clickstream.pairs import FineTuningFeatures
 from tfrs_models.ops.features.read_features import check_named
 from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.replicas import sum_over_replicas
 from tfrs_models.towers.freezing import freeze_first_layers
 
-_PLAIN_QUERY = ""  # name of a query that is no dict of features
+_PLAIN_QUERY = ""  # key of a query that is not a dict of features
 _PAIR_MEANS = (
     "loss_per_pair",
     "mean_confidence",
@@ -32,19 +36,31 @@ _PAIR_MEANS = (
 
 @register
 class FineTuningModel(FromConfig, Model):
-    """Fine-tunes towers on clicks: what was clicked should rank above what was not.
+    """Fine-tunes two towers so that clicked results score above unclicked ones.
 
-    Batches are those of `data.clickstream.click_batches`. Reported are means over the
-    pairs of the epoch: `loss_per_pair` and `mean_confidence` of those that are learned
-    from, `pair_accuracy`, the share in the right order, and `mean_gap` of all, and
-    `clamped_share`, how many are out of the extractor's band; then `num_pairs` of a
-    batch, and how far searches with and without a click have moved from their stored
-    ranks. The figures of a training step are those before it.
+    Batches come from `data.clickstream.click_batches`. The metrics are means over the
+    pairs of an epoch: `loss_per_pair` and `mean_confidence` over the pairs within the
+    extractor's band; `pair_accuracy` (the share in the right order), `mean_gap` and
+    `clamped_share` (the share outside the band) over all pairs. `num_pairs` is the mean
+    over batches. `not_irrelevant_dist_shift` and `irrelevant_dist_shift` are how far
+    the results of searches with and without a click have moved from their stored
+    scores. The metrics of a training step are computed before the step.
 
     Attributes:
-      query_optimizer: Of the query tower; that of `compile`.
-      item_optimizer: Of the item tower, and of a shared one; None where there is one
-        optimizer for all.
+      query_optimizer: optimizer of the query tower, the first argument of `compile`.
+      item_optimizer: optimizer of the item tower, and of a shared tower; None if one
+        optimizer trains all.
+
+    Example:
+      >>> search = tm.data.clickstream.FineTuningInput(
+      ...     {"item_id": 7}, ["b"], list("abc"), dict.fromkeys("abc", 0.5))
+      >>> items = tm.data.clickstream.ItemSet(["a", "b", "c"])
+      >>> data = tm.data.clickstream.click_batches([(search, None)], items, 1)
+      >>> model = tm.models.FineTuningModel(tm.layers.FeaturesExtractor(
+      ...     tm.towers.UserId(9, 4, feature="item_id")))  # one tower for both
+      >>> model.compile("sgd")
+      >>> model.fit(data, verbose=0).history["num_pairs"]
+      [1.0]
     """
 
     def __init__(
@@ -60,14 +76,15 @@ class FineTuningModel(FromConfig, Model):
         """Initializes the model.
 
         Args:
-          extractor: With the towers: any Keras layers, those of a `TwoTower` among
-            them.
-          margin: Of the loss.
-          adjust: Of the loss.
-          fine_small_difference: Of the loss; over several replicas its mean is taken.
-          num_fixed_layers: Layers of each tower that do not learn, with all embeddings
-            before them; see `towers.freeze_first_layers`.
-          **kwargs: Of `tf.keras.Model`.
+          extractor: layer with the two towers, which may be any Keras layers, such as
+            those of a `TwoTower`.
+          margin: difference of scores by which a click should be ahead.
+          adjust: "unit" or "cosine", as in `losses.prob_margin_ranking_loss`.
+          fine_small_difference: whether the loss also pulls small differences to 0; on
+            several replicas the mean of their terms is added.
+          num_fixed_layers: number of first layers of each tower that are not trained,
+            with all embeddings before them (`towers.freeze_first_layers`).
+          **kwargs: arguments of `tf.keras.Model`.
 
         Raises:
           ValueError: an option out of range.
@@ -93,17 +110,17 @@ class FineTuningModel(FromConfig, Model):
 
     @property
     def query_tower(self) -> tf.keras.layers.Layer:
-        """From queries to `[batch, embedding_dim]`."""
+        """The layer from queries to embeddings `[batch, embedding_dim]`."""
         return self.extractor.query_tower
 
     @property
     def item_tower(self) -> tf.keras.layers.Layer:
-        """From items to `[num_items, embedding_dim]`."""
+        """The layer from items to embeddings `[num_items, embedding_dim]`."""
         return self.extractor.item_tower
 
     @property
     def query_optimizer(self) -> tf.keras.optimizers.Optimizer:
-        """Of the query tower."""
+        """The optimizer of the query tower."""
         return self.optimizer
 
     def compile(
@@ -116,10 +133,12 @@ class FineTuningModel(FromConfig, Model):
         """Prepares the model for training.
 
         Args:
-          optimizer: Of the query tower, and of all where there is no other.
-          item_optimizer: Of what the item tower is made of, also where the query tower
-            uses it too; not where a loss is scaled, as under `mixed_float16`.
-          **kwargs: Of `tf.keras.Model.compile`.
+          optimizer: optimizer of the query tower, and of all variables if there is no
+            `item_optimizer`.
+          item_optimizer: optimizer of the item tower's variables, also of those that
+            the query tower shares; must be None if the loss is scaled, as under
+            `mixed_float16`.
+          **kwargs: arguments of `tf.keras.Model.compile`.
 
         Raises:
           ValueError: a loss scale with two optimizers.
@@ -138,24 +157,24 @@ class FineTuningModel(FromConfig, Model):
             )
 
     def call(self, batch: dict, training: bool = False) -> FineTuningFeatures:
-        """The pairs of a batch.
+        """Extracts the pairs of a batch.
 
         Args:
-          batch: See `layers.FeaturesExtractor`.
-          training: Whether negatives are drawn, and passed on to the towers.
+          batch: columns of searches, as `data.clickstream.click_batches` makes them.
+          training: whether negatives are drawn; the towers receive it, too.
         """
         self._freeze(batch)
         return self.extractor(batch, training=training)
 
     def compute_loss(self, features: dict, training: bool = False) -> tf.Tensor:
-        """The mean loss of the pairs of a batch; 0 without a pair.
+        """Computes the mean loss of the pairs of a batch; 0 without a pair.
 
         Args:
-          features: A batch, see `layers.FeaturesExtractor`.
-          training: Whether this is a training step.
+          features: columns of searches, as `data.clickstream.click_batches` makes them.
+          training: whether this is a training step.
 
         Returns:
-          Scalar loss; replicas add up to that of all.
+          Scalar loss; the losses of all replicas add up to the loss of the batch.
         """
         check_named(features)
         self._freeze(features)
@@ -172,23 +191,24 @@ class FineTuningModel(FromConfig, Model):
     def apply_gradients(
         self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
-        """Moves the item tower by its optimizer and the rest by the other.
+        """Updates the item tower by its optimizer and all other variables by the first.
 
         Args:
-          gradients: Of the loss, one for each variable; None where there is none.
-          variables: What is trained.
+          gradients: gradients of the loss, one for each variable; None for a variable
+            that the loss does not depend on.
+          variables: the trained variables.
         """
         found = {v.ref(): g for g, v in zip(gradients, variables, strict=True)}
-        for optimizer, own in self._of_optimizers(variables):
+        for optimizer, share in self._of_optimizers(variables):
             optimizer.apply_gradients(
-                [(found[v.ref()], v) for v in own if found[v.ref()] is not None]
+                [(found[v.ref()], v) for v in share if found[v.ref()] is not None]
             )
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
-        """The model's metrics; in training without those that are not looked at.
+        """Returns the metrics; in training without those that get no value.
 
         Args:
-          training: Whether it is a training step.
+          training: whether this is a training step.
         """
         unseen = (
             self._shifts[1] if training and self.extractor.not_irrelevant_only else 0
@@ -196,7 +216,7 @@ class FineTuningModel(FromConfig, Model):
         return [metric for metric in self.metrics if metric is not unseen]
 
     def get_compile_config(self) -> dict | None:
-        """Both optimizers; None before `compile`."""
+        """Returns the configs of both optimizers; None before `compile`."""
         if self.optimizer is None:
             return None
         serialize = tf.keras.utils.serialize_keras_object
@@ -207,7 +227,7 @@ class FineTuningModel(FromConfig, Model):
         return {name: o and serialize(o) for name, o in optimizers.items()}
 
     def compile_from_config(self, config: dict) -> None:
-        """Makes both optimizers, with what they remember of their variables."""
+        """Makes both optimizers, with the slots of their variables."""
         restore = tf.keras.utils.deserialize_keras_object
         self.compile(**{name: o and restore(o) for name, o in config.items()})
         if self.built:
@@ -217,21 +237,21 @@ class FineTuningModel(FromConfig, Model):
     def _of_optimizers(
         self, variables: Sequence[tf.Variable]
     ) -> list[tuple[tf.keras.optimizers.Optimizer, list[tf.Variable]]]:
-        """Which optimizer moves which variables; none that moves nothing."""
+        """Returns each optimizer with its variables, without those that have none."""
         items = self.item_tower.trainable_variables if self.item_optimizer else []
         items = {variable.ref() for variable in items}
         shares = (
             (self.item_optimizer, [v for v in variables if v.ref() in items]),
             (self.optimizer, [v for v in variables if v.ref() not in items]),
         )
-        return [(optimizer, own) for optimizer, own in shares if own]
+        return [(optimizer, share) for optimizer, share in shares if share]
 
     def _no_rows(self, seen: Mapping[str, list]) -> dict:
         queries = super()._no_rows(seen)
         return no_searches(queries.get(_PLAIN_QUERY, queries))
 
     def _remember(self, features: dict) -> None:
-        """Keeps what the queries of a batch look like, to build the towers again."""
+        """Stores the specs of the queries of a batch, to build the towers again."""
         if "query" in features:
             query = features["query"]
             super()._remember(
@@ -260,13 +280,13 @@ class FineTuningModel(FromConfig, Model):
                 metric.update_state(*ranks)
 
     def _freeze(self, batch: dict) -> None:
-        """Once, and before a step: a frozen layer keeps its moving averages too."""
+        """Freezes layers once, before the first step: moving averages stay, too."""
         if self.num_fixed_layers and not self._is_frozen:
             towers = [self.query_tower, self.item_tower]
             layers = [layer for t in towers for layer in t._flatten_layers()]
             if not all(layer.built for layer in layers):
-                self.extractor.extract(batch)  # makes the weights, and moves nothing
-                self._clear_losses()  # the batch costs once
+                self.extractor.extract(batch)  # makes the weights without an update
+                self._clear_losses()  # or regularizers would count the batch twice
             for tower in towers[:1] if self.extractor.is_shared else towers:
                 freeze_first_layers(tower, self.num_fixed_layers)
         self._is_frozen = True
@@ -280,3 +300,55 @@ class FineTuningModel(FromConfig, Model):
             "num_fixed_layers": self.num_fixed_layers,
             "name": self.name,
         }
+
+
+class TrainStep(NamedTuple):
+    """Loss and gradients of one training step.
+
+    Attributes:
+      loss: scalar loss of the pairs before the step; the gradients include
+        regularizers, the loss does not.
+      query_gradients: one gradient for each trainable variable of the query tower.
+      item_gradients: one gradient for each trainable variable of the item tower.
+    """
+
+    loss: tf.Tensor
+    query_gradients: list[tf.Tensor]
+    item_gradients: list[tf.Tensor]
+
+
+def fine_tuning_train_step(model: FineTuningModel, batch: dict) -> TrainStep:
+    """Trains one step and returns its gradients; use `fit` for a whole training.
+
+    Args:
+      model: a compiled model.
+      batch: columns of searches, as `data.clickstream.click_batches` makes them.
+
+    Returns:
+      Loss and gradients of the step.
+
+    Example:
+      >>> search = tm.data.clickstream.FineTuningInput(
+      ...     {"item_id": 7}, ["b"], list("abc"), dict.fromkeys("abc", 0.5))
+      >>> items = tm.data.clickstream.ItemSet(["a", "b", "c"])
+      >>> (batch,) = tm.data.clickstream.click_batches([(search, None)], items, 1)
+      >>> model = tm.models.FineTuningModel(tm.layers.FeaturesExtractor(
+      ...     tm.towers.UserId(9, 4, feature="item_id")))
+      >>> model.compile("sgd")
+      >>> float(tm.models.fine_tuning_train_step(model, batch).loss) > 0
+      True
+    """
+    with tf.GradientTape() as tape:
+        loss, penalty = model.loss_and_penalty(batch, training=True)
+        total = loss + penalty
+    variables = model.trainable_variables
+    gradients = tape.gradient(total, variables)
+    model.apply_gradients(gradients, variables)
+    found = {v.ref(): g for v, g in zip(variables, gradients, strict=True)}
+    return TrainStep(
+        loss,
+        *(
+            [found[variable.ref()] for variable in tower.trainable_variables]
+            for tower in (model.query_tower, model.item_tower)
+        ),
+    )

@@ -1,1 +1,1 @@
-"""Tensor functions of searches with clicks: objects, pairs, confidences."""
+"""Tensor functions of searches with clicks: scores, confidences, packing, pairs."""

@@ -1,4 +1,4 @@
-"""How far a click, or a missing one, is to be trusted."""
+"""Confidences in clicks and missing clicks, from 0 (ignored) to 1 (trusted)."""
 
 import tensorflow as tf
 
@@ -12,14 +12,18 @@ def dummy_confidences(
     ranks: tf.Tensor | tf.RaggedTensor,
     events: tf.Tensor | tf.RaggedTensor,  # noqa: ARG001  the signature of all of them
 ) -> tf.Tensor | tf.RaggedTensor:
-    """Full trust in everything.
+    """Gives every result the full confidence 1.
 
     Args:
-      ranks: `[n]`, or ragged `[batch, (n)]`.
-      events: of the same shape, 1 where there was a click.
+      ranks: scores of the results, `[n]` or ragged `[batch, (n)]`.
+      events: clicks of the results, the same shape, 1 for a click; not used.
 
     Returns:
       Float32 ones of the same shape.
+
+    Example:
+      >>> tm.data.clickstream.dummy_confidences([0.9, 0.2], [1, 0]).numpy()
+      array([1., 1.], dtype=float32)
     """
     return tf.ones_like(ranks, tf.float32)
 
@@ -31,19 +35,20 @@ def windowed_confidences(
     *,
     rank_floor: float | None = None,
 ) -> tf.Tensor | tf.RaggedTensor:
-    """Trust in a result by what its neighbours on the page say.
+    """Computes the confidence in each result from its neighbours on the page.
 
-    With `m` and `p` the means of ranks and events over the window around a result and
-    `s = |rank - m| / m`, an event has `c = (1 - s) p + (1 - p) s` and a non-event
-    `c = (1 - p) (1 - s) + p s`. Times `exp(-3 i / n - 0.3) + 0.25` of the i-th of `n`
-    places, and scaled to [0, 1] over the session: the least trusted result has 0.
+    `m` and `p` are the means of scores and clicks over the window around a result, and
+    `s = |rank - m| / m`. A click has `c = (1 - s) p + (1 - p) s`, a missing click has
+    `c = (1 - p) (1 - s) + p s`. This is multiplied by `exp(-3 i / n - 0.3) + 0.25` for
+    the i-th of `n` positions and scaled to [0, 1] over the session. The least trusted
+    result has confidence 0.
 
     Args:
-      ranks: `[n]` in the order they were shown, or ragged `[batch, (n)]`.
-      events: of the same shape, 1 where there was a click.
-      window_size: results of a window, which reaches half of it to each side and is cut
-        at the ends; an even number reaches as far as the next odd one.
-      rank_floor: the least `|m|` that is divided by; None divides by `m` itself, which
+      ranks: scores of the results in display order, `[n]` or ragged `[batch, (n)]`.
+      events: clicks of the results, the same shape, 1 for a click.
+      window_size: number of results in a window. It reaches half of that to each side
+        and is cut at the ends; an even number reaches as far as the next odd one.
+      rank_floor: least `|m|` to divide by. With None the divisor is `m` itself, which
         may be negative or close to 0.
 
     Returns:
@@ -51,6 +56,12 @@ def windowed_confidences(
 
     Raises:
       ValueError: a window of fewer than two results.
+
+    Example:
+      >>> scores, clicks = [0.9, 0.8, 0.5, 0.4, 0.1], [1, 0, 0, 1, 0]
+      >>> trust = tm.data.clickstream.windowed_confidences(scores, clicks)
+      >>> trust.numpy().round(2)
+      array([1.  , 0.86, 0.53, 0.  , 0.08], dtype=float32)
     """
     check_window(window_size)
     if isinstance(ranks, tf.RaggedTensor):
@@ -64,7 +75,7 @@ def windowed_confidences(
 
 
 def check_window(window_size: int) -> None:
-    """Raises a `ValueError` for what is no window."""
+    """Raises `ValueError` if `window_size` is not a whole number above 1."""
     is_number = isinstance(window_size, int) and not isinstance(window_size, bool)
     if not (is_number and window_size > 1):
         raise ValueError(
@@ -80,16 +91,16 @@ def _windowed(
     window_size: int,
     rank_floor: float | None,
 ) -> tf.Tensor:
-    """All sessions at once: sums over windows are differences of running sums."""
+    """Handles all sessions at once: window sums are differences of running sums."""
     ranks, events = tf.cast(ranks, tf.float64), tf.cast(events, tf.float64)
     row_splits = tf.cast(row_splits, tf.int64)
     row = tf.ragged.row_splits_to_segment_ids(row_splits)
     num_rows = tf.size(row_splits, tf.int64) - 1
     start, limit = tf.gather(row_splits, row), tf.gather(row_splits, row + 1)
-    place = tf.range(tf.size(row, tf.int64))
+    position = tf.range(tf.size(row, tf.int64))
     half = window_size // 2
-    left = tf.maximum(start, place - half)
-    right = tf.minimum(limit, place + half + 1)
+    left = tf.maximum(start, position - half)
+    right = tf.minimum(limit, position + half + 1)
 
     def window_mean(values: tf.Tensor) -> tf.Tensor:
         sums = tf.concat([[0.0], tf.cumsum(values)], axis=0)
@@ -105,7 +116,9 @@ def _windowed(
         (1 - spread) * share + (1 - share) * spread,
         (1 - share) * (1 - spread) + share * spread,
     )
-    depth = tf.cast(place - start + 1, tf.float64) / tf.cast(limit - start, tf.float64)
+    depth = tf.cast(position - start + 1, tf.float64) / tf.cast(
+        limit - start, tf.float64
+    )
     trust *= tf.exp(-_DECAY * depth - _SHIFT) + _FLOOR
     least = tf.gather(tf.math.unsorted_segment_min(trust, row, num_rows), row)
     most = tf.gather(tf.math.unsorted_segment_max(trust, row, num_rows), row)

@@ -1,10 +1,12 @@
+import datetime
 import json
 import tracemalloc
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from tfrs_models.data.clickstream import read_sessions
+from tfrs_models.data.clickstream import read_sessions, session_to_input
 
 
 def session(number):
@@ -116,3 +118,94 @@ def test_files_that_are_not_there_or_of_another_kind_are_named(tmp_path):
         read_sessions(tmp_path / "none.jsonl")
     with pytest.raises(ValueError, match=r"must be a file that ends in .* Got 'a.csv'"):
         read_sessions("a.csv")
+
+
+SESSION = {
+    "session_id": "s",
+    "search_query": "shoes",
+    "created_at": 5,
+    "search_results": [
+        {"object_id": "a", "rank": 0.9},
+        {"object_id": "b", "rank": None, "meta": None},
+        {"object_id": "c"},
+    ],
+    "events": [
+        {"object_id": "c", "meta": {"importance": 2.0}},
+        {"object_id": "c", "meta": None},
+        {"object_id": "not shown"},
+    ],
+}
+
+
+def test_a_session_becomes_an_input_whose_ranks_are_those_of_its_results():
+    found = session_to_input(SESSION)
+    assert found.query == "shoes"
+    assert found.results == ["a", "b", "c"]
+    assert found.events == ["c"]
+    assert found.ranks == {"a": 0.9, "b": None, "c": None}
+    assert found.event_types == [1.0, 1.0, 2.0]
+    assert found.timestamp == 5
+
+
+def test_a_click_on_an_id_that_is_once_a_number_and_once_a_string_is_not_lost():
+    shown = [{"object_id": 318, "rank": 0.9}, {"object_id": "b", "rank": 0.1}]
+    events = [{"object_id": "318", "meta": {"importance": 3.0}}]
+    found = session_to_input(SESSION | {"search_results": shown, "events": events})
+    assert found.events == ["318"]
+    assert found.ranks == {"318": 0.9, "b": 0.1}
+    assert found.event_types == [3.0, 1.0]
+
+
+@pytest.mark.parametrize("name", [318, 318.0, np.float64(318), b"318", "318"])
+def test_an_id_is_the_same_text_whatever_its_type(name):
+    shown = [{"object_id": name}, {"object_id": "b"}]
+    found = session_to_input(SESSION | {"search_results": shown, "events": shown[:1]})
+    assert found.results == ["318", "b"]
+    assert found.events == ["318"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (None, None),
+        (1_700_000_000, 1_700_000_000),
+        (1_700_000_000.25, 1_700_000_000.25),
+        (datetime.datetime(2023, 11, 14, 22, 13, 20), 1_700_000_000),
+    ],
+)
+def test_a_session_is_of_a_second(moment, expected):
+    assert session_to_input(SESSION | {"created_at": moment}).timestamp == expected
+
+
+@pytest.mark.parametrize("events", [[], None])
+def test_a_session_without_events_is_irrelevant(events):
+    assert session_to_input(SESSION | {"events": events}).is_irrelevant
+
+
+@pytest.mark.parametrize(
+    ("session", "message"),
+    [
+        ({"search_query": None}, r"must have the fields.*Missing: \['search_query'\]"),
+        ({"search_results": "abc"}, "`search_results` of a session must be a list"),
+        *(
+            ({"created_at": moment}, "`created_at` of a session must be seconds")
+            for moment in [1_700_000_000_000, -1, float("nan"), 1e300, "2024", True]
+        ),
+        (
+            {"search_results": [{"object_id": " "}, {"object_id": "b"}]},
+            "`object_id` of `search_results` must not be empty",
+        ),
+        (
+            {"search_results": [{"object_id": 2.0**53}, {"object_id": "b"}]},
+            "An id must be a text or a whole number",
+        ),
+        ({"events": [{"id": 3}]}, "Each of `events` must have `object_id`. Got"),
+        (
+            {"search_results": [{"object_id": "a"}] * 2, "events": []},
+            "`results` must be unique",
+        ),
+    ],
+)
+def test_a_session_that_cannot_be_used_says_why(session, message):
+    with pytest.raises(ValueError, match=message):
+        session_to_input(SESSION | session)

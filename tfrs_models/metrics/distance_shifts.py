@@ -1,4 +1,4 @@
-"""How far ranks have moved since before the training."""
+"""A metric of how far training has moved the scores of results."""
 
 from typing import Protocol
 
@@ -9,21 +9,27 @@ from tfrs_models._keras import register
 RELEVANT, IRRELEVANT = "not_irrelevant_dist_shift", "irrelevant_dist_shift"
 
 
-class Extracts(Protocol):
-    """What the shift needs of `layers.FeaturesExtractor`."""
+class Extractor(Protocol):
+    """The part of `layers.FeaturesExtractor` that the shift reads."""
 
     is_similarity: bool
 
     def extract(self, batch: dict, items: object = None, *, training: bool) -> object:
-        """Old and new ranks of a batch, among others."""
+        """Returns old and new scores of a batch, among others."""
 
 
 @register
 class DistanceShift(tf.keras.metrics.Metric):
-    """Mean over searches of how much nearer their results have come to the query.
+    """Measures how much nearer results have come to their query, averaged by search.
 
-    Of searches with a click it is measured on what was clicked, of the others on all
-    results, which should go away instead: above 0 is better in both.
+    A search with a click counts its clicked results. A search without one counts all
+    results, with the opposite sign: they should move away. Above 0 is better in both.
+
+    Example:
+      >>> metric = tm.metrics.DistanceShift()
+      >>> metric.update_state([[0.1, 0.3]], [[0.4, 0.4]])
+      >>> print(f"{metric.result():.2f}")
+      0.20
     """
 
     def __init__(
@@ -37,10 +43,10 @@ class DistanceShift(tf.keras.metrics.Metric):
         """Initializes the metric.
 
         Args:
-          name: Of the metric.
-          irrelevant: Whether it is of searches without a click.
-          is_similarity: Whether a larger rank is nearer.
-          **kwargs: Of `tf.keras.metrics.Metric`.
+          name: name of the metric in logs.
+          irrelevant: whether the searches are those without a click.
+          is_similarity: whether a larger score is nearer.
+          **kwargs: arguments of `tf.keras.metrics.Metric`.
         """
         super().__init__(name=name, **kwargs)
         self.irrelevant = irrelevant
@@ -56,9 +62,9 @@ class DistanceShift(tf.keras.metrics.Metric):
         """Adds searches.
 
         Args:
-          old_ranks: `[batch, (num_results)]` before the training; a search without
+          old_ranks: `[batch, (num_results)]` scores before training; a search without
             results does not count.
-          new_ranks: Of the same results, as they are.
+          new_ranks: `[batch, (num_results)]` scores of the same results now.
         """
         sign = 1.0 if self.is_similarity != self.irrelevant else -1.0
         old, new = (
@@ -75,7 +81,7 @@ class DistanceShift(tf.keras.metrics.Metric):
         self._count.assign_add(tf.reduce_sum(tf.cast(sizes > 0, tf.float32)))
 
     def result(self) -> tf.Tensor:
-        """Scalar; 0 where there was no search of the kind."""
+        """Returns the mean shift, a scalar; 0 if there was no search."""
         return tf.math.divide_no_nan(self._total, self._count)
 
     def get_config(self) -> dict:
@@ -86,17 +92,30 @@ class DistanceShift(tf.keras.metrics.Metric):
 
 
 def distance_shift(
-    batch: dict, model: Extracts, items: object = None
+    batch: dict, model: Extractor, items: object = None
 ) -> dict[str, tf.Tensor]:
-    """The shift of both kinds of searches of a batch.
+    """Computes the shift of both kinds of searches of a batch.
 
     Args:
-      batch: See `layers.FeaturesExtractor`.
-      model: The extractor, or a model whose `extractor` it is.
-      items: See `layers.FeaturesExtractor`.
+      batch: columns of searches, as `data.clickstream.click_batches` makes them.
+      model: the extractor (`layers.FeaturesExtractor`), or a model whose attribute
+        `extractor` it is.
+      items: input of the item tower, `[num_items, ...]`, in which `items` of the batch
+        are rows. By default the tower receives the rows themselves.
 
     Returns:
       `not_irrelevant_dist_shift` and `irrelevant_dist_shift`, scalars.
+
+    Example:
+      >>> search = tm.data.clickstream.FineTuningInput(
+      ...     [1.0, 0.0], ["a"], ["a", "b"], {"a": 0.5, "b": 0.5})
+      >>> vectors = tf.constant([[2.0, 0.0], [0.0, 1.0]])
+      >>> items = tm.data.clickstream.ItemSet(["a", "b"], vectors)
+      >>> (batch,) = tm.data.clickstream.click_batches([(search, None)], items, 1)
+      >>> extractor = tm.layers.FeaturesExtractor(tf.keras.layers.Activation("linear"))
+      >>> shifts = tm.metrics.distance_shift(batch, extractor, vectors)
+      >>> float(shifts["not_irrelevant_dist_shift"])
+      0.5
     """
     extractor = getattr(model, "extractor", model)
     found = extractor.extract(batch, items, training=False)

@@ -1,0 +1,120 @@
+"""Pairing searches, and batches of the pairs."""
+
+import numpy as np
+import pytest
+
+from tests.click_searches import (
+    ITEM_SET,
+    ITEMS,
+    VECTORS,
+    clicks_on_three_items,
+    model_of,
+    search_of,
+    sgd,
+)
+from tests.golden_cases import cases, fails
+from tfrs_models.data.clickstream import (
+    FineTuningInput,
+    ItemSet,
+    click_batches,
+    cycle_to_equal_length,
+    pair_inputs,
+    stream_batches,
+)
+from tfrs_models.data.clickstream.batches import stream_pairs
+
+
+def names(pairs):
+    return [[side and side.query for side in pair] for pair in pairs]
+
+
+@cases("cycle_to_equal_length")
+def test_golden_cycles(case):
+    found = cycle_to_equal_length(case["inputs"]["a"], case["inputs"]["b"])
+    assert list(found) == [case["expected"]["a"], case["expected"]["b"]]
+
+
+@cases("pair_inputs")
+def test_golden_pairs(case):
+    inputs = dict(case["inputs"])
+    searches = [search_of(spec) for spec in inputs.pop("inputs")]
+    expected = case["expected"]
+    if fails(case):
+        with pytest.raises(ValueError, match="must have a search with a click"):
+            pair_inputs(searches, **inputs)
+        return
+    found = pair_inputs(searches, **inputs)
+    assert len(found) == expected["length"]
+    if "pairs" in expected:
+        assert names(found) == [list(pair) for pair in expected["pairs"]]
+    for name in ("relevant_ids", "irrelevant_ids"):
+        if name in expected:
+            assert sorted(getattr(found, name)) == sorted(expected[name])
+
+
+def several(clicked, unclicked):
+    made_of = [("r", ["a"], clicked), ("i", [], unclicked)]
+    return [
+        search_of({"query": f"{kind}{n}", "events": events, "results": ["a", "b"]})
+        for kind, events, count in made_of
+        for n in range(count)
+    ]
+
+
+def test_both_sides_are_shuffled_independently_and_then_cut():
+    inputs = several(40, 30)
+    found = pair_inputs(inputs, randomize=True, inputs_count=25, seed=1)
+    again = pair_inputs(inputs, randomize=True, inputs_count=25, seed=1)
+    assert len(found) == 25
+    assert names(found) == names(again) != names(pair_inputs(inputs))[:25]
+    numbers = [[int(name[1:]) for name in pair] for pair in names(found)]
+    assert any(a % 30 != b for a, b in numbers)
+
+
+def test_searches_without_a_click_alone_cannot_be_paired():
+    with pytest.raises(ValueError, match="must have a search with a click: none of 3"):
+        pair_inputs(several(0, 3))
+
+
+def test_nothing_gives_no_pairs_and_a_warning():
+    with pytest.warns(UserWarning, match="no search to pair"):
+        assert len(pair_inputs([])) == 0
+
+
+def test_a_stream_is_paired_with_what_came_before():
+    r0, r1, i0, i1 = several(2, 2)
+    assert names(stream_pairs([r0, i0, i1, r1, r0])) == [
+        ["r0", None],
+        ["r1", "i1"],
+        ["r0", "i1"],
+    ]
+
+
+def test_a_stream_is_the_same_batches_as_the_table():
+    inputs = clicks_on_three_items()
+    stream = stream_batches(lambda: iter(inputs), ITEM_SET, 5, seed=3)
+    table = click_batches(list(stream_pairs(inputs)), ITEM_SET, 5, seed=3)
+    for _ in range(2):
+        found = list(stream)
+        assert len(found) == len(table)
+        for ours, theirs in zip(found, table, strict=True):
+            for name in ("items", "objects", "clicked", "ranks"):
+                assert ours[name].to_list() == theirs[name].to_list()
+                other = ours["irrelevant"][name].to_list()
+                assert other == theirs["irrelevant"][name].to_list()
+    shuffled = stream_batches(
+        lambda: iter(inputs), ITEM_SET, 5, shuffle_buffer=4, seed=3
+    )
+    rows = [r for batch in shuffled for r in batch["items"].to_list()]
+    ordered = [r for batch in table for r in batch["items"].to_list()]
+    assert rows != ordered
+    assert sorted(rows) == sorted(ordered)
+    model = model_of()
+    model.compile(sgd())
+    assert model.fit(shuffled, epochs=2, verbose=0).history["num_pairs"][0] > 0
+
+
+def test_an_unknown_item_is_named():
+    stranger = FineTuningInput(np.ones(3), ["x"], ["x", "i1"], {"x": 0.1, "i1": 0.1})
+    with pytest.raises(IndexError, match="Item 'x' is not among the 12 items"):
+        click_batches([(stranger, None)], ItemSet(ITEMS, VECTORS), 1)
