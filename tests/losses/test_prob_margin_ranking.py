@@ -85,3 +85,18 @@ def test_an_unknown_adjustment_is_named():
     features = make_features(*[[0.1]] * 5)
     with pytest.raises(ValueError, match="`adjust` must be one of.*Got 'dot'"):
         prob_margin_ranking_loss(features, adjust="dot")
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_scaled_loss_has_scaled_gradients(fine):
+    columns = [RNG.uniform(-0.1, 0.1, 9).astype("float32") for _ in range(2)]
+    columns += [np.ones(9), RNG.uniform(size=9), RNG.uniform(size=9)]
+    features = make_features(*columns)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(features[:2])
+        loss = prob_margin_ranking_loss(features, 0.03, "cosine", fine)
+        thrice = 3.0 * loss
+    for side in features[:2]:
+        slope = tape.gradient(loss, side)
+        assert np.abs(slope).max() > 0
+        np.testing.assert_allclose(tape.gradient(thrice, side), 3 * slope, rtol=1e-5)

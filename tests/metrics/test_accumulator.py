@@ -32,3 +32,19 @@ def test_what_is_not_asked_for_is_not_said_and_other_names_count_for_nothing():
 def test_a_window_of_one_is_refused(window):
     with pytest.raises(ValueError, match="`window` must be a whole number above 1"):
         metrics_accumulator("loss", window=window)
+
+
+def test_two_accumulators_know_nothing_of_each_other():
+    one, other = (
+        metrics_accumulator("loss", mean=True, sliding=True, max=True, window=2)
+        for _ in range(2)
+    )
+    for value in (5.0, 1.0, 2.0):
+        found = one("loss", value)
+    assert found == {
+        "loss": 2.0,
+        "mean_loss": pytest.approx(8 / 3),
+        "sliding_loss": 1.5,
+        "max_loss": 5.0,
+    }
+    assert other("loss", -1.0)["max_loss"] == -1.0

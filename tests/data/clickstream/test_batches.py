@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.click_searches import (
     ITEM_SET,
@@ -9,6 +10,7 @@ from tests.click_searches import (
     VECTORS,
     clicks_on_three_items,
     model_of,
+    random_search,
     search_of,
     sgd,
 )
@@ -118,3 +120,107 @@ def test_an_unknown_item_is_named():
     stranger = FineTuningInput(np.ones(3), ["x"], ["x", "i1"], {"x": 0.1, "i1": 0.1})
     with pytest.raises(IndexError, match="Item 'x' is not among the 12 items"):
         click_batches([(stranger, None)], ItemSet(ITEMS, VECTORS), 1)
+
+
+def test_only_the_same_seed_gives_the_same_pairs():
+    def order(seed):
+        return names(pair_inputs(several(40, 30), randomize=True, seed=seed))
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+    assert order(None) != order(None)
+
+
+def drawn(dataset):
+    """Orders of pairs and of draws in one epoch, of both kinds of searches."""
+    found = []
+    for batch in dataset:
+        for side in (batch, batch["irrelevant"]):
+            found.append((side["items"].to_list(), side["draw_order"].to_list()))
+    return found
+
+
+def both_kinds(count=12):
+    rng = np.random.default_rng(5)
+    return [random_search(rng, relevant=n % 2 == 0) for n in range(count)]
+
+
+def table_of(seed):
+    pairs = pair_inputs(both_kinds())
+    return click_batches(pairs, ItemSet(ITEMS, VECTORS), 4, shuffle=True, seed=seed)
+
+
+def stream_of(seed):
+    inputs = [clicks for clicks in both_kinds() for _ in range(3)]
+    return stream_batches(
+        lambda: iter(inputs), ItemSet(ITEMS), 4, shuffle_buffer=5, seed=seed
+    )
+
+
+@pytest.mark.parametrize("dataset_of", [table_of, stream_of])
+def test_a_seed_decides_about_the_order_and_the_draws(dataset_of):
+    def epochs(seed):
+        dataset = dataset_of(seed)
+        return drawn(dataset), drawn(dataset)
+
+    tf.random.set_seed(0)
+    first, second = epochs(1)
+    assert first != second  # another order in each epoch
+    tf.random.set_seed(0)
+    assert epochs(1) == (first, second)
+    tf.random.set_seed(0)
+    other, _ = epochs(2)
+    for kind in (0, 1):  # items, draws
+        assert [row[kind] for row in other] != [row[kind] for row in first]
+    unseeded = []
+    for seed in (1, 2):
+        tf.random.set_seed(seed)
+        unseeded.append(epochs(None)[0])
+    for kind in (0, 1):
+        assert [row[kind] for row in unseeded[0]] != [row[kind] for row in unseeded[1]]
+
+
+def test_without_shuffling_only_the_draws_change():
+    inputs = [
+        FineTuningInput(n, [ITEMS[n]], ITEMS, dict.fromkeys(ITEMS, 0.5))
+        for n in range(5)
+    ]
+    pairs = [(search, search) for search in inputs]
+    dataset = click_batches(pairs, ItemSet(ITEMS), 2, seed=1)
+    orders = []
+    for _ in range(2):
+        batches = list(dataset)
+        assert [q for b in batches for q in b["query"].numpy()] == list(range(5))
+        orders.append([row for b in batches for row in b["draw_order"].to_list()])
+        (last,) = (b for b in batches if b["items"].nrows() == 1)
+        other = last["irrelevant"]["draw_order"].to_list()
+        assert other != last["draw_order"].to_list()  # a draw of its own
+    assert orders[0] != orders[1]
+
+
+def test_queries_become_what_the_tower_takes_in_both_ways_and_of_both_sides():
+    inputs = several(3, 2)
+
+    def query_features(queries):
+        return {"name": np.array([f"<{query}>" for query in queries])}
+
+    table = click_batches(
+        pair_inputs(inputs), ItemSet("ab"), 9, query_features=query_features
+    )
+    stream = stream_batches(
+        lambda: reversed(inputs), ItemSet("ab"), 9, query_features=query_features
+    )
+    for dataset, clicked in ((table, "012"), (stream, "210")):
+        (batch,) = dataset
+        expected = [f"<r{n}>".encode() for n in clicked]
+        assert batch["query"]["name"].numpy().tolist() == expected
+        assert batch["irrelevant"]["query"]["name"].numpy()[0] == b"<i0>"
+
+
+def test_a_stream_without_a_click_or_with_an_empty_batch_is_named():
+    with pytest.raises(ValueError, match="`inputs` must have a search with a click"):
+        stream_batches(lambda: several(0, 3), ItemSet("ab"), 4)
+    with pytest.raises(ValueError, match="`batch_size` must be at least 1. Got 0"):
+        stream_batches(lambda: several(2, 0), ItemSet("ab"), 0)
+    with pytest.raises(ValueError, match="`pairs` must have a search with a click"):
+        click_batches([], ItemSet("ab"), 4)

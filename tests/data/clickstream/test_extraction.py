@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.click_searches import (
     ITEMS,
@@ -23,6 +24,7 @@ from tfrs_models.data.clickstream import (
     extract_features,
     fill_ranks,
 )
+from tfrs_models.layers import FeaturesExtractor
 from tfrs_models.metrics import distance_shift
 from tfrs_models.ops.clickstream.packing import pack_pairs
 
@@ -78,3 +80,59 @@ def test_ranks_that_are_missing_are_asked_for_by_name_and_filled():
     assert filled.ranks == pytest.approx(calculate_ranks(found, items, extractor))
     shift = distance_shift(pack_pairs([(filled, None)], items), extractor, VECTORS)
     assert float(shift["not_irrelevant_dist_shift"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_towers_get_the_queries_that_a_function_makes_of_ids():
+    rng = np.random.default_rng(1)
+    vectors = {f"u{n}": rng.normal(size=3).astype("float32") for n in range(5)}
+    shown = dict.fromkeys(ITEMS[:4])
+    by_name, by_vector = (
+        [FineTuningInput(query, [], list(shown), shown) for query in queries]
+        for queries in (vectors, vectors.values())
+    )
+    items, extractor = ItemSet(ITEMS, VECTORS), extractor_of([np.eye(3), np.eye(3)])
+    sizes = []
+
+    def query_features(names):
+        sizes.append(len(names))
+        return np.stack([vectors[name] for name in names])
+
+    filled = fill_ranks(
+        by_name, items, extractor, query_features=query_features, batch_size=2
+    )
+    assert sizes == [2, 2, 1]
+    for search, expected in zip(
+        filled, fill_ranks(by_vector, items, extractor), strict=True
+    ):
+        assert search.ranks == pytest.approx(expected.ranks)
+        found = calculate_ranks(search, items, extractor, query_features=query_features)
+        assert found == pytest.approx(expected.ranks)
+
+
+def test_an_item_of_several_rows_has_the_score_of_its_first():
+    items = ItemSet(["a", "b", "a"], np.array([[1, 0], [1, 1], [0, 1]], "float32"))
+    shown = {"b": None, "a": None}
+    search = FineTuningInput(np.array([1.0, 0.0]), [], list(shown), shown)
+    found = calculate_ranks(search, items, extractor_of([np.eye(2), np.eye(2)]))
+    assert found == pytest.approx({"b": 0.5**0.5, "a": 1.0})
+    assert list(found) == ["b", "a"]
+
+
+def test_scores_are_those_of_evaluation_whatever_a_tower_does_in_training():
+    items = ItemSet(ITEMS, VECTORS)
+    search = random_search(np.random.default_rng(2))
+    noisy, plain = (
+        FeaturesExtractor(tf.keras.layers.Dropout(rate)) for rate in (0.5, 0.0)
+    )
+    assert calculate_ranks(search, items, noisy) == calculate_ranks(
+        search, items, plain
+    )
+
+
+def test_a_batch_is_extracted_as_evaluation():
+    items, rng = ItemSet(ITEMS, VECTORS), np.random.default_rng(2)
+    pairs = [(random_search(rng), None) for _ in range(4)]
+    extractor = extractor_of([np.eye(3), np.eye(3)], max_abs_difference_threshold=9.0)
+    found = extract_batch_features(pairs, items, extractor)
+    one_by_one = [extract_features(s, items, extractor).target for s, _ in pairs]
+    assert len(found.target) == sum(map(len, one_by_one))

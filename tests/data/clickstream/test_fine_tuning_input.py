@@ -191,3 +191,18 @@ def test_an_object_with_a_clicked_part_is_no_negative():
 def test_a_factor_out_of_range_is_named(factor):
     with pytest.raises(ValueError, match=r"`factor` must be in \[0, 1\]"):
         downsample_not_events(random_searches(1)[0], factor)
+
+
+def test_only_the_same_seed_draws_the_same_negatives():
+    names = [f"i{n}" for n in range(40)]
+    search = search_of({"query": "q", "events": names[:1], "results": names})
+
+    def draw(rng):
+        return downsample_not_events(search, 0.5, rng)
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+    assert draw(None) != draw(None)
+    generator = np.random.default_rng(1)
+    assert draw(generator) == draw(1)
+    assert draw(generator) != draw(1)  # the generator has moved on

@@ -114,3 +114,37 @@ def test_a_ratio_out_of_range_is_named(ratio):
 def test_half_of_the_searches_for_testing_is_a_warning():
     with pytest.warns(UserWarning, match="less to train on"):
         split_inputs(random_searches(50), 0.6, random_state=0)
+
+
+def test_no_seed_is_another_split_each_time():
+    inputs = random_searches(200)
+    splits = [split_inputs(inputs, 0.3).test for _ in range(2)]
+    assert [s.query for s in splits[0]] != [s.query for s in splits[1]]
+
+
+def test_without_shuffling_the_last_ids_are_for_testing():
+    inputs = random_searches(200)
+    (last,) = {
+        tuple(s.query for s in split_inputs(inputs, 0.3, shuffle=False).test)
+        for _ in range(2)
+    }
+    held_out = sorted(f"i{n}" for n in range(30))[-9:]
+    given = split_inputs(inputs, 0.3, random_state=0, test_item_ids=held_out).test
+    mostly = {
+        s.query for s in inputs if sum(r in held_out for r in s.results) > len(s) / 2
+    }
+    assert mostly <= set(last)
+    assert mostly <= {s.query for s in given}
+
+
+def test_searches_that_are_moved_are_drawn_by_the_seed():
+    inputs = random_searches(200)
+
+    def moved(seed):  # no search shows mostly the one item for testing
+        split = split_inputs(inputs, 0.3, random_state=seed, test_item_ids=["i0"])
+        return [s.query for s in split.test]
+
+    assert len(moved(1)) == 60
+    assert moved(1) == moved(1)
+    assert moved(1) != moved(2)
+    assert moved(None) != moved(None)

@@ -325,3 +325,159 @@ def test_pairs_without_a_click_are_never_formed():
     assert all(len(column) == 0 for column in found)
     found = extractor.forward(pair_inputs(inputs), ItemSet(ITEMS, VECTORS))
     assert all(len(column) > 0 for column in found)
+
+
+def pairs_of_searches(count=6, seed=3):
+    rng = np.random.default_rng(seed)
+    return [(random_search(rng), random_search(rng, relevant=False))] * count
+
+
+@pytest.mark.parametrize("side", ["query", "item"])
+def test_both_towers_are_told_of_training_and_scores_are_those_of_evaluation(side):
+    items = ItemSet(ITEMS, VECTORS)
+    plain = [kernel_tower(np.eye(3)) for _ in range(2)]
+    towers = list(plain)
+    noisy = tf.keras.Sequential([kernel_tower(np.eye(3)), tf.keras.layers.Dropout(0.5)])
+    towers[side == "item"] = noisy
+    options = {"negative_downsampling_factor": 1.0, "max_abs_difference_threshold": 9.0}
+    extractor = FeaturesExtractor(*towers, **options)
+    pairs = pairs_of_searches(2)
+    batch = pack_pairs(pairs, items)
+    ways = {
+        "call": lambda training: extractor(batch, VECTORS, training=training),
+        "forward": lambda training: extractor.forward(pairs, items, training=training),
+        "extract": lambda training: (
+            extractor.extract(batch, VECTORS, training=training).formed
+        ),
+    }
+    expected = FeaturesExtractor(*plain, **options)(batch, VECTORS).positive_ranks
+    for name, way in ways.items():
+        np.testing.assert_allclose(way(False).positive_ranks, expected, atol=1e-6)
+        moved = np.abs(way(True).positive_ranks - expected)
+        assert moved.max() > 1e-3, name
+    for _ in range(2):
+        found = extractor.ranks(batch, VECTORS)
+        again = FeaturesExtractor(*plain).ranks(batch, VECTORS)
+        np.testing.assert_allclose(found.values, again.values, atol=1e-6)
+
+
+def test_a_draw_of_unpacked_searches_follows_its_seed():
+    items = ItemSet(ITEMS, VECTORS)
+    extractor = extractor_of(
+        [np.eye(3), np.eye(3)],
+        max_abs_difference_threshold=9.0,
+        not_irrelevant_only=False,
+    )
+
+    def draw(seed):
+        found = extractor.forward(pairs_of_searches(), items, training=True, seed=seed)
+        return found.negative_ranks.numpy().tolist()
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+
+
+def test_every_parameter_of_a_run_reaches_the_extractor():
+    params = FineTuningParams(
+        not_irrelevant_only=False,
+        negative_downsampling=0.25,
+        min_abs_difference_threshold=0.125,
+        max_abs_difference_threshold=0.75,
+    )
+    towers = tf.keras.layers.Dense(2), tf.keras.layers.Dense(2)
+    for make in (make_features_extractor, FeaturesExtractor.from_params):
+        found = make(*towers, params, window_size=5)
+        assert (found.query_tower, found.item_tower) == towers
+        assert found.not_irrelevant_only is False
+        assert found.negative_downsampling_factor == 0.25
+        assert found.min_abs_difference_threshold == 0.125
+        assert found.max_abs_difference_threshold == 0.75
+        assert found.window_size == 5
+
+
+@pytest.mark.parametrize("window", [3, 7])
+def test_confidences_are_those_of_the_window_that_was_given(window):
+    search = random_search(np.random.default_rng(4), parts=False, num_results=12)
+    stored = [search.ranks[r] for r in search.results]
+    clicks = [float(r in search.events) for r in search.results]
+    trust = dict(
+        zip(
+            search.results,
+            windowed_confidences(stored, clicks, window).numpy(),
+            strict=True,
+        )
+    )
+    extractor = extractor_of(
+        [np.eye(3), np.eye(3)],
+        confidence_calculator="windowed",
+        window_size=window,
+        max_abs_difference_threshold=9.0,
+    )
+    found = extract_features(search, ItemSet(ITEMS, VECTORS), extractor)
+    pairs = list(itertools.product(search.events, search.not_events))
+    for column, side in ((found[3], 0), (found[4], 1)):
+        expected = [trust[pair[side]] for pair in pairs]
+        np.testing.assert_allclose(column, expected, atol=1e-5)
+
+
+def test_rows_reach_the_item_tower_by_the_name_that_was_given():
+    class Named(tf.keras.layers.Layer):
+        def call(self, features):
+            return tf.gather(VECTORS, features["film"])
+
+    search = random_search(np.random.default_rng(2))
+    batch = pack_pairs([(search, None)], ItemSet(ITEMS))
+    named = FeaturesExtractor(kernel_tower(np.eye(3)), Named(), item_feature="film")
+    expected = extractor_of([np.eye(3), np.eye(3)]).ranks(batch, VECTORS)
+    np.testing.assert_allclose(named.ranks(batch).values, expected.values, atol=1e-6)
+
+
+def test_one_extractor_forgets_a_batch_with_the_next():
+    rng = np.random.default_rng(6)
+    items = ItemSet(ITEMS, VECTORS)
+    pairs = [
+        [(random_search(rng), random_search(rng, relevant=False))] * count
+        for count in (3, 1)
+    ]
+    extractor = extractor_of([np.eye(3), np.eye(3)], not_irrelevant_only=False)
+    alone = extractor_of([np.eye(3), np.eye(3)], not_irrelevant_only=False)
+    extractor.forward(pairs[0], items)
+    for ours, theirs in zip(
+        extractor.forward(pairs[1], items), alone.forward(pairs[1], items), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_stored_scores_have_no_gradient_and_towers_have_all_of_it():
+    items, pairs = ItemSet(ITEMS, VECTORS), pairs_of_searches(2)
+    extractor = extractor_of(
+        [np.eye(3), np.eye(3)],
+        confidence_calculator=lambda ranks, clicks: ranks + clicks,
+        not_irrelevant_only=False,
+    )
+    batch = pack_pairs(pairs, items)
+    stored = batch["ranks"].values
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(stored)
+        batch["ranks"] = batch["ranks"].with_values(stored)
+        loss = losses.prob_margin_ranking_loss(extractor(batch, VECTORS))
+        thrice = 3.0 * loss
+    assert tape.gradient(loss, stored) is None
+    weights = extractor.trainable_variables
+    for one, three in zip(
+        tape.gradient(loss, weights), tape.gradient(thrice, weights), strict=True
+    ):
+        assert np.abs(one).max() > 0
+        np.testing.assert_allclose(three, 3 * one, rtol=1e-5)
+
+
+def test_equal_scores_and_empty_searches_together_form_no_pair_in_the_band():
+    items = ItemSet(ITEMS, np.ones_like(VECTORS))  # all scores are equal
+    rng = np.random.default_rng(3)
+    empty = FineTuningInput(np.ones(3, "float32"), [], [], {})
+    pairs = [(random_search(rng), empty), (empty, random_search(rng, relevant=False))]
+    found = extractor_of(
+        [np.eye(3), np.eye(3)], not_irrelevant_only=False, irrelevant_pairing="cross"
+    ).extract(pack_pairs(pairs, items), items.features)
+    assert len(found.features.target) == 0
+    assert len(found.formed.target) > 0

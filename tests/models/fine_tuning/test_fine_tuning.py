@@ -514,3 +514,70 @@ def test_searches_by_vectors_train_too():
     data = click_batches(pairs, ItemSet(ITEMS), 4)
     history = model.fit(data, epochs=2, validation_data=data, verbose=0).history
     assert np.isfinite(history["val_loss_per_pair"]).all()
+
+
+@pytest.mark.parametrize("way", ["call", "loss", "step"])
+def test_towers_drop_in_training_only(way):
+    batch = next(iter(vector_clicks()))
+
+    def run(rate, training):
+        tf.keras.utils.set_random_seed(1)
+        query, item = (
+            tf.keras.Sequential([tf.keras.layers.Dense(8), tf.keras.layers.Dropout(r)])
+            for r in (rate, 0.0)
+        )
+        model = FineTuningModel(
+            FeaturesExtractor(
+                query, TableOfVectors(VECTORS, item), negative_downsampling_factor=1.0
+            )
+        )
+        if way == "call":
+            return model(batch, training=training).positive_ranks
+        if way == "loss":
+            return model.compute_loss(batch, training=training)
+        model.compile(sgd())
+        step = model.train_step if training else model.test_step
+        return step(batch)["loss_per_pair"]
+
+    np.testing.assert_allclose(run(0.5, False), run(0.0, False), rtol=1e-6)
+    assert np.abs(run(0.5, True) - run(0.0, True)).max() > 1e-3
+
+
+def test_a_model_of_distances_reports_shifts_above_zero_where_they_fall():
+    shown = {"a": 2.0, "b": 2.0}
+    search = FineTuningInput(np.array([1.0, 0.0]), ["a"], ["a", "b"], shown)
+    other = FineTuningInput(np.array([1.0, 0.0]), [], ["b"], {"b": 1.5})
+    vectors = np.array([[1.0, 1.0], [1.0, 3.0]], "float32")  # 1 and 3 away
+    linear = tf.keras.layers.Activation("linear")
+    model = FineTuningModel(
+        FeaturesExtractor(
+            linear,
+            TableOfVectors(vectors, linear),
+            ranker="euclidean",
+            is_similarity=False,
+            max_abs_difference_threshold=9.0,
+        )
+    )
+    model.compile(sgd())
+    data = click_batches([(search, other)], ItemSet(["a", "b"]), 1)
+    found = model.evaluate(data, return_dict=True, verbose=0)
+    assert found["not_irrelevant_dist_shift"] == pytest.approx(1.0)
+    assert found["irrelevant_dist_shift"] == pytest.approx(1.5)
+    assert found["mean_gap"] == pytest.approx(2.0)
+    assert found["pair_accuracy"] == 1
+    assert model.evaluate(data, return_dict=True, verbose=0) == found
+
+
+def test_every_option_of_the_loss_reaches_it():
+    (batch,) = batches(batch_size=99)
+    options = {"margin": 0.2, "adjust": "cosine", "fine_small_difference": True}
+    losses = set()
+    for left_out in (None, *options):
+        given = {name: v for name, v in options.items() if name != left_out}
+        model = model_of(**given)
+        loss = float(model.compute_loss(batch))
+        given = {"margin": 0.05} | given
+        expected = prob_margin_ranking_loss(model(batch), **given)
+        assert loss == pytest.approx(float(expected), rel=1e-6)
+        losses.add(round(loss, 6))
+    assert len(losses) == 4
