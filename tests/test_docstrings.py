@@ -15,8 +15,6 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Folders whose prose is still to be rewritten.
 PENDING = (
-    "tfrs_models/data/clickstream",
-    "tfrs_models/data/synthetic/click_sessions.py",
     "tfrs_models/layers",
     "tfrs_models/losses/prob_margin_ranking.py",
     "tfrs_models/metrics/accumulator.py",
@@ -35,13 +33,9 @@ PENDING = (
     "tfrs_models/torch_weights.py",
     "tfrs_models/types.py",
     "pipelines/automtn.py",
-    "pipelines/benchmarks/clickstream.py",
-    "pipelines/clickstream.py",
     "pipelines/parts/check_in_data.py",
-    "pipelines/parts/click_data.py",
     "pipelines/parts/poi_baselines.py",
     "pipelines/reporting/automtn.py",
-    "pipelines/reporting/clickstream.py",
     "pipelines/reporting/poi_plots.py",
     "pipelines/reporting/unisar.py",
     "pipelines/unisar.py",
