@@ -10,11 +10,13 @@ import pytest
 import tensorflow as tf
 
 from pipelines import clickstream, retrieval
+from pipelines.parts import query_towers
 from pipelines.parts.checkpoints import Origin
-from pipelines.parts.data import load_data
+from pipelines.parts.click_data import load_clicks
 from pipelines.recommend import print_answers
-from tfrs_models.data.clickstream import read_sessions
-from tfrs_models.data.synthetic import make_click_sessions
+from pipelines.reporting.clickstream import compare
+from tfrs_models.data.clickstream import FineTuningParams
+from tfrs_models.metrics import bootstrap_interval
 
 # One epoch on a small table is no time to learn.
 pytestmark = pytest.mark.filterwarnings(
@@ -202,54 +204,128 @@ def test_wrong_flags_end_the_program_with_their_name(run, tmp_path, change, mess
         clickstream.main(config)
 
 
-def test_synthetic_clicks_know_of_the_splits_that_they_are_made_of_only(orders):
-    data = load_data(orders, seed=0)
-    scores = np.random.default_rng(0).normal(size=(data.num_users + 1, data.num_items))
+def test_flags_of_the_training_reach_the_model_and_its_two_optimizers():
+    dense = tf.keras.layers.Dense
+    clicks = types.SimpleNamespace(query_tower=dense(2), item_tower=lambda: dense(2))
+    config = dataclasses.replace(
+        clickstream.SMOKE,
+        adjust="unit",
+        confidences="windowed",
+        optimizer="sgd",
+        step_size=7,
+        gamma=0.5,
+    )
+    params = FineTuningParams(
+        query_lr=0.1,
+        items_lr=0.2,
+        query_weight_decay=0.01,
+        items_weight_decay=0.02,
+        margin=0.3,
+        not_irrelevant_only=False,
+        negative_downsampling=0.25,
+    )
+    model = clickstream.build_model(config, params, clicks)
+    assert (model.margin, model.adjust) == (0.3, "unit")
+    assert model.num_fixed_layers == 0
+    extractor = model.extractor
+    assert extractor.confidence_calculator == "windowed"
+    assert extractor.negative_downsampling_factor == 0.25
+    assert extractor.not_irrelevant_only is False
+    for optimizer, rate, decay in (
+        (model.query_optimizer, 0.1, 0.01),
+        (model.item_optimizer, 0.2, 0.02),
+    ):
+        assert isinstance(optimizer, tf.keras.optimizers.SGD)
+        found = optimizer.get_config()
+        assert found["weight_decay"] == decay
+        schedule = found["learning_rate"]["config"]
+        assert schedule["initial_learning_rate"] == rate
+        assert (schedule["decay_steps"], schedule["decay_rate"]) == (7, 0.5)
 
-    def made(seed, **options):
-        return make_click_sessions(
-            data, lambda users: scores[users], seed, list_size=8, **options
+
+def loaded(run, output, **options):
+    config, _ = run
+    towers_of, data, two_tower = retrieval.restore(config.retrieval)
+    output.mkdir()
+    return load_clicks(
+        two_tower,
+        data,
+        **{
+            "user_features": query_towers.user_features(towers_of, data, "test"),
+            "sessions": None,
+            "strict": False,
+            "model_ranks": False,
+            "sessions_per_user": 1,
+            "output": output,
+            "seed": 1,
+        }
+        | options,
+    )
+
+
+def shown(clicks, split):
+    return [(s.query, s.results, s.events) for s in clicks.splits[split]]
+
+
+def test_one_seed_decides_about_sessions_their_split_and_their_batches(run, tmp_path):
+    one = loaded(run, tmp_path / "one", seed=1)
+    again = loaded(run, tmp_path / "again", seed=1)
+    other = loaded(run, tmp_path / "other", seed=2, sessions_per_user=3)
+    files = [
+        (tmp_path / name / "sessions.jsonl").read_text()
+        for name in ("one", "again", "other")
+    ]
+    assert files[0] == files[1]
+    assert files[2].count("\n") == 3 * files[0].count("\n")
+    log = tmp_path / "one" / "sessions.jsonl"
+    resplit = loaded(run, tmp_path / "resplit", seed=2, sessions=log)
+    for split in ("train", "validation", "test"):
+        assert shown(one, split) == shown(again, split)
+        assert len(one.splits[split]) < len(other.splits[split])
+    assert shown(one, "test") != shown(resplit, "test")
+
+    def rows(clicks, seed):
+        clicks = dataclasses.replace(clicks, seed=seed)
+        data = clicks.batches("train", 99, shuffle=True)
+        return [row for batch in data for row in batch["items"].to_list()]
+
+    tf.random.set_seed(0)
+    first = rows(one, 1)
+    tf.random.set_seed(0)
+    assert rows(again, 1) == first
+    tf.random.set_seed(0)
+    assert rows(one, 2) != first
+
+
+def test_scores_of_a_log_are_kept_unless_those_of_the_model_are_asked_for(
+    run, tmp_path
+):
+    path = write(tmp_path / "log.jsonl", 30)
+    path.write_text(path.read_text().replace('"rank": null', '"rank": 7.5'))
+    stored = loaded(run, tmp_path / "stored", sessions=path)
+    own = loaded(run, tmp_path / "own", sessions=path, model_ranks=True)
+    for clicks, is_stored in ((stored, True), (own, False)):
+        for search in clicks.splits["train"]:
+            assert all((rank == 7.5) is is_stored for rank in search.ranks.values())
+
+
+def test_each_row_of_an_unknown_user_is_a_group_of_the_interval():
+    rng = np.random.default_rng(0)
+    gains = rng.normal(size=60)
+
+    def measured(shift):
+        table = types.SimpleNamespace(values=lambda metric: shift * gains)
+        corpus = types.SimpleNamespace(tables={"model": table}, metrics={"test": {}})
+        return types.SimpleNamespace(
+            corpus=corpus,
+            sessions={},
+            accuracy=shift * gains[:4],
+            users=np.array(["a", "b", "c", "d"]),
         )
 
-    searches = list(read_sessions(made(1, sessions_per_user=60)))
-    assert len(searches) == 60 * data.num_users
-    again = list(read_sessions(made(1, sessions_per_user=60)))
-    assert [s.events for s in searches] == [s.events for s in again]
-    users = {n: i for i, n in enumerate(data.vocabularies["user_id"].tolist(), 1)}
-    items = {n: i for i, n in enumerate(data.vocabularies["item_id"].tolist(), 1)}
-    rated = {}
-    for split in ("train", "validation", "test"):
-        c = data.splits[split]
-        for user, item, rating in zip(
-            c["user_id"], c["item_id"], c["rating"], strict=True
-        ):
-            rated[int(user), int(item)] = (split == "test", rating >= 4)
-    # A click model that is stated is one that can be checked: look * relevance.
-    seen, chances = {}, {"liked": 0.9, "rated": 0.3, "none": 0.05, "test": 0.05}
-    for search in searches:
-        for place, result in enumerate(search.results):
-            is_test, liked = rated.get(
-                (users[search.query], items[result]), (None, None)
-            )
-            kind = "none" if is_test is None else "test" if is_test else "liked"
-            kind = "rated" if kind == "liked" and not liked else kind
-            seen.setdefault((kind, place), []).append(result in search.events)
-    for (kind, place), clicks in seen.items():
-        chance = chances[kind] / (1 + place) ** 0.5
-        error = np.sqrt(chance * (1 - chance) / len(clicks))
-        assert abs(np.mean(clicks) - chance) < 4.5 * error + 1e-9, (kind, place)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"list_size": 99}, "`list_size` must be from 1 to the number of items, 30"),
-        ({"sessions_per_user": 0}, "`sessions_per_user` must be at least 1"),
-        ({"known_share": 2}, r"`known_share` must be in \[0, 1\]"),
-        ({"noise": -1}, "`noise` must not be negative"),
-    ],
-)
-def test_wrong_arguments_of_the_click_model_are_named(orders, arguments, message):
-    data = load_data(orders, seed=0)
-    with pytest.raises(ValueError, match=message):
-        next(make_click_sessions(data, tf.zeros, 0, **arguments))
+    users = np.array([0] * 50 + [1] * 10)
+    data = types.SimpleNamespace(splits={"test": {"user_id": users}})
+    found = compare(measured(0.0), measured(1.0), data).metrics
+    groups = np.concatenate([np.arange(50), [99] * 10])
+    expected = bootstrap_interval(gains, groups)._asdict()
+    assert found["after_minus_before"]["ndcg_at_10"] == pytest.approx(expected)
