@@ -314,7 +314,7 @@ def test_each_row_of_an_unknown_user_is_a_group_of_the_interval():
     gains = rng.normal(size=60)
 
     def measured(shift):
-        table = types.SimpleNamespace(values=lambda metric: shift * gains)
+        table = types.SimpleNamespace(values=lambda _: shift * gains)
         corpus = types.SimpleNamespace(tables={"model": table}, metrics={"test": {}})
         return types.SimpleNamespace(
             corpus=corpus,
