@@ -258,7 +258,7 @@ def tune(
 
     def quality(choice: dict) -> float:
         # A copy for each trial: a frozen layer would stay frozen in the next one.
-        copy = retrieval.build_model(towers_of, clicks.data)
+        copy = query_towers.build_model(towers_of, clicks.data)
         copy(next(iter(clicks.data.batches("test", 1))))
         copy.set_weights(clicks.two_tower.get_weights())
         own = dataclasses.replace(clicks, two_tower=copy)

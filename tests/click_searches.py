@@ -137,7 +137,7 @@ class TableOfVectors(tf.keras.layers.Layer):
 
 
 def clicks_on_three_items(seed=0, *, num=24):
-    """Searches in which the first two items of the table are always better."""
+    """Makes searches in which the first three items of the table are always better."""
     rng = np.random.default_rng(seed)
     inputs = []
     for number in range(num):

@@ -326,6 +326,6 @@ def test_each_row_of_an_unknown_user_is_a_group_of_the_interval():
     users = np.array([0] * 50 + [1] * 10)
     data = types.SimpleNamespace(splits={"test": {"user_id": users}})
     found = compare(measured(0.0), measured(1.0), data).metrics
-    groups = np.concatenate([np.arange(50), [99] * 10])
+    groups = np.concatenate([-np.arange(50), [1] * 10])
     expected = bootstrap_interval(gains, groups)._asdict()
     assert found["after_minus_before"]["ndcg_at_10"] == pytest.approx(expected)

@@ -21,7 +21,7 @@ def test_two_replicas_train_and_report_as_one(strategy, contrastive, num):
         tf.keras.utils.set_random_seed(0)  # of which the draws depend too
         data = batches(clicks_on_three_items(num=num), batch_size=7, seed=3)
         with scope:
-            model = model_of((5, 6), options=options, num_fixed_layers=fixed)
+            model = model_of((5,), options=options, num_fixed_layers=fixed)
             model.compile(
                 tf.keras.optimizers.SGD(0.3),
                 item_optimizer=tf.keras.optimizers.SGD(0.2),

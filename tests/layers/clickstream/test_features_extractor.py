@@ -353,8 +353,8 @@ def test_both_towers_are_told_of_training_and_scores_are_those_of_evaluation(sid
     expected = FeaturesExtractor(*plain, **options)(batch, VECTORS).positive_ranks
     for name, way in ways.items():
         np.testing.assert_allclose(way(False).positive_ranks, expected, atol=1e-6)
-        moved = np.abs(way(True).positive_ranks - expected)
-        assert moved.max() > 1e-3, name
+        found = way(True).positive_ranks.numpy()  # equal scores are out of the band
+        assert len(found) != len(expected) or np.ptp(found - expected) > 1e-3, name
     for _ in range(2):
         found = extractor.ranks(batch, VECTORS)
         again = FeaturesExtractor(*plain).ranks(batch, VECTORS)

@@ -211,7 +211,7 @@ def test_the_batch_that_makes_frozen_weights_costs_once(fixed):
 
 def test_without_fixed_layers_everything_learns():
     model = model_of((5,))
-    model.compile(sgd())
+    model.compile(sgd(), run_eagerly=True)
     before = list(map(bits, (model.query_tower, model.item_tower)))
     model.fit(batches(), verbose=0)
     for tower, old in zip((model.query_tower, model.item_tower), before, strict=True):
@@ -263,7 +263,7 @@ def test_frozen_tables_come_back_into_a_tower_that_is_not_frozen(tmp_path):
 
 def test_each_tower_has_its_optimizer_and_a_shared_one_that_of_the_items():
     model = model_of()
-    model.compile(sgd(0.0), item_optimizer=sgd(1.0))
+    model.compile(sgd(0.0), item_optimizer=sgd(1.0), run_eagerly=True)
     before = list(map(bits, (model.query_tower, model.item_tower)))
     model.fit(batches(), verbose=0)
     assert bits(model.query_tower) == before[0]
@@ -291,7 +291,7 @@ def test_each_tower_has_its_optimizer_and_a_shared_one_that_of_the_items():
 
     shared = FineTuningModel(FeaturesExtractor(Shared()))
     assert shared.extractor.is_shared
-    shared.compile(sgd(0.0), item_optimizer=sgd(1.0))
+    shared.compile(sgd(0.0), item_optimizer=sgd(1.0), run_eagerly=True)
     before = bits(text)
     step = fine_tuning_train_step(shared, batch)
     assert all(now != then for now, then in zip(bits(text), before, strict=True))
@@ -320,7 +320,9 @@ def test_both_optimizers_are_in_the_checkpoint(tmp_path):
     def compiled(seed):
         model = model_of(seed=seed)
         model.compile(
-            tf.keras.optimizers.Adam(0.1), item_optimizer=tf.keras.optimizers.Adam(0.2)
+            tf.keras.optimizers.Adam(0.1),
+            item_optimizer=tf.keras.optimizers.Adam(0.2),
+            run_eagerly=True,
         )
         return model
 
@@ -368,6 +370,7 @@ def test_the_learning_rate_really_falls_and_both_optimizers_step():
     model.compile(
         sgd(step_decay_schedule(0.1, 2, 0.5)),
         item_optimizer=sgd(step_decay_schedule(0.4, 2, 0.5)),
+        run_eagerly=True,
     )
     rates = []
     read = tf.keras.callbacks.LambdaCallback(
@@ -441,7 +444,7 @@ def test_a_two_tower_model_is_fine_tuned_in_its_own_towers():
     ]
     filled = fill_ranks(inputs, ITEM_SET, extractor, batch_size=7)
     model = FineTuningModel(extractor)
-    model.compile(sgd(1.0))
+    model.compile(sgd(1.0), run_eagerly=True)
     data = batches(filled)
     figures = model.evaluate(data, return_dict=True, verbose=0)
     assert figures["not_irrelevant_dist_shift"] == pytest.approx(0, abs=1e-6)
@@ -558,7 +561,7 @@ def test_a_model_of_distances_reports_shifts_above_zero_where_they_fall():
             max_abs_difference_threshold=9.0,
         )
     )
-    model.compile(sgd())
+    model.compile(sgd(), run_eagerly=True)
     data = click_batches([(search, other)], ItemSet(["a", "b"]), 1)
     found = model.evaluate(data, return_dict=True, verbose=0)
     assert found["not_irrelevant_dist_shift"] == pytest.approx(1.0)
