@@ -334,6 +334,7 @@ def pairs_of_searches(count=6, seed=3):
 
 @pytest.mark.parametrize("side", ["query", "item"])
 def test_both_towers_are_told_of_training_and_scores_are_those_of_evaluation(side):
+    tf.keras.utils.set_random_seed(0)
     items = ItemSet(ITEMS, VECTORS)
     plain = [kernel_tower(np.eye(3)) for _ in range(2)]
     towers = list(plain)
