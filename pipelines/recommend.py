@@ -122,7 +122,7 @@ def load_model(model: Path) -> tf.Module:
 
 def _check_files(path: Path) -> None:
     """Ends the program if a file differs from the exported one."""
-    if not (path / contract.PLACE).exists():
+    if not (path / contract.CONTRACT_PATH).exists():
         return
     try:
         problems = changed_files(path, contract.read(path)["files"])

@@ -23,7 +23,6 @@ PENDING = (
     "tfrs_models/models/fine_tuning",
     "tfrs_models/models/unisar",
     "tfrs_models/ops",
-    "tfrs_models/serving",
     "tfrs_models/towers",
     "tfrs_models/training",
     "tfrs_models/_keras.py",

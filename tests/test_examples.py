@@ -22,7 +22,6 @@ PENDING = {
     "models.fine_tuning",
     "models.unisar",
     "ops",
-    "serving",
     "towers",
     "training",
 }

@@ -1,4 +1,4 @@
-"""From a trained model to answers."""
+"""Exports trained models for a server, and checks, tunes and compares the exports."""
 
 from tfrs_models.serving import client, contract, gate, tuning
 from tfrs_models.serving.candidate_ranker import CandidateRanker

@@ -1,4 +1,4 @@
-"""Several services of one model, each ranking the candidates that it is sent."""
+"""Serves a model with several services, each ranking the candidates of a request."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,21 @@ _SAMPLE_ROWS = 4
 
 
 class CandidateRanker(tf.Module):
-    """One SavedModel with a signature for each service of a model.
+    """A module with one signature for each service of a model.
 
-    A signature takes named features, candidates among them, and answers what the
-    model's method of that name does, best candidates first. The services share all
-    weights: both are in memory once, and are replaced at once.
+    A signature takes named features, including the candidates, and returns the outputs
+    of the model's method of that name, best candidates first. The services share all
+    weights, so that they are in memory once and are replaced together.
+
+    Example:
+      >>> class Shop(tf.keras.Model):
+      ...     def search(self, features):
+      ...         score = tf.sort(features["price"], direction="DESCENDING")
+      ...         return {"score": score}
+      >>> prices = {"price": np.float32([[3, 9, 5]])}
+      >>> ranker = tm.serving.CandidateRanker(Shop(), {"search": prices}, k=2)
+      >>> ranker.signatures["search"](prices)["score"].numpy()
+      array([[9., 5.]], dtype=float32)
     """
 
     def __init__(
@@ -29,16 +39,17 @@ class CandidateRanker(tf.Module):
         """Initializes the module.
 
         Args:
-          model: Has a method for each service, from features to named tensors `[batch,
-            num_candidates]`, best first (`models.UniSAR` has `recommend` and `search`).
-          services: Name of the method -> a batch of its features, as an example of
-            their dtypes and numbers of axes; its first rows become the samples of an
-            export. Lengths of lists may differ from request to request.
-          k: How many candidates to answer with, at most; all where None.
+          model: model with a method for each service, from features to named tensors
+            `[batch, num_candidates]`, best first (`models.UniSAR` has `recommend` and
+            `search`).
+          services: name of the method -> example batch of its features, which gives
+            their dtypes and ranks; its first rows become the samples of an export. The
+            lengths of lists may differ between requests.
+          k: largest number of candidates in an answer; None for all.
 
         Raises:
-          ValueError: no service, one without features or that the model does not have,
-            or a `k` below 1.
+          ValueError: there is no service, a service has no features or no method of the
+            model, or `k` is below 1.
         """
         super().__init__(name="candidate_ranker")
         if k is not None and k < 1:
@@ -63,12 +74,12 @@ class CandidateRanker(tf.Module):
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers."""
+        """Name -> function that a server calls."""
         return dict(self.services)
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
-        """Requests of real rows, one and several."""
+        """Sample requests of one row and of several."""
         return {
             name: [
                 {key: value[:rows] for key, value in features.items()}

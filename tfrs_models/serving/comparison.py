@@ -1,4 +1,4 @@
-"""What a new version changes, and which changes are allowed."""
+"""The differences between two versions, and the rules that allow them."""
 
 import dataclasses
 import math
@@ -18,24 +18,33 @@ class Change(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What a new version may change; it is promoted where it keeps all of them."""
+    """Limits that a new version must observe to be promoted.
+
+    Attributes:
+      minimum_queries: number of rows that must be compared; fewer are no evidence.
+      minimum_overlap: mean share of the old answer that the new one must contain.
+      maximum_fall: largest fall of a metric; the lower end of the interval of the
+        difference must be above its negative.
+      minimum_shown: number of different items shown, relative to the old version.
+      maximum_unanswered: largest fall of the share of ranks that have an item.
+      maximum_latency: largest median latency, relative to the old version's.
+
+    Raises:
+      ValueError: a limit is negative or not finite.
+
+    Example:
+      >>> tm.serving.gate.Rules(maximum_latency=2.0).maximum_latency
+      2.0
+    """
 
     minimum_queries: int = 100
-    """Rows that must have been asked, for fewer say too little."""
     minimum_overlap: float = 0.5
-    """Share of the old answer that the new one has, in the mean."""
     maximum_fall: float = 0.01
-    """By which a metric may fall: the lower end of the interval of the difference must
-    lie above it."""
     minimum_shown: float = 0.9
-    """How many different items are shown, relative to the old version."""
     maximum_unanswered: float = 0.001
-    """By which the share of places with an item may fall."""
     maximum_latency: float = 1.5
-    """Median latency relative to the old version's."""
 
     def __post_init__(self) -> None:
-        """Refuses limits that every version or none would keep."""
         for name, value in dataclasses.asdict(self).items():
             if not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be finite, at least 0. Got {value}.")
@@ -43,20 +52,20 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two versions on the same queries; of pairs the old one is first.
+    """The differences between two versions on the same queries; pairs are (old, new).
 
     Attributes:
-      k: Places that are compared.
-      num_queries: Rows that were asked.
-      overlap: Share of the answers that is in both, with its interval over rows.
-      rank_biased_overlap: The same, the first places counting most.
-      shown: How many different items were shown to anyone.
-      num_items: Of the catalogue, where it was given.
-      answered: Share of places that have an item.
-      metrics: Against what was relevant; empty where that was not given.
-      seconds: Median of a request.
-      latency_ratio: Median of new over old, request by request.
-      rules: That the verdict follows.
+      k: number of ranks that are compared.
+      num_queries: number of rows that are compared.
+      overlap: share of items that both answers contain, with its interval over rows.
+      rank_biased_overlap: overlap that weighs the first ranks most, with its interval.
+      shown: number of different items in all answers.
+      num_items: size of the catalogue, or None.
+      answered: share of ranks that have an item.
+      metrics: name -> metric against the relevant items; empty if none were given.
+      seconds: median seconds of a request.
+      latency_ratio: median of new over old seconds, request by request.
+      rules: limits for promoting the new version.
     """
 
     k: int
@@ -73,7 +82,7 @@ class Comparison:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the new version is refused; empty where it is not."""
+        """Reasons to refuse the new version; empty if it is promoted."""
         rules, lines = self.rules, []
         if self.num_queries < rules.minimum_queries:
             lines.append(
@@ -110,12 +119,12 @@ class Comparison:
 
     @property
     def promote(self) -> bool:
-        """Whether the new version keeps all rules."""
+        """Whether the new version observes all rules."""
         return not self.reasons
 
     @property
     def exit_code(self) -> int:
-        """Of a program: 0 to promote, 1 to refuse."""
+        """Exit code of a program: 0 to promote, 1 to refuse."""
         return 0 if self.promote else 1
 
     def __str__(self) -> str:
@@ -144,8 +153,8 @@ class Comparison:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         table = "\n".join(
             "  ".join(
-                cell.rjust(width) if place else cell.ljust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+                cell.rjust(width) if column else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in rows
         )

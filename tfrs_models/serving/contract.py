@@ -1,4 +1,4 @@
-"""What an exported model promised, and whether it still holds."""
+"""The contract of an exported model: signatures, files and sample answers."""
 
 import importlib.metadata
 import json
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfrs_models.serving.contract_checks import (
     ABSOLUTE,
-    PLACE,
+    CONTRACT_PATH,
     RELATIVE,
     broken_promises,
     changed_files,
@@ -36,14 +36,27 @@ _PACKAGES = (
 
 
 class ContractError(Exception):
-    """An exported model that is not what it was when it was exported."""
+    """An exported model differs from its contract.
+
+    Attributes:
+      problems: the differences, one sentence each.
+
+    Example:
+      >>> folder = tf.io.gfile.mkdir("1")
+      >>> try:
+      ...     tm.serving.contract.verify("1")
+      ... except tm.serving.contract.ContractError as error:
+      ...     print(error)
+      1 broke its contract:
+      - assets.extra/contract.json is missing or no JSON ...
+    """
 
     def __init__(self, directory: Path, problems: list[str]) -> None:
         """Initializes the error.
 
         Args:
-          directory: Of the version.
-          problems: Everything that differs.
+          directory: folder of the version.
+          problems: the differences, one sentence each.
         """
         super().__init__(
             f"{directory} broke its contract:\n"
@@ -54,28 +67,38 @@ class ContractError(Exception):
 
 
 def read(directory: str | os.PathLike) -> dict:
-    """The contract of a version.
+    """Reads the contract of a version.
 
     Args:
-      directory: A version, or a folder of them, of which the newest is read.
+      directory: folder of a version, or of several, of which the newest is read.
 
     Returns:
       `signatures` (inputs and outputs with dtype and shape; whether a server may join
-      requests into batches), `files` (sha256 of each, vocabularies among them),
-      `server` (what it needs), `libraries` (versions) and `samples` (requests with
+      requests into batches), `files` (sha256 of each, including vocabularies),
+      `server` (its requirements), `libraries` (versions) and `samples` (requests with
       their answers).
 
     Raises:
-      ContractError: there is none, or none that `export` could have written.
-      ValueError: an address in place of a folder.
+      ContractError: the contract is missing, or `export` cannot have written it.
+      ValueError: `directory` is an address of an object store.
+
+    Example:
+      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
+      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
+      >>> contract = tm.serving.contract.read(path)
+      >>> contract["signatures"]["serving_default"]["inputs"]["query"]
+      {'dtype': 'float32', 'shape': [None, 3]}
     """
     folder = version_folder(directory)
     try:
-        contract = json.loads((folder / PLACE).read_text(encoding="utf-8"))
+        contract = json.loads((folder / CONTRACT_PATH).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ContractError(
             folder,
-            [f"{PLACE} is missing or no JSON ({error}); `serving.export` writes it"],
+            [
+                f"{CONTRACT_PATH} is missing or no JSON ({error}); "
+                "`serving.export` writes it"
+            ],
         ) from error
     if problems := wrong_form(contract):
         raise ContractError(folder, problems)
@@ -83,29 +106,35 @@ def read(directory: str | os.PathLike) -> dict:
 
 
 def verify(directory: str | os.PathLike) -> dict:
-    """Loads an exported model, asks it what it was asked at export, and compares.
+    """Loads an exported model, replays the samples of its contract, and compares.
 
-    Every file must have the bytes that were exported, and no file may be added; every
-    signature must have its names, dtypes and shapes, and every sample its answer:
-    floats within 1e-4 of their size or 1e-5, all else exactly, but for ids whose scores
-    tie within this tolerance.
+    Every file must have the bytes that were exported, and no file may be added. Every
+    signature must have its names, dtypes and shapes, and every sample its answer.
+    Floats may differ by 1e-4 of their size or by 1e-5; all other values are exact,
+    except ids whose scores tie within this tolerance.
 
     Args:
-      directory: A version, or a folder of them, of which the newest is verified.
+      directory: folder of a version, or of several, of which the newest is verified.
 
     Returns:
       The contract.
 
     Raises:
-      ContractError: naming the files, signatures and tensors that differ.
-      ValueError: an address in place of a folder.
+      ContractError: a file, signature or tensor differs; the message names it.
+      ValueError: `directory` is an address of an object store.
+
+    Example:
+      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
+      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
+      >>> len(tm.serving.contract.verify(path)["samples"])
+      2
     """
     folder = version_folder(directory)
     contract = read(folder)
     problems = changed_files(folder, contract["files"])
     try:
         loaded = tf.saved_model.load(str(folder))
-    except Exception as error:  # whatever a broken file makes TensorFlow raise
+    except Exception as error:  # a broken file may cause any error in TensorFlow
         needs = "; ".join(contract["server"]["needs"]) or "stock TensorFlow"
         problems.append(f"it does not load (it needs {needs}): {error}")
         raise ContractError(folder, problems) from error
@@ -121,18 +150,18 @@ def write(
     requests: Mapping[str, list[dict[str, np.ndarray]]],
     needs: Needs,
 ) -> None:
-    """Writes the contract of a finished version, and holds the version to it.
+    """Writes the contract of a finished version, and verifies the version against it.
 
-    The answers are the module's; that the SavedModel gives the same is checked here.
+    The sample answers come from the module; the SavedModel must give the same ones.
 
     Args:
-      folder: The version, with all of its other files.
-      signatures: By name.
-      requests: Signature -> samples.
-      needs: Of the server.
+      folder: folder of the version, with all of its other files.
+      signatures: signature name -> signature of the module.
+      requests: signature name -> sample requests.
+      needs: requirements of the model on its server.
 
     Raises:
-      ContractError: the SavedModel answers otherwise than the module.
+      ContractError: the answers of the SavedModel and the module differ.
     """
     contract = {
         "signatures": {
@@ -164,15 +193,15 @@ def write(
             for request in batches
         ],
     }
-    (folder / PLACE).parent.mkdir(exist_ok=True)
+    (folder / CONTRACT_PATH).parent.mkdir(exist_ok=True)
     text = json.dumps(contract, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / PLACE).write_text(text + "\n", encoding="utf-8")
+    (folder / CONTRACT_PATH).write_text(text + "\n", encoding="utf-8")
     if problems := broken_promises(tf.saved_model.load(str(folder)), contract):
         raise ContractError(folder, problems)
 
 
 def version_folder(directory: str | os.PathLike) -> Path:
-    """The folder itself where it is a version, else its newest version."""
+    """Returns the newest version in a folder, or the folder if it is a version."""
     folders = version_folders(directory)
     return folders[max(folders)] if folders else local_path("directory", directory)
 

@@ -1,4 +1,4 @@
-"""What a version is, beside what its contract says."""
+"""Compares an exported version with its contract, and two answers to one request."""
 
 import hashlib
 import os
@@ -11,11 +11,24 @@ import tensorflow as tf
 from tfrs_models.serving.contract_json import from_json
 from tfrs_models.serving.signatures import describe
 
-PLACE = Path("assets.extra", "contract.json")
+CONTRACT_PATH = Path("assets.extra", "contract.json")
 
 
 def samples_of(contract: Mapping) -> list[tuple[str, dict, dict]]:
-    """Signature, inputs and outputs of each sample of a contract, as arrays."""
+    """Returns signature, inputs and outputs of each sample of a contract, as arrays.
+
+    Args:
+      contract: result of `read`.
+
+    Example:
+      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
+      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
+      >>> contract = tm.serving.contract.read(path)
+      >>> for signature, inputs, outputs in tm.serving.contract.samples_of(contract):
+      ...     print(signature, inputs["query"].shape, outputs["id"].shape)
+      serving_default (1, 3) (1, 3)
+      serving_default (4, 3) (4, 3)
+    """
     return [
         (
             sample["signature"],
@@ -29,17 +42,19 @@ def samples_of(contract: Mapping) -> list[tuple[str, dict, dict]]:
 
 
 def files_of(folder: Path) -> set[str]:
-    """Names of the files of a version, without its contract."""
+    """Returns the names of the files of a version, without its contract."""
     paths = (
         Path(root, name)
         for root, folders, names in os.walk(folder)
         for name in (*names, *(n for n in folders if Path(root, n).is_symlink()))
     )
-    return {path.relative_to(folder).as_posix() for path in paths} - {PLACE.as_posix()}
+    return {path.relative_to(folder).as_posix() for path in paths} - {
+        CONTRACT_PATH.as_posix()
+    }
 
 
 def changed_files(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Files that are not those of a contract, a line each: other, missing or added."""
+    """Returns a line for each file that was changed, removed or added."""
     problems = []
     for name, promised in files.items():
         kind = "vocabulary or other asset" if name.startswith("assets/") else "file"
@@ -58,13 +73,13 @@ def changed_files(folder: Path, files: Mapping[str, str]) -> list[str]:
     return problems + [
         f"the file {name} was added"
         for name in sorted(files_of(folder) - files.keys())
-        # A folder may be a link to where its files lie.
+        # A folder may be a link to another one that holds its files.
         if not any(known.startswith(f"{name}/") for known in files)
     ]
 
 
 def broken_promises(loaded: tf.Module, contract: Mapping) -> list[str]:
-    """What a loaded version does otherwise than its contract says, a line each."""
+    """Returns a line for each signature or answer that differs from the contract."""
     promises = contract["signatures"]
     problems = [
         f"signature `{name}` is there but not promised"
@@ -118,7 +133,7 @@ def broken_promises(loaded: tf.Module, contract: Mapping) -> list[str]:
 def _other_kinds(
     side: str, arrays: Mapping[str, np.ndarray], specs: Mapping[str, Mapping]
 ) -> list[str]:
-    """How arrays of a sample are not of their signature."""
+    """Returns a line for each array of a sample that does not fit its signature."""
     problems = []
     for key in sorted(arrays.keys() | specs.keys()):
         array, spec = arrays.get(key), specs.get(key)
@@ -140,27 +155,27 @@ def _spec(entry: Mapping | None) -> str:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file, as hexadecimal digits."""
+    """Computes the sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-RELATIVE, ABSOLUTE = 1e-4, 1e-5  # other machines sum in other orders
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # the order of sums differs between machines
 
 
 def differences(
     expected: Mapping[str, np.ndarray], answer: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """What differs between two answers, a line for each output; empty where nothing.
+    """Returns a line for each output that differs between two answers.
 
-    Floats agree within 1e-4 of their size, or 1e-5. All else is exact, with one
-    exception: ids beside descending scores (a float output of the same shape) may
-    change places where their scores agree within this tolerance, and those of the last
-    such group may be others, for what ties with them may lie beyond place `k`.
+    Floats agree within 1e-4 of their size, or 1e-5. All other values are exact, with
+    one exception: ids beside descending scores (a float output of the same shape) may
+    be permuted if their scores agree within this tolerance. In the last such group
+    other ids may appear, because the ties may continue beyond rank `k`.
 
     Args:
-      expected: Output -> array.
-      answer: The same of the other answer.
+      expected: output name -> array of the first answer.
+      answer: output name -> array of the second answer.
     """
     lines = []
     for name in sorted(expected.keys() | answer.keys()):
@@ -208,7 +223,7 @@ def _close(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def _rankings(
     outputs: Mapping[str, np.ndarray], shape: tuple[int, ...]
 ) -> list[np.ndarray]:
-    """Scores that put the entries of the last axis in order."""
+    """Returns the outputs whose values descend along the last axis."""
     return [
         scores
         for scores in outputs.values()

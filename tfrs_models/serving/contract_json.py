@@ -1,4 +1,4 @@
-"""Whether what calls itself a contract has the form of one."""
+"""The JSON of a contract: checks of its form, and arrays as JSON."""
 
 import base64
 import re
@@ -12,9 +12,9 @@ _SIDES = ("inputs", "outputs")
 
 
 def wrong_form(contract: object) -> list[str]:
-    """What no contract has that `serving.export` wrote, a line each; empty for none.
+    """Returns a line for each fault that no contract of `serving.export` has.
 
-    Nobody else's file is trusted: names of files stay inside the version.
+    A contract may come from elsewhere: its file names must stay inside the version.
     """
     if not isinstance(contract, dict):
         return [f"the contract is no object, but {type(contract).__name__}"]
@@ -97,9 +97,9 @@ def _is_object(value: object, *objects: str) -> bool:
 
 
 def to_json(values: np.ndarray) -> dict:
-    """`dtype`, `shape` and flat `values` of an array.
+    """Converts an array to `dtype`, `shape` and flat `values`, readable and exact.
 
-    Bytes that are no UTF-8 become `{"b64": ...}` and numbers that JSON lacks strings.
+    Bytes that are no UTF-8 become `{"b64": ...}`; NaN and infinities become strings.
     """
     dtype = tf.as_dtype(values.dtype)
     return {
@@ -110,10 +110,10 @@ def to_json(values: np.ndarray) -> dict:
 
 
 def from_json(entry: dict) -> np.ndarray:
-    """The array of which `to_json` made the entry.
+    """Converts an entry that `to_json` made back to its array.
 
     Raises:
-      ValueError: an entry that `to_json` does not make.
+      ValueError: `to_json` cannot have made the entry.
     """
     if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "values"}:
         raise ValueError("it is no object of `dtype`, `shape` and `values`")
@@ -123,7 +123,7 @@ def from_json(entry: dict) -> np.ndarray:
     if not isinstance(values, list) or None in shape:
         raise ValueError("its values are no list, or its shape is open")
     dtype = tf.as_dtype(dtype)
-    with np.errstate(over="ignore"):  # too large a float is infinite, and so differs
+    with np.errstate(over="ignore"):  # a float that is too large becomes infinite
         array = np.array(
             [_read(value, dtype) for value in values], dtype.as_numpy_dtype
         )
@@ -131,10 +131,10 @@ def from_json(entry: dict) -> np.ndarray:
 
 
 def check_dtype(name: object) -> None:
-    """Refuses what is no name of a dtype.
+    """Checks that a value is the name of a dtype.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not.
     """
     try:
         known = isinstance(name, str) and tf.as_dtype(name).name == name
@@ -145,10 +145,10 @@ def check_dtype(name: object) -> None:
 
 
 def check_shape(shape: object) -> None:
-    """Refuses what is no list of sizes, None for an open one.
+    """Checks that a value is a list of sizes, with None for an unknown size.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not.
     """
     if not isinstance(shape, list) or not all(
         size is None or (type(size) is int and 0 <= size < 2**63) for size in shape

@@ -1,4 +1,4 @@
-"""Writes a versioned SavedModel for a server."""
+"""Writes a versioned SavedModel for a server, with a contract and warm-up requests."""
 
 import contextlib
 import importlib.util
@@ -31,44 +31,52 @@ def export(
     keep: int | None = None,
     allow_custom_ops: bool = False,
 ) -> Path:
-    """Writes the module below `directory` as the next version, for a server to load.
+    """Writes a module below `directory` as the next version, for a server to load.
 
     The version appears under its number only when it is complete, on the disk and
-    proved: its operations are those of stock TensorFlow, and the SavedModel answers the
-    samples as the module does. A server that polls the directory never sees half a
-    model, not even of a killed process; what such a process left, the next export
-    removes. Exports may run at the same time; updates of indexes of the module wait
-    for the end. The proof loads the model once more, beside the module.
+    checked: its operations are those of stock TensorFlow, and the SavedModel gives the
+    module's answers to the samples. A server that polls the directory never sees a
+    partial model, not even of a killed process; the next export removes its files.
+    Exports may run at the same time. Updates of the module's indexes wait until the
+    export ends. The check loads the model a second time, beside the module.
 
-    Beside the SavedModel the version has `assets.extra/contract.json`, which
+    Besides the SavedModel, the version has `assets.extra/contract.json`, which
     `serving.contract.verify` replays, and `assets.extra/tf_serving_warmup_requests`.
 
     Args:
-      module: What to save.
-      directory: Local folder of the versions 1, 2, ...; the new one gets the number
+      module: module to save.
+      directory: local folder of the versions 1, 2, ...; the new one gets the number
         after the largest.
-      signatures: Name -> `tf.function` with an input signature of named specs, a method
-        of the module, which returns a dict; the module's `signatures` where None.
-      samples: Signature -> a request (a dict of inputs) or several: what the server
-        warms up with and the contract replays. Take real ones, of the sizes that
-        clients send. The module's `samples` where None; a module without any is asked
-        for one row of zeros and empty strings (1 for a whole scalar, such as `k`). `{}`
-        for none.
-      keep: How many complete versions to keep, this one among them; all where None.
-      allow_custom_ops: Whether the model may need more than a stock server has; the
-        contract says what.
+      signatures: name -> method of the module, a `tf.function` with an input signature
+        of named specs that returns a dict. None for the module's `signatures`.
+      samples: signature -> one request (a dict of inputs) or several, which the server
+        warms up with and the contract replays. Give real requests of the sizes that
+        clients send. None for the module's `samples`; if it has none, one row of zeros
+        and empty strings (1 for a scalar integer such as `k`). `{}` for no samples.
+      keep: number of complete versions to keep, including this one; None for all.
+      allow_custom_ops: whether the model may need more than a stock server has; the
+        contract lists the requirements.
 
     Returns:
       The path of the version.
 
     Raises:
-      ValueError: a signature without names, a sample that does not fit or is refused,
-        an address such as `gs://bucket` in place of a folder.
-      CustomOpsError: operations that stock TensorFlow Serving lacks.
-      ContractError: the SavedModel answers otherwise than the module.
-      ImportError: `samples` are given and `tensorflow-serving-api`, which has the
-        format of warm-up requests, is not installed. Without `samples` they are then
-        left out.
+      ValueError: a signature has no names, a sample does not fit or is refused, or
+        `directory` is an address such as `gs://bucket`.
+      CustomOpsError: the model has operations that stock TensorFlow Serving lacks.
+      ContractError: the answers of the SavedModel and the module differ.
+      ImportError: `samples` are given and `tensorflow-serving-api`, which defines the
+        format of warm-up requests, is not installed. Without `samples` no warm-up
+        requests are written then.
+
+    Example:
+      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
+      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
+      >>> path.as_posix()
+      'models/retrieval/1'
+      >>> signatures = tf.saved_model.load(str(path)).signatures
+      >>> sorted(signatures)
+      ['among', 'filtered', 'serving_default']
     """
     if keep is not None and not (hasattr(keep, "__index__") and keep >= 1):
         raise ValueError(f"`keep` must be at least 1, or None for all. Got {keep!r}.")
@@ -98,11 +106,13 @@ def export(
 
 @contextlib.contextmanager
 def _without_updates(module: tf.Module) -> Iterator[None]:
-    """Holds up updates of the module's indexes: what is saved is of one moment."""
+    """Blocks updates of the module's indexes, so that one state of them is saved."""
     parts = [module, *module.submodules]
     indexes = [part for part in parts if isinstance(part, TableIndex)]
     with contextlib.ExitStack() as stack:
-        for index in sorted(indexes, key=id):  # in one order: no export waits for two
+        for index in sorted(
+            indexes, key=id
+        ):  # always in the same order, so that two exports cannot deadlock
             stack.enter_context(index.unchanged())
         yield
 
@@ -123,7 +133,7 @@ def _signatures(
 
 @contextlib.contextmanager
 def _without_notes_on_layers() -> Iterator[None]:
-    """Keras warns of layers that it could not restore; an export restores none."""
+    """Silences Keras' warning about layers that it could not restore."""
     logger = tf.get_logger()
 
     def matters(record: logging.LogRecord) -> bool:
@@ -136,24 +146,24 @@ def _without_notes_on_layers() -> Iterator[None]:
         logger.removeFilter(matters)
 
 
-PLACE = Path("assets.extra", "tf_serving_warmup_requests")
+_WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 
 
 def can_write_warm_up() -> bool:
-    """Whether the package that has the format is installed."""
+    """Returns whether the package that defines warm-up requests is installed."""
     return importlib.util.find_spec("tensorflow_serving") is not None
 
 
 def write_warm_up(
     directory: Path, requests: Mapping[str, Iterable[Mapping[str, np.ndarray]]]
 ) -> None:
-    """Writes requests where TensorFlow Serving looks for them when it loads a version.
+    """Writes the requests that TensorFlow Serving replays when it loads a version.
 
     Without them the first clients wait until the graph is optimised.
 
     Args:
-      directory: Of the version.
-      requests: Signature -> requests, at most 1,000 of which the server takes.
+      directory: folder of the version.
+      requests: signature -> requests; the server replays at most 1,000 in all.
 
     Raises:
       ImportError: `tensorflow-serving-api` is not installed.
@@ -165,8 +175,8 @@ def write_warm_up(
             "Warm-up requests need the package `tensorflow-serving-api`: "
             "pip install 'tfrs-models[serving]'."
         ) from error
-    (directory / PLACE).parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(directory / PLACE)) as writer:
+    (directory / _WARM_UP).parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(directory / _WARM_UP)) as writer:
         for name, batches in requests.items():
             for batch in batches:
                 request = predict_pb2.PredictRequest()

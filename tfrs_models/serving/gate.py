@@ -1,4 +1,4 @@
-"""Whether a new version may take the place of the old one."""
+"""Compares a new version with the served one, to promote or refuse it."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from tfrs_models.serving.comparison import Change, Comparison, Rules
 
 __all__ = ["Rules", "compare"]
 
-_IDS = ("item_id", "id")  # what the answers of `Recommender` and `Retriever` are called
+_IDS = ("item_id", "id")  # outputs of `Recommender` and `Retriever`
 
 Request = Mapping[str, np.ndarray]
 Asked = Callable[[Request], dict[str, np.ndarray]]
@@ -46,35 +46,44 @@ def compare(
     rules: Rules | None = None,
     repeats: int = 5,
 ) -> Comparison:
-    """Asks two versions the same, and says what changes and whether to promote.
+    """Sends the same requests to two versions, and compares answers and latencies.
 
     Args:
-      old: What is served now: the folder of a version, or of versions, of which the
-        newest is taken, whose contract is verified first; a loaded SavedModel; or a
+      old: version that is served now: folder of a version, or of several, of which the
+        newest is taken (its contract is verified first); a loaded SavedModel; or a
         client of `serving.client`.
-      new: What is to be served.
-      queries: Requests, as the signature takes them: input -> `[batch, ...]`. Take real
-        ones, of the sizes that clients send, for they are timed too.
-      relevant: For every row of the queries, in their order, the ids that would have
-        been right: what the user took next. Rows without any are left out of the
-        metrics; None for no metrics.
-      groups: For every row its user, of `metrics.bootstrap_interval`.
-      k: Places that are compared; as many as are answered where None.
-      num_items: Of the catalogue, to say which share of it is shown.
-      signature: Which one is asked.
-      ids: The output that names the items, best first; `item_id` or `id` where None.
-      scores: The output whose `-inf` marks a place without an item, where there is one.
-      rules: What a new version may change.
-      repeats: How often every request is timed, the versions in turns.
+      new: version that is to replace it, in one of the same forms.
+      queries: requests, each input name -> `[batch, ...]` values. Give real requests of
+        the sizes that clients send, because they are timed too.
+      relevant: for every row of the queries, in their order, the ids of the relevant
+        items, such as the user's next items. Rows without any do not count in the
+        metrics. None for no metrics.
+      groups: user of every row; intervals then resample users instead of rows.
+      k: number of ranks to compare; None for the length of the answers.
+      num_items: size of the catalogue, to report the share of it that is shown.
+      signature: name of the signature to call.
+      ids: name of the output with the items, best first; None for `item_id` or `id`.
+      scores: name of the output in which `-inf` marks a rank without an item.
+      rules: limits for promoting the new version; None for the default ones.
+      repeats: number of times that every request is timed, in alternation.
 
     Returns:
-      What changes, and the verdict with its reasons.
+      The differences, and the verdict with its reasons.
 
     Raises:
-      ContractError: a version is not what was exported.
-      ValueError: no queries, queries that the signature does not take, `relevant` or
-        `groups` of another length, answers without ids.
+      ContractError: a version differs from its contract.
+      ValueError: there are no queries, a query does not fit the signature, `relevant`
+        or `groups` have another length, or the answers have no ids.
       InvalidArgumentError: a version refuses a query.
+
+    Example:
+      >>> index = tm.layers.BruteForce().index(np.eye(4, dtype="float32"))
+      >>> path = tm.serving.export(tm.serving.Retriever(index), "models")
+      >>> queries = [{"query": np.float32([[4, 3, 2, 1]]), "k": [2]}]
+      >>> rules = tm.serving.gate.Rules(minimum_queries=1, maximum_latency=100)
+      >>> result = tm.serving.gate.compare("models", "models", queries, rules=rules)
+      >>> result.promote, result.overlap.mean
+      (True, 1.0)
     """
     queries = _checked_queries(queries)
     if k is not None and not (is_whole(k, 1)):
@@ -254,7 +263,7 @@ def _metrics(
 def _times(
     ask: Mapping[str, Asked], queries: Sequence[Request], *, repeats: int
 ) -> np.ndarray:
-    """Seconds `[2, repeats * num_requests]`, each request to one after the other."""
+    """Times every request, `[2, repeats * num_requests]` seconds, in alternation."""
     seconds = [[], []]
     for turn in range(repeats):
         for request in queries:
@@ -266,18 +275,18 @@ def _times(
     return np.array(seconds)
 
 
-_PERSISTENCE = 0.9  # with which a reader goes on to the next place
+_PERSISTENCE = 0.9  # probability that a reader goes on to the next rank
 
 
 def ranked_ids(
     ids: np.ndarray, scores: np.ndarray | None = None, *, k: int | None = None
 ) -> list[list]:
-    """The items of each row, best first; places without an item are left out.
+    """Lists the items of each row, best first, without the empty ranks.
 
     Args:
-      ids: `[batch, n]`, -1 or "" where there is none.
-      scores: `[batch, n]`, `-inf` where there is none.
-      k: Places that count; all where None.
+      ids: `[batch, n]` ids, -1 or "" for an empty rank.
+      scores: `[batch, n]` scores, `-inf` for an empty rank.
+      k: number of ranks that count; None for all.
     """
     ids = np.asarray(ids)
     there = np.ones(ids.shape, bool) if scores is None else ~np.isneginf(scores)
@@ -290,16 +299,17 @@ def ranked_ids(
 
 
 def overlap(first: Sequence, second: Sequence) -> float:
-    """Share of the longer list that is in the other; 1 where both are empty."""
+    """Computes the share of the longer list that the other contains; 1 if empty."""
     longer = max(len(first), len(second))
     return len(set(first) & set(second)) / longer if longer else 1.0
 
 
 def rank_biased_overlap(first: Sequence, second: Sequence) -> float:
-    """Agreement of the beginnings of two lists, the first places counting most.
+    """Computes the overlap of two lists, weighing the first ranks most.
 
     `(1 - p) sum_d p^(d - 1) A_d + p^k A_k`, where `A_d` is the share of the first `d`
-    places that both have, and `p` = 0.9: the agreement at the end is taken to go on.
+    ranks that the lists have in common, and `p` = 0.9. The overlap at the end of the
+    lists is assumed to continue.
 
     Reference:
       Webber, Moffat and Zobel, A similarity measure for indefinite rankings, TOIS 2010.
@@ -316,12 +326,12 @@ def rank_biased_overlap(first: Sequence, second: Sequence) -> float:
 
 
 def hit_rate(ranked: Sequence, relevant: Collection, *, k: int) -> float:
-    """1 where one of the first `k` is relevant, else 0."""
+    """Returns 1 if one of the first `k` items is relevant, else 0."""
     return float(bool(set(ranked[:k]) & set(relevant)))
 
 
 def ndcg(ranked: Sequence, relevant: Collection, *, k: int) -> float:
-    """Discounted gain of the relevant items over that of having them all first.
+    """Computes the discounted gain, relative to a list of the relevant items only.
 
     Reference:
       Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, TOIS

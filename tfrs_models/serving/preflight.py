@@ -1,4 +1,4 @@
-"""What a SavedModel needs of the server that loads it."""
+"""The requirements of a SavedModel on the server that loads it."""
 
 import functools
 import os
@@ -11,29 +11,29 @@ import tensorflow as tf
 from tensorflow.core.framework import op_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-# Registered everywhere, but their kernels are in the Python process that made them.
+# Every server knows these operations, but they call the Python process of the export.
 _PYTHON_OPS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 _COMPILED = "_XlaMustCompile"
 
 
 class CustomOpsError(ValueError):
-    """The model needs more than stock TensorFlow Serving has."""
+    """The model needs operations that stock TensorFlow Serving lacks."""
 
 
 class Needs(NamedTuple):
-    """What stands between a SavedModel and a stock server; nothing where all empty."""
+    """Requirements of a SavedModel; all but `ops` are empty for a stock server."""
 
     ops: tuple[str, ...]
-    """Names of all operations, those of functions included, ascending."""
+    """Names of all operations, including those inside functions, ascending."""
     custom_ops: tuple[str, ...]
-    """Those that TensorFlow alone does not have."""
+    """Names of the operations that stock TensorFlow lacks."""
     python_ops: tuple[str, ...]
-    """Those that call back into Python: no server can."""
+    """Names of the operations that call back into Python, which no server can run."""
     compiled_functions: tuple[str, ...]
-    """Functions that must be compiled by XLA (`jit_compile=True`)."""
+    """Names of the functions that XLA must compile (`jit_compile=True`)."""
 
     def reasons(self) -> list[str]:
-        """What the server needs, in words."""
+        """Returns the requirements in words."""
         reasons = []
         if self.custom_ops:
             names = ", ".join(self.custom_ops)
@@ -51,7 +51,7 @@ class Needs(NamedTuple):
 
 
 def preflight(directory: str | os.PathLike) -> Needs:
-    """Reads what a SavedModel needs out of its graphs and their function library."""
+    """Reads the requirements of a SavedModel from its graphs and their functions."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString(Path(directory, "saved_model.pb").read_bytes())
     ops, functions, compiled = set(), set(), set()
@@ -64,7 +64,7 @@ def preflight(directory: str | os.PathLike) -> Needs:
             if _COMPILED in function.attr and function.attr[_COMPILED].b:
                 compiled.add(_plain(function.signature.name))
         ops.update(node.op for node in nodes)
-    ops -= functions  # a call may name its function in place of an operation
+    ops -= functions  # a call node may have its function's name as operation
     return Needs(
         ops=tuple(sorted(ops)),
         custom_ops=tuple(sorted(ops - stock_ops() - _PYTHON_OPS)),
@@ -74,10 +74,10 @@ def preflight(directory: str | os.PathLike) -> Needs:
 
 
 def check_stock(needs: Needs) -> None:
-    """Refuses what stock TensorFlow Serving cannot run.
+    """Checks that stock TensorFlow Serving can run a model.
 
     Raises:
-      CustomOpsError: with the operations and what to do.
+      CustomOpsError: it cannot; the message names the operations and a remedy.
     """
     if reasons := needs.reasons():
         raise CustomOpsError(
@@ -90,13 +90,13 @@ def check_stock(needs: Needs) -> None:
 
 
 def _plain(function: str) -> str:
-    """`__inference_double_17` is called `double`."""
+    """Shortens `__inference_double_17` to `double`."""
     return function.removeprefix("__inference_").rstrip("0123456789").rstrip("_")
 
 
-# A process of its own: this one may have loaded custom libraries, as `import scann`
-# does, and the registry does not say where an operation came from. TensorFlow's C
-# library alone loads in a third of a second.
+# Runs in a separate process: this one may have loaded custom libraries, as `import
+# scann` does, and the registry does not record the library of an operation.
+# TensorFlow's C library alone loads in a third of a second.
 _SCRIPT = """
 import ctypes, glob, sys
 
@@ -114,7 +114,7 @@ sys.stdout.buffer.write(ctypes.string_at(ops.data, ops.length))
 
 @functools.cache
 def stock_ops() -> frozenset[str]:
-    """Names of the operations of the installed TensorFlow, without loaded libraries.
+    """Returns the names of the operations of TensorFlow without custom libraries.
 
     The Python package registers a hundred more (of TensorFlow Lite, DTensor and tests)
     that are not in its C++ library, and so not in a server.

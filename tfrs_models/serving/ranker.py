@@ -1,4 +1,4 @@
-"""From named features to probabilities and a score, in one module."""
+"""Serves a ranking model: probabilities and scores for rows of named features."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,19 @@ from tfrs_models.serving.vocabularies import line_numbers
 
 
 class Ranker(tf.Module):
-    """Answers for rows of named features what the ranker's `rank` does.
+    """A module that returns the outputs of a model's `rank` for named features.
 
-    `rank` is the signature: a tensor for each feature in, a tensor for each output of
-    the model out. Ids with a vocabulary come as strings.
+    Its signature takes a tensor for each feature and returns a tensor for each output
+    of the model. Ids with a vocabulary are strings.
+
+    Example:
+      >>> class Price(tf.keras.Model):
+      ...     def rank(self, features):
+      ...         return {"score": tf.gather([0.0, 3.5, 9.0], features["item_id"])}
+      >>> ranker = tm.serving.Ranker(Price(), {"item_id": np.array([1, 2])},
+      ...                            vocabularies={"item_id": ["tea", "wine"]})
+      >>> ranker.rank({"item_id": tf.constant(["wine", "tea", "mead"])})["score"]
+      <tf.Tensor: ... numpy=array([9. , 3.5, 0. ], dtype=float32)>
     """
 
     def __init__(
@@ -28,20 +37,21 @@ class Ranker(tf.Module):
         """Initializes the module.
 
         Args:
-          model: Has `rank(features)`, from features to named `[batch]` tensors.
-          features: What clients send, by name: a batch as an example, whose first rows
-            become the samples of an export, or a spec. The label, the weight and the
-            position of logged rows are not among them.
-          vocabularies: Name of an id -> its strings; string `i` is id `i + 1` to the
-            model.
-          unknown_id: What a string beyond the vocabulary is to the model, for all ids
-            or by name: 0, which no string has, or -1 for a `towers.UserId` that drops
-            ids.
-          decoded: Name of an output of ids -> the vocabulary whose strings it is to be:
-            id `i + 1` is string `i`, 0 the empty string.
+          model: model with a method `rank(features)`, which returns named `[batch]`
+            tensors.
+          features: name -> spec or example batch of each feature that clients send.
+            The first rows of examples become the samples of an export. Leave out the
+            label, the weight and the position of logged rows.
+          vocabularies: name of an id feature -> its strings; string `i` becomes id
+            `i + 1` of the model.
+          unknown_id: id for strings outside of the vocabulary, one for all features or
+            by name: 0, which no string has, or -1 for a `towers.UserId` with
+            `id_dropout`.
+          decoded: name of an output that holds ids -> feature whose vocabulary decodes
+            it: id `i + 1` becomes string `i`, 0 the empty string.
 
         Raises:
-          ValueError: a vocabulary of a feature that is not there, or no features.
+          ValueError: there are no features, or a vocabulary has no feature.
         """
         super().__init__(name="ranker")
         vocabularies = dict(vocabularies or {})
@@ -85,25 +95,25 @@ class Ranker(tf.Module):
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers."""
+        """Name -> function that a server calls."""
         return {"serving_default": self.rank}
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]] | None:
-        """Requests of real rows, one and several; None where `features` were specs."""
+        """Sample requests of one row and of several; None if `features` were specs."""
         if self._examples is None:
             return None
         one = {name: values[:1] for name, values in self._examples.items()}
         return {"serving_default": [one, self._examples]}
 
     def _rank(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The model's answer.
+        """Returns the outputs of the model.
 
         Args:
-          features: As `self.features` says, all with the same `batch`.
+          features: name -> `[batch, ...]` values that fit the specs in `self.features`.
 
         Returns:
-          Name -> `[batch]` float32.
+          Output name -> `[batch]` float32 values, or strings if the output is decoded.
 
         Raises:
           InvalidArgumentError: a feature is not finite.
@@ -133,7 +143,7 @@ def _examples(
     *,
     rows: int = 4,
 ) -> dict[str, np.ndarray] | None:
-    """The first rows as clients send them: ids of the vocabularies are strings."""
+    """Returns the first rows as clients send them, with strings for encoded ids."""
     if any(isinstance(value, tf.TensorSpec) for value in features.values()):
         return None
     examples = {name: np.asarray(value[:rows]) for name, value in features.items()}

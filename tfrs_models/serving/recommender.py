@@ -1,4 +1,4 @@
-"""From a user's id to titles: all that serving needs, in one module."""
+"""Serves recommendations for user ids, from the lookup of a user to titles."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -23,12 +23,12 @@ _EXCLUDE_SEEN = tf.TensorSpec([None], tf.bool, "exclude_seen")
 
 
 class Found(NamedTuple):
-    """Items for a batch of users.
+    """The best items for a batch of users, as indices.
 
     Attributes:
-      user: `[batch]` int64 rows of the users, 0 for an unknown one.
-      items: `[batch, num_items]` indices, 0 where none is left.
-      scores: `[batch, num_items]`, `-inf` where none is left.
+      user: `[batch]` int64 rows of the users, 0 for an unknown user.
+      items: `[batch, k]` indices of items, 0 if too few items are left.
+      scores: `[batch, k]` scores, `-inf` if too few items are left.
     """
 
     user: tf.Tensor
@@ -37,16 +37,28 @@ class Found(NamedTuple):
 
 
 class Recommender(tf.Module):
-    """Looks a user up, embeds them, asks the index, and answers in strings.
+    """A module that recommends items, as strings, for user ids.
 
-    A user whom training did not see gets the most popular items, and the answer says
-    so. Everything is inside: vocabularies, features, titles and what users have seen.
+    It contains the vocabularies, the users' features and known items, the query tower,
+    the index and the titles. A user that training did not see gets the most popular
+    items, and `known_user` of the answer is False.
 
-    Three signatures, whose rows are independent, so that a server can batch requests:
-    `serving_default` takes `user_id`, `k` and `exclude_seen`; `filtered` also
-    `exclusions` and a `filter_<attribute>` for each attribute of the index; `among`
-    these and `allowed`, the only items that a row may get. Lists of ids are padded with
-    "" to one width; a row of a filter without values is not filtered by it.
+    It has three signatures, whose rows are independent, so that a server can batch
+    requests: `serving_default` takes `user_id`, `k` and `exclude_seen`; `filtered`
+    additionally takes `exclusions` and a `filter_<attribute>` for each attribute of the
+    index; `among` also takes `allowed`, the only items that a row may get. Lists of ids
+    are padded with "" to one length. An empty list of filter values does not filter.
+
+    Example:
+      >>> tower = tf.keras.layers.Lambda(lambda features: features["taste"])
+      >>> index = tm.layers.BruteForce().index(np.eye(2, dtype="float32"), [1, 2])
+      >>> recommender = tm.serving.Recommender(tower, index,
+      ...     user_ids=["ann"], user_features={"taste": np.float32([[0, 0], [1, 2]])},
+      ...     item_ids=["x", "y"], titles=["", "Alien", "Brazil"],
+      ...     known_items=tf.ragged.constant([[], [2]], dtype=tf.int64),
+      ...     candidate_probabilities=[0, 0.7, 0.3])
+      >>> recommender.recommend(tf.constant(["ann"]), [2], [False])["title"].numpy()
+      array([[b'Brazil', b'Alien']], dtype=object)
     """
 
     def __init__(
@@ -61,21 +73,23 @@ class Recommender(tf.Module):
         known_items: tf.RaggedTensor,
         candidate_probabilities: np.ndarray,
     ) -> None:
-        """Initializes the module. `data.Interactions` has all of the values.
+        """Initializes the module; `data.Interactions` has all of the values.
 
         Args:
-          query_model: From the user's features to `[batch, embedding_dim]`.
-          index: Of items 1 to `num_items`, by their integer index.
-          user_ids: `[num_users]`; user `i` is row `i + 1` of what follows, and row 0 is
-            the unknown user.
-          user_features: Feature -> `[num_users + 1, ...]`.
-          item_ids: `[num_items]`; item `i` is row `i + 1` of what follows.
-          titles: `[num_items + 1]` names for people; row 0 is not used.
-          known_items: `[num_users + 1, None]` ragged item indices: what to leave out.
-          candidate_probabilities: `[num_items + 1]` popularity; row 0 is not used.
+          query_model: layer from the user's features to `[batch, embedding_dim]`.
+          index: index of the items 1 to `num_items`, whose identifiers are integers.
+          user_ids: `[num_users]` ids. User `i` has row `i + 1` in `user_features` and
+            `known_items`; row 0 stands for all unknown users.
+          user_features: feature name -> `[num_users + 1, ...]` values.
+          item_ids: `[num_items]` ids. Item `i` has row `i + 1` in `titles` and
+            `candidate_probabilities`; their row 0 is not used.
+          titles: `[num_items + 1]` titles.
+          known_items: `[num_users + 1, None]` ragged indices of the items that a user
+            has; `exclude_seen` removes them.
+          candidate_probabilities: `[num_items + 1]` popularity of the items.
 
         Raises:
-          ValueError: values for another number of users or items.
+          ValueError: an argument has values for another number of users or items.
         """
         super().__init__(name="recommender")
         self.query_model = query_model
@@ -99,17 +113,17 @@ class Recommender(tf.Module):
 
     @property
     def filters(self) -> dict[str, tf.TensorSpec]:
-        """What `filter_<attribute>` of a request is, by attribute."""
+        """Attribute of the index -> spec of the input `filter_<attribute>`."""
         return filter_specs(self.index)
 
     @property
     def generation(self) -> int:
-        """Of the index: graphs of an earlier one are out of date."""
+        """Generation of the index; graphs of an earlier one are out of date."""
         return self.index.generation
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers, of the index as it is now."""
+        """Name -> function that a server calls, for the index in its present state."""
         generation = self.generation  # read once: another thread may index anew
         if self._made_for != generation:
             request = [_USER_ID, K, _EXCLUDE_SEEN]
@@ -156,7 +170,7 @@ class Recommender(tf.Module):
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
-        """Requests of the first users and of an unknown one, one and several."""
+        """Sample requests of one row and of several, with an unknown user."""
         users = np.array([*self._examples, "unknown"], object)
         number = min(10, self._titles.shape[0] - 1)
         requests = [
@@ -171,7 +185,7 @@ class Recommender(tf.Module):
 
     @property
     def num_items(self) -> int:
-        """How many items there are."""
+        """Number of items of the catalogue."""
         return self._titles.shape[0] - 1
 
     def find(
@@ -184,15 +198,15 @@ class Recommender(tf.Module):
         filters: Mapping[str, tf.Tensor] | None = None,
         allowed: tf.Tensor | None = None,
     ) -> Found:
-        """The best items for each user, as indices.
+        """Finds the best items for each user, as indices.
 
         Args:
-          user_id: `[batch]` strings.
-          number: How many items; at most all of them.
-          exclude_seen: `[batch]`, whether to leave out what the user already has.
-          exclusions: `[batch, None]` ids of items that a row does not get.
-          filters: Attribute -> `[batch, None]` values, as the index takes them.
-          allowed: `[batch, None]` ids: a row gets no others.
+          user_id: `[batch]` ids of users, strings.
+          number: number of items for each user, at most `num_items`.
+          exclude_seen: `[batch]` booleans, True to exclude the user's known items.
+          exclusions: `[batch, None]` ids of items that a row must not get.
+          filters: attribute of the index -> `[batch, None]` accepted values.
+          allowed: `[batch, None]` ids of the only items that a row may get.
         """
         user = self._user_lines.lookup(user_id) + 1  # row 0 is the unknown user
         queries = self.query_model(
@@ -203,7 +217,7 @@ class Recommender(tf.Module):
             self._known_splits.read_value(),
             validate=False,
         )
-        # Row 0, the unknown user, has seen nothing.
+        # Row 0, the unknown user, has no known items.
         seen = tf.gather(seen, tf.where(exclude_seen, user, tf.zeros_like(user)))
         restrictions = {"exclusions": tf.cast(seen, tf.int64)}
         if exclusions is not None:
@@ -215,7 +229,7 @@ class Recommender(tf.Module):
         if allowed is not None:
             restrictions["allowed"] = self._item_rows(allowed)
         snapshot = self.index.snapshot()  # one for known and unknown users
-        # Some may have been removed, or all.
+        # The index may have lost some candidates, or all.
         most = tf.minimum(number, tf.maximum(snapshot.num_candidates, 1))
         answer = self.index(queries, k=most, snapshot=snapshot, **restrictions)
         unknown = tf.where(user == 0)
@@ -235,11 +249,12 @@ class Recommender(tf.Module):
             tf.size(unknown) > 0, with_popular, lambda: (answer[0], answer[1])
         )
         scores, items = pad_missing(scores, tf.cast(items, tf.int64), k=number)
-        is_known = (items > 0) & (items <= self.num_items)  # added ones have no title
+        # Items that were added to the index later have no title.
+        is_known = (items > 0) & (items <= self.num_items)
         return Found(user, tf.where(is_known, items, tf.zeros_like(items)), scores)
 
     def name(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`item_id` and `title` of indices; empty strings for 0."""
+        """Returns `item_id` and `title` of indices; empty strings for index 0."""
         return {
             "item_id": tf.gather(self._item_ids, items),
             "title": tf.gather(self._titles, items),
@@ -252,19 +267,19 @@ class Recommender(tf.Module):
         exclude_seen: tf.Tensor,
         **restrictions: tf.Tensor | dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
-        """The best items for each user.
+        """Returns the best items for each user, as strings.
 
         Args:
-          user_id: As of `find`.
-          k: `[batch]`, how many items; at most all of them.
-          exclude_seen: As of `find`.
-          **restrictions: As of `find`.
+          user_id: `[batch]` ids of users, strings.
+          k: `[batch]` number of items for each user, at most `num_items`.
+          exclude_seen: `[batch]` booleans, True to exclude the user's known items.
+          **restrictions: the other arguments of `find`, which restrict the items.
 
         Returns:
           `item_id`, `title` and `score` `[batch, max(k)]`, best first; empty strings
-          and `-inf` beyond a row's `k` and where too few items are left. `known_user`
-          `[batch]` is False where the answer is the most popular items with their share
-          of the training rows as the score.
+          and `-inf` beyond a row's `k` and if too few items are left. `known_user`
+          `[batch]` is False for unknown users, whose items are the most popular ones
+          and whose scores are the items' shares of the training rows.
 
         Raises:
           InvalidArgumentError: a `k` below 1 or above the number of items.

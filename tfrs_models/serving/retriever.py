@@ -1,4 +1,4 @@
-"""An index behind named inputs and outputs."""
+"""Serves an index: nearest candidates of queries, with named inputs and outputs."""
 
 from collections.abc import Mapping
 
@@ -18,13 +18,23 @@ from tfrs_models.ops.features.checks import finite_features
 
 
 class Retriever(tf.Module):
-    """Answers embeddings, or the features of the index's query model, with ids.
+    """A module that returns the best candidates of an index for a batch of queries.
 
-    Three signatures, whose rows are independent, so that a server can batch requests:
-    `serving_default` takes the query and `k`; `filtered` also `exclusions` and a
-    `filter_<attribute>` for each attribute of the index; `among` these and `allowed`,
-    the only ids that a row may get. Lists are padded with "" or -1 to one width; a row
-    of a filter without values is not filtered by it.
+    Queries are embeddings, or the features of the index's query model. The module has
+    three signatures, whose rows are independent, so that a server can batch requests:
+    `serving_default` takes the query and `k`; `filtered` additionally takes
+    `exclusions` and a `filter_<attribute>` for each attribute of the index; `among`
+    also takes `allowed`, the only ids that a row may get. Lists are padded with "" or
+    -1 to one length. An empty list of filter values does not filter.
+
+    Example:
+      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"), [*"xyz"])
+      >>> retriever = tm.serving.Retriever(index)
+      >>> retrieve = retriever.signatures["filtered"].get_concrete_function()
+      >>> answer = retrieve(query=tf.constant([[0.1, 0.3, 0.2]]), k=tf.constant([2]),
+      ...                   exclusions=tf.constant([["z"]]))
+      >>> answer["id"].numpy()
+      array([[b'y', b'x']], dtype=object)
     """
 
     def __init__(
@@ -36,12 +46,14 @@ class Retriever(tf.Module):
         """Initializes the module.
 
         Args:
-          index: Built: `layers.BruteForce`, `layers.IVF` or `layers.ScaNN`.
-          features: What the index's query model reads, by name: a batch as an example,
-            or a spec. None where the index takes embeddings, whose name is `query`.
+          index: filled index: `layers.BruteForce`, `layers.IVF` or `layers.ScaNN`.
+          features: feature name -> spec or example batch of each feature that the
+            index's query model reads. None if the index has no query model: the only
+            feature is then `query`, a batch of embeddings.
 
         Raises:
-          ValueError: an empty index, or a query model without `features`.
+          ValueError: the index is empty, or has a query model and no `features` are
+            given.
         """
         super().__init__(name="retriever")
         if not index.num_candidates:
@@ -65,7 +77,7 @@ class Retriever(tf.Module):
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """What a server answers, of the index as it is now."""
+        """Name -> function that a server calls, for the index in its present state."""
         generation = self.index.generation  # another thread may index anew
         if self._made_for != generation:
             ids = self.index.id_dtype
@@ -89,7 +101,7 @@ class Retriever(tf.Module):
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]] | None:
-        """Requests, one and several; None where `features` were specs."""
+        """Sample requests of one row and of several; None if `features` were specs."""
         if any(isinstance(v, tf.TensorSpec) for v in self._examples.values()):
             return None
         most = min(10, self.index.num_candidates)
@@ -106,24 +118,24 @@ class Retriever(tf.Module):
         k: tf.Tensor,
         restrictions: dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
-        """The best candidates.
+        """Returns the best candidates of each query.
 
         Args:
-          features: `query` `[batch, embedding_dim]`, or what the query model reads.
-          k: `[batch]`, how many.
-          restrictions: Of `layers.IVF.call`.
+          features: `query` `[batch, embedding_dim]`, or the query model's features.
+          k: `[batch]` number of candidates for each query.
+          restrictions: `exclusions`, `filters` and `allowed` of the index's `call`.
 
         Returns:
-          `id` and `score` `[batch, max(k)]`, best first. Places beyond a row's `k`, and
-          those for which no candidate is left, have -1 or "" and `-inf`.
+          `id` and `score` `[batch, max(k)]`, best first; -1 or "" and `-inf` beyond a
+          row's `k` and if too few candidates are left.
 
         Raises:
-          InvalidArgumentError: a `k` below 1 or above the number of candidates, a
-            feature that is not finite.
+          InvalidArgumentError: a `k` is below 1 or above the number of candidates, or a
+            feature is not finite.
         """
         features = finite_features(features)
         largest = checked_k(k, self.index.count())
-        asked = features if self.index.query_model is not None else features["query"]
-        scores, ids = self.index(asked, k=largest, **restrictions)
+        queries = features if self.index.query_model is not None else features["query"]
+        scores, ids = self.index(queries, k=largest, **restrictions)
         scores, ids = blank_missing(cut(scores, k), ids)
         return {"id": ids, "score": scores}

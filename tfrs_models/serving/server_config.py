@@ -1,4 +1,4 @@
-"""The text files that tell TensorFlow Serving what to serve, and how."""
+"""Writes the configuration files of TensorFlow Serving: models and batching."""
 
 import dataclasses
 import math
@@ -13,19 +13,28 @@ from tfrs_models.serving.versions import local_path, number_of
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batching:
-    """Parameters of a server that joins requests.
+    """Parameters of a server that joins requests into batches.
 
     Attributes:
-      max_batch_size: Rows of a batch at most.
-      timeout_micros: How long a row waits for others.
-      threads: How many batches run at once; the server's processors are a good number.
-      max_enqueued_batches: How many wait before the server answers "unavailable".
-      allowed_batch_sizes: Sizes that batches are padded to, ascending; the last is
-        `max_batch_size`. None where empty.
+      max_batch_size: largest number of rows in a batch.
+      timeout_micros: microseconds that a row waits for others.
+      threads: number of batches that run at once; the number of the server's processors
+        is a good choice.
+      max_enqueued_batches: number of waiting batches above which the server answers
+        "unavailable".
+      allowed_batch_sizes: ascending sizes to which batches are padded; the last one is
+        `max_batch_size`. Empty for no padding.
 
     Raises:
-      ValueError: numbers that are not whole or below 1 (the time: below 0), or sizes
-        that do not ascend.
+      ValueError: a number is not whole or below 1 (the time: below 0), or the sizes do
+        not ascend.
+
+    Example:
+      >>> print(tm.serving.Batching(max_batch_size=32, threads=4).text())
+      max_batch_size { value: 32 }
+      batch_timeout_micros { value: 1000 }
+      num_batch_threads { value: 4 }
+      max_enqueued_batches { value: 100 }
     """
 
     max_batch_size: int = 64
@@ -59,7 +68,7 @@ class Batching:
             )
 
     def text(self) -> str:
-        """The text of the server's `BatchingParameters`."""
+        """Returns the text of the server's `BatchingParameters`."""
         values = {
             "max_batch_size": self.max_batch_size,
             "batch_timeout_micros": self.timeout_micros,
@@ -73,20 +82,28 @@ class Batching:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """A model as the server finds it.
+    """A model in the configuration of a server: its folder and the versions to serve.
 
     Attributes:
-      base_path: Absolute path or address (`gs://bucket/model`) of the folder of the
-        versions, as the server sees it: in the container.
-      newest: How many of the newest versions are served.
-      versions: Serve exactly these instead.
-      labels: Names that clients may call versions by, `{"stable": 3, "canary": 4}`.
-        They name the `versions` to serve where none are given. A server that starts
-        with labels needs --allow_version_labels_for_unavailable_models=true.
+      base_path: absolute path or address (`gs://bucket/model`) of the folder of the
+        versions, as the server sees it, inside its container.
+      newest: number of the newest versions to serve.
+      versions: numbers of the versions to serve instead of the newest ones.
+      labels: label -> version, by which clients may request a version,
+        `{"stable": 3, "canary": 4}`. Without `versions` exactly these versions are
+        served. A server that starts with labels needs
+        --allow_version_labels_for_unavailable_models=true.
 
     Raises:
-      ValueError: a path that no server takes, numbers that are not whole or below 1, or
-        a label of a version that is not served.
+      ValueError: the path is relative, a number is not whole or below 1, or a label
+        belongs to a version that is not served.
+
+    Example:
+      >>> model = tm.serving.ServedModel(
+      ...     base_path="/models/retrieval", labels={"stable": 3, "canary": 4}
+      ... )
+      >>> model.versions
+      (3, 4)
     """
 
     base_path: str
@@ -128,23 +145,35 @@ def write_server_config(
     *,
     batching: Batching | None = None,
 ) -> list[Path]:
-    """Writes `models.config`, and `batching.config` where it is asked for.
+    """Writes `models.config` and, if `batching` is given, `batching.config`.
 
-    Beside the versions of a model is a good place: a server reads only numbers there.
-    It is started with --model_config_file (and --model_config_file_poll_wait_seconds to
-    follow changes), and with --enable_batching --batching_parameters_file.
+    The folder of a model's versions is suitable, because a server reads only numbered
+    folders there. Start the server with --model_config_file (and
+    --model_config_file_poll_wait_seconds to follow changes), and with
+    --enable_batching --batching_parameters_file.
 
     Args:
-      directory: Where to write them.
-      models: By the name in the address.
-      batching: For all models, whose contracts must say `batchable`: a server that
-        batches refuses scalar inputs.
+      directory: folder to write the files into.
+      models: name of the model in request addresses -> model.
+      batching: parameters for all models. Their contracts must have `batchable` True,
+        because a server that batches refuses scalar inputs.
 
     Returns:
       The paths of the files.
 
     Raises:
-      ValueError: no models, a name that no address can have, or a version's folder.
+      ValueError: there are no models, a name cannot be part of an address, or
+        `directory` is the folder of a version.
+
+    Example:
+      >>> models = {"retrieval": tm.serving.ServedModel(base_path="/models/retrieval")}
+      >>> [path] = tm.serving.write_server_config("models", models)
+      >>> print(path.read_text())
+      model_config_list {
+        config {
+          name: "retrieval"
+          base_path: "/models/retrieval"
+          ...
     """
     directory = local_path("directory", directory)
     wrong = [name for name in models if not re.fullmatch(r"[\w.-]+", name, re.ASCII)]
@@ -165,7 +194,7 @@ def write_server_config(
     for name, text in files.items():
         unfinished = directory / f".{name}"
         unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(directory / name)  # a server that polls it sees all or none
+        unfinished.replace(directory / name)  # a polling server sees all or nothing
     return [directory / name for name in files]
 
 

@@ -1,4 +1,4 @@
-"""Named inputs and outputs of what a server answers."""
+"""Signatures: the named inputs and outputs of a served function."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,19 +13,19 @@ Samples = Mapping[str, Request | Sequence[Request]]
 
 
 class Signature:
-    """A `tf.function` as a server sees it: named arrays in, named arrays out."""
+    """A `tf.function` as a server calls it, from named arrays to named arrays."""
 
     def __init__(self, name: str, function: Callable) -> None:
         """Initializes the signature.
 
         Args:
-          name: Under which clients call it.
-          function: A `tf.function` with an input signature of named specs, which
-            returns a dict of tensors.
+          name: name by which clients call the function.
+          function: `tf.function` with an input signature of named specs; returns a dict
+            of tensors.
 
         Raises:
-          ValueError: it has no input signature, its inputs or outputs have no names, or
-            are not dense.
+          ValueError: the function has no input signature, or its inputs or outputs have
+            no names or are not dense.
         """
         self.name = name
         try:
@@ -66,7 +66,7 @@ class Signature:
         }
 
     def __call__(self, request: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answers one request, as `checked` returns it."""
+        """Returns the outputs for one request, which `checked` has returned."""
         args, kwargs = tf.nest.map_structure(
             lambda spec: tf.constant(request[spec.name], spec.dtype), self._arguments
         )
@@ -74,10 +74,10 @@ class Signature:
         return {name: tf.convert_to_tensor(v).numpy() for name, v in answer.items()}
 
     def checked(self, request: Request) -> dict[str, np.ndarray]:
-        """A request with the dtypes of the signature.
+        """Converts a request to arrays with the dtypes of the signature.
 
         Raises:
-          ValueError: an input is missing, unknown, or of another dtype or shape.
+          ValueError: an input is missing, unknown, or has another dtype or shape.
         """
         if request.keys() != self.inputs.keys():
             raise ValueError(
@@ -101,17 +101,17 @@ class Signature:
         return arrays
 
     def made_up(self) -> dict[str, np.ndarray]:
-        """A request for one row: zeros and empty strings, 1 for a scalar like `k`."""
+        """Makes a request of one row: zeros, empty strings, 1 for a scalar like `k`."""
         return self.checked({name: _blank(spec) for name, spec in self.inputs.items()})
 
 
 def read_requests(
     signatures: Mapping[str, Signature], samples: Samples
 ) -> dict[str, list[dict[str, np.ndarray]]]:
-    """Requests as arrays, a list for each signature that has samples.
+    """Converts samples to arrays, a list of requests for each signature.
 
     Raises:
-      ValueError: samples of no signature, or not of its inputs.
+      ValueError: a sample has an unknown signature, or does not fit its inputs.
     """
     if unknown := samples.keys() - signatures.keys():
         raise ValueError(
@@ -128,13 +128,13 @@ def read_requests(
 
 
 def is_batchable(signature: Signature) -> bool:
-    """Whether a server may join requests: all inputs and outputs begin with a batch."""
+    """Returns whether a server may join requests: all tensors have a batch axis."""
     specs = [*signature.inputs.values(), *signature.outputs.values()]
     return all(spec.shape.rank and spec.shape[0] is None for spec in specs)
 
 
 def describe(specs: Mapping[str, tf.TensorSpec]) -> dict[str, dict]:
-    """Names with dtypes and shapes, as the contract has them."""
+    """Converts specs to name -> `dtype` and `shape`, the form of the contract."""
     return {
         name: {
             "dtype": specs[name].dtype.name,

@@ -1,4 +1,4 @@
-"""Sets an approximate index to a recall that was measured."""
+"""Tunes an approximate index to a measured recall."""
 
 import time
 import warnings
@@ -18,12 +18,12 @@ __all__ = ["tune"]
 
 Values = dict[str, int]
 
-_FEWEST = 20  # queries to choose by, and as many to confirm by
+_FEWEST = 20  # smallest number of choosing queries, and of confirming ones
 _TIMED = 16  # settings that are timed: a graph of ScaNN holds a copy of its index
-_CLEARLY = 0.8  # of the time: another setting that finds as much is faster
+_CLEARLY = 0.8  # ratio of times below which a setting with equal recall is preferred
 
 
-class _Rung(NamedTuple):
+class _Trial(NamedTuple):
     values: Values
     recall: Interval
     seconds: float
@@ -45,41 +45,52 @@ def tune(
 ) -> Tuning:
     """Finds the cheapest setting that reaches a recall, and sets the index to it.
 
-    The queries are split at random: one half chooses, the other says what recall the
-    choice has on queries that it was not made by. A setting reaches the target when the
-    lower end of its 95% bootstrap interval over queries does; the cheapest of these is
-    taken. Latencies are measured on this machine, in graphs such as are served, all in
-    turns: exact search, and of the settings that no other clearly beats the 16 whose
-    recall is nearest to the target.
+    The queries are split at random: one half chooses the setting, the other half, which
+    is held out, confirms its recall. A setting reaches the target if the lower end of
+    its 95% bootstrap interval over queries does; the cheapest of these is chosen.
+    Latencies are measured on this machine, in graphs like the served ones and in
+    alternation, for exact search and at most 16 settings: those with a recall nearest
+    to the target that no other setting clearly beats.
 
     Args:
-      index: Built: `layers.IVF`, whose `num_probes` is set, or `layers.ScaNN`, whose
-        `num_leaves_to_search` and, where it has them, `num_reordering_candidates` are.
-      queries: What the index is called with, `[num_queries, ...]`: embeddings, or the
-        features of its query model. Take those of real requests, a few hundred or more:
-        which setting is needed depends on them.
-      recall_target: Share of the exact `k` best that a query should find.
-      k: How many candidates a query gets.
-      exact: An exact index of the same candidates and ids. Where None, one is made for
-        the time of tuning: of what an `IVF` holds, else of `candidates`.
-      candidates: `[num_candidates, embedding_dim]`, as `index` was given them.
-      identifiers: `[num_candidates]`, as `index` was given them; row numbers where
-        None.
-      batch_size: Of the batches that are timed.
-      for_batches: Whether the cheapest setting is the one for batches, not for one
-        query.
-      repeats: Turns of the timing.
-      seed: Of the split.
+      index: filled index: `layers.IVF`, to set its `num_probes`, or `layers.ScaNN`, to
+        set its `num_leaves_to_search` and, if used, `num_reordering_candidates`.
+      queries: `[num_queries, ...]` embeddings, or features of the index's query model.
+        Give those of real requests, a few hundred or more, because the necessary
+        setting depends on them.
+      recall_target: share of the exact `k` best candidates that a query should find.
+      k: number of candidates for each query.
+      exact: exact index of the same candidates and ids. If None, one is made while
+        tuning, of the contents of an `IVF`, else of `candidates`.
+      candidates: `[num_candidates, embedding_dim]` embeddings that `index` was filled
+        with.
+      identifiers: `[num_candidates]` ids that `index` was filled with; None for row
+        numbers.
+      batch_size: number of queries in the batches that are timed.
+      for_batches: whether to choose the setting that is cheapest for batches, instead
+        of for single queries.
+      repeats: number of times that each search is timed.
+      seed: seed of the split of the queries.
 
     Returns:
-      The curve, the choice, its confirmed recall, and exact search beside it. A warning
-      is given where no setting reaches the target (the best one is set then), and where
-      exact search is faster than what is needed.
+      The recall-latency curve, the chosen setting, its confirmed recall, and exact
+      search for comparison. A warning is given if no setting reaches the target (then
+      the best one is set), and if exact search is faster than the chosen setting.
 
     Raises:
-      ValueError: the index is exact, empty, or has nothing to set; too few queries; `k`
-        above the number of candidates; no way to know the exact answers.
+      ValueError: the index is exact, empty, or has no settings; there are too few
+        queries; `k` is above the number of candidates; or the exact answers cannot be
+        computed.
       InvalidArgumentError: a query is not finite.
+
+    Example:
+      >>> rows = np.random.default_rng(0).normal(size=(500, 4)).astype("float32")
+      >>> index = tm.layers.IVF(block_size=8, num_probes=1).index(rows)
+      >>> import warnings
+      >>> with warnings.catch_warnings(action="ignore"):  # exact search is faster here
+      ...     result = tm.serving.tuning.tune(index, rows[:60], k=5, repeats=1)
+      >>> result.reached, index.num_probes > 1
+      (True, True)
     """
     queries = tf.nest.map_structure(tf.convert_to_tensor, queries)
     number = len(tf.nest.flatten(queries)[0])
@@ -94,8 +105,8 @@ def tune(
     search_all = tuning_measures.graph_of(exact, queries, k)
     before = _settings(index)
     try:
-        rungs = list(
-            _climb(
+        trials = list(
+            _try_all(
                 index,
                 choosing,
                 search_all,
@@ -104,14 +115,14 @@ def tune(
                 batch_size=batch_size,
             )
         )
-        rungs = _worth_timing(rungs, recall_target)
-        searches = [_set_to(index, rung.values, choosing, k) for rung in rungs]
+        trials = _worth_timing(trials, recall_target)
+        searches = [_set_to(index, trial.values, choosing, k) for trial in trials]
         *times, exact_times = tuning_measures.latencies(
             [*searches, search_all], choosing, batch_size=batch_size, repeats=repeats
         )
         curve = tuple(
-            Setting(rung.values, rung.recall, *seconds)
-            for rung, seconds in zip(rungs, times, strict=True)
+            Setting(trial.values, trial.recall, *seconds)
+            for trial, seconds in zip(trials, times, strict=True)
         )
         enough = [s for s in curve if s.recall.low >= recall_target]
         if enough:
@@ -145,7 +156,7 @@ def tune(
     return result
 
 
-def _climb(
+def _try_all(
     index: tf.keras.layers.Layer,
     queries: tf.Tensor | Features,
     search_all: tuning_measures.Search,
@@ -153,8 +164,12 @@ def _climb(
     recall_target: float,
     k: int,
     batch_size: int,
-) -> Iterator[_Rung]:
-    """Goes up every ladder until all is found, or enough and more would be slow."""
+) -> Iterator[_Trial]:
+    """Measures every grid from cheap settings on, until the recall suffices.
+
+    A grid ends at a recall of 1, or at the target if a setting is slower than exact
+    search.
+    """
     warm_up = tuning_measures.rows_of(queries, np.arange(_FEWEST))
     search_all(warm_up)
     start = time.perf_counter()
@@ -167,24 +182,24 @@ def _climb(
             start = time.perf_counter()
             recall = _recall(search, queries, answers, batch_size=batch_size)
             seconds = time.perf_counter() - start
-            yield _Rung(values, recall, seconds)
+            yield _Trial(values, recall, seconds)
             if recall.low >= (recall_target if seconds > exact_seconds else 1.0):
                 break
 
 
-def _worth_timing(rungs: Sequence[_Rung], recall_target: float) -> list[_Rung]:
-    """Those that no other clearly beats, nearest to the target, cheap ones first."""
+def _worth_timing(trials: Sequence[_Trial], recall_target: float) -> list[_Trial]:
+    """Selects the unbeaten settings nearest to the target, cheap ones first."""
     unbeaten = [
-        rung
-        for rung in rungs
+        trial
+        for trial in trials
         if not any(
-            other.recall.mean >= rung.recall.mean
-            and other.seconds < _CLEARLY * rung.seconds
-            for other in rungs
+            other.recall.mean >= trial.recall.mean
+            and other.seconds < _CLEARLY * trial.seconds
+            for other in trials
         )
     ]
-    unbeaten.sort(key=lambda rung: abs(rung.recall.mean - recall_target))
-    return sorted(unbeaten[:_TIMED], key=lambda rung: rung.seconds)
+    unbeaten.sort(key=lambda trial: abs(trial.recall.mean - recall_target))
+    return sorted(unbeaten[:_TIMED], key=lambda trial: trial.seconds)
 
 
 def _set_to(
@@ -269,17 +284,17 @@ def _check_exact(exact: tf.keras.layers.Layer, index: tf.keras.layers.Layer) -> 
 
 
 def grids(index: tf.keras.layers.Layer, k: int) -> Iterator[Iterator[Values]]:
-    """Ladders of settings; in each the next finds more and takes longer.
+    """Yields grids of settings, each ordered from low to high recall and cost.
 
     Args:
-      index: `layers.IVF`, `layers.ScaNN`, or what has their settings.
-      k: How many candidates a query gets.
+      index: `layers.IVF`, `layers.ScaNN`, or another index with their settings.
+      k: number of candidates for each query.
 
     Raises:
       ValueError: the index has no such settings.
     """
     if hasattr(index, "num_probes"):
-        least = 2 * -(-k // index.get_config()["block_size"])  # blocks may be short
+        least = 2 * -(-k // index.get_config()["block_size"])  # some are partly filled
         steps = _geometric(min(least, index.num_blocks), index.num_blocks, 2**0.25)
         yield ({"num_probes": probes} for probes in steps)
     elif hasattr(index, "num_leaves_to_search"):
@@ -300,7 +315,7 @@ def grids(index: tf.keras.layers.Layer, k: int) -> Iterator[Iterator[Values]]:
 
 
 def _geometric(first: int, last: int, factor: float) -> list[int]:
-    """Whole numbers from first to last, each about `factor` times the one before."""
+    """Lists integers from first to last, each about `factor` times the previous."""
     numbers, number = [], float(first)
     while number < last:
         numbers.append(round(number))

@@ -1,4 +1,4 @@
-"""Answers and seconds of an index under one setting."""
+"""Measures the answers, recall and latency of an index under one setting."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,21 +8,21 @@ import tensorflow as tf
 
 from tfrs_models.types import Features
 
-_SINGLES = 10  # queries, one after the other, of a turn
-_TIED = 1e-5  # of their size, by which scores that are summed in another order differ
+_SINGLES = 10  # single queries that are timed in one turn
+_TIED = 1e-5  # relative difference of equal scores that are summed in another order
 
 Search = Callable[[tf.Tensor | Features], tuple[tf.Tensor, tf.Tensor]]
 
 
 def rows_of(queries: tf.Tensor | Features, rows: np.ndarray) -> tf.Tensor | Features:
-    """Some of the queries."""
+    """Returns the given rows of the queries."""
     return tf.nest.map_structure(lambda values: tf.gather(values, rows), queries)
 
 
 def graph_of(
     index: tf.keras.layers.Layer, queries: tf.Tensor | Features, k: int
 ) -> Search:
-    """The search as a served graph has it: as the index is set now, any batch."""
+    """Traces a search with the present settings of the index, for any batch size."""
     spec = tf.nest.map_structure(
         lambda values: tf.TensorSpec([None, *values.shape[1:]], values.dtype), queries
     )
@@ -33,7 +33,7 @@ def graph_of(
 def answers(
     search: Search, queries: tf.Tensor | Features, *, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and ids `[num_queries, k]`, found in batches."""
+    """Returns scores and ids `[num_queries, k]`, computed in batches."""
     number = len(tf.nest.flatten(queries)[0])
     found = [
         search(rows_of(queries, np.arange(start, min(start + batch_size, number))))
@@ -46,13 +46,16 @@ def answers(
 def recalls(
     found: tuple[np.ndarray, np.ndarray], exact: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """Share of the exact answer that was found, for each query.
+    """Computes the share of the exact answer that was found, for each query.
 
-    A candidate that ties with the last one of the exact answer is as good as it.
+    A candidate that ties with the last one of the exact answer counts as found.
 
     Args:
-      found: Scores and ids `[num_queries, k]`.
-      exact: The same of exact search.
+      found: scores and ids `[num_queries, k]` of the index.
+      exact: scores and ids `[num_queries, k]` of exact search.
+
+    Returns:
+      `[num_queries]` recalls.
     """
     tied = np.isclose(found[0], exact[0][:, -1:], rtol=_TIED, atol=0)
     same = [np.isin(a, b) for a, b in zip(found[1], exact[1], strict=True)]
@@ -66,17 +69,22 @@ def latencies(
     batch_size: int,
     repeats: int,
 ) -> list[tuple[float, float]]:
-    """Median seconds for one query and for a batch, of searches that take turns.
+    """Measures the median seconds of searches for one query and for a batch.
+
+    The searches alternate, so that a slow moment of the machine affects all of them.
 
     Args:
-      searches: All of them see the same queries.
-      queries: As many as there are; turns go round them.
-      batch_size: Of a batch.
-      repeats: Turns.
+      searches: searches to time with the same queries.
+      queries: queries, from which each turn takes the next batch.
+      batch_size: number of queries in a batch.
+      repeats: number of turns; one more is not counted.
+
+    Returns:
+      For each search, the seconds for one query and for a batch.
     """
     number = len(tf.nest.flatten(queries)[0])
     seconds = [([], []) for _ in searches]
-    for turn in range(-1, repeats):  # the first one is not counted
+    for turn in range(-1, repeats):  # the first turn is not counted
         rows = np.arange(turn * batch_size, (turn + 1) * batch_size) % number
         batch = rows_of(queries, rows)
         singles = [

@@ -1,4 +1,4 @@
-"""What tuning an index found out."""
+"""The result of tuning an index: recall, latency and the chosen setting."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ _COLUMNS = ("recall", "interval", "one query, ms", "batch, ms")
 
 
 class Setting(NamedTuple):
-    """A setting of the index, and what was measured with it.
+    """The recall and latency of one setting of the index.
 
     Attributes:
-      values: Attribute of the index -> its value; empty for exact search.
-      recall: On the queries to choose by, with its interval over queries.
-      single: Median seconds for one query.
-      batch: Median seconds for a batch.
+      values: attribute of the index -> its value; empty for exact search.
+      recall: mean recall on the choosing queries, with its interval over queries.
+      single: median seconds for one query.
+      batch: median seconds for a batch.
     """
 
     values: Mapping[str, int]
@@ -39,17 +39,18 @@ class Tuning:
     """The recall-latency curve of an index, and the setting that was chosen.
 
     Attributes:
-      curve: All settings that were timed, the cheap ones first.
-      chosen: The cheapest whose recall reaches the target even at the lower end of its
-        interval; where none does, the one with the highest recall.
-      reached: Whether one did, and the mean recall on the other queries confirms it.
-      confirmed: Recall of `chosen` on the queries that nothing was chosen by.
-      exact: Exact search, timed in the same turns.
-      recall_target: That was asked for.
-      k: Of the recall.
-      batch_size: Queries of a batch.
-      for_batches: Whether cheap means cheap for a batch, and not for one query.
-      num_queries: How many chose, and how many confirmed.
+      curve: all settings that were timed, cheap ones first.
+      chosen: cheapest setting whose interval of the recall lies above the target; if
+        there is none, the setting with the highest recall.
+      reached: whether there is one, and its mean recall on the confirming queries
+        reaches the target too.
+      confirmed: recall of `chosen` on the confirming queries, which are held out.
+      exact: exact search, timed in the same turns.
+      recall_target: recall that was required.
+      k: number of candidates for each query.
+      batch_size: number of queries in a batch.
+      for_batches: whether the cost of a setting is its time for a batch.
+      num_queries: numbers of the choosing and of the confirming queries.
     """
 
     curve: tuple[Setting, ...]
@@ -65,7 +66,7 @@ class Tuning:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know before the index is served; empty where all is well."""
+        """Warnings before the index is served; usually empty."""
         lines = []
         if not self.reached:
             lines.append(
@@ -89,7 +90,7 @@ class Tuning:
 
     @property
     def front(self) -> tuple[Setting, ...]:
-        """The choice, and the settings that find more than all cheaper ones."""
+        """The chosen setting, and those with a higher recall than all cheaper ones."""
         best, kept = -1.0, []
         for setting in sorted(self.curve, key=self._cost):
             if setting.recall.mean > best or setting is self.chosen:
@@ -98,10 +99,10 @@ class Tuning:
         return tuple(kept)
 
     def plot(self, target: "str | os.PathLike | Axes") -> "Axes":
-        """Draws recall over latency, for one query and for a query of a batch.
+        """Draws recall over latency, for one query and per query of a batch.
 
         Args:
-          target: File to write, or axes to draw on.
+          target: path of a file to write, or axes to draw on.
 
         Returns:
           The axes.
@@ -166,8 +167,8 @@ class Tuning:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         table = "\n".join(
             "  ".join(
-                cell.ljust(width) if place < 2 else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+                cell.ljust(width) if column < 2 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in rows
         )

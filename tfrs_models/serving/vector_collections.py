@@ -1,4 +1,4 @@
-"""The collections of a vector store, of which one is asked."""
+"""The collections of a vector store: an alias, and the collection that it names."""
 
 import contextlib
 import dataclasses
@@ -20,16 +20,21 @@ from tfrs_models.serving.vector_values import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VectorIndex:
-    """An index of Milvus. Without one every query is a scan.
+    """The type and parameters of an index in Milvus.
 
     Attributes:
-      kind: `HNSW`, `IVF_FLAT`, `FLAT` (exact), or another of the server's.
-      metric: `IP`, the dot product, or `COSINE`: a larger score is better.
-      build: Parameters of the index when it is built.
-      search: Parameters of a query.
+      kind: `HNSW`, `IVF_FLAT`, `FLAT` (exact), or another type of the server.
+      metric: `IP` for the dot product, or `COSINE`; a larger score is better.
+      build: parameters for building the index.
+      search: parameters of a query.
 
     Raises:
-      ValueError: a metric by which smaller is better.
+      ValueError: the metric is another one.
+
+    Example:
+      >>> exact = tm.serving.VectorIndex(kind="FLAT", build={}, search={})
+      >>> exact.search_params(k=10)
+      {'metric_type': 'IP', 'params': {}}
     """
 
     kind: str = "HNSW"
@@ -47,33 +52,33 @@ class VectorIndex:
             )
 
     def search_params(self, k: int) -> dict:
-        """What a query for `k` neighbours is sent with."""
+        """Returns the parameters of a query for `k` candidates."""
         params = dict(self.search)
         if "ef" in params:
             params["ef"] = max(params["ef"], k)  # HNSW refuses less
         return {"metric_type": self.metric, "params": params}
 
 
-MESSAGE_ROWS = 1000  # at most so many rows, and so many numbers, in a message
+MESSAGE_ROWS = 1000  # largest number of rows, and of values, in a message
 _MESSAGE_VALUES = 2**22
 
 
 class Live(NamedTuple):
-    """The collection that is asked, and what it takes."""
+    """The collection that queries read, and the values that it accepts."""
 
     name: str
     id_type: type
     embedding_dim: int
     kinds: dict[str, Kind]
-    """Attribute -> what its values are."""
+    """Attribute name -> type of its values."""
     is_open: bool
-    """Whether it takes attributes of any name, as one that somebody else made may."""
+    """Whether it accepts attributes of any name; other programs may set this."""
 
     def check_rows(self, rows: Rows) -> None:
-        """Refuses rows that are not of the kinds of those that were written.
+        """Checks that rows have the types and the width of the stored ones.
 
         Raises:
-          ValueError: naming the argument and what it must be.
+          ValueError: they do not; the message names the argument.
         """
         self.check_id_type(rows.id_type)
         self.check_embedding_dim("candidates", rows.embedding_dim)
@@ -87,7 +92,7 @@ class Live(NamedTuple):
                 )
 
     def check_id_type(self, id_type: type) -> None:
-        """Refuses numbers where ids are strings, and the other way round."""
+        """Checks that ids are numbers or strings, as the stored ones."""
         if id_type is not self.id_type:
             raise ValueError(
                 f"`identifiers` must be {self.id_type.__name__}, as they were written. "
@@ -95,7 +100,7 @@ class Live(NamedTuple):
             )
 
     def check_embedding_dim(self, name: str, got: int) -> None:
-        """Refuses embeddings of another width."""
+        """Checks that embeddings have the width of the stored ones."""
         if got != self.embedding_dim:
             raise ValueError(
                 f"`{name}` must have {self.embedding_dim} columns, as the candidates "
@@ -103,7 +108,7 @@ class Live(NamedTuple):
             )
 
     def check_attributes(self, names: Iterable[str]) -> None:
-        """Refuses attributes that were not written."""
+        """Checks that the collection has the attributes."""
         unknown = [name for name in names if name not in self.kinds]
         if unknown and not self.is_open:
             raise ValueError(
@@ -113,24 +118,25 @@ class Live(NamedTuple):
 
 
 class Collections:
-    """What `write` made, one collection each time, and an alias of the last one.
+    """Replaces a whole collection behind an alias, so that queries see no gap.
 
-    The collections are called after the time of their making. What is older than the
-    one that is asked is dropped: the one before, and what a killed `write` left.
+    Each `replace` makes a new collection, named after the alias and the time, and then
+    moves the alias. It drops all older collections: the previous one, and those of
+    killed processes.
     """
 
     def __init__(self, client: object, alias: str) -> None:
-        """Initializes them.
+        """Initializes the collections.
 
         Args:
-          client: A `pymilvus.MilvusClient`.
-          alias: Name by which the last one is asked.
+          client: a `pymilvus.MilvusClient`.
+          alias: name by which queries read the newest collection.
         """
         self._client = client
         self._alias = alias
 
     def live(self) -> Live | None:
-        """The collection that is asked; None where nothing was written."""
+        """Returns the collection that queries read; None if there is none."""
         from pymilvus import DataType, MilvusException
 
         try:
@@ -157,7 +163,7 @@ class Collections:
         )
 
     def replace(self, rows: Rows, index: VectorIndex) -> None:
-        """Writes rows beside what is asked, and then has them asked instead."""
+        """Writes rows into a new collection, and then moves the alias to it."""
         from pymilvus import MilvusException
 
         stamp = time.time_ns()
@@ -166,7 +172,7 @@ class Collections:
             self._create(name, rows, index)
             self.send(name, rows.values)
         except BaseException:
-            with contextlib.suppress(MilvusException):  # the first error is the one
+            with contextlib.suppress(MilvusException):  # report the first error
                 self._client.drop_collection(name)
             raise
         self._ask(name)
@@ -176,7 +182,7 @@ class Collections:
                 self._client.drop_collection(other)
 
     def send(self, name: str, rows: list[dict]) -> None:
-        """Writes rows into a collection, in messages that the engine takes."""
+        """Writes rows into a collection, in messages that the engine accepts."""
         size = _MESSAGE_VALUES // len(rows[0][EMBEDDING])
         size = max(1, min(MESSAGE_ROWS, size))
         for start in range(0, len(rows), size):
@@ -194,7 +200,7 @@ class Collections:
             schema.add_field(ID, DataType.INT64, is_primary=True)
         schema.add_field(EMBEDDING, DataType.FLOAT_VECTOR, dim=rows.embedding_dim)
         for attribute, kind in rows.kinds.items():
-            kind = kind or Kind("VARCHAR")  # none of the values is there
+            kind = kind or Kind("VARCHAR")  # all values are None
             values, options = DataType[kind.name], {"nullable": True}
             if kind.name == "VARCHAR":
                 options["max_length"] = MAX_TEXT_BYTES
@@ -222,7 +228,7 @@ class Collections:
             self._client.create_alias(name, self._alias)
         elif live.name != self._alias:
             self._client.alter_alias(name, self._alias)
-        else:  # a collection of this name, that another program made: it steps aside
+        else:  # another program made a collection of this name: rename that
             aside = f"{self._alias}__0"
             self._client.rename_collection(self._alias, aside)
             try:

@@ -1,4 +1,4 @@
-"""Candidates in a vector store, found by the query tower."""
+"""A vector store of candidates, queried with the embeddings of a query tower."""
 
 import os
 import re
@@ -24,28 +24,35 @@ from tfrs_models.serving.vector_values import (
 )
 from tfrs_models.types import Features
 
-_MAX_K = 16_384  # Milvus's, as are the two codes with which it refuses a filter
-_REFUSED = (6, 1100)
+_MAX_K = 16_384  # limit of Milvus
+_REFUSED = (6, 1100)  # error codes of Milvus for a malformed filter
 
 
 class Neighbours(NamedTuple):
     """The best candidates of each query, best first."""
 
     scores: np.ndarray
-    """`[batch, k]` float32; `-inf` where too few candidates are left."""
+    """`[batch, k]` float32 scores; `-inf` if too few candidates are left."""
     identifiers: np.ndarray
-    """`[batch, k]`; -1, or "" for strings, where too few are left."""
+    """`[batch, k]` ids; -1, or "" for strings, if too few candidates are left."""
     attributes: dict[str, np.ndarray]
-    """Name -> `[batch, k]` objects; None where too few are left."""
+    """Name -> `[batch, k]` objects; None if too few candidates are left."""
 
 
 class VectorStore:
-    """A collection of Milvus: embedded (Milvus Lite), or a server's.
+    """A collection of candidates in Milvus, on a server or embedded (Milvus Lite).
 
-    Where candidates change all day, or are too many for a SavedModel, they live in a
-    store, and only the query tower is served. Close it, or use it in a `with`.
+    Use it if candidates change all day or are too many for a SavedModel; then only the
+    query tower is served. The name of the collection is an alias, which each `write`
+    moves to a new collection. Close the store after use, or use it in a `with`.
 
-    The name of the collection is an alias of the one that `write` made last.
+    Example:
+      >>> films = np.float32([[1, 0], [0, 1], [1, 1]])
+      >>> with tm.serving.VectorStore("store.db", "films") as store:
+      ...     _ = store.write(films, ["Alien", "Brazil", "Cube"],
+      ...                     attributes={"year": [1979, 1985, 1997]})
+      ...     store.query([[2.0, 1.0]], k=2, where="year < 1990").identifiers
+      array([['Alien', 'Brazil']], dtype=object)
     """
 
     def __init__(
@@ -57,21 +64,21 @@ class VectorStore:
         index: VectorIndex | None = None,
         token: str = "",
     ) -> None:
-        """Opens the store; a collection that is there can be asked at once.
+        """Opens the store; an existing collection can be queried at once.
 
         Args:
-          place: A path that ends with `.db`, for the embedded engine, or a server's
-            address, `http://host:19530`.
-          collection: Name of letters, digits and underscores.
-          query_model: Maps raw features to query embeddings; None where queries are
+          place: path that ends with `.db`, for the embedded engine, or address of a
+            server, `http://host:19530`.
+          collection: name of the collection: letters, digits and underscores.
+          query_model: layer from raw features to query embeddings; None if queries are
             embeddings.
-          index: How neighbours are found; `VectorIndex()` where None.
-          token: Of the server's user.
+          index: type and parameters of the index; None for `VectorIndex()`.
+          token: access token of the server's user.
 
         Raises:
           ImportError: `pymilvus` is not installed.
-          ValueError: a place that is neither, or that cannot be opened; a name that no
-            collection can have.
+          ValueError: the path or address is malformed or cannot be opened, or the name
+            is malformed.
         """
         try:
             from pymilvus import MilvusClient, MilvusException
@@ -115,22 +122,25 @@ class VectorStore:
         *,
         attributes: Mapping[str, Sequence] | None = None,
     ) -> "VectorStore":
-        """Makes the collection of these candidates, in place of what was there before.
+        """Replaces all candidates of the collection.
 
-        They are written beside it, and take its place in one step when all of them are
-        there: until then, and where anything goes wrong, queries find what they found
-        before. What is upserted or deleted meanwhile goes with the old collection.
+        The new candidates are written into a new collection, which replaces the old one
+        in one step when it is complete. Until then, and if an error occurs, queries
+        read the old one. Upserts and deletions made meanwhile are lost with it.
 
         Args:
-          candidates: `[num_candidates, embedding_dim]`.
+          candidates: `[num_candidates, embedding_dim]` embeddings.
           identifiers: `[num_candidates]` unique whole numbers or strings.
-          attributes: Name -> `[num_candidates]` numbers, strings, booleans or lists of
-            one of these, which queries filter by and return; None where a candidate has
-            none.
+          attributes: name -> `[num_candidates]` numbers, strings, booleans or lists of
+            one of these, by which queries can filter and which they can return; None
+            for a missing value.
+
+        Returns:
+          The store.
 
         Raises:
-          ValueError: shapes do not match, an id repeats or is -1 or "", a value is not
-            finite, too long or of another kind than its column.
+          ValueError: shapes do not match, an id repeats or is -1 or "", or a value is
+            not finite, too long or of another type than its column.
         """
         rows = read_rows(candidates, identifiers, attributes)
         self._collections.replace(rows, self._index)
@@ -143,11 +153,17 @@ class VectorStore:
         *,
         attributes: Mapping[str, Sequence] | None = None,
     ) -> None:
-        """Adds candidates, in place of those with the same ids. Arguments as `write`.
+        """Adds candidates, and replaces those with the same ids.
+
+        Args:
+          candidates: `[num_candidates, embedding_dim]` embeddings.
+          identifiers: `[num_candidates]` unique whole numbers or strings.
+          attributes: name -> `[num_candidates]` values. An attribute that is not given
+            becomes None.
 
         Raises:
-          ValueError: as `write`, nothing was written yet, or ids, embeddings or
-            attributes are not of the kinds that were written.
+          ValueError: a value is one that `write` refuses, nothing was written before,
+            or ids, embeddings or attributes have other types than the stored ones.
         """
         live = self._live()
         rows = read_rows(candidates, identifiers, attributes)
@@ -155,10 +171,13 @@ class VectorStore:
         self._collections.send(live.name, rows.values)
 
     def delete(self, identifiers: Sequence | np.ndarray | tf.Tensor) -> None:
-        """Removes candidates; ids that are not there are ignored.
+        """Removes candidates; unknown ids are ignored.
+
+        Args:
+          identifiers: `[num_ids]` ids of candidates.
 
         Raises:
-          ValueError: nothing was written yet, or ids of another kind.
+          ValueError: nothing was written before, or the ids have another type.
         """
         live = self._live()
         ids = read_ids(identifiers)
@@ -180,22 +199,25 @@ class VectorStore:
         where_params: Mapping[str, object] | None = None,
         attributes: Sequence[str] = (),
     ) -> Neighbours:
-        """The best candidates of each query.
+        """Finds the best candidates of each query.
 
         Args:
-          queries: `[batch, embedding_dim]` embeddings, or what `query_model` takes.
-          k: How many.
-          where: Which candidates may be found, as Milvus writes it:
-            `genre == "Drama" and year > 1990`; all where empty. Values that come from
-            elsewhere belong into `where_params`: `genre in {genres} and year > {year}`.
-          where_params: Name in braces -> its value: a string, number, boolean, or list
-            of them, which stays a value whatever is in it.
-          attributes: Names of what to return beside ids and scores.
+          queries: `[batch, embedding_dim]` embeddings, or features of `query_model`.
+          k: number of candidates for each query.
+          where: filter in the language of Milvus, `genre == "Drama" and year > 1990`;
+            empty for all candidates. Pass values from untrusted sources in
+            `where_params`, and name them: `genre in {genres} and year > {year}`.
+          where_params: name in braces -> string, number, boolean, or list of these. A
+            string cannot change the filter, whatever it contains.
+          attributes: names of attributes to return with ids and scores.
+
+        Returns:
+          Scores, ids and attributes, `[batch, k]` each, best first.
 
         Raises:
-          ValueError: nothing was written yet, `k` below 1 or above 16,384, no query, or
-            one that is not finite or of another width, an attribute that was not
-            written, a filter that the engine refuses.
+          ValueError: nothing was written before, `k` is below 1 or above 16,384, there
+            is no query, a query is not finite or has another width, an attribute is
+            unknown, or the engine refuses the filter.
         """
         from pymilvus import MilvusException
 
@@ -234,17 +256,17 @@ class VectorStore:
         identifiers = np.full(shape, "" if live.id_type is str else -1, object)
         values = {name: np.full(shape, None, object) for name in attributes}
         for row, hits in enumerate(found):
-            for place, hit in enumerate(hits):
-                scores[row, place] = hit["distance"]
-                identifiers[row, place] = hit[ID]
+            for rank, hit in enumerate(hits):
+                scores[row, rank] = hit["distance"]
+                identifiers[row, rank] = hit[ID]
                 for name, column in values.items():
-                    column[row, place] = hit["entity"].get(name)
+                    column[row, rank] = hit["entity"].get(name)
         if live.id_type is int:
             identifiers = identifiers.astype("int64")
         return Neighbours(scores, identifiers, values)
 
     def __len__(self) -> int:
-        """How many candidates there are."""
+        """Returns the number of candidates."""
         if not self._client.has_collection(self._name):
             return 0
         [row] = self._client.query(self._name, filter="", output_fields=["count(*)"])

@@ -1,4 +1,4 @@
-"""Candidates of a vector store as rows, checked before any of them is sent."""
+"""Values for a vector store: rows of candidates, and literals in filters."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,13 @@ import tensorflow as tf
 
 ID, EMBEDDING = "id", "embedding"
 MAX_ID_BYTES = 512
-MAX_TEXT_BYTES, MAX_LIST_LENGTH, MAX_EMBEDDING_DIM = 65_535, 4096, 32_768  # Milvus's
+# Limits of Milvus.
+MAX_TEXT_BYTES, MAX_LIST_LENGTH, MAX_EMBEDDING_DIM = 65_535, 4096, 32_768
 _NAMES = {bool: "BOOL", int: "INT64", float: "DOUBLE", str: "VARCHAR"}
 
 
 class Kind(NamedTuple):
-    """What the values of an attribute are, in the words of Milvus."""
+    """The type of the values of an attribute, in the terms of Milvus."""
 
     name: str
     """`BOOL`, `INT64`, `DOUBLE` or `VARCHAR`."""
@@ -24,19 +25,19 @@ class Kind(NamedTuple):
         return f"lists of {self.name}" if self.is_list else self.name
 
     def takes(self, other: "Kind") -> bool:
-        """Whether values of the other kind are values of this one."""
+        """Returns whether values of the other type can be stored as this one."""
         numbers = (self.name, other.name) == ("DOUBLE", "INT64")
         return self == other or (numbers and self.is_list == other.is_list)
 
 
 class Rows(NamedTuple):
-    """Candidates, a dict for each."""
+    """Checked candidates, one dict each."""
 
     values: list[dict]
     id_type: type
     embedding_dim: int
     kinds: dict[str, Kind | None]
-    """Attribute -> what its values are; None where none is there."""
+    """Attribute name -> type of its values; None if all values are None."""
 
 
 def read_rows(
@@ -44,10 +45,15 @@ def read_rows(
     identifiers: Sequence | np.ndarray | tf.Tensor,
     attributes: Mapping[str, Sequence] | None,
 ) -> Rows:
-    """Rows as the engine takes them.
+    """Converts candidates to the rows that the engine stores.
+
+    Args:
+      candidates: `[num_candidates, embedding_dim]` embeddings.
+      identifiers: `[num_candidates]` unique ids.
+      attributes: attribute name -> `[num_candidates]` values.
 
     Raises:
-      ValueError: naming the argument, the row and the rule that it breaks.
+      ValueError: a value is wrong; the message names the argument, row and rule.
     """
     embeddings, ids = matrix("candidates", candidates), read_ids(identifiers)
     columns = {ID: ids, EMBEDDING: embeddings.tolist()}
@@ -80,10 +86,10 @@ def read_rows(
 def read_ids(
     identifiers: Sequence | np.ndarray | tf.Tensor,
 ) -> list[int] | list[str]:
-    """Ids as Python has them.
+    """Converts ids to integers or strings of Python.
 
     Raises:
-      ValueError: of more than one kind, or an id that no candidate can have.
+      ValueError: the ids have several types, or an id is reserved or too long.
     """
     if isinstance(identifiers, (str, bytes)):
         raise ValueError(f"`identifiers` must be a list of ids. Got {identifiers!r}.")
@@ -109,12 +115,12 @@ def read_ids(
 
 
 def matrix(name: str, values: np.ndarray | tf.Tensor) -> np.ndarray:
-    """A table of finite numbers.
+    """Converts values to a float32 matrix of finite numbers.
 
     Raises:
-      ValueError: it is none.
+      ValueError: the values are no such matrix.
     """
-    with np.errstate(over="ignore"):  # what float32 cannot hold is named below
+    with np.errstate(over="ignore"):  # the check below names the values that overflow
         array = np.asarray(values, "float32")
     if array.ndim != 2 or not np.isfinite(array).all():
         raise ValueError(
@@ -172,7 +178,7 @@ def _kind(name: str, values: Sequence[object]) -> Kind | None:
 def _num_bytes(text: str) -> int:
     try:
         return len(text.encode())
-    except UnicodeEncodeError:  # half of a surrogate pair: no text
+    except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8
         return -1
 
 
@@ -190,19 +196,18 @@ INT64 = np.iinfo(np.int64)
 
 
 def filled(where: str, params: Mapping[str, object]) -> str:
-    """A filter with the literals of its parameters.
+    """Replaces the names in a filter with the literals of their values.
 
-    The literals are written here and not by the engine: the embedded one takes no
-    parameters, and so both engines read the same text.
+    The engine's own parameters are not used, because the embedded engine has none; so
+    both engines read the same text.
 
     Args:
-      where: The filter, with `{name}` in the place of each value. Braces inside a
-        string literal are text.
-      params: Name -> a number, string, boolean, or list of them.
+      where: filter with `{name}` instead of each value. Braces inside a string literal
+        are text.
+      params: name -> number, string, boolean, or list of these.
 
     Raises:
-      ValueError: a name without a value, a value without a name, or a value of another
-        kind.
+      ValueError: a name has no value, a value has no name, or has another type.
     """
     if not isinstance(where, str):
         raise ValueError(f"`where` must be a string. Got {where!r}.")
@@ -237,10 +242,10 @@ def _literal(name: str, value: object) -> str:
 
 
 def plain(value: object) -> object:
-    """A value of an array as Python has it; bytes are text.
+    """Converts a value of an array or tensor to Python; bytes become text.
 
     Raises:
-      ValueError: bytes that are no UTF-8.
+      ValueError: bytes are no UTF-8.
     """
     if hasattr(value, "numpy"):  # a tensor
         value = value.numpy()

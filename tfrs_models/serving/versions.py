@@ -1,4 +1,4 @@
-"""The numbered folders that a server polls, and how a new one comes to be."""
+"""Lists, publishes and removes the numbered folders of versions that a server polls."""
 
 import contextlib
 import os
@@ -10,21 +10,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LAST = 2**63 - 1  # a server reads numbers as int64
-# No number, so no server takes it for a version; beside them, so a rename is atomic.
+# It is no number, so no server loads it; it lies in the same folder as the versions, so
+# that a rename is atomic.
 UNFINISHED = ".unfinished-"
 
 
 def list_versions(directory: str | os.PathLike) -> list[int]:
-    """The numbers of the complete versions, ascending.
+    """Lists the numbers of the complete versions, ascending.
 
-    As a server reads the names of the folders: `00000123` is 123, and what is beyond
-    int64 is no version.
+    Names of folders are read as a server reads them: `00000123` is 123, and a number
+    beyond int64 is no version.
+
+    Args:
+      directory: local folder of the versions.
+
+    Raises:
+      ValueError: `directory` is an address of an object store.
+
+    Example:
+      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
+      >>> for _ in range(3):
+      ...     path = tm.serving.export(tm.serving.Retriever(index), "models", keep=2)
+      >>> tm.serving.list_versions("models")
+      [2, 3]
     """
     return list(version_folders(directory))
 
 
 def version_folders(directory: str | os.PathLike) -> dict[int, Path]:
-    """Number -> folder of the complete versions, ascending."""
+    """Returns number -> folder of the complete versions, ascending."""
     return {
         number: complete[0]
         for number, folders in _numbered(local_path("directory", directory)).items()
@@ -33,7 +47,7 @@ def version_folders(directory: str | os.PathLike) -> dict[int, Path]:
 
 
 def number_of(name: str) -> int | None:
-    """The version that a server takes a folder for by its name; None for none."""
+    """Returns the version number that a server reads in a folder's name, or None."""
     digits = name.strip(" \t\n\v\f\r")
     if not (digits.isascii() and digits.isdecimal()):
         return None
@@ -43,14 +57,14 @@ def number_of(name: str) -> int | None:
 
 @contextlib.contextmanager
 def unfinished_version(directory: Path) -> Iterator[Path]:
-    """A folder to write a version into; it is gone when the block ends.
+    """Makes a temporary folder to write a version into, and removes it at the end.
 
-    It is locked while its process lives, and the kernel opens the lock of a process
-    that is killed: what such processes left is removed here, what others are still
-    writing is not.
+    The folder is locked while its process lives; the kernel releases the lock of a
+    killed process. Unlocked folders, which killed processes left, are removed here;
+    folders that other processes are writing are not.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _next_number(directory)  # where there is none, nothing needs to be written
+    _next_number(directory)  # if no number is left, nothing is written
     for leftover in directory.glob(f"{UNFINISHED}*"):
         _remove_if_abandoned(leftover)
     folder, lock = _locked_folder(directory)
@@ -62,10 +76,10 @@ def unfinished_version(directory: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, directory: Path) -> Path:
-    """Gives a finished folder the next number, in one step that is seen or is not.
+    """Renames a finished folder to the next version number, in one atomic step.
 
-    Everything is on the disk before the name is: after a power cut there is a whole
-    version or none.
+    All files are on the disk before the new name is: after a power cut the version is
+    complete or absent.
     """
     os.chmod(folder, 0o755)
     for root, _, names in os.walk(folder):
@@ -84,10 +98,10 @@ def publish(folder: Path, directory: Path) -> Path:
 
 
 def remove_old(directory: Path, *, keep: int, spare: Path) -> None:
-    """Removes all complete versions but the newest `keep` and `spare`.
+    """Removes all complete versions except the newest `keep` and `spare`.
 
-    Of a version that is a link, the link is removed. What cannot be removed stays, with
-    a warning: the new version is there all the same.
+    If a version is a link, only the link is removed. A version that cannot be removed
+    stays, with a warning, because the new version is published in any case.
     """
     numbered = _numbered(directory)
     for number in list_versions(directory)[:-keep]:
@@ -118,7 +132,7 @@ def _remove(old: Path) -> None:
 
 
 def _numbered(directory: Path) -> dict[int, list[Path]]:
-    """Number -> what has it, ascending; the plain name before padded ones."""
+    """Returns number -> folders with that number, plain names before padded ones."""
     names = sorted(os.listdir(directory), key=len) if directory.is_dir() else []
     found = {}
     for name in names:
@@ -142,15 +156,15 @@ def _locked_folder(directory: Path) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=directory))
         with contextlib.suppress(FileNotFoundError):
             descriptor = os.open(folder, os.O_RDONLY)
-            # Where a file system has no locks, nobody takes it for a leftover.
+            # On a file system without locks no export removes it as a leftover.
             if _lock(descriptor) is not False and folder.exists():
                 return folder, descriptor
             os.close(descriptor)
-        # Between its making and its lock another export removed it: make a new one.
+        # Another export removed it before it was locked: make a new one.
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    # Gone meanwhile, or another user's.
+    # It was removed meanwhile, or belongs to another user.
     with contextlib.suppress(FileNotFoundError, PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         if _lock(descriptor):
@@ -159,8 +173,8 @@ def _remove_if_abandoned(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Whether the lock was free, and now is held; None where there are no locks."""
-    import fcntl  # which Windows lacks: there all but exports works
+    """Returns whether the lock could be taken; None if the system has no locks."""
+    import fcntl  # Windows lacks it: there everything except exports works
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,23 +193,22 @@ def _flush(path: str | Path) -> None:
         os.close(descriptor)
 
 
-# `Path("gs://bucket")` has one slash left; a drive of Windows has one letter.
+# `Path("gs://bucket")` keeps one slash; a drive of Windows has one letter.
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 
 
 def local_path(argument: str, path: str | os.PathLike) -> Path:
-    """A path on a file system of this machine.
+    """Checks that a path is on a file system of this machine.
 
-    A version is published by locks, flushes and a rename, which are one step on a local
-    disk and are none in an object store: what is called `gs:` here is refused, before
-    it becomes the name of a folder.
+    A version is published by locks, flushes and a rename, which an object store does
+    not have. An address is refused before `gs:` becomes the name of a folder.
 
     Args:
-      argument: Name of the argument, for the error.
-      path: Path to check.
+      argument: name of the argument, for the error message.
+      path: path to check.
 
     Raises:
-      ValueError: an address such as `gs://bucket/models`, or nothing.
+      ValueError: the path is empty or an address such as `gs://bucket/models`.
     """
     text = os.fsdecode(path)
     if not text or _ADDRESS.match(text):

@@ -1,4 +1,4 @@
-"""From the strings of a vocabulary to their numbers, inside a SavedModel."""
+"""Lookup tables of vocabularies that are saved with a model."""
 
 import os
 import shutil
@@ -10,18 +10,18 @@ import tensorflow as tf
 
 
 def line_numbers(vocabulary: Sequence[str], *, name: str) -> tf.lookup.StaticHashTable:
-    """A table of a vocabulary's strings, whose file becomes an asset of the export.
+    """Makes a table from strings to row numbers, whose file an export includes.
 
     Args:
-      vocabulary: Strings or bytes, each once, none empty, on one line each.
-      name: Of the file.
+      vocabulary: unique, non-empty strings or bytes without line breaks.
+      name: name of the vocabulary's file.
 
     Returns:
       A table from strings to int64: 0, 1, ... in the order of the vocabulary, -1 for
       any other string.
 
     Raises:
-      ValueError: a vocabulary that a file of lines cannot hold.
+      ValueError: a string is empty, repeats or has a line break.
     """
     values = [v.decode() if isinstance(v, bytes) else str(v) for v in vocabulary]
     wrong = [value for value in values if not value or set(value) & {"\n", "\r"}]
@@ -42,6 +42,6 @@ def line_numbers(vocabulary: Sequence[str], *, name: str) -> tf.lookup.StaticHas
         value_dtype=tf.int64,
         value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
     )
-    # An export copies the file: it is there as long as the table is, and no longer.
+    # An export copies the file, which is removed together with the table.
     weakref.finalize(lines, shutil.rmtree, folder, ignore_errors=True)
     return tf.lookup.StaticHashTable(lines, default_value=-1)

@@ -1,4 +1,4 @@
-"""Asks a model server, over HTTP or gRPC."""
+"""Clients of a model server, over HTTP or gRPC."""
 
 from tfrs_models.serving.client.errors import (
     DeadlineExceeded,

@@ -1,4 +1,4 @@
-"""Inputs as the signature wants them."""
+"""Converts the inputs of a request to the dtypes of a signature."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from tfrs_models.serving.client.errors import InvalidRequest
 
 
 def pick_signature(signatures: Mapping[str, Mapping], name: str) -> Mapping:
-    """The signature of a name.
+    """Returns the signature of a name.
 
     Raises:
-      InvalidRequest: there is none.
+      InvalidRequest: the model has no such signature.
     """
     if name not in signatures:
         raise InvalidRequest(
@@ -24,14 +24,14 @@ def pick_signature(signatures: Mapping[str, Mapping], name: str) -> Mapping:
 def to_arrays(
     inputs: Mapping[str, object], specs: Mapping[str, Mapping]
 ) -> dict[str, np.ndarray]:
-    """Arrays of the dtypes of the signature; strings as bytes.
+    """Converts named values to arrays of the signature's dtypes; strings become bytes.
 
     Args:
-      inputs: Input -> an array, a list or a single value.
-      specs: Input -> `dtype` and `shape`.
+      inputs: input name -> array, list or scalar.
+      specs: input name -> `dtype` and `shape`.
 
     Raises:
-      InvalidRequest: an input is missing, unknown, ragged or of another kind, or a
+      InvalidRequest: an input is missing, unknown, ragged or of another type, or a
         value does not fit its dtype.
     """
     if inputs.keys() != specs.keys():
@@ -45,22 +45,22 @@ def to_arrays(
 
 
 def to_array(name: str, values: object, dtype: tf.DType) -> np.ndarray:
-    """An array of a dtype, whose values are those that were given.
+    """Converts values to an array of a dtype without changing any value.
 
     Args:
-      name: Name of the input, for errors.
-      values: An array, a list or a single value.
-      dtype: What the input is; strings become bytes.
+      name: name of the input, for error messages.
+      values: array, list or scalar.
+      dtype: dtype of the input; strings become bytes.
 
     Raises:
-      InvalidRequest: ragged, of another kind, or a value that the dtype does not hold.
+      InvalidRequest: the values are ragged, of another type, or do not fit the dtype.
     """
     if dtype == tf.string:
         return _to_bytes(name, values)
     array = _rectangle(name, values)
-    if not array.size:  # an empty list is of no kind
+    if not array.size:  # an empty list has no dtype
         return array.astype(dtype.as_numpy_dtype)
-    # Signed and unsigned are two kinds for NumPy; their values are compared below.
+    # NumPy separates signed from unsigned integers; the values are compared below.
     integers = array.dtype.kind in "iu" and dtype.is_integer
     casting = "unsafe" if integers else "same_kind"
     try:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC."""
+"""A client of TensorFlow Serving's gRPC port."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -23,7 +23,7 @@ from tfrs_models.serving.client.retry_policy import RetryPolicy
 
 Content = TypeVar("Content")
 
-_MOST_ELEMENTS = 2**28  # a tensor of one value says its shape in a few bytes
+_MOST_ELEMENTS = 2**28  # a message of a few bytes can declare any shape for one value
 _ERRORS = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "FAILED_PRECONDITION": InvalidRequest,
@@ -36,16 +36,26 @@ _ERRORS = {
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # How often to ask is ours to say; the channel waits a second and more by itself.
+    # `RetryPolicy` decides when to retry; by itself the channel waits a second or more.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 
 
 class GrpcClient(ModelClient):
-    """Asks a model over gRPC; arrays in, arrays out.
+    """Predicts with a model of TensorFlow Serving over gRPC, from arrays to arrays.
 
-    Close it, or use it in a `with`. Threads may share it.
+    Threads may share a client. Close it after use, or use it in a `with`.
+
+    Example:
+      >>> with tm.serving.client.GrpcClient(
+      ...     "localhost:9", model="retrieval", timeout=0.5, retries=0
+      ... ) as client:
+      ...     try:
+      ...         client.predict({"query": [[0.1, 0.2]], "k": [10]})
+      ...     except tm.serving.client.ServingError as error:
+      ...         print(type(error).__name__)
+      Unavailable
     """
 
     def __init__(
@@ -60,23 +70,22 @@ class GrpcClient(ModelClient):
         backoff: float = 0.1,
         credentials: object | None = None,
     ) -> None:
-        """Initializes the client; the server is first asked by a call.
+        """Initializes the client without connecting to the server.
 
         Args:
-          address: `host:8500`.
-          model: Name of the model in the server's configuration.
-          version: Number of the version; the newest where None.
-          label: A label of the server's configuration, in place of a number.
-          timeout: Seconds for a call with all of its attempts.
-          retries: Further attempts where the server is unavailable, and only there.
-          backoff: Seconds before the second attempt; twice as long before each other.
-          credentials: What `grpc.ssl_channel_credentials` returns; no encryption where
-            None.
+          address: host and port of the server, `host:8500`.
+          model: name of the model in the server's configuration.
+          version: number of the version; None for the newest one.
+          label: label of a version in the server's configuration, instead of a number.
+          timeout: seconds for a call with all of its attempts.
+          retries: attempts after the first one, made only if the server is unavailable.
+          backoff: seconds before the second attempt; doubled before each later one.
+          credentials: result of `grpc.ssl_channel_credentials`; None for no encryption.
 
         Raises:
           ImportError: `tensorflow-serving-api` is not installed.
-          ValueError: an address of HTTP (which is an `InvalidRequest` too), a version
-            and a label, or numbers that make no sense.
+          ValueError: the address is one of HTTP (an `InvalidAddress`), both a version
+            and a label are given, or a number is out of range.
         """
         try:
             import grpc
@@ -111,7 +120,7 @@ class GrpcClient(ModelClient):
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def metadata(self) -> dict[str, dict]:
-        """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
+        """Returns signature -> `inputs`, `outputs` -> name -> `dtype`, `shape`."""
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(
@@ -132,7 +141,7 @@ class GrpcClient(ModelClient):
         return self._ask(self._predictions.GetModelMetadata, request, read)
 
     def status(self) -> list[VersionStatus]:
-        """What the server says about the versions, the newest first."""
+        """Returns the state of each version on the server, the newest first."""
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()

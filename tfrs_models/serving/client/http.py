@@ -1,4 +1,4 @@
-"""HTTP that ends in time, follows nobody elsewhere and reads no more than it should."""
+"""HTTP requests with one deadline for all steps, no redirects and a size limit."""
 
 import contextvars
 import email.utils
@@ -22,10 +22,10 @@ from tfrs_models.serving.client.errors import (
 )
 from tfrs_models.serving.client.retry_policy import seconds_left
 
-_PIECE = 2**16  # bytes of an answer that are read at once
-_OPENED = contextvars.ContextVar("opened", default=())  # files of this request
+_PIECE = 2**16  # bytes that are read from an answer in one step
+_OPENED = contextvars.ContextVar("opened", default=())  # readers opened by this request
 _RAW = (
-    OSError,  # those of requests among them
+    OSError,  # includes the errors of requests
     ValueError,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
@@ -33,14 +33,14 @@ _RAW = (
 
 
 class Response(NamedTuple):
-    """An answer in full."""
+    """A complete answer of the server."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
 
     def retry_after(self) -> float:
-        """Seconds that the server wants to be left alone; 0 where it does not say."""
+        """Returns the seconds of the header `Retry-After`; 0 if it is missing."""
         text = self.headers.get("Retry-After", "").strip()
         if text.isascii() and text.isdecimal():
             return float(text[:12])
@@ -52,7 +52,7 @@ class Response(NamedTuple):
 
 
 class HttpSession(requests.Session):
-    """Connections for one thread at a time."""
+    """A session of `requests` for one thread at a time."""
 
     def __init__(
         self, *, auth: object | None, headers: Mapping[str, str], max_bytes: int
@@ -60,9 +60,9 @@ class HttpSession(requests.Session):
         """Initializes the session.
 
         Args:
-          auth: User and password, or what `requests` takes as `auth`; None for none.
-          headers: Sent with every request.
-          max_bytes: How large an answer may be.
+          auth: user and password, or another `auth` of `requests`; None for none.
+          headers: header name -> value, sent with every request.
+          max_bytes: largest size of an answer in bytes.
         """
         super().__init__()
         self.auth = auth
@@ -72,7 +72,7 @@ class HttpSession(requests.Session):
             self.mount(scheme, _Adapter())
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follows nobody: what is sent is meant for the server of the address."""
+        """Returns None: features are sent only to the server of the address."""
 
     def ask(
         self, method: str, url: str, *, data: bytes | None, left: float
@@ -81,13 +81,13 @@ class HttpSession(requests.Session):
 
         Args:
           method: "GET" or "POST".
-          url: Address without user and password, which messages show.
-          data: Body of the request.
-          left: Seconds that are left for all of it.
+          url: URL without user and password; error messages show it.
+          data: body of the request.
+          left: seconds that are left for sending and reading.
 
         Raises:
-          TimeoutError: not all of it was done in time.
-          ServingError: of the kinds in `serving.client`.
+          TimeoutError: the request did not end in time.
+          ServingError: one of its subclasses in `serving.client`, by cause.
         """
         _OPENED.set([])
         try:
@@ -98,8 +98,8 @@ class HttpSession(requests.Session):
                 return Response(response.status_code, body, response.headers)
         except _RAW as error:
             for opened in _OPENED.get():
-                opened.close()  # not when somebody collects the error
-            seconds_left()  # whatever comes after the deadline comes of it
+                opened.close()  # now, not when the error is garbage-collected
+            seconds_left()  # the deadline is the cause of any error after it
             if isinstance(error, requests.Timeout):
                 raise TimeoutError from error
             raise _as_serving_error(error, url) from error
@@ -117,10 +117,10 @@ class HttpSession(requests.Session):
 
 
 def split_address(address: str) -> tuple[str, tuple[str, str] | None]:
-    """An address without its user and password, and these.
+    """Splits an address into the URL and the pair of user and password.
 
     Raises:
-      InvalidAddress: nothing can be at it.
+      InvalidAddress: the address is malformed.
     """
     try:
         parts = urllib.parse.urlsplit(address)
@@ -132,7 +132,7 @@ def split_address(address: str) -> tuple[str, tuple[str, str] | None]:
     except ValueError:
         wrong = True
     if wrong:
-        shown = address.rpartition("@")[2]  # what is before it may be a password
+        shown = address.rpartition("@")[2]  # the part before it may be a password
         raise InvalidAddress(
             "`address` must be http:// or https://, a host, and a port where it is not "
             f"the usual one. Got {shown!r}."
@@ -147,7 +147,7 @@ def split_address(address: str) -> tuple[str, tuple[str, str] | None]:
 
 def _as_serving_error(error: Exception, url: str) -> Exception:
     if isinstance(error, requests.exceptions.SSLError):
-        return ServerError(f"{url}: {error}")  # asking again does not help
+        return ServerError(f"{url}: {error}")  # a retry does not help
     if isinstance(error, requests.exceptions.InvalidURL):
         return InvalidRequest(f"{url}: {error}")
     if isinstance(
@@ -159,7 +159,7 @@ def _as_serving_error(error: Exception, url: str) -> Exception:
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Gives out connections that keep to the deadline."""
+    """Opens connections that observe the deadline."""
 
     def init_poolmanager(self, *args: object, **kwargs: object) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -172,11 +172,11 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 class _Connection(urllib3.connection.HTTPConnection):
-    """Connects, sends and reads until the deadline of the call, and no longer."""
+    """A connection that connects, sends and reads only until the deadline."""
 
     def connect(self) -> None:
         super().connect()
-        if not isinstance(self.sock, _Socket):  # but one of TLS around it
+        if not isinstance(self.sock, _Socket):  # TLS has wrapped it
             self.sock = _Socket(self.sock)
 
     def _new_conn(self) -> "_Socket":
@@ -191,7 +191,7 @@ class _Connection(urllib3.connection.HTTPConnection):
                 own.settimeout(seconds_left())
                 own.connect(address)
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return _Socket(own)  # a proxy's tunnel is dug through it
+                return _Socket(own)  # a proxy's tunnel uses it too
             except OSError as failed:
                 own.close()
                 error = failed
@@ -214,7 +214,7 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class _Socket:
-    """A socket each of whose steps waits for what is left, not for so long again."""
+    """A socket whose steps share one deadline, not one timeout each."""
 
     def __init__(self, own: socket.socket) -> None:
         self._own = own

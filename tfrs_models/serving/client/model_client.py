@@ -107,7 +107,7 @@ class ModelClient(abc.ABC):
 
     @abc.abstractmethod
     def metadata(self) -> dict[str, dict]:
-        """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
+        """Returns signature -> `inputs`, `outputs` -> name -> `dtype`, `shape`."""
 
     @abc.abstractmethod
     def status(self) -> list[VersionStatus]:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's HTTP."""
+"""A client of TensorFlow Serving's HTTP port, and the JSON that it exchanges."""
 
 import base64
 import contextlib
@@ -37,10 +37,20 @@ _UNAVAILABLE = (429, 502, 503)
 
 
 class RestClient(ModelClient):
-    """Asks a model over HTTP and JSON; arrays in, arrays out.
+    """Predicts with a model of TensorFlow Serving over HTTP and JSON.
 
-    Close it, or use it in a `with`. Threads may share it. For many rows `GrpcClient` is
-    the faster one.
+    Inputs and outputs are arrays. For many rows `GrpcClient` is faster. Threads may
+    share a client. Close it after use, or use it in a `with`.
+
+    Example:
+      >>> with tm.serving.client.RestClient(
+      ...     "http://localhost:9", model="retrieval", retries=0
+      ... ) as client:
+      ...     try:
+      ...         client.predict({"query": [[0.1, 0.2]], "k": [10]})
+      ...     except tm.serving.client.Unavailable as error:
+      ...         print("no server")
+      no server
     """
 
     def __init__(
@@ -57,33 +67,34 @@ class RestClient(ModelClient):
         headers: Mapping[str, str] | None = None,
         max_answer_bytes: int = 2**28,
     ) -> None:
-        """Initializes the client; the server is first asked by a call.
+        """Initializes the client without connecting to the server.
 
-        Redirects are errors: requests go to the server of the address and nowhere else.
+        Redirects are errors: requests go only to the server of the address.
 
         Args:
-          address: `http://host:8501`, or `https`.
-          model: Name of the model in the server's configuration.
-          version: Number of the version; the newest where None.
-          label: A label of the server's configuration, in place of a number.
-          timeout: Seconds for a call with all of its attempts, from the connection to
-            the last byte. Only looking up the name of a host may take longer.
-          retries: Further attempts where the server is unavailable, and only there.
-          backoff: Seconds before the second attempt, twice as long before each other,
-            and on top of what the server asks for with `Retry-After`.
-          auth: User and password, or what `requests` takes as `auth`. No message shows
+          address: URL of the server, `http://host:8501` or `https://host`.
+          model: name of the model in the server's configuration.
+          version: number of the version; None for the newest one.
+          label: label of a version in the server's configuration, instead of a number.
+          timeout: seconds for a call with all of its attempts, from the connection to
+            the last byte. Only the lookup of the host's name may take longer.
+          retries: attempts after the first one, made only if the server is unavailable.
+          backoff: seconds before the second attempt, doubled before each later one, in
+            addition to the seconds of the server's `Retry-After`.
+          auth: user and password, or another `auth` of `requests`. No message contains
             them.
-          headers: Name -> value, sent with every request: a bearer token, for example.
-          max_answer_bytes: How large an answer may be, uncompressed.
+          headers: header name -> value, sent with every request; a bearer token, for
+            example.
+          max_answer_bytes: largest size of an answer in bytes, uncompressed.
 
         Raises:
           ImportError: `requests` is not installed.
-          ValueError: an address without `http://` or `https://`, or that no server can
-            have (which is an `InvalidRequest` too), a version and a label, a header
-            that is not one line, or numbers that make no sense.
+          ValueError: the address lacks `http://` or `https://` or is malformed (an
+            `InvalidAddress`), both a version and a label are given, a header is not one
+            line, or a number is out of range.
         """
         try:
-            import requests  # noqa: F401  of what is imported next
+            import requests  # noqa: F401  the next import needs it
         except ImportError as error:
             raise ImportError(
                 "RestClient needs the package `requests`: "
@@ -99,7 +110,7 @@ class RestClient(ModelClient):
             )
         url, own_auth = split_address(address)
         auth = own_auth if auth is None else auth
-        if isinstance(auth, tuple):  # HTTP's own encoding lacks most letters
+        if isinstance(auth, tuple):  # Latin-1, the encoding of HTTP, lacks most letters
             auth = tuple(part.encode() for part in auth)
         headers = dict(headers or {})
         _check_headers(headers)
@@ -116,15 +127,15 @@ class RestClient(ModelClient):
         self._new_session = lambda: HttpSession(
             auth=auth, headers=headers, max_bytes=max_answer_bytes
         )
-        self._sessions = []  # those that no thread uses now
+        self._sessions = []  # those that no thread is using
         self._is_closed = False
 
     def metadata(self) -> dict[str, dict]:
-        """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`."""
+        """Returns signature -> `inputs`, `outputs` -> name -> `dtype`, `shape`."""
         return self._ask("GET", "/metadata", signatures_of)
 
     def status(self) -> list[VersionStatus]:
-        """What the server says about the versions, the newest first."""
+        """Returns the state of each version on the server, the newest first."""
         return sorted(self._ask("GET", "", statuses_of), reverse=True)
 
     def close(self) -> None:
@@ -168,7 +179,7 @@ class RestClient(ModelClient):
             status = response.status
             words, content = response.body.decode("utf-8", "replace")[:500], None
             with contextlib.suppress(ValueError, RecursionError):
-                content = json.loads(response.body)  # or a proxy's page, or nothing
+                content = json.loads(response.body)  # else a proxy's page
             if isinstance(content, dict) and "error" in content:
                 words = content["error"]
             elif status == 200 and isinstance(content, dict):
@@ -206,7 +217,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
 
 
 def _host_of(location: str) -> str:
-    """Where a redirect leads, without what may be secret in it."""
+    """Returns scheme and host of a redirect, without parts that may be secret."""
     try:
         parts = urllib.parse.urlsplit(location)
     except ValueError:
@@ -215,7 +226,7 @@ def _host_of(location: str) -> str:
 
 
 def to_json(values: np.ndarray) -> object:
-    """Nested lists; bytes that are no UTF-8 become `{"b64": ...}`."""
+    """Converts an array to nested lists; bytes that are no UTF-8 to `{"b64": ...}`."""
     if values.ndim:
         return [to_json(np.asarray(entry, values.dtype)) for entry in values]
     value = values.item()
@@ -228,12 +239,16 @@ def to_json(values: np.ndarray) -> object:
 
 
 def from_json(outputs: object, specs: Mapping[str, Mapping]) -> dict[str, np.ndarray]:
-    """The outputs of an answer.
+    """Converts the outputs of an answer to arrays.
+
+    Args:
+      outputs: value of `outputs` in the answer.
+      specs: output name -> `dtype` and `shape` in the metadata.
 
     Raises:
-      InvalidRequest: they are not those of the signature.
+      InvalidRequest: the outputs are not those of the metadata.
     """
-    if len(specs) == 1:  # then the server leaves the name out
+    if len(specs) == 1:  # a single output comes without its name
         outputs = {next(iter(specs)): outputs}
     elif not isinstance(outputs, dict):
         raise InvalidRequest(f"There must be {sorted(specs)}. Got one without a name.")
@@ -244,10 +259,10 @@ def from_json(outputs: object, specs: Mapping[str, Mapping]) -> dict[str, np.nda
 
 
 def signatures_of(content: Mapping) -> dict[str, dict]:
-    """Signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`.
+    """Extracts signature -> `inputs` and `outputs` -> name -> `dtype` and `shape`.
 
     Raises:
-      AttributeError, KeyError, TypeError, ValueError: the content is none of metadata.
+      AttributeError, KeyError, TypeError, ValueError: the content is no metadata.
     """
     found = content["metadata"]["signature_def"]["signature_def"]
     return {
@@ -261,10 +276,10 @@ def signatures_of(content: Mapping) -> dict[str, dict]:
 
 
 def statuses_of(content: Mapping) -> list[VersionStatus]:
-    """What the server says about the versions.
+    """Extracts the state of each version.
 
     Raises:
-      AttributeError, KeyError, TypeError, ValueError: the content is none of a status.
+      AttributeError, KeyError, TypeError, ValueError: the content is no status.
     """
     return [
         VersionStatus(

@@ -1,4 +1,4 @@
-"""How long to wait for an answer, and how often to ask."""
+"""The retry policy of a client: deadline, number of attempts and pauses."""
 
 import contextlib
 import contextvars
@@ -18,10 +18,10 @@ _DEADLINE = contextvars.ContextVar("deadline", default=math.inf)
 
 
 def seconds_left() -> float:
-    """Seconds until the call of this thread must have ended, above 0.
+    """Returns the seconds until the deadline of this thread's call, above 0.
 
     Raises:
-      TimeoutError: none are left.
+      TimeoutError: the deadline has passed.
     """
     left = _DEADLINE.get() - time.monotonic()
     if left <= 0:
@@ -31,17 +31,18 @@ def seconds_left() -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """Asks again where the server was not there, and only then.
+    """Repeats a request while the server is unavailable, until a deadline.
 
     Attributes:
-      timeout: Seconds for all attempts together.
-      retries: Attempts after the first.
-      backoff: Seconds of the first pause; each is twice the one before, less a random
-        part of up to a half, so that clients do not come back all at once. It comes on
-        top of what the server asks for.
+      timeout: seconds for all attempts together.
+      retries: number of attempts after the first one.
+      backoff: seconds of the first pause. Each later pause is twice as long, minus a
+        random part of up to one half, so that clients do not return all at once. The
+        seconds that the server asks for are added.
 
     Raises:
-      ValueError: a timeout or pause that is not positive and finite, retries below 0.
+      ValueError: a timeout or pause is not positive and finite, or `retries` is
+        negative.
     """
 
     timeout: float = 10.0
@@ -64,7 +65,7 @@ class RetryPolicy:
 
     @contextlib.contextmanager
     def one_deadline(self) -> Iterator[None]:
-        """Everything that is asked inside has to end within the timeout."""
+        """Gives all calls inside the block one common deadline."""
         deadline = min(_DEADLINE.get(), time.monotonic() + self.timeout)
         token = _DEADLINE.set(deadline)
         try:
@@ -73,13 +74,13 @@ class RetryPolicy:
             _DEADLINE.reset(token)
 
     def call(self, attempt: Callable[[float], Answer]) -> Answer:
-        """The answer of the first attempt that reaches the server.
+        """Returns the answer of the first attempt that reaches the server.
 
         Args:
-          attempt: Takes the seconds that are left.
+          attempt: function that sends one request, given the seconds that are left.
 
         Raises:
-          Unavailable: no attempt did, or no time is left for another.
+          Unavailable: no attempt reached the server, or there is no time for another.
           DeadlineExceeded: an attempt took too long.
         """
         with self.one_deadline():
