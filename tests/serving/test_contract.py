@@ -80,6 +80,28 @@ def test_what_was_exported_holds_wherever_it_lies(version):
     assert contract.verify(version) == contract.verify(version.parent)
 
 
+class Shapes(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "x")])
+    def rows(self, x):
+        return {"y": x[:, 0], "z": x}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "x")])
+    def scalar_out(self, x):
+        return {"y": x[:, 0], "mean": tf.reduce_mean(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([3, 2], tf.float32, "x")])
+    def fixed(self, x):
+        return {"y": tf.repeat(x, tf.cast(x[0, 0], tf.int32) + 1, axis=0)}
+
+
+def test_only_batches_on_both_sides_are_batchable(tmp_path):
+    module = Shapes()
+    names = ("rows", "scalar_out", "fixed")
+    path = export(module, tmp_path, signatures={n: getattr(module, n) for n in names})
+    signatures = contract.read(path)["signatures"]
+    assert [signatures[name]["batchable"] for name in names] == [True, False, False]
+
+
 def test_the_contract_says_names_types_files_and_answers(original):
     values = contract.read(original)
     signature = values["signatures"]["serving_default"]

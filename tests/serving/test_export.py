@@ -280,6 +280,22 @@ def test_what_cannot_be_removed_is_a_warning_and_the_rest_is_removed(
     assert left_in(tmp_path) == ["1", "4"]
 
 
+def test_an_export_never_removes_its_own_version(module, tmp_path, monkeypatch):
+    publish = versions.publish
+
+    def overtaken(folder, directory):
+        """Another export publishes the next version before this one removes any."""
+        own = publish(folder, directory)
+        shutil.copytree(own, directory / str(int(own.name) + 1))
+        return own
+
+    monkeypatch.setattr("tfrs_models.serving.exporting.publish", overtaken)
+    assert export(module, tmp_path, keep=1).name == "1"
+    assert list_versions(tmp_path) == [1, 2]
+    assert export(module, tmp_path, keep=1).name == "3"
+    assert list_versions(tmp_path) == [3, 4]
+
+
 def test_an_old_version_is_hidden_before_a_file_of_it_is_removed(tmp_path, monkeypatch):
     made_up(tmp_path / "1", tmp_path / "02", tmp_path / "3")
     rmtree, removed = shutil.rmtree, []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.metrics.bootstrap import Interval
+from tfrs_models.metrics.bootstrap import Interval, bootstrap_interval
 from tfrs_models.serving import export, gate
 from tfrs_models.serving.comparison import Change, Comparison
 from tfrs_models.serving.contract import ContractError
@@ -201,6 +201,76 @@ def test_clients_loaded_models_and_ids_by_number_are_compared(old):
     nobody = [{"user": np.zeros(0, "int32")}]
     with pytest.raises(ValueError, match="`queries` must have at least one row"):
         gate.compare(Client(), Client(), nobody, ids="rows")
+
+
+class Recorded:
+    """A client of its own table that notes what it is sent."""
+
+    def __init__(self, name, log, table=TABLE):
+        self.name, self.log, self.table = name, log, table
+
+    def predict(self, inputs, *, signature):
+        self.log.append((self.name, signature, len(inputs["user"])))
+        rows = np.argsort(-self.table[inputs["user"]])[:, :K]
+        points = np.ones(rows.shape)
+        points[:, 2] = -np.inf
+        return {"id": rows, "points": points}
+
+
+def test_each_version_is_timed_as_often_and_the_first_one_changes():
+    log = []
+    queries = [{"user": np.arange(rows)} for rows in (3, 5)]
+    found = gate.compare(
+        Recorded("old", log),
+        Recorded("new", log),
+        queries,
+        k=3,
+        num_items=60,
+        signature="rank",
+        scores="points",
+        repeats=3,
+        rules=LOOSE,
+    )
+    assert {signature for _, signature, _ in log} == {"rank"}
+    answers, timed = log[:4], log[4:]
+    assert [(name, rows) for name, _, rows in answers] == [
+        ("old", 3),
+        ("old", 5),
+        ("new", 3),
+        ("new", 5),
+    ]
+    turns = [timed[i : i + 4] for i in range(0, 12, 4)]
+    assert all([rows for *_, rows in turn] == [3, 3, 5, 5] for turn in turns)
+    firsts = [turn[0][0] for turn in turns]
+    assert firsts[0] == firsts[2] != firsts[1]
+    assert all({turn[0][0], turn[1][0]} == {"old", "new"} for turn in turns)
+    assert found.answered == pytest.approx((2 / 3, 2 / 3))  # of a `-inf` each
+    assert found.num_queries == 8
+    assert f"{found.shown[0] / 60:.1%}" in str(found)
+
+
+def test_metrics_of_groups_leave_out_the_rows_that_they_leave_out():
+    users = np.arange(60)
+    worse = -TABLE
+    relevant = [[] if n % 3 == 0 else [int(np.argmax(TABLE[n]))] for n in users]
+    groups = np.where(users % 3 == 0, users % 2, 2 + users % 5)
+    found = gate.compare(
+        Recorded("old", []),
+        Recorded("new", [], worse),
+        [{"user": users[:41]}, {"user": users[41:]}],
+        relevant=relevant,
+        groups=groups,
+        ids="id",
+        repeats=1,
+        rules=LOOSE,
+    )
+    change = found.metrics[f"hit_rate_at_{K}"]
+    rows = [n for n in users if relevant[n]]
+    old = [float(relevant[n][0] in np.argsort(-TABLE[n])[:K]) for n in rows]
+    new = [float(relevant[n][0] in np.argsort(-worse[n])[:K]) for n in rows]
+    assert (change.old, change.new) == pytest.approx((np.mean(old), np.mean(new)))
+    expected = bootstrap_interval(np.subtract(new, old), groups[rows])
+    assert change.difference == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

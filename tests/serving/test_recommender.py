@@ -24,8 +24,7 @@ def scores_of(recommender, interactions, user):
         for name, values in interactions.users.items()
     }
     query = recommender.query_model(features).numpy()[0]
-    rows = interactions.num_items
-    return recommender.index._embeddings.numpy()[:rows] @ query
+    return recommender.index.contents()[1].numpy() @ query
 
 
 def test_the_answer_is_the_best_scored_items(recommender, interactions):
@@ -158,6 +157,26 @@ def test_every_row_has_its_own_k_and_leaves_out_what_it_says(recommender):
         assert np.isneginf(answer["score"].numpy()[row, ks[row] :]).all()
 
 
+def test_what_is_seen_and_what_is_excluded_are_both_left_out(recommender, interactions):
+    items = [str(item) for item in interactions.vocabularies["item_id"]]
+    users = ["u1", "nobody", "u2"]
+    order = list(interactions.vocabularies["user_id"])
+    known = interactions.known_items("serving").to_list()
+    excluded = [items[:3], items[:3], [items[-1]]]
+    answer = recommender.recommend_filtered(
+        user_id=tf.constant(users),
+        k=tf.constant([len(items)] * 3),
+        exclude_seen=tf.constant([True, True, False]),
+        exclusions=tf.ragged.constant(excluded).to_tensor(""),
+        filters={"kind": tf.constant([[""]] * 3)},
+    )
+    seen = {items[row - 1] for row in known[order.index("u1") + 1]}
+    assert seen - {*items[:3]}
+    for row, left_out in enumerate([seen | {*items[:3]}, {*items[:3]}, {items[-1]}]):
+        names = [item.decode() for item in answer["item_id"].numpy()[row] if item]
+        assert sorted(names) == sorted({*items} - left_out)
+
+
 def remade(recommender, interactions, index=None, **changes):
     values = {
         "user_ids": interactions.vocabularies["user_id"],
@@ -192,7 +211,7 @@ def test_changes_of_the_index_reach_everybody(
 ):
     size = interactions.num_items
     index = getattr(tm.layers, kind)(capacity=2 * size).index(
-        recommender.index._embeddings.numpy()[:size],
+        recommender.index.contents()[1],
         np.arange(1, size + 1),
         attributes={"kind": np.resize(["short", "long"], size)},
     )
@@ -263,6 +282,30 @@ def test_an_index_of_fewer_slots_than_k_still_answers(recommender, interactions)
     for user in ("nobody", "u1"):
         found = ask(module.recommend, [user], k=150)["item_id"][0]
         assert {*found} == {name.encode() for name in names[:70]} | {b""}
+    # A cascade gives the number when it is made: it may be above what is left.
+    several = module.find(tf.constant(["nobody", "u1"]), 150, tf.constant([False] * 2))
+    for row in several.items.numpy():
+        assert sorted(row) == [0] * 80 + list(range(1, 71))
+
+
+def test_an_update_between_known_and_unknown_users_is_not_seen(
+    recommender, interactions, monkeypatch
+):
+    size = interactions.num_items
+    rows = np.random.default_rng(0).normal(size=(size, 4)).astype("float32")
+    index = tm.layers.BruteForce().index(rows, np.arange(1, size + 1))
+    module = remade(recommender, interactions, index)
+    largest, numbers = index.largest, set(range(1, size + 1))
+
+    def after_an_update(*args, **kwargs):
+        index.remove([1, 2])
+        return largest(*args, **kwargs)
+
+    monkeypatch.setattr(index, "largest", after_an_update)
+    found = module.find(tf.constant(["u1", "nobody"]), size, tf.constant([False] * 2))
+    assert [{*row} for row in found.items.numpy()] == [numbers, numbers]
+    later = module.find(tf.constant(["u1"]), size, tf.constant([False])).items.numpy()
+    assert {*later[0]} == numbers - {1, 2} | {0}
 
 
 def test_rows_of_known_and_unknown_users_are_of_one_state(recommender, interactions):

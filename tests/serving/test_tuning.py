@@ -132,6 +132,83 @@ def test_the_choice_is_confirmed_on_queries_that_it_was_not_made_by(monkeypatch)
     assert choosing | confirming == {row.tobytes() for row in QUERIES}
 
 
+def test_the_seed_splits_the_queries(monkeypatch):
+    index, answers = ivf().index(CANDIDATES, NAMES), tuning_measures.answers
+    halves = []
+
+    def watched(search, queries, **arguments):
+        seen.append({row.tobytes() for row in queries.numpy()})
+        return answers(search, queries, **arguments)
+
+    monkeypatch.setattr(tuning_measures, "answers", watched)
+    monkeypatch.setattr(tuning, "grids", lambda *_: [[{"num_probes": 60}]])
+    for seed in (1, 1, 2):
+        seen = []
+        quick(index, QUERIES[:41], recall_target=0.5, seed=seed)
+        halves.append(seen[0])
+        assert len(seen[0]) == 21  # of 41 queries
+    assert halves[0] == halves[1] != halves[2]
+
+
+def test_a_batch_that_is_not_full_counts():
+    index = layers.BruteForce().index(CANDIDATES)
+    search = tuning_measures.graph_of(index, QUERIES, 3)
+    scores, ids = tuning_measures.answers(search, QUERIES[:23], batch_size=8)
+    expected = QUERIES[:23] @ CANDIDATES.T
+    np.testing.assert_array_equal(ids, np.argsort(-expected, axis=1)[:, :3])
+    assert scores.shape == (23, 3)
+
+
+def test_every_search_is_timed_with_the_same_queries_in_turns(monkeypatch):
+    log, clock = [], [0.0]
+
+    def search(name, single, batch):
+        def run(queries):
+            size = len(queries)
+            log.append((name, queries.numpy().tobytes(), size))
+            clock[0] += (single if size == 1 else batch) * (100 if first() else 1)
+            return (queries, None)
+
+        return run
+
+    def first():
+        return len(log) <= 2 * 11  # the turn that does not count
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    times = tuning_measures.latencies(
+        [search("a", 1.0, 5.0), search("b", 2.0, 3.0)],
+        tf.constant(QUERIES[:30]),
+        batch_size=8,
+        repeats=4,
+    )
+    assert times == [(1.0, 5.0), (2.0, 3.0)]
+    assert len(log) == 5 * 2 * 11
+    own = {name: [entry[1:] for entry in log if entry[0] == name] for name in "ab"}
+    assert own["a"] == own["b"]
+    assert len({rows for rows, size in own["a"] if size == 8}) == 5
+
+
+@pytest.mark.parametrize("for_batches", [False, True])
+def test_cheap_is_cheap_for_what_is_served(for_batches, monkeypatch):
+    def slow_ones(searches, *_, **__):  # few probes are slow for one query only
+        number = len(searches)
+        return [(float(number - i), float(i + 1)) for i in range(number)]
+
+    monkeypatch.setattr(tuning_measures, "latencies", slow_ones)
+    probes = (20, 40, 60)
+    monkeypatch.setattr(
+        tuning, "grids", lambda *_: [[{"num_probes": n}] for n in probes]
+    )
+    monkeypatch.setattr("time.perf_counter", lambda: 0.0)  # no setting beats another
+    index = ivf().index(CANDIDATES, NAMES)
+    result = quick(index, QUERIES, recall_target=0.5, for_batches=for_batches)
+    costs = [s.batch if for_batches else s.single for s in result.curve]
+    assert result.chosen is result.curve[int(np.argmin(costs))]
+    assert index.num_probes == result.chosen.values["num_probes"]
+    other = [s.single if for_batches else s.batch for s in result.curve]
+    assert result.chosen is not result.curve[int(np.argmin(other))]
+
+
 def test_scann_is_set_by_leaves_and_reordering():
     index = layers.ScaNN(num_leaves=4, num_reordering_candidates=10).index(CANDIDATES)
     exact = layers.BruteForce().index(CANDIDATES)

@@ -1,5 +1,6 @@
 """Against the embedded engine, Milvus Lite."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from tfrs_models.serving import VectorIndex, VectorStore
 
 pytest.importorskip("milvus_lite")
+pymilvus = pytest.importorskip("pymilvus")
 
 RNG = np.random.default_rng(0)
 ITEMS = RNG.normal(size=(60, 5)).astype("float32") * RNG.gamma(2, size=(60, 1))
@@ -30,6 +32,13 @@ def place(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("store") / "store.db")
     yield path
     server_manager_instance.release_server(path)
+
+
+@pytest.fixture(scope="module")
+def engine(place):
+    """The engine itself, beside the store."""
+    with contextlib.closing(pymilvus.MilvusClient(place)) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -193,14 +202,16 @@ def test_what_was_written_is_there_when_it_is_opened_again(written, place):
     assert found.identifiers.tolist() == expected.identifiers.tolist()
 
 
-def collections(store):
-    names = store._client.list_collections()
+def collections(engine):
+    names = engine.list_collections()
     return [name for name in names if name.startswith("items")]
 
 
-def test_writing_again_takes_the_place_of_what_was_there_for_everybody(store, place):
+def test_writing_again_takes_the_place_of_what_was_there_for_everybody(
+    store, place, engine
+):
     killed = "items__12"  # as a write leaves it that is killed before its end
-    store._client.create_collection(killed, dimension=2)
+    engine.create_collection(killed, dimension=2)
     with VectorStore(place, "items") as other:
         store.write(ITEMS[:3, :3], [1, 2, 3])  # other widths and ids
         for one in (store, other):
@@ -209,14 +220,14 @@ def test_writing_again_takes_the_place_of_what_was_there_for_everybody(store, pl
         other.upsert(ITEMS[:1, :3], [4])
         other.delete([2])
         assert sorted(store.query(QUERIES[:1, :3], k=3).identifiers[0]) == [1, 3, 4]
-    assert len(collections(store)) == 1
-    assert killed not in collections(store)
+    assert len(collections(engine)) == 1
+    assert killed not in collections(engine)
 
 
 @pytest.mark.parametrize("step", ["create_collection", "upsert", "alter_alias"])
-def test_a_write_that_fails_half_way_changes_nothing(store, step, monkeypatch):
+def test_a_write_that_fails_half_way_changes_nothing(store, engine, step, monkeypatch):
     before = store.query(QUERIES, k=5)
-    method, calls = getattr(store._client, step), []
+    method, calls = getattr(pymilvus.MilvusClient, step), []
 
     def fail(*args, **kwargs):
         calls.append(args)
@@ -224,7 +235,7 @@ def test_a_write_that_fails_half_way_changes_nothing(store, step, monkeypatch):
             return method(*args, **kwargs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store._client, step, fail)
+    monkeypatch.setattr(pymilvus.MilvusClient, step, fail)
     rows = 1001  # two messages
     with pytest.raises(KeyboardInterrupt):
         store.write(np.ones([rows, 2]), np.arange(rows))
@@ -235,7 +246,7 @@ def test_a_write_that_fails_half_way_changes_nothing(store, step, monkeypatch):
         np.testing.assert_array_equal(one, other)
     store.write(ITEMS[:2], NAMES[:2])
     assert len(store) == 2
-    assert len(collections(store)) == 1
+    assert len(collections(engine)) == 1
 
 
 def test_what_takes_several_messages_is_written_and_deleted_in_full(store):
@@ -249,9 +260,41 @@ def test_what_takes_several_messages_is_written_and_deleted_in_full(store):
     assert store.query([[1, 0]], k=2).identifiers.tolist() == [[0, -1]]
 
 
-def test_a_collection_of_another_program_steps_aside(place):
+def test_wide_embeddings_go_in_smaller_messages(place, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        pymilvus.MilvusClient, "upsert", lambda *args: sizes.append(len(args[2]))
+    )
+    with VectorStore(place, "wide") as store:
+        store.write(np.ones([129, 2**15]), np.arange(129))
+        assert sizes == [128, 1]  # of 2**22 numbers
+        sizes.clear()
+        store.write(np.ones([2001, 1]), np.arange(2001))
+        assert sizes == [1000, 1000, 1]
+
+
+def test_a_query_for_many_searches_at_least_as_widely(place, monkeypatch):
+    sent, search = [], pymilvus.MilvusClient.search
+
+    def watched(*args, **kwargs):
+        sent.append((kwargs["limit"], kwargs["search_params"]))
+        return search(*args, **kwargs)
+
+    monkeypatch.setattr(pymilvus.MilvusClient, "search", watched)
+    index = VectorIndex(metric="COSINE", search={"ef": 20, "other": 3})
+    with VectorStore(place, "many", index=index) as store:
+        store.write(ITEMS, NAMES)
+        for k in (5, 50):
+            store.query(QUERIES, k=k)
+    assert sent == [
+        (k, {"metric_type": "COSINE", "params": {"ef": ef, "other": 3}})
+        for k, ef in ((5, 20), (50, 50))
+    ]
+
+
+def test_a_collection_of_another_program_steps_aside(place, engine):
     with VectorStore(place, "foreign") as store:
-        client = store._client
+        client = engine
         client.create_collection("foreign", dimension=5, vector_field_name="embedding")
         client.insert(
             "foreign", {"id": 7, "embedding": ITEMS[7].tolist(), "hue": "red"}
@@ -330,13 +373,13 @@ def test_before_it_is_written_it_says_so(place):
     ],
 )
 def test_candidates_that_do_not_fit_are_refused_before_anything_is_sent(
-    written, arguments, words
+    written, engine, arguments, words
 ):
-    before = written._client.list_collections()
+    before = engine.list_collections()
     with pytest.raises(ValueError, match=words):
         written.write(**{"candidates": ITEMS, "identifiers": NAMES, **arguments})
     assert len(written) == 60
-    assert written._client.list_collections() == before
+    assert engine.list_collections() == before
 
 
 @pytest.mark.parametrize(
