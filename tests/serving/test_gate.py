@@ -249,6 +249,18 @@ def test_each_version_is_timed_as_often_and_the_first_one_changes():
     assert f"{found.shown[0] / 60:.1%}" in str(found)
 
 
+def test_versions_that_answer_other_rows_are_an_error():
+    class Short(Recorded):
+        def predict(self, inputs, *, signature):
+            answer = super().predict(inputs, signature=signature)
+            return {name: rows[:-1] for name, rows in answer.items()}
+
+    queries = [{"user": np.arange(rows)} for rows in (3, 5)]
+    for old, new in ((Short, Recorded), (Recorded, Short)):
+        with pytest.raises(ValueError, match="one row for each .*Got 2 and 3|3 and 2"):
+            gate.compare(old("old", []), new("new", []), queries)
+
+
 def test_metrics_of_groups_leave_out_the_rows_that_they_leave_out():
     users = np.arange(60)
     worse = -TABLE

@@ -222,12 +222,12 @@ def test_changes_of_the_index_reach_everybody(
     name = str(interactions.vocabularies["item_id"][gone - 1]).encode()
     assert all(name in row for row in first)
     index.remove([gone])
+    served = {"serving_default": module.recommend}
+    path = tm.serving.export(module, tmp_path, signatures=served)
     for answer in (
         ask(module.recommend, users, k=size),
         ask(
-            tf.saved_model.load(str(tm.serving.export(module, tmp_path))).signatures[
-                "serving_default"
-            ],
+            tf.saved_model.load(str(path)).signatures["serving_default"],
             users,
             k=size,
         ),

@@ -91,9 +91,10 @@ def compare(
     if not (is_whole(repeats, 1)):
         raise ValueError(f"`repeats` must be at least 1. Got {repeats}.")
     ask = {"old": _asked(old, signature), "new": _asked(new, signature)}
-    ranked, width = {}, k or 0
+    ranked, counts, width = {}, {}, k or 0
     for name, version in ask.items():
         answers = [version(request) for request in queries]
+        counts[name] = [len(_ids(answer, ids)) for answer in answers]
         if k is None:
             width = max(width, *(_ids(answer, ids).shape[1] for answer in answers))
         ranked[name] = [
@@ -101,6 +102,12 @@ def compare(
             for answer in answers
             for row in ranked_ids(*_ids_and_scores(answer, ids, scores), k=k)
         ]
+    for old_rows, new_rows in zip(*counts.values(), strict=True):
+        if old_rows != new_rows:
+            raise ValueError(
+                "`old` and `new` must answer one row for each row of a request. Got "
+                f"{old_rows} and {new_rows}."
+            )
     pairs = list(zip(ranked["old"], ranked["new"], strict=True))
     for argument, given in (("relevant", relevant), ("groups", groups)):
         if given is not None and len(given) != len(pairs):

@@ -51,6 +51,11 @@ def connect(server):
     return make
 
 
+DEEP = ["a"]
+for _ in range(700):  # a parser of JSON takes it, what calls itself for each does not
+    DEEP = [DEEP]
+
+
 def outputs(**changes):
     return answer(200, {"outputs": {**GOOD["outputs"], **changes}})
 
@@ -83,6 +88,8 @@ FAULTS = {
     "too large a number": (outputs(y=[10**400]), ServerError),
     "no base64": (outputs(name=[{"b64": "?"}]), ServerError),
     "base64 of a number": (outputs(name=[{"b64": 1}]), ServerError),
+    "deep lists of text": (outputs(name=DEEP), ServerError),
+    "deep lists of numbers": (outputs(y=DEEP), ServerError),
     # Errors, some of them of proxies.
     "400": (answer(400, {"error": "shape"}), InvalidRequest),
     "400 with a list": (answer(400, [1]), InvalidRequest),
@@ -278,6 +285,7 @@ X = (*MAP, "serving_default", "inputs", "x")
         changed((*X, "tensor_shape"), {"dim": [{"size": "a"}]}),
         changed((*X, "tensor_shape"), {"dim": [{}]}),
         changed((*X, "tensor_shape"), {"dim": 3}),
+        changed((*X, "tensor_shape"), {"dim": [{"size": float("inf")}]}),
     ],
 )
 def test_metadata_of_another_form_are_the_servers_error(server, connect, content):
@@ -298,6 +306,7 @@ def test_metadata_of_another_form_are_the_servers_error(server, connect, content
         {"model_version_status": [7]},
         {"model_version_status": [{"version": "a", "state": "AVAILABLE"}]},
         {"model_version_status": [{"version": "1"}]},
+        {"model_version_status": [{"version": float("inf"), "state": "END"}]},
         {"model_version_status": [{"version": "1", "state": "END", "status": None}]},
     ],
 )

@@ -215,6 +215,7 @@ class ModelClient(abc.ABC):
         except (
             AttributeError,
             KeyError,
+            OverflowError,  # an infinite size or version
             TypeError,
             ValueError,
             DecodeError,

@@ -255,7 +255,11 @@ def from_json(outputs: object, specs: Mapping[str, Mapping]) -> dict[str, np.nda
     texts = [
         name for name in outputs.keys() & specs if specs[name]["dtype"] == "string"
     ]
-    return to_arrays({**outputs, **{n: _from_base64(outputs[n]) for n in texts}}, specs)
+    try:
+        texts = {name: _from_base64(outputs[name]) for name in texts}
+    except RecursionError as error:
+        raise InvalidRequest("The lists of an output are nested too deep.") from error
+    return to_arrays({**outputs, **texts}, specs)
 
 
 def signatures_of(content: Mapping) -> dict[str, dict]:
