@@ -12,6 +12,7 @@ from tfrs_models.serving.contract_json import from_json
 from tfrs_models.serving.signatures import describe
 
 CONTRACT_PATH = Path("assets.extra", "contract.json")
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # the order of sums differs between machines
 
 
 def samples_of(contract: Mapping) -> list[tuple[str, dict, dict]]:
@@ -158,9 +159,6 @@ def digest(path: Path) -> str:
     """Computes the sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-RELATIVE, ABSOLUTE = 1e-4, 1e-5  # the order of sums differs between machines
 
 
 def differences(

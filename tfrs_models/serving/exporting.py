@@ -21,6 +21,8 @@ from tfrs_models.serving.versions import (
     unfinished_version,
 )
 
+_WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
+
 
 def export(
     module: tf.Module,
@@ -110,9 +112,7 @@ def _without_updates(module: tf.Module) -> Iterator[None]:
     parts = [module, *module.submodules]
     indexes = [part for part in parts if isinstance(part, TableIndex)]
     with contextlib.ExitStack() as stack:
-        for index in sorted(
-            indexes, key=id
-        ):  # always in the same order, so that two exports cannot deadlock
+        for index in sorted(indexes, key=id):  # so two exports cannot deadlock
             stack.enter_context(index.unchanged())
         yield
 
@@ -144,9 +144,6 @@ def _without_notes_on_layers() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(matters)
-
-
-_WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 
 
 def can_write_warm_up() -> bool:

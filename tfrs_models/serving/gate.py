@@ -19,6 +19,7 @@ from tfrs_models.serving.comparison import Change, Comparison, Rules
 __all__ = ["Rules", "compare"]
 
 _IDS = ("item_id", "id")  # outputs of `Recommender` and `Retriever`
+_PERSISTENCE = 0.9  # probability that a reader goes on to the next rank
 
 Request = Mapping[str, np.ndarray]
 Asked = Callable[[Request], dict[str, np.ndarray]]
@@ -280,9 +281,6 @@ def _times(
                 version(request)
                 own.append(time.perf_counter() - start)
     return np.array(seconds)
-
-
-_PERSISTENCE = 0.9  # probability that a reader goes on to the next rank
 
 
 def ranked_ids(

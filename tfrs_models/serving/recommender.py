@@ -124,7 +124,7 @@ class Recommender(tf.Module):
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """Name -> function that a server calls, for the index in its present state."""
-        generation = self.generation  # read once: another thread may index anew
+        generation = self.generation  # read once: threads may refill it
         if self._made_for != generation:
             request = [_USER_ID, K, _EXCLUDE_SEEN]
             lists = [*request, id_lists("exclusions"), self.filters]

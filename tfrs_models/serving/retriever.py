@@ -78,7 +78,7 @@ class Retriever(tf.Module):
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """Name -> function that a server calls, for the index in its present state."""
-        generation = self.index.generation  # another thread may index anew
+        generation = self.index.generation  # another thread may fill it again
         if self._made_for != generation:
             ids = self.index.id_dtype
             lists = {

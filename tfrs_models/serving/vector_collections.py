@@ -17,6 +17,9 @@ from tfrs_models.serving.vector_values import (
     Rows,
 )
 
+MESSAGE_ROWS = 1000  # largest number of rows in a message
+_MESSAGE_VALUES = 2**22  # largest number of values in a message
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VectorIndex:
@@ -57,10 +60,6 @@ class VectorIndex:
         if "ef" in params:
             params["ef"] = max(params["ef"], k)  # HNSW refuses less
         return {"metric_type": self.metric, "params": params}
-
-
-MESSAGE_ROWS = 1000  # largest number of rows, and of values, in a message
-_MESSAGE_VALUES = 2**22
 
 
 class Live(NamedTuple):

@@ -185,7 +185,7 @@ class VectorStore:
             live.check_id_type(type(ids[0]))
         for start in range(0, len(ids), MESSAGE_ROWS):
             some = ids[start : start + MESSAGE_ROWS]
-            # Not as `ids=`: pymilvus puts quotes around them, whatever is in them.
+            # Not as `ids=`: pymilvus quotes ids without escaping them.
             self._client.delete(
                 live.name, filter=filled(f"{ID} in {{ids}}", {"ids": some})
             )

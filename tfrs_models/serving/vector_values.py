@@ -12,6 +12,12 @@ MAX_ID_BYTES = 512
 # Limits of Milvus.
 MAX_TEXT_BYTES, MAX_LIST_LENGTH, MAX_EMBEDDING_DIM = 65_535, 4096, 32_768
 _NAMES = {bool: "BOOL", int: "INT64", float: "DOUBLE", str: "VARCHAR"}
+_STRING = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
+_STRING_OR_NAME = re.compile(rf"{_STRING}|\{{([^{{}}]*)\}}", re.DOTALL)
+_ESCAPES = str.maketrans(
+    {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+)
+INT64 = np.iinfo(np.int64)
 
 
 class Kind(NamedTuple):
@@ -185,14 +191,6 @@ def _num_bytes(text: str) -> int:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) < 60 else f"{text[:60]}... ({len(text):,} characters)"
-
-
-_STRING = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
-_STRING_OR_NAME = re.compile(rf"{_STRING}|\{{([^{{}}]*)\}}", re.DOTALL)
-_ESCAPES = str.maketrans(
-    {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
-)
-INT64 = np.iinfo(np.int64)
 
 
 def filled(where: str, params: Mapping[str, object]) -> str:

@@ -13,6 +13,8 @@ _LAST = 2**63 - 1  # a server reads numbers as int64
 # It is no number, so no server loads it; it lies in the same folder as the versions, so
 # that a rename is atomic.
 UNFINISHED = ".unfinished-"
+# `Path("gs://bucket")` keeps one slash; a drive of Windows has one letter.
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 
 
 def list_versions(directory: str | os.PathLike) -> list[int]:
@@ -191,10 +193,6 @@ def _flush(path: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-# `Path("gs://bucket")` keeps one slash; a drive of Windows has one letter.
-_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 
 
 def local_path(argument: str, path: str | os.PathLike) -> Path:
