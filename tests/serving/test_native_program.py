@@ -38,6 +38,12 @@ def exported(request, tmp_path_factory):
     return row, path
 
 
+# What is of the program alone is shown with the first row of the table.
+with_one_export = pytest.mark.parametrize(
+    "exported", [EXPORTS["recommender"]], ids=["recommender"], indirect=True
+)
+
+
 def run(program, path, questions, tmp_path, **flags):
     """What the program found, and its answers."""
     native.write_questions(tmp_path / "questions", questions)
@@ -107,6 +113,7 @@ def test_the_command_holds_an_export_to_its_contract(program, exported, capsys):
     assert "answered as promised\n100 queries: p50" in capsys.readouterr().out
 
 
+@with_one_export
 def test_the_command_says_what_differs(program, exported, tmp_path):
     assert program.is_file()
     version = shutil.copytree(exported[1], tmp_path / "1")
@@ -214,6 +221,7 @@ def test_a_model_that_calls_python_fails_as_the_preflight_said(program, tmp_path
     assert "PyFunc" in found.problems[0]
 
 
+@with_one_export
 def test_it_measures_queries_one_after_the_other(program, exported, tmp_path):
     row, path = exported
     rng = np.random.default_rng(6)
@@ -230,6 +238,7 @@ def test_it_measures_queries_one_after_the_other(program, exported, tmp_path):
     assert np.quantile(seconds, 0.98) <= latency.p99 <= np.quantile(seconds, 0.995)
 
 
+@with_one_export
 def test_it_measures_queries_as_they_arrive(program, exported, tmp_path):
     row, path = exported
     questions = [question(row.draw(np.random.default_rng(7), 1))]
@@ -245,6 +254,7 @@ def test_it_measures_queries_as_they_arrive(program, exported, tmp_path):
         assert 0 < latency.p50 <= latency.p99 <= latency.max
 
 
+@with_one_export
 def test_a_rate_above_what_the_model_takes_shows_in_the_latencies(
     program, exported, tmp_path
 ):
@@ -255,6 +265,7 @@ def test_a_rate_above_what_the_model_takes_shows_in_the_latencies(
     assert found.latency.p99 > 0.2 or found.latency.abandoned
 
 
+@with_one_export
 @pytest.mark.parametrize("content", [None, b"no records at all, but text " * 3])
 def test_what_it_cannot_read_ends_it_with_a_message(
     program, exported, content, tmp_path
