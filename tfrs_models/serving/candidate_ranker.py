@@ -19,12 +19,12 @@ class CandidateRanker(tf.Module):
     weights, so that they are in memory once and are replaced together.
 
     Example:
-      >>> class Shop(tf.keras.Model):
-      ...     def search(self, features):
-      ...         score = tf.sort(features["price"], direction="DESCENDING")
-      ...         return {"score": score}
-      >>> prices = {"price": np.float32([[3, 9, 5]])}
-      >>> ranker = tm.serving.CandidateRanker(Shop(), {"search": prices}, k=2)
+      >>> shop = tf.Module()
+      >>> shop.search = tf.function(lambda candidates: {
+      ...     "score": tf.sort(candidates["price"], direction="DESCENDING")
+      ... }, autograph=False)
+      >>> prices = {"price": tf.constant([[3.0, 9.0, 5.0]])}
+      >>> ranker = tm.serving.CandidateRanker(shop, {"search": prices}, k=2)
       >>> ranker.signatures["search"](prices)["score"].numpy()
       array([[9., 5.]], dtype=float32)
     """

@@ -83,11 +83,13 @@ def read(directory: str | os.PathLike) -> dict:
       ValueError: `directory` is an address of an object store.
 
     Example:
-      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
-      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
-      >>> contract = tm.serving.contract.read(path)
-      >>> contract["signatures"]["serving_default"]["inputs"]["query"]
-      {'dtype': 'float32', 'shape': [None, 3]}
+      >>> module = tf.Module()
+      >>> module.double = tf.function(
+      ...     lambda x: {"y": 2 * x}, autograph=False,
+      ...     input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+      >>> path = tm.serving.export(module, "models", signatures={"f": module.double})
+      >>> tm.serving.contract.read(path)["signatures"]["f"]["inputs"]
+      {'x': {'dtype': 'float32', 'shape': [None]}}
     """
     folder = version_folder(directory)
     try:
@@ -124,10 +126,14 @@ def verify(directory: str | os.PathLike) -> dict:
       ValueError: `directory` is an address of an object store.
 
     Example:
-      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
-      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
-      >>> len(tm.serving.contract.verify(path)["samples"])
-      2
+      >>> module = tf.Module()
+      >>> module.double = tf.function(
+      ...     lambda x: {"y": 2 * x}, autograph=False,
+      ...     input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+      >>> path = tm.serving.export(module, "models", signatures={"f": module.double})
+      >>> contract = tm.serving.contract.verify(path)
+      >>> sorted(contract)
+      ['files', 'libraries', 'samples', 'server', 'signatures', 'tolerance']
     """
     folder = version_folder(directory)
     contract = read(folder)

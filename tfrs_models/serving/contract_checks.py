@@ -22,13 +22,14 @@ def samples_of(contract: Mapping) -> list[tuple[str, dict, dict]]:
       contract: result of `read`.
 
     Example:
-      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
-      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
-      >>> contract = tm.serving.contract.read(path)
-      >>> for signature, inputs, outputs in tm.serving.contract.samples_of(contract):
-      ...     print(signature, inputs["query"].shape, outputs["id"].shape)
-      serving_default (1, 3) (1, 3)
-      serving_default (4, 3) (4, 3)
+      >>> module = tf.Module()
+      >>> module.double = tf.function(
+      ...     lambda x: {"y": 2 * x}, autograph=False,
+      ...     input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+      >>> path = tm.serving.export(module, "models", signatures={"f": module.double},
+      ...                          samples={"f": {"x": [1.0, 2.5]}})
+      >>> tm.serving.contract.samples_of(tm.serving.contract.read(path))
+      [('f', {'x': array([1. , 2.5], ...)}, {'y': array([2., 5.], ...)})]
     """
     return [
         (

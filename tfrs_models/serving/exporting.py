@@ -72,13 +72,14 @@ def export(
         requests are written then.
 
     Example:
-      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
-      >>> path = tm.serving.export(tm.serving.Retriever(index), "models/retrieval")
-      >>> path.as_posix()
-      'models/retrieval/1'
-      >>> signatures = tf.saved_model.load(str(path)).signatures
-      >>> sorted(signatures)
-      ['among', 'filtered', 'serving_default']
+      >>> module = tf.Module()
+      >>> module.double = tf.function(
+      ...     lambda x: {"y": 2 * x}, autograph=False,
+      ...     input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+      >>> path = tm.serving.export(module, "models", signatures={"f": module.double})
+      >>> loaded = tf.saved_model.load(str(path))
+      >>> path.as_posix(), loaded.signatures["f"](x=tf.constant([1.5]))["y"].numpy()
+      ('models/1', array([3.], dtype=float32))
     """
     if keep is not None and not (hasattr(keep, "__index__") and keep >= 1):
         raise ValueError(f"`keep` must be at least 1, or None for all. Got {keep!r}.")

@@ -79,7 +79,9 @@ def compare(
 
     Example:
       >>> index = tm.layers.BruteForce().index(np.eye(4, dtype="float32"))
-      >>> path = tm.serving.export(tm.serving.Retriever(index), "models")
+      >>> retriever = tm.serving.Retriever(index)
+      >>> served = {"serving_default": retriever.signatures["serving_default"]}
+      >>> path = tm.serving.export(retriever, "models", signatures=served)
       >>> queries = [{"query": np.float32([[4, 3, 2, 1]]), "k": [2]}]
       >>> rules = tm.serving.gate.Rules(minimum_queries=1, maximum_latency=100)
       >>> result = tm.serving.gate.compare("models", "models", queries, rules=rules)

@@ -16,10 +16,10 @@ class Ranker(tf.Module):
     of the model. Ids with a vocabulary are strings.
 
     Example:
-      >>> class Price(tf.keras.Model):
-      ...     def rank(self, features):
-      ...         return {"score": tf.gather([0.0, 3.5, 9.0], features["item_id"])}
-      >>> ranker = tm.serving.Ranker(Price(), {"item_id": np.array([1, 2])},
+      >>> model, prices = tf.Module(), tf.constant([0.0, 3.5, 9.0])
+      >>> model.rank = tf.function(
+      ...     lambda row: {"score": tf.gather(prices, row["item_id"])}, autograph=False)
+      >>> ranker = tm.serving.Ranker(model, {"item_id": np.array([1, 2])},
       ...                            vocabularies={"item_id": ["tea", "wine"]})
       >>> ranker.rank({"item_id": tf.constant(["wine", "tea", "mead"])})["score"]
       <tf.Tensor: ... numpy=array([9. , 3.5, 0. ], dtype=float32)>

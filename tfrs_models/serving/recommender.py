@@ -52,12 +52,12 @@ class Recommender(tf.Module):
     Example:
       >>> tower = tf.keras.layers.Lambda(lambda features: features["taste"])
       >>> index = tm.layers.BruteForce().index(np.eye(2, dtype="float32"), [1, 2])
-      >>> recommender = tm.serving.Recommender(tower, index,
-      ...     user_ids=["ann"], user_features={"taste": np.float32([[0, 0], [1, 2]])},
-      ...     item_ids=["x", "y"], titles=["", "Alien", "Brazil"],
-      ...     known_items=tf.ragged.constant([[], [2]], dtype=tf.int64),
-      ...     candidate_probabilities=[0, 0.7, 0.3])
-      >>> recommender.recommend(tf.constant(["ann"]), [2], [False])["title"].numpy()
+      >>> recommender = tm.serving.Recommender(tower, index, user_ids=["ann"],
+      ...     user_features={"taste": np.float32([[0, 0], [1, 2]])}, item_ids=[*"xy"],
+      ...     titles=["", "Alien", "Brazil"], candidate_probabilities=[0, 0.7, 0.3],
+      ...     known_items=tf.ragged.constant([[], [2]], dtype=tf.int64))
+      >>> found = recommender.find(tf.constant(["ann"]), 2, tf.constant([False]))
+      >>> recommender.name(found.items)["title"].numpy()
       array([[b'Brazil', b'Alien']], dtype=object)
     """
 

@@ -84,11 +84,11 @@ def tune(
       InvalidArgumentError: a query is not finite.
 
     Example:
-      >>> rows = np.random.default_rng(0).normal(size=(500, 4)).astype("float32")
-      >>> index = tm.layers.IVF(block_size=8, num_probes=1).index(rows)
+      >>> rows = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
+      >>> index = tm.layers.IVF(block_size=32, num_probes=1).index(rows)
       >>> import warnings
       >>> with warnings.catch_warnings(action="ignore"):  # exact search is faster here
-      ...     result = tm.serving.tuning.tune(index, rows[:60], k=5, repeats=1)
+      ...     result = tm.serving.tuning.tune(index, rows[:40], k=5, repeats=1)
       >>> result.reached, index.num_probes > 1
       (True, True)
     """

@@ -30,11 +30,10 @@ def list_versions(directory: str | os.PathLike) -> list[int]:
       ValueError: `directory` is an address of an object store.
 
     Example:
-      >>> index = tm.layers.BruteForce().index(np.eye(3, dtype="float32"))
-      >>> for _ in range(3):
-      ...     path = tm.serving.export(tm.serving.Retriever(index), "models", keep=2)
+      >>> for name in ("9", "0010", "notes"):
+      ...     tf.io.write_file(f"models/{name}/saved_model.pb", b"")
       >>> tm.serving.list_versions("models")
-      [2, 3]
+      [9, 10]
     """
     return list(version_folders(directory))
 
