@@ -1,5 +1,9 @@
 """What every test process needs."""
 
+import ctypes
+import gc
+import sys
+
 import pytest
 from hypothesis import settings
 
@@ -26,6 +30,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="quick",
         help="how much of TensorFlow Recommenders' own tests runs on our classes",
     )
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules stay: no collection need walk through them again
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or nextitem.path != item.path:
+        _forget_graphs()
+
+
+def _forget_graphs() -> None:
+    """Frees what TensorFlow holds for the life of the process after a file of tests.
+
+    The default graph keeps every Python function that a dataset or `tf.py_function`
+    called, and the registry of gradients every graph with a custom gradient: with them
+    go models, their variables and their data. A worker would grow to 7 GB.
+    """
+    from tensorflow.python.framework import ops
+
+    graph = tf.compat.v1.get_default_graph()
+    if hasattr(graph, "_py_funcs_used_in_graph"):
+        graph._py_funcs_used_in_graph.clear()
+    tf.keras.backend.clear_session()
+    gradients = ops.gradient_registry._registry
+    for name in [name for name in gradients if name.startswith("CustomGradient-")]:
+        del gradients[name]
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture
