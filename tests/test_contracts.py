@@ -26,6 +26,7 @@ from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 from tfrs_models.towers.hashed_text import HashedText
+from tfrs_models.towers.sequence.history_tower import HistoryTower
 from tfrs_models.towers.unit_norm import UnitNorm
 
 RNG = np.random.default_rng(0)
@@ -708,3 +709,223 @@ def test_it_lives_in_a_saved_model(cls, tmp_path):
 def test_it_says_what_it_is(cls):
     assert cls.__doc__
     assert len(cls.__doc__.splitlines()[0]) > 20
+
+
+DROPOUTS = "dropout", "id_dropout", "hidden_dropout"
+
+
+def droppers():
+    for cls in ROWS:
+        for name in DROPOUTS:
+            if name in inspect.signature(cls).parameters:
+                yield pytest.param(cls, name, id=f"{cls.__name__}-{name}")
+
+
+def dropping(cls, **options):
+    """The row's object, which drops half of one thing and nothing else."""
+    config = ROWS[cls].make().get_config()
+    none = dict.fromkeys(set(DROPOUTS) & config.keys(), 0.0)
+    return cls.from_config(config | none | options)
+
+
+def dropping_user():
+    return towers.UserId(7, 3, id_dropout=0.5)
+
+
+def dropping_item(width=3):
+    return towers.FeatureTower(ITEM, width, id_dropout=0.5)
+
+
+WRAPPERS = {
+    "UnitNorm": lambda: UnitNorm(dropping_user()),
+    "FeatureLookup": lambda: towers.FeatureLookup(
+        dropping_item(), item_tower().get_config()["table"]
+    ),
+    "MixtureOfRepresentations": lambda: towers.MixtureOfRepresentations(
+        [dropping_user(), towers.Cohort(4, 3)], dropout=0.0
+    ),
+    **{
+        cls.__name__: lambda cls=cls: cls(history_items(), 4, dropout=0.0)
+        for cls in (
+            towers.AutoCorrelationTower,
+            towers.GRU4Rec,
+            towers.RecencyPooling,
+            towers.SASRec,
+        )
+    },
+    "TwoTower": lambda: models.TwoTower(dropping_user(), dropping_item()),
+    "NextItem": lambda: models.NextItem(
+        towers.RecencyPooling(item_tower(), 4, dropout=0.5)
+    ),
+    "MultiTaskRanker": lambda: models.MultiTaskRanker(
+        dropping_user(),
+        num_tasks=2,
+        item_id_hash_size=9,
+        item_id_embedding_dim=3,
+        user_value_weights=[1.0, 2.0],
+    ),
+    "JointRankingCTR": lambda: models.JointRankingCTR(
+        towers.FeatureTower([Feature("user_id", "id", 5)], 3),
+        towers.FeatureTower(ITEM, 3, id_dropout=0.5),
+    ),
+    "FeaturesExtractor": lambda: layers.FeaturesExtractor(
+        dropping_query(), towers.FeatureTower([Feature("item_id", "id", 4)], 3)
+    ),
+    "FineTuningModel": lambda: models.FineTuningModel(
+        layers.FeaturesExtractor(
+            dropping_query(), towers.FeatureTower([Feature("item_id", "id", 4)], 3)
+        )
+    ),
+}
+
+
+def history_items():
+    return towers.FeatureTower([Feature("item_id", "id", 9)], 4, id_dropout=0.5)
+
+
+def dropping_query():
+    fields = [Feature("user_id", "id", 5), Feature("year", "number")]
+    return towers.FeatureTower(fields, 3, id_dropout=0.5)
+
+
+def assert_training_drops(layer):
+    inputs = tf.nest.map_structure(tf.constant, ROWS[type(layer)].inputs)
+    if type(layer) in (layers.FeaturesExtractor, models.FineTuningModel):
+        inputs = (ragged(SEARCHES),)
+    every = {"return_sequences": True}
+    is_history = isinstance(layer, HistoryTower)
+    for options in ({}, every) if is_history else ({},):
+
+        def found(training, options=options):
+            return np.concatenate(
+                [
+                    value.ravel()
+                    for value in outputs(layer(*inputs, training=training, **options))
+                    if value.dtype.kind == "f"
+                ]
+            )
+
+        np.testing.assert_array_equal(found(training=False), found(training=False))
+        # What is dropped is drawn anew in each call; one draw may leave a small input
+        # as it is, and other things that training does are the same in all of them.
+        drawn = [found(training=True) for _ in range(6)]
+        assert any(
+            drawn[0].shape != other.shape or not np.allclose(drawn[0], other)
+            for other in drawn[1:]
+        ), options
+
+
+@pytest.mark.parametrize(("cls", "name"), droppers())
+def test_training_drops_what_is_to_be_dropped(cls, name):
+    tf.keras.utils.set_random_seed(0)
+    assert_training_drops(dropping(cls, **{name: 0.5}))
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_what_is_inside_another_learns_that_it_is_in_training(wrapper):
+    tf.keras.utils.set_random_seed(0)
+    layer = WRAPPERS[wrapper]()
+    assert type(layer).__name__ == wrapper
+    assert_training_drops(layer)
+
+
+def losses_of_rows():
+    yield from (cls for cls in ROWS if issubclass(cls, tf.keras.losses.Loss))
+    yield from (tasks.MultiTask, tasks.Regression, tasks.Retrieval)
+    yield from (layers.PairInfoNCE, layers.TransitionContrast)
+
+
+@pytest.mark.parametrize("cls", losses_of_rows(), ids=lambda cls: cls.__name__)
+def test_gradients_scale_with_the_loss(cls):
+    """As mixed precision and weighted sums of losses need it."""
+    loss_of = ROWS[cls].make()
+    inputs = [tf.constant(values) for values in ROWS[cls].inputs]
+    by = [values for values in inputs if values.dtype == tf.float32]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(by)
+        loss = tf.reduce_sum(loss_of(*inputs))
+        scaled = 3.0 * loss
+    plain, tripled = tape.gradient(loss, by), tape.gradient(scaled, by)
+    seen = [pair for pair in zip(plain, tripled, strict=True) if pair[0] is not None]
+    assert seen
+    assert any(np.any(slope) for slope, _ in seen)
+    for slope, its_triple in seen:
+        np.testing.assert_allclose(its_triple, 3 * slope.numpy(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("cls", [layers.BruteForce, layers.IVF, layers.ScaNN])
+def test_an_index_forgets_what_it_was_made_of_before(cls):
+    few = CANDIDATES[3:30] + 1, IDS[3:30][::-1]
+    options = {} if cls is not layers.ScaNN else {"num_leaves": 1}
+    fresh = cls(k=3, **options).index(*few)
+    again = cls(k=3, **options).index(CANDIDATES, IDS)
+    again(QUERIES)
+    again.index(*few)
+    for expected, found in zip(fresh(QUERIES), again(QUERIES), strict=True):
+        if expected.dtype.is_floating:
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+        else:
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_a_streaming_index_forgets_what_it_was_made_of_before():
+    few = tf.data.Dataset.from_tensor_slices((IDS[3:30], CANDIDATES[3:30] + 1)).batch(4)
+    index = layers.Streaming(k=3).index_from_dataset(corpus())
+    index(QUERIES)
+    index.index_from_dataset(few)
+    fresh = layers.Streaming(k=3).index_from_dataset(few)
+    for expected, found in zip(fresh(QUERIES), index(QUERIES), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_attributes_that_are_set_again_replace_the_old_ones():
+    columns = {"genre": [0, 2], "caption": [[0, 0], [1, 3]]}
+    encoder = entity_encoder()
+    ids = np.array([[1, 0]])
+    encoder(ids)
+    encoder.set_attributes(columns)
+    fresh = type(encoder).from_config(encoder.get_config())
+    fresh.set_attributes(columns)
+    fresh(ids)
+    for weight, other in zip(encoder.weights, fresh.weights, strict=True):
+        assert weight.shape == other.shape
+        if not weight.trainable:
+            np.testing.assert_array_equal(weight, other)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [cls for cls in ROWS if issubclass(cls, tf.keras.metrics.Metric)],
+    ids=lambda cls: cls.__name__,
+)
+def test_a_metric_that_is_reset_is_as_new(cls):
+    metric = ROWS[cls].make()
+    expected = run(cls, metric)
+    run(cls, metric)
+    metric.reset_state()
+    assert_same(cls, run(cls, metric), expected)
+
+
+def test_a_second_fit_reports_its_own_epochs_only():
+    model = two_tower()
+    model.compile(tf.keras.optimizers.SGD(0.0))
+    data = tf.data.Dataset.from_tensor_slices(FEATURES).batch(4)
+    first, second = (
+        model.fit(data, epochs=2, validation_data=data, verbose=0).history
+        for _ in range(2)
+    )
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_allclose(second[name], values, rtol=1e-5)
+
+
+def test_lists_of_the_table_have_padding_ties_and_unequal_lengths():
+    labels, scores = LISTS
+    lengths = (labels >= 0).sum(axis=1)
+    assert lengths.min() < lengths.max() <= labels.shape[1]
+    ties = [
+        len(np.unique(row[mask])) < mask.sum()
+        for row, mask in zip(scores, labels >= 0, strict=True)
+    ]
+    assert any(ties)
+    assert not np.allclose(PLACES, PLACES[::-1])

@@ -1,17 +1,16 @@
-"""Binds `tf.keras` to Keras 2 before anything in the package touches it."""
+"""Binds `tf.keras` to Keras 2 first of all, and works around what Keras 2 lacks."""
 
 import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
 import numpy as np
 import tensorflow as tf
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-
-
-_version = getattr(tf.keras, "__version__", "2")  # Keras 2 does not say
+_version = getattr(tf.keras, "__version__", "2")  # Keras 2 has no such attribute
 if not _version.startswith("2"):
     raise ImportError(
         "tfrs_models needs `tf.keras` to be Keras 2 (package `tf_keras`), but it is "
@@ -35,35 +34,52 @@ class FromConfig:
         return cls(**{name: _restore(value) for name, value in config.items()})
 
 
+def _restore(value: object) -> object:
+    if isinstance(value, dict) and {"class_name", "config"} <= value.keys():
+        return tf.keras.utils.deserialize_keras_object(value)
+    if isinstance(value, (list, tuple)):
+        return [_restore(element) for element in value]
+    return value
+
+
 class Unsaved:
-    """A metric of ours that upstream's models lack: no part of a file of weights."""
+    """A metric that TFRS's models lack, and that is not saved among the weights."""
 
     def save_own_variables(self, store: dict) -> None:
-        """Writes nothing."""
+        """Writes nothing.
+
+        Args:
+          store: variables of the file, by name.
+        """
 
     def load_own_variables(self, store: dict) -> None:
-        """Reads nothing, whatever an older file holds."""
+        """Reads nothing, also from an older file that has values.
+
+        Args:
+          store: variables of the file, by name.
+        """
 
 
 @register
 class UnsavedMean(Unsaved, tf.keras.metrics.Mean):
-    """A mean that is reported after what upstream reports."""
+    """A mean that is reported after the metrics of TFRS's models."""
 
 
 @register
 class UnsavedSum(Unsaved, tf.keras.metrics.Sum):
-    """A sum that is reported after what upstream reports."""
+    """A sum that is reported after the metrics of TFRS's models."""
 
 
 @contextlib.contextmanager
 def one_call(layer: tf.keras.layers.Layer) -> Iterator[None]:
-    """To Keras, what runs inside is one call of a layer.
+    """Makes Keras treat all calls inside of the context as one call of a layer.
 
-    Keras forgets what the last call of a layer cost (activity regularisers, `add_loss`)
-    when it is called again outside of any other call; inside of one, costs add up.
+    Keras forgets the penalties of a layer's last call (activity regularisers,
+    `add_loss`) when the layer is called again outside of any other call; inside of one,
+    penalties add up.
 
     Args:
-      layer: the model whose step it is; what its layers cost before is forgotten.
+      layer: model whose step it is; penalties of earlier calls are forgotten.
     """
     keras = sys.modules[tf.keras.layers.Layer.__module__]
     context = keras.base_layer_utils.call_context()
@@ -74,88 +90,22 @@ def one_call(layer: tf.keras.layers.Layer) -> Iterator[None]:
         yield
 
 
-def _restore(value: object) -> object:
-    if isinstance(value, dict) and {"class_name", "config"} <= value.keys():
-        return tf.keras.utils.deserialize_keras_object(value)
-    if isinstance(value, (list, tuple)):
-        return [_restore(element) for element in value]
-    return value
-
-
-def drawing_orders(
-    batches: object, steps_per_epoch: int | None
-) -> Callable[[int], None]:
-    """A function that draws the orders of some epochs, without training on them.
-
-    A shuffled dataset draws an order whenever it is iterated. Keras's
-    `BackupAndRestore` goes on with the epoch that it saved, and would give it the order
-    of the first one.
-
-    Args:
-      batches: what is trained on; anything but a dataset draws nothing.
-      steps_per_epoch: as of `fit`: with it, epochs are parts of one iteration.
-    """
-
-    def draw(number: int) -> None:
-        if isinstance(batches, tf.data.Dataset) and steps_per_epoch is None:
-            for _ in range(number):
-                next(iter(batches), None)
-
-    return draw
-
-
-class EpochOrders:
-    """A model whose epochs have their orders where `BackupAndRestore` skips some.
-
-    `fit` sets `_draw_orders`, of what it trains on.
-    """
-
-    def _maybe_load_initial_counters_from_ckpt(self, *args: int) -> tuple[int, int]:
-        epoch, step = super()._maybe_load_initial_counters_from_ckpt(*args)
-        self._draw_orders(epoch - args[1])
-        return epoch, step
-
-
-class EvaluationWithoutXla:
-    """A part of `Model`: `jit_compile` is of training alone."""
-
-    def make_test_function(self, force: bool = False) -> Callable:
-        """As Keras's, without XLA, which cannot compile metrics over a corpus.
-
-        Args:
-          force: whether to make another one.
-        """
-        if self.test_function is None or force:
-            step = super().make_test_function(force)
-
-            def without_xla(iterator: Iterator) -> dict[str, tf.Tensor]:
-                # Keras looks as it traces.
-                jit_compile, self._jit_compile = self._jit_compile, False
-                try:
-                    return step(iterator)
-                finally:
-                    self._jit_compile = jit_compile
-
-            self.test_function = without_xla if self._jit_compile else step
-        return self.test_function
-
-
 _LOSSES = ("_loss_mean", "_penalty_mean", "_total_mean")
 
 
 class UpstreamsOrder:
-    """A model whose metrics and weights are listed as upstream lists them."""
+    """A model that lists its metrics and weights in the order of TFRS's models."""
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if isinstance(value, Unsaved):  # Keras takes metrics of models for weights
             self._self_tracked_trackables.remove(value)
-        if name == "nan_features":  # what was traced has the old ones
+        if name == "nan_features":  # traced functions hold the old value
             self.train_function = self.test_function = None
 
     @property
     def weights(self) -> list[tf.Variable]:
-        """The variables of the model; none of what only its metrics retrieve with."""
+        """Variables of the model, without those of the indexes of its metrics."""
         of_metrics = {
             id(weight)
             for layer in self._flatten_layers()
@@ -168,8 +118,8 @@ class UpstreamsOrder:
     def metrics(self) -> list[tf.keras.metrics.Metric]:
         """All metrics, in the order in which `evaluate` lists them.
 
-        Those of layers come first, as in upstream's models, then the losses, and then
-        what only our models have.
+        Metrics of layers come first, as in TFRS's models, then the losses, and then
+        the metrics that only models of this package have.
         """
         losses = [getattr(self, name, None) for name in _LOSSES]
         losses = [metric for metric in losses if metric is not None]  # not made yet
@@ -182,15 +132,80 @@ class UpstreamsOrder:
         return [*of_layers, *losses, *ours]
 
 
-def describe(features: object) -> dict[str, list]:
-    """Shape without the batch, dtype and kind of each feature of a mapping.
+class EvaluationWithoutXla:
+    """A model of which `jit_compile` compiles the training step only."""
+
+    def make_test_function(self, force: bool = False) -> Callable:
+        """Makes Keras's test function without XLA, which cannot compile all metrics.
+
+        Args:
+          force: whether to make another function if there is one.
+
+        Returns:
+          The function that evaluates a batch of an iterator.
+        """
+        if self.test_function is None or force:
+            step = super().make_test_function(force)
+
+            def without_xla(iterator: Iterator) -> dict[str, tf.Tensor]:
+                # Keras reads the attribute as it traces.
+                jit_compile, self._jit_compile = self._jit_compile, False
+                try:
+                    return step(iterator)
+                finally:
+                    self._jit_compile = jit_compile
+
+            self.test_function = without_xla if self._jit_compile else step
+        return self.test_function
+
+
+def drawing_orders(
+    batches: object, steps_per_epoch: int | None
+) -> Callable[[int], None]:
+    """Makes a function that draws the orders of some epochs, without training.
+
+    A shuffled dataset draws an order whenever it is iterated. Keras's
+    `BackupAndRestore` continues with the epoch that it saved, which without this would
+    have the order of the first one.
 
     Args:
-      features: A batch. What is no tensor is left out.
+      batches: training data of `fit`; only for a dataset are orders drawn.
+      steps_per_epoch: argument of `fit`; with it, epochs are parts of one iteration and
+        no order is drawn.
 
     Returns:
-      Name -> shape and dtype of a dense feature; "sparse" after them where it is so,
-      or "ragged", its ragged rank and the dtype of its row splits.
+      A function of the number of epochs.
+    """
+
+    def draw(number: int) -> None:
+        if isinstance(batches, tf.data.Dataset) and steps_per_epoch is None:
+            for _ in range(number):
+                next(iter(batches), None)
+
+    return draw
+
+
+class EpochOrders:
+    """A model whose restored epochs have the order of their number.
+
+    `fit` sets `_draw_orders` to the function that `drawing_orders` makes.
+    """
+
+    def _maybe_load_initial_counters_from_ckpt(self, *args: int) -> tuple[int, int]:
+        epoch, step = super()._maybe_load_initial_counters_from_ckpt(*args)
+        self._draw_orders(epoch - args[1])
+        return epoch, step
+
+
+def describe(features: object) -> dict[str, list]:
+    """Describes the features of a batch by values that a config can hold.
+
+    Args:
+      features: batch of features by name; values that are not tensors are left out.
+
+    Returns:
+      Name -> shape without the batch and dtype; then, for a sparse feature, "sparse",
+      and for a ragged one "ragged", its ragged rank and the dtype of its row splits.
     """
     if not isinstance(features, Mapping):
         return {}
@@ -203,9 +218,15 @@ def describe(features: object) -> dict[str, list]:
 
 
 def no_rows(description: list) -> tf.Tensor | tf.RaggedTensor | tf.SparseTensor:
-    """A feature of an unknown number of rows, none, as `describe` says it.
+    """Makes a feature without rows, whose number of rows a graph does not know.
 
-    To be called in a graph.
+    It must be called in a graph.
+
+    Args:
+      description: description of a feature, from `describe`.
+
+    Returns:
+      A dense, ragged or sparse tensor with 0 rows.
     """
     shape, dtype, *kind = description
     shape = [size or 1 for size in shape]

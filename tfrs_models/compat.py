@@ -1,7 +1,8 @@
-"""Upstream's names on our classes: `import tfrs_models.compat as tfrs`.
+"""Names of TensorFlow Recommenders for classes of this package.
 
-Scripts written for TensorFlow Recommenders run on the drop-ins of this package after
-that one change. What has no drop-in here is upstream's own.
+Scripts that were written for TensorFlow Recommenders run on the drop-ins of this
+package after one change: `import tfrs_models.compat as tfrs`. Names without a drop-in
+are TensorFlow Recommenders' own objects.
 """
 
 import types as _types
@@ -17,7 +18,7 @@ from tfrs_models.tasks import Retrieval as _Retrieval
 
 
 def _with_ours(module: _types.ModuleType, **ours: object) -> _types.SimpleNamespace:
-    """The public names of a module of upstream's, some of them for our objects."""
+    """Copies a module of TensorFlow Recommenders, with some names for our objects."""
     names = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
     return _types.SimpleNamespace(**names | ours)
 

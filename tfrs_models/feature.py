@@ -1,4 +1,4 @@
-"""What a tower needs to know about one feature."""
+"""Declarations of the features that towers read."""
 
 import dataclasses
 import math
@@ -9,21 +9,28 @@ KINDS = ("id", "bag", "number")
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """One feature of a user or an item, declared once and read by the towers.
+    """Declares one feature of a user or an item for the towers that read it.
 
     An `"id"` is an index `[batch]` whose 0 means unknown; a `"bag"` is a row of
     indices `[batch, length]` whose 0 is padding; a `"number"` is a float `[batch]`
     that the tower standardises with `mean` and `scale`.
 
     Args:
-      name: the key of the feature in a batch.
+      name: key of the feature in a batch.
       kind: `"id"`, `"bag"` or `"number"`.
-      num_values: of an id or a bag, the known values: indices 1 to `num_values`.
-      mean: of a number, its mean over the training rows.
-      scale: of a number, its standard deviation over the training rows.
+      num_values: number of known values of an id or a bag, which have the indices 1 to
+        `num_values`.
+      mean: mean of a number over the training rows.
+      scale: standard deviation of a number over the training rows.
 
     Raises:
-      ValueError: an argument that no tower could use.
+      ValueError: an argument is out of range, or does not fit the kind.
+
+    Example:
+      >>> genres = tm.data.Feature("genres", "bag", num_values=3)
+      >>> tower = tm.towers.FeatureTower([genres], embedding_dim=2)
+      >>> tower({"genres": np.array([[1, 3, 0], [2, 0, 0]])}).shape
+      TensorShape([2, 2])
     """
 
     name: str
@@ -33,7 +40,7 @@ class Feature:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses what no tower could use."""
+        """Checks the arguments."""
         if not self.name:
             raise ValueError("`name` must not be empty.")
         if self.kind not in KINDS:

@@ -1,4 +1,4 @@
-"""The one training and evaluation step of all models."""
+"""The training and evaluation step of all models."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,28 @@ from tfrs_models.types import Features
 class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
     """A `tfrs.Model` whose reported losses are means over the epoch.
 
-    Implement `compute_loss(features, training)`, as for `tfrs.Model`. On top of it,
-    the step scales the loss under mixed precision, and stops before it changes a weight
-    when a feature or the loss is not finite, with a message that names the feature.
+    A subclass implements `compute_loss(features, training)`, as for `tfrs.Model`. In
+    addition, the step scales the loss under mixed precision, and stops before it
+    changes a weight if a feature or the loss is not finite, with a message that names
+    the feature.
+
+    Batches are dicts of features, with labels and weights (`sample_weight`) among them.
+    `compile(loss=, metrics=)` has no effect and warns. Callbacks that would minimise a
+    metric such as an NDCG, as Keras's `EarlyStopping` does, maximise it and warn;
+    `training.StopOnMetric` takes the right direction by itself.
 
     Attributes:
-      nan_features: Names of features in which NaN has a meaning and is no mistake.
+      nan_features: names of features in which NaN is allowed and has a meaning.
+
+    Example:
+      >>> class Popularity(tm.Model):
+      ...     def __init__(self):
+      ...         super().__init__()
+      ...         self.rate = tf.Variable(0.5)
+      ...     def compute_loss(self, features, training=False):
+      ...         return tf.reduce_mean((features["clicked"] - self.rate) ** 2)
+      >>> Popularity().test_step({"clicked": tf.constant([0.0, 1.0])})["loss"].numpy()
+      0.25
     """
 
     nan_features: frozenset[str] = frozenset()
@@ -51,7 +67,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         self._total_mean = UnsavedMean("total_loss")
 
     def compile(self, *args, **kwargs) -> None:
-        """As Keras's; losses and metrics that it would ignore are warned of.
+        """Prepares training as in Keras, and warns of losses and metrics it ignores.
 
         Args:
           *args: arguments of `tf.keras.Model.compile`.
@@ -61,17 +77,21 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         super().compile(*args, **kwargs)
 
     def fit(self, *args, **kwargs) -> tf.keras.callbacks.History:
-        """As Keras's; weights that it would drop are refused.
+        """Trains as in Keras, and refuses weights that it would drop.
 
         A callback that would minimise a metric of which more is better, as Keras's
-        `mode="auto"` does with an NDCG, maximises it.
+        `mode="auto"` does with an NDCG, is set to maximise it, with a warning.
 
         Args:
           *args: arguments of `tf.keras.Model.fit`.
           **kwargs: arguments of `tf.keras.Model.fit`.
 
+        Returns:
+          The metrics of each epoch.
+
         Raises:
-          ValueError: weights beside features, or batches that the model cannot read.
+          ValueError: there are weights or validation tuples beside features, or the
+            model cannot read the batches.
         """
         given = checked_arguments(super().fit, args, kwargs)
         correct_directions(given.get("callbacks"))
@@ -81,14 +101,18 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         return history
 
     def evaluate(self, *args, **kwargs) -> object:
-        """As Keras's; weights that it would drop are refused.
+        """Evaluates as in Keras, and refuses weights that it would drop.
 
         Args:
           *args: arguments of `tf.keras.Model.evaluate`.
           **kwargs: arguments of `tf.keras.Model.evaluate`.
 
+        Returns:
+          The metrics, as a list or by name.
+
         Raises:
-          ValueError: weights beside features, or batches that the model cannot read.
+          ValueError: there are weights or validation tuples beside features, or the
+            model cannot read the batches.
         """
         checked_arguments(super().evaluate, args, kwargs)
         found = super().evaluate(*args, **kwargs)
@@ -96,27 +120,33 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         return found
 
     def train_on_batch(self, *args, **kwargs) -> object:
-        """As Keras's; see `fit`.
+        """Makes a step on one batch as in Keras, and refuses weights it would drop.
 
         Args:
           *args: arguments of `tf.keras.Model.train_on_batch`.
           **kwargs: arguments of `tf.keras.Model.train_on_batch`.
+
+        Returns:
+          The metrics so far, as a list or by name.
         """
         checked_arguments(super().train_on_batch, args, kwargs)
         return super().train_on_batch(*args, **kwargs)
 
     def test_on_batch(self, *args, **kwargs) -> object:
-        """As Keras's; see `evaluate`.
+        """Evaluates one batch as in Keras, and refuses weights it would drop.
 
         Args:
           *args: arguments of `tf.keras.Model.test_on_batch`.
           **kwargs: arguments of `tf.keras.Model.test_on_batch`.
+
+        Returns:
+          The metrics so far, as a list or by name.
         """
         checked_arguments(super().test_on_batch, args, kwargs)
         return super().test_on_batch(*args, **kwargs)
 
     def reset_metrics(self) -> None:
-        """Forgets the figures of an epoch, once it was warned of them."""
+        """Sets the metrics of an epoch back, after their warnings."""
         self._warn_of_figures()
         super().reset_metrics()
 
@@ -124,7 +154,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         """Makes one step of gradient descent.
 
         Args:
-          features: What the training dataset yields.
+          features: batch of the training data.
 
         Returns:
           The epoch's metrics so far.
@@ -153,7 +183,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         """Evaluates one batch.
 
         Args:
-          features: What the dataset yields.
+          features: batch of the data.
 
         Returns:
           The metrics so far.
@@ -169,39 +199,42 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
     def apply_gradients(
         self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
-        """Moves variables by the optimizer of `compile`.
+        """Updates variables by the optimizer of `compile`.
 
         Args:
-          gradients: Of the loss, one for each variable.
-          variables: What is trained.
+          gradients: gradients of the loss, one for each variable.
+          variables: trained variables.
         """
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def loss_and_penalty(
         self, features: Features, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss of a batch, and what regularisers and `add_loss` cost in it.
+        """Computes the loss of a batch and the penalties of its layers.
 
-        What every call of a layer costs adds up.
+        Penalties of several calls of a layer add up.
 
         Args:
-          features: What the dataset yields.
-          training: Whether this is a training step.
+          features: batch of the data.
+          training: whether this is a training step.
+
+        Returns:
+          The loss and the penalty, scalars.
         """
         with one_call(self):
             loss = self.compute_loss(features, training=training)
         return loss, self.penalty(features)
 
     def penalty(self, features: Features) -> tf.Tensor:
-        """This replica's share of what regularisers and `add_loss` cost.
+        """Computes the penalties of regularisers and `add_loss` for this replica.
 
-        The losses of replicas add up. A replica counts by its share of the rows:
-        penalties of weights, which are the same on all, then count once, and those of
-        activities, which Keras divides by the rows of the replica, are the mean over
+        The losses of replicas add up. A replica counts by its share of the rows.
+        Penalties of weights, which are the same on all replicas, then count once; those
+        of activities, which Keras divides by the rows of the replica, are the mean over
         all rows. A loss that is added must be a mean over rows, or not depend on them.
 
         Args:
-          features: the batch that the layers were called with.
+          features: batch that the layers were called with.
 
         Returns:
           Scalar float32.
@@ -209,36 +242,36 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         penalties = [tf.reduce_sum(tf.cast(p, tf.float32)) for p in self.losses]
         if not penalties:
             return tf.zeros([])
-        # Of activities without a row, the mean is NaN.
+        # The penalty of activities is NaN if the replica has no row.
         return tf.math.multiply_no_nan(tf.add_n(penalties), share_of_rows(features))
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
-        """The metrics that a step reports: those that it updates.
+        """Returns the metrics that a step updates and reports.
 
         Args:
-          training: Whether it is a training step.
+          training: whether it is a training step.
         """
         del training
         return self.metrics
 
     def __call__(self, features: Features, *args, **kwargs) -> object:
-        """Calls the model, and remembers what its features look like."""
+        """Calls the model, and remembers the shapes and dtypes of its features."""
         self._remember(features)
         return super().__call__(features, *args, **kwargs)
 
     def get_build_config(self) -> dict | None:
-        """What the features of the batches so far look like, by name."""
+        """Returns shapes and dtypes of the features of all batches so far, by name."""
         return {"features": dict(self._seen)} if self._seen else None
 
     def build_from_config(self, config: dict) -> None:
-        """Makes the variables, by a graph of a batch without rows that is not run.
+        """Makes the variables by tracing a batch without rows; the graph does not run.
 
-        Words of a vocabulary are loaded after this, and a table without words cannot be
-        asked.
+        The words of a vocabulary are loaded only afterwards, and a table without words
+        cannot be queried.
 
         Args:
-          config: From `get_build_config`. Keras's own, floats of the shapes that it
-            saw, is no batch to a model of ids.
+          config: shapes and dtypes from `get_build_config`. Keras's own way, floats of
+            the shapes that it saw, does not work for ids.
         """
         seen = config.get("features", {})
         if not seen:
@@ -250,16 +283,16 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         ).get_concrete_function()
 
     def _no_rows(self, seen: Mapping[str, list]) -> Features:
-        """A batch without rows of the features that were seen; called in a graph."""
+        """Makes a batch without rows of the features that were seen, in a graph."""
         return {name: no_rows(kind) for name, kind in seen.items()}
 
     def _remember(self, features: Features) -> None:
-        """Keeps what `get_build_config` says of the features."""
-        # Added to: training has features that a later call may lack.
+        """Remembers shapes and dtypes for `get_build_config`."""
+        # Earlier features stay: training has some that a later call may lack.
         self._seen = {**self._seen, **describe(features)}
 
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
-        """The loss with regularisation, checked and added to the epoch's means."""
+        """Computes the loss with penalties, checks it and updates the epoch's means."""
         self._remember(features)
         loss, penalty = self.loss_and_penalty(features, training=training)
         loss = tf.cast(loss, tf.float32)
@@ -278,7 +311,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         return total
 
     def _warn_of_figures(self) -> None:
-        """Warns, once each, of metrics that say that their figure means nothing."""
+        """Warns, once each, of metrics whose figure means nothing for this data."""
         for metric in self.metrics:
             text = metric.warning() if hasattr(metric, "warning") else None
             if text and metric.name not in self._warned:
@@ -291,12 +324,12 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
 
 
 def add_total(mean: tf.keras.metrics.Mean, total: tf.Tensor, count: tf.Tensor) -> None:
-    """Adds to an epoch's mean what some rows cost together.
+    """Adds the summed loss of some rows to an epoch's mean over rows.
 
     Args:
-      mean: Over the rows.
-      total: Scalar.
-      count: Scalar, the rows; 0 where a replica got none.
+      mean: metric of the mean over rows.
+      total: summed loss of the rows, scalar.
+      count: number of rows, scalar; 0 for a replica without rows.
     """
     count = tf.cast(count, total.dtype)
     mean.update_state(tf.math.divide_no_nan(total, count), sample_weight=count)

@@ -1,4 +1,4 @@
-"""Loads the weights of a PyTorch original into its Keras port."""
+"""Weights of a PyTorch original for its Keras port."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import tensorflow as tf
 
 
 class TorchArray(NamedTuple):
-    """Where an array of the original goes.
+    """The variable of the port that an array of the original is loaded into.
 
     Attributes:
-      variable: Of the port; None where the original has an array that it never uses.
-      layout: From the original's layout to that of the variable.
+      variable: variable of the port; None for an array that the original never uses.
+      layout: function from the original's layout to that of the variable.
     """
 
     variable: tf.Variable | None
@@ -28,9 +28,17 @@ Targets = dict[str, TorchArray]
 
 
 def linear(prefix: str, dense: tf.keras.layers.Dense, arrays: Arrays) -> Targets:
-    """The two arrays of a `torch.nn.Linear`, whose weight is `[out, in]`.
+    """Maps the two arrays of a `torch.nn.Linear`, whose weight is `[out, in]`.
 
-    A layer that has met no input yet takes its input width from the arrays.
+    A layer that is not built yet takes its input width from the arrays.
+
+    Args:
+      prefix: name of the original's layer.
+      dense: layer of the port.
+      arrays: state dict of the original.
+
+    Returns:
+      Name of each array -> its variable.
     """
     weight = arrays.get(f"{prefix}.weight")
     if not dense.built:
@@ -46,7 +54,16 @@ def linear(prefix: str, dense: tf.keras.layers.Dense, arrays: Arrays) -> Targets
 def normalization(
     prefix: str, norm: tf.keras.layers.LayerNormalization, width: int
 ) -> Targets:
-    """The two arrays of a `torch.nn.LayerNorm` over `width` values."""
+    """Maps the two arrays of a `torch.nn.LayerNorm`.
+
+    Args:
+      prefix: name of the original's layer.
+      norm: layer of the port.
+      width: number of values that are normalised together.
+
+    Returns:
+      Name of each array -> its variable.
+    """
     if not norm.built:
         with tf.name_scope(norm.name):
             norm.build((None, width))
@@ -62,17 +79,36 @@ def transformer_layer(
     width: int,
     arrays: Arrays,
 ) -> Targets:
-    """What a `torch.nn.Transformer...Layer` numbers from 1 on: `linear1`, `norm1`."""
+    """Maps the numbered layers of a `torch.nn.Transformer...Layer`.
+
+    Args:
+      linears: layers of the port for `linear1`, `linear2`, ...
+      norms: layers of the port for `norm1`, `norm2`, ...
+      width: number of values that are normalised together.
+      arrays: state dict of the original.
+
+    Returns:
+      Name of each array -> its variable.
+    """
     targets = {}
-    for place, layer in enumerate(linears, start=1):
-        targets |= linear(f"linear{place}", layer, arrays)
-    for place, norm in enumerate(norms, start=1):
-        targets |= normalization(f"norm{place}", norm, width)
+    for number, layer in enumerate(linears, start=1):
+        targets |= linear(f"linear{number}", layer, arrays)
+    for number, norm in enumerate(norms, start=1):
+        targets |= normalization(f"norm{number}", norm, width)
     return targets
 
 
 def under(prefix: str, port: "TorchPort", arrays: Arrays) -> Targets:
-    """The arrays of a part of the original, whose names begin with its own."""
+    """Maps the arrays of a part of the original, whose names have a prefix.
+
+    Args:
+      prefix: name of the part in the original.
+      port: port of the part.
+      arrays: state dict of the whole original.
+
+    Returns:
+      Name of each array -> its variable.
+    """
     inner = {
         name.removeprefix(f"{prefix}."): value
         for name, value in arrays.items()
@@ -85,33 +121,33 @@ def under(prefix: str, port: "TorchPort", arrays: Arrays) -> Targets:
 class TorchPort:
     """A layer or model that is the port of a PyTorch module.
 
-    A class that mixes this in says in `torch_arrays` which variable each array of the
-    original's state dict belongs to.
+    A class that mixes this in implements `torch_arrays`, which maps each array of the
+    original's state dict to its variable.
     """
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """The original's names and their variables.
+        """Maps the original's arrays to variables.
 
         Args:
-          arrays: The original's state dict: layers that are not built yet take their
+          arrays: state dict of the original; layers that are not built yet take their
             widths from it.
 
         Returns:
-          Name -> where it goes, for every array that the original has.
+          Name -> its variable and layout, for every array that the original has.
         """
         raise NotImplementedError
 
     def load_torch_state_dict(self, arrays: Arrays) -> list[str]:
-        """Sets all variables that the original has; all or nothing.
+        """Sets all variables that the original has, or none if one does not fit.
 
         Args:
-          arrays: The original's state-dict names -> NumPy arrays.
+          arrays: name in the original's state dict -> NumPy array.
 
         Returns:
-          Names of the variables that are ours alone and kept their values.
+          Names of the variables that only the port has, which are unchanged.
 
         Raises:
-          ValueError: an array is missing, has no place here, or another shape.
+          ValueError: an array is missing, unknown, or of another shape.
         """
         targets = self.torch_arrays(arrays)
         missing = sorted(targets.keys() - arrays.keys())

@@ -1,4 +1,4 @@
-"""Names for the values that travel between layers."""
+"""Type aliases of the values that layers and models take."""
 
 from collections.abc import Mapping
 

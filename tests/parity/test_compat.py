@@ -69,6 +69,7 @@ def test_a_catalogue_with_repeated_titles_trains_is_indexed_and_saved(tmp_path):
     def pairs(model):
         return tf.data.Dataset.zip((movies().batch(2), movies().batch(2).map(model)))
 
+    tf.keras.utils.set_random_seed(0)
     model = Movies()
     model.compile(tf.keras.optimizers.Adagrad(0.5))
     model.fit(ratings(), verbose=0)

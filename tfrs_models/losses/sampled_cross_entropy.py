@@ -9,8 +9,8 @@ from tfrs_models.ops.masks import item_numbers
 from tfrs_models.ops.ranks.scores import dot_scores
 from tfrs_models.ops.softmax.blocks import (
     BlockLoss,
+    log_sum_exp,
     row_weights,
-    softmax_mass,
     sum_over_blocks,
 )
 
@@ -159,7 +159,7 @@ def sampled_softmax(
             additional |= positive_columns[span][:, None] == tf.range(num_candidates)
             masked |= additional
         valid = tf.where(masked, _MIN, logits)
-        log_sum_of_all, softmax = softmax_mass(valid)
+        log_sum_of_all, softmax = log_sum_exp(valid)
         log_sum = log_sum_of_all
         if num_hard_negatives is not None:
             log_sum, softmax = _mined(valid, num_hard_negatives)
@@ -221,7 +221,7 @@ def _losses_of_several(
     """
     share = tf.cast(positives, logits.dtype)
     share /= tf.reduce_sum(share, axis=1, keepdims=True)
-    positive_log_sum, positive_softmax = softmax_mass(tf.where(positives, logits, _MIN))
+    positive_log_sum, positive_softmax = log_sum_exp(tf.where(positives, logits, _MIN))
     log_sums = tf.stack([log_sum, positive_log_sum, own])
     total = tf.reduce_logsumexp(log_sums, axis=0)
     mean = tf.reduce_sum(tf.where(positives, logits, 0.0) * share, axis=1)
@@ -231,11 +231,11 @@ def _losses_of_several(
 
 
 def _mined(logits: tf.Tensor, num_hard_negatives: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes `softmax_mass` of the largest logits of each row."""
+    """Computes `log_sum_exp` of the largest logits of each row."""
     block, num_candidates = tf.unstack(tf.shape(logits))
     k = tf.minimum(num_hard_negatives, num_candidates)
     values, columns = tf.math.top_k(logits, k=k, sorted=False)
-    log_sum, softmax = softmax_mass(values)
+    log_sum, softmax = log_sum_exp(values)
     rows = tf.repeat(tf.range(block), k)
     cells = tf.stack([rows, tf.reshape(columns, [-1])], axis=1)
     return log_sum, tf.scatter_nd(cells, tf.reshape(softmax, [-1]), tf.shape(logits))

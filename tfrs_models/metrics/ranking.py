@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfrs_models.ops.lists.discounts import discounts, gains, largest_dcg
 from tfrs_models.ops.lists.list_shapes import Lists, read_lists
-from tfrs_models.ops.lists.positions import Standing, stand
+from tfrs_models.ops.lists.positions import TiedPositions, tied_positions
 from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.ranks.rank_metrics import check_ties
 
@@ -59,7 +59,7 @@ def ndcg(
     """
     lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
     gain = gains(tf.cast(lists.labels, tf.float64))
-    of_ranks = discounts(standing.places)
+    of_ranks = discounts(standing.ranks)
     dcg = tf.reduce_sum(gain * standing.mean_over_ties(of_ranks, k), axis=1)
     return _float32(tf.math.divide_no_nan(dcg, largest_dcg(gain, k=k)))
 
@@ -109,7 +109,7 @@ def reciprocal_rank(
     size = size[:, None]
     # The chance that the tie's first relevant item is its t-th, for t = 1, 2, ...:
     # `hits / size` for t = 1, and t items are passed over without a hit before t + 1.
-    t = standing.places[None, :]
+    t = standing.ranks[None, :]
     passed = tf.math.divide_no_nan(size - hits - t + 1, size - t)
     chance = tf.math.divide_no_nan(hits, size)
     chance *= tf.math.cumprod(passed, axis=1, exclusive=True)
@@ -163,8 +163,8 @@ def average_precision(
     # (hits_above + 1 + (t - 1) others) / (above + t), and
     # (t - 1) / (above + t) = 1 - (above + 1) / (above + t).
     others = tf.math.divide_no_nan(hits - 1, size - 1)
-    inverse = standing.mean_over_ties(1 / standing.places, k)
-    within = standing.mean_over_ties(tf.ones_like(standing.places), k)
+    inverse = standing.mean_over_ties(1 / standing.ranks, k)
+    within = standing.mean_over_ties(tf.ones_like(standing.ranks), k)
     precision = (hits_above + 1) * inverse + others * (within - (above + 1) * inverse)
     number = tf.reduce_sum(relevant, axis=1)
     if k is not None:
@@ -257,11 +257,11 @@ def _stand(
     k: int | None,
     ties: str,
     mask: tf.Tensor | None,
-) -> tuple[Lists, Standing]:
+) -> tuple[Lists, TiedPositions]:
     check_k(k)
     check_ties(ties)
     lists = read_lists(labels, scores, mask)
-    return lists, stand(lists, ties=ties)
+    return lists, tied_positions(lists, ties=ties)
 
 
 def _hits(
@@ -275,7 +275,7 @@ def _hits(
     """Counts the relevant items among the first `k`, and all, `[batch]` each."""
     lists, standing = _stand(labels, scores, k=k, ties=ties, mask=mask)
     relevant = tf.cast(lists.labels > 0, tf.float64)
-    within = standing.mean_over_ties(tf.ones_like(standing.places), k)
+    within = standing.mean_over_ties(tf.ones_like(standing.ranks), k)
     return tf.reduce_sum(relevant * within, axis=1), tf.reduce_sum(relevant, axis=1)
 
 

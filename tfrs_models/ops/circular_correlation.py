@@ -1,19 +1,19 @@
-"""Correlations of series that begin again where they end, by Fourier transforms."""
+"""Circular correlations of series, by Fourier transforms."""
 
 import tensorflow as tf
 
 
 def spectrum(series: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
-    """The transform of series along time, from a length that all of them have.
+    """Computes the Fourier transform of series along time, at one common length.
 
     Args:
       series: `[batch, seq_len, ...]` floating; cut off after `length` steps, or
-        followed by zeros up to them.
-      length: Steps.
+        padded with zeros up to `length`.
+      length: number of steps of the transformed series.
 
     Returns:
-      `[batch, ..., length // 2 + 1]` complex64, frequencies last. There are no
-      transforms of half precision: those of a float16 are those of its float32.
+      `[batch, ..., length // 2 + 1]` complex64, frequencies last. TensorFlow
+      has no transform of half precision: a float16 is transformed as float32.
     """
     around, mean = _around_mean(series, length)
     level = tf.cast(mean * tf.cast(length, tf.float32), tf.complex64)
@@ -24,13 +24,13 @@ def spectrum(series: tf.Tensor, length: tf.Tensor | int) -> tf.Tensor:
 def correlation(
     left: tf.Tensor, right: tf.Tensor, length: tf.Tensor | int
 ) -> tf.Tensor:
-    """`R[lag] = sum_t left[(t + lag) mod length] right[t]` of two spectra.
+    """Computes `R[lag] = sum_t left[(t + lag) mod length] right[t]` of two spectra.
 
     Args:
-      left: `[..., length // 2 + 1]`, of `spectrum`.
-      right: The same.
-      length: Steps of the series; the transform back of an odd number would be another
-        one without it.
+      left: spectrum of the first series, `[..., length // 2 + 1]`.
+      right: spectrum of the second series, `[..., length // 2 + 1]`.
+      length: number of steps of the series; spectra of an even length and of the next
+        odd one have the same size.
 
     Returns:
       `[..., length]` float32.
@@ -41,19 +41,19 @@ def correlation(
 def mean_correlation(
     left: tf.Tensor, right: tf.Tensor, length: tf.Tensor | int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The mean of `correlation` over all channels, with one transform for all of them.
+    """Computes the mean of `correlation` over all channels, with one transform.
 
-    The means of the series add the same to every lag. That is apart: beside a large one
-    float32 would not tell the lags from each other.
+    The means of the series add the same value to every lag. That value is returned
+    apart: added to the lags, a large one would round their differences away in float32.
 
     Args:
-      left: `[batch, ..., length // 2 + 1]`, of `spectrum`.
-      right: The same.
-      length: Steps of the series.
+      left: spectrum of the first series, `[batch, ..., length // 2 + 1]`.
+      right: spectrum of the second series, `[batch, ..., length // 2 + 1]`.
+      length: number of steps of the series.
 
     Returns:
-      How much each lag is above the mean of all lags, `[batch, length]` float32, and
-      that mean, `[batch, 1]` float32.
+      The difference of each lag's correlation from the mean over all lags, `[batch,
+      length]` float32, and that mean, `[batch, 1]` float32.
     """
     channels = list(range(1, left.shape.rank - 1))
     mean = tf.reduce_mean(left * tf.math.conj(right), axis=channels)
@@ -70,27 +70,28 @@ def rolled_sum(
     length: tf.Tensor | int,
     direction: int = 1,
 ) -> tf.Tensor:
-    """`out[t] = sum_i weights[i] values[(t + direction delays[i]) mod length]`.
+    """Sums `out[t] = sum_i weights[i] values[(t + direction delays[i]) mod length]`.
 
     The weights at their delays are a series too, and the sum is one more correlation:
-    time and memory do not grow with the number of delays. In return a value reaches all
-    steps of its row and channel: a NaN makes all of them NaN, and one that is far from
-    the mean leaves about 1e-7 of its size on each.
+    time and memory do not grow with the number of delays. In return every value has an
+    effect on all steps of its row and channel: a NaN makes all of them NaN, and a value
+    that is far from the mean leaves about 1e-7 of its size on each.
 
     Args:
-      values: `[batch, seq_len, ...]`; cut off or followed by zeros as in `spectrum`.
-      delays: `[batch, num_delays]` int32 in `[0, length)`.
-      weights: `[batch, num_delays]` float32.
-      length: Steps of the output.
-      direction: 1, or -1 to look back.
+      values: series to be shifted, `[batch, seq_len, ...]`; cut off after `length`
+        steps or padded with zeros.
+      delays: shifts in steps, `[batch, num_delays]` int32 in `[0, length)`.
+      weights: weights of the shifts, `[batch, num_delays]` float32.
+      length: number of steps of the output.
+      direction: 1 to read later steps, -1 to read earlier ones.
 
     Returns:
       `[batch, length, ...]` float32, differentiable by values and weights.
     """
     batch, count = tf.unstack(tf.shape(delays))
     rows = tf.tile(tf.range(batch)[:, None], [1, count])
-    places = tf.stack([rows, delays], axis=2)
-    comb = tf.signal.rfft(tf.scatter_nd(places, weights, [batch, length]))
+    indices = tf.stack([rows, delays], axis=2)
+    comb = tf.signal.rfft(tf.scatter_nd(indices, weights, [batch, length]))
     comb = tf.math.conj(comb) if direction == 1 else comb
     rank = values.shape.rank
     channels = (slice(None), *[None] * (rank - 2), slice(None))
@@ -103,7 +104,7 @@ def rolled_sum(
 def _around_mean(
     series: tf.Tensor, length: tf.Tensor | int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Series of a length around their means over time, time last, and these means."""
+    """Series minus their means over time, with time as last axis, and these means."""
     series = tf.cast(series, tf.float32)[:, :length]
     missing = length - tf.shape(series)[1]
     rank = series.shape.rank

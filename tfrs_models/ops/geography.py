@@ -6,15 +6,16 @@ EARTH_RADIUS = 6371.0088  # km, the mean
 
 
 def haversine(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """Great-circle distances.
+    """Computes great-circle distances.
 
     Args:
-      left: `[..., 2]` latitudes and longitudes in degrees, floating.
-      right: The same; leading axes broadcast.
+      left: latitudes and longitudes in degrees, `[..., 2]` floating.
+      right: latitudes and longitudes in degrees, `[..., 2]`; leading axes broadcast
+        with those of `left`.
 
     Returns:
-      `[...]` kilometres, in the dtype of the coordinates: float32 is good to metres,
-      and to kilometres where places are nearly opposite.
+      `[...]` kilometres, in the dtype of the coordinates. float32 is good to metres,
+      and to kilometres where two points are nearly opposite each other.
     """
     left, right = (
         tf.unstack(degrees * 0.017453292519943295, axis=-1) for degrees in (left, right)

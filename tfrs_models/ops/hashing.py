@@ -10,7 +10,7 @@ _FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
 def fingerprints(ids: tf.Tensor) -> tf.Tensor:
-    """One int64 for every id: integers as they are, strings by their 63-bit hash.
+    """Turns ids into int64: integers as they are, strings by their 63-bit hash.
 
     Args:
       ids: integer or string ids.
@@ -28,15 +28,15 @@ def fingerprints(ids: tf.Tensor) -> tf.Tensor:
 
 
 def hash_buckets(keys: tf.Tensor, *, num_buckets: int, num_hashes: int) -> tf.Tensor:
-    """Buckets of integer keys under several independent hashes.
+    """Computes the buckets of integer keys under several independent hashes.
 
-    Every hash is the finaliser of SplitMix64 on another starting point: all 64 bits of
-    the key count, and consecutive keys spread like random ones.
+    Every hash is the finaliser of SplitMix64 with another starting value: all 64 bits
+    of the key count, and consecutive keys spread like random ones.
 
     Args:
-      keys: `[n]` int64.
-      num_buckets: of each hash.
-      num_hashes: how many.
+      keys: ids as int64, `[n]`.
+      num_buckets: number of values of each hash.
+      num_hashes: number of hashes.
 
     Returns:
       `[num_hashes, n]` int64 in `[0, num_buckets)`.
@@ -52,19 +52,22 @@ def hash_buckets(keys: tf.Tensor, *, num_buckets: int, num_hashes: int) -> tf.Te
 
 
 def random_integers(count: int, *, seed: int) -> list[int]:
-    """The same integers in [1, 2^31 - 1) for the same seed, on every machine.
+    """Draws integers in [1, 2^31 - 1), the same for a seed on every machine.
 
     Args:
-      count: how many.
+      count: number of integers.
       seed: any integer.
+
+    Returns:
+      `count` integers.
 
     Reference:
       Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014.
     """
     start = _mixed_int(seed)
     return [
-        _mixed_int(start + place * _GOLDEN) % (_PRIME - 1) + 1
-        for place in range(1, count + 1)
+        _mixed_int(start + number * _GOLDEN) % (_PRIME - 1) + 1
+        for number in range(1, count + 1)
     ]
 
 
@@ -75,18 +78,19 @@ def universal_hashes(
     *,
     num_buckets: int,
 ) -> tf.Tensor:
-    """Universal hashes of int64 keys, `(sum_l a_l x_l + b) mod P mod num_buckets`.
+    """Computes universal hashes `(sum_l a_l x_l + b) mod P mod num_buckets` of keys.
 
-    A key is first mixed (one to one), without which consecutive keys would have
-    hashes at equal distances, and then cut into limbs of 30 bits, so that none of them
-    reaches the prime P = 2^31 - 1 and no product overflows: distinct keys are distinct
-    to the hash, however large they are.
+    A key is first mixed (one to one); otherwise consecutive keys would have hashes at
+    equal distances. Then it is cut into limbs of 30 bits, so that every limb is below
+    the prime P = 2^31 - 1 and no product overflows: distinct keys have distinct limbs,
+    however large they are.
 
     Args:
-      keys: `[n]` int64.
-      multipliers: `[3, num_hashes]` int64 in [1, 2^31 - 1), of the lowest limb first.
-      offsets: `[num_hashes]` int64 in [0, 2^31 - 1).
-      num_buckets: below 2^31 - 1.
+      keys: ids as int64, `[n]`.
+      multipliers: factors `a` of the three limbs, the lowest limb first, `[3,
+        num_hashes]` int64 in [1, 2^31 - 1).
+      offsets: summands `b`, `[num_hashes]` int64 in [0, 2^31 - 1).
+      num_buckets: number of values of each hash, below 2^31 - 1.
 
     Returns:
       `[n, num_hashes]` int64 in `[0, num_buckets)`.
@@ -98,15 +102,15 @@ def universal_hashes(
     low = 2**30 - 1
     limbs = keys & low, _shifted(keys, 30) & low, _shifted(keys, 60)
     total = offsets[None, :]  # below 2^31, and each product below 2^61
-    for place, limb in enumerate(limbs):
-        total += limb[:, None] * multipliers[place]
+    for multiplier, limb in zip(tf.unstack(multipliers), limbs, strict=True):
+        total += limb[:, None] * multiplier
     return total % _PRIME % num_buckets
 
 
 def _mixed(value: tf.Tensor) -> tf.Tensor:
-    """The finaliser on int64, whose products wrap like those of uint64.
+    """SplitMix64's finaliser on int64, whose products wrap like those of uint64.
 
-    Not on uint64: a graph whose uint64 constants are folded gives wrong values.
+    On uint64, TensorFlow gives wrong values in a graph whose constants are folded.
     """
     for shift, factor in _FACTORS:
         value = tf.bitwise.bitwise_xor(value, _shifted(value, shift)) * _signed(factor)
@@ -114,14 +118,14 @@ def _mixed(value: tf.Tensor) -> tf.Tensor:
 
 
 def _shifted(value: tf.Tensor, shift: int) -> tf.Tensor:
-    """Shifts to the right and fills with zeros, where int64 fills with the sign."""
+    """Shifts to the right and fills with zeros; int64 itself fills with the sign."""
     return tf.bitwise.right_shift(value, tf.constant(shift, tf.int64)) & (
         2 ** (64 - shift) - 1
     )
 
 
 def _mixed_int(value: int) -> int:
-    """The finaliser on a Python integer."""
+    """SplitMix64's finaliser on a Python integer."""
     value %= 2**64
     for shift, factor in _FACTORS:
         value = (value ^ value >> shift) * factor % 2**64

@@ -1,4 +1,4 @@
-"""Boolean masks over the columns of a batch's score matrix."""
+"""Boolean masks over the columns of score matrices, and means under a mask."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ _TABLE = 2**20  # ids below it are looked up in a table of 4 MB
 
 
 def positive_columns(labels: tf.Tensor) -> tf.Tensor:
-    """The column of each row's one positive.
+    """Finds the column of each row's one positive.
 
     Args:
-      labels: `[batch, num_candidates]` one-hot labels; a replica that got no rows has
-        no columns either, and no `argmax`.
+      labels: one-hot labels, `[batch, num_candidates]`; a replica without rows has no
+        columns either, of which `argmax` would fail.
 
     Returns:
       `[batch]` int32.
@@ -24,11 +24,11 @@ def positive_columns(labels: tf.Tensor) -> tf.Tensor:
 
 
 def same_item_mask(positive_ids: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
-    """Says which candidates are the item that is a row's positive.
+    """Marks the candidates that are the same item as a row's positive.
 
     Args:
-      positive_ids: `[batch]` ids.
-      candidate_ids: `[num_candidates]` ids.
+      positive_ids: ids of the positives, `[batch]`.
+      candidate_ids: ids of the candidates, `[num_candidates]`.
 
     Returns:
       `[batch, num_candidates]` bool, True for the positive itself too.
@@ -41,10 +41,10 @@ def same_item_mask(positive_ids: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tens
 
 
 def item_numbers(ids: tf.Tensor) -> tf.Tensor:
-    """Small numbers that are equal where the ids are.
+    """Numbers the distinct ids: equal ids get equal numbers.
 
     Args:
-      ids: `[n]` ids of any dtype.
+      ids: ids of any dtype, `[n]`.
 
     Returns:
       `[n]` int32 below `n`.
@@ -55,23 +55,23 @@ def item_numbers(ids: tf.Tensor) -> tf.Tensor:
 def known_positives(
     candidate_ids: tf.Tensor,
 ) -> Callable[[tf.RaggedTensor], tf.Tensor]:
-    """Prepares to say which candidates are among the ids that a row already has.
+    """Makes a function that marks the candidates which a query already has.
 
     Args:
-      candidate_ids: `[num_candidates]` ids, repeats allowed.
+      candidate_ids: ids of the candidates, `[num_candidates]`, repeats allowed.
 
     Returns:
-      A function from ragged ids per query, `[batch, None]`, to `[batch,
-      num_candidates]` bool, True where the candidate is known.
+      A function from the ids that each query has, `[batch, None]` ragged, to `[batch,
+      num_candidates]` bool, True where the query has the candidate.
     """
     unique, columns = tf.unique(candidate_ids)
-    places_of = _places(unique)
+    rows_of = _row_finder(unique)
 
     def mask(known: tf.RaggedTensor) -> tf.Tensor:
-        places = places_of(known.values)
-        present = tf.where(places >= 0)[:, 0]
+        numbers = rows_of(known.values)
+        present = tf.where(numbers >= 0)[:, 0]
         rows = tf.cast(tf.gather(known.value_rowids(), present), tf.int32)
-        pairs = tf.stack([rows, tf.gather(places, present)], axis=1)
+        pairs = tf.stack([rows, tf.gather(numbers, present)], axis=1)
         shape = tf.stack([tf.cast(known.nrows(), tf.int32), tf.size(unique)])
         hits = tf.scatter_nd(pairs, tf.ones(tf.shape(pairs)[:1], tf.int32), shape)
         return tf.gather(hits > 0, columns, axis=1)
@@ -79,8 +79,8 @@ def known_positives(
     return mask
 
 
-def _places(unique: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from ids to their places in `unique`, -1 for others."""
+def _row_finder(unique: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from ids to their indices in `unique`, -1 for other ids."""
     index = index_ids(unique)
     if not unique.dtype.is_integer:
         return lambda ids: find_rows(index, ids)
@@ -104,15 +104,16 @@ def _places(unique: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Softmax over the last axis, in float32.
+    """Computes a softmax over the last axis under a mask, in float32.
 
     Args:
       scores: `[..., n]`.
-      mask: bool, of a shape that broadcasts to that of the scores.
+      mask: bool, True for the elements that count, in a shape that broadcasts to that
+        of the scores.
 
     Returns:
       `[..., n]` of the dtype of the scores: 0 where the mask is False, and rows that
-      sum to 1, or to 0 where the mask lets in nothing.
+      sum to 1, or to 0 where the mask is False for all elements.
     """
     logits = tf.where(mask, tf.cast(scores, tf.float32), tf.float32.min)
     weights = tf.where(mask, tf.nn.softmax(logits), 0.0)
@@ -120,14 +121,14 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Mean over the last but one axis.
+    """Computes a mean over the last but one axis under a mask.
 
     Args:
       values: `[..., n, width]`.
-      mask: `[..., n]` bool.
+      mask: `[..., n]` bool, True for the elements that count.
 
     Returns:
-      `[..., width]`; 0 where the mask lets in nothing.
+      `[..., width]`; 0 where the mask is False for all elements.
     """
     total = tf.reduce_sum(tf.where(mask[..., None], values, 0), axis=-2)
     count = tf.math.count_nonzero(mask, axis=-1, keepdims=True, dtype=values.dtype)

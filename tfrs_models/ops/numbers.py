@@ -1,4 +1,4 @@
-"""Options of one number or one choice, checked where they come in."""
+"""Checks of options: whole numbers, numbers, True or False."""
 
 import math
 import numbers
@@ -7,26 +7,29 @@ import numpy as np
 
 
 def is_whole(value: object, least: int) -> bool:
-    """Whether a value is a whole number, NumPy's among them, of at least `least`.
+    """Checks that a value is a whole number, of Python or NumPy, of at least `least`.
 
     Args:
-      value: anything; True is no number.
+      value: any object; True is not a number.
       least: smallest number that is allowed.
+
+    Returns:
+      True or False.
     """
     is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return is_number and value >= least
 
 
 def whole_number(name: str, value: object, *, least: int = 0) -> int:
-    """A whole number.
+    """Returns a whole number, or raises an error that names the option.
 
     Args:
       name: name of the option in the message.
-      value: what was given; 2.5, True and "2" are none.
+      value: value of the option; 2.5, True and "2" are not whole numbers.
       least: smallest number that is allowed.
 
     Raises:
-      ValueError: it is none, or too small.
+      ValueError: the value is not a whole number, or too small.
     """
     if not is_whole(value, least):
         is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -43,17 +46,17 @@ def real_number(
     least: float = -math.inf,
     most: float = math.inf,
 ) -> float:
-    """A finite number.
+    """Returns a finite number, or raises an error that names the option.
 
     Args:
       name: name of the option in the message.
-      value: what was given; True and "1" are none.
-      above: number that it must exceed.
+      value: value of the option; True and "1" are not numbers.
+      above: number that the value must exceed.
       least: smallest number that is allowed.
       most: largest number that is allowed.
 
     Raises:
-      ValueError: it is none, NaN, infinite or out of range.
+      ValueError: the value is not a number, NaN, infinite or out of range.
     """
     bounds = {"above": above, "at least": least, "at most": most}
     rules = [f"{rule} {b:g}" for rule, b in bounds.items() if math.isfinite(b)]
@@ -68,14 +71,14 @@ def real_number(
 
 
 def true_or_false(name: str, value: object) -> bool:
-    """True or False, and not "no", which Python takes for True.
+    """Returns True or False; refuses "no", which Python takes for True.
 
     Args:
       name: name of the option in the message.
-      value: what was given.
+      value: value of the option.
 
     Raises:
-      ValueError: it is neither.
+      ValueError: the value is neither.
     """
     if isinstance(value, (bool, np.bool_)):
         return bool(value)

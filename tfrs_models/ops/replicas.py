@@ -6,13 +6,13 @@ import tensorflow as tf
 
 
 def num_replicas() -> int:
-    """How many replicas compute the same step; 1 outside of replicas."""
+    """Returns how many replicas compute the same step; 1 outside of replicas."""
     context = tf.distribute.get_replica_context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
 def gather_rows(values: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas, in the order of the replicas.
+    """Gathers the rows of all replicas, in the order of the replicas.
 
     Args:
       values: `[num_rows, ...]` numbers; replicas may have different numbers of rows.
@@ -29,10 +29,10 @@ def gather_rows(values: tf.Tensor) -> tf.Tensor:
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """The sum of a number over all replicas, without gradient.
+    """Sums a number over all replicas, without gradient.
 
     Args:
-      value: Scalar of this replica.
+      value: number of this replica, a scalar.
 
     Returns:
       Scalar; `value` where there is one replica, and outside of replicas.
@@ -44,7 +44,7 @@ def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
 
 
 def share_of_rows(features: object) -> tf.Tensor:
-    """The share of a batch's rows that this replica has.
+    """Computes the share of a batch's rows that this replica has.
 
     Args:
       features: one replica's batch, a nested structure of dense, ragged or sparse
@@ -64,7 +64,7 @@ def share_of_rows(features: object) -> tf.Tensor:
 
 
 def num_rows(features: object) -> tf.Tensor | None:
-    """The rows of a batch.
+    """Counts the rows of a batch.
 
     Args:
       features: nested structure of dense, ragged or sparse tensors. The first tensor

@@ -6,13 +6,13 @@ import tensorflow as tf
 def checked_weights(
     weights: tf.Tensor | None, name: str = "sample_weight"
 ) -> tf.Tensor | None:
-    """Weights of rows as float32, once none is negative or not finite.
+    """Checks that no weight is negative or not finite, and casts weights to float32.
 
-    A loss that falls without end is no loss, and a mean of weights that cancel is none:
-    tasks, losses and metrics all take their weights through this check.
+    With a negative weight a loss would fall without end, and weights that cancel have
+    no mean: tasks, losses and metrics all pass their weights through this check.
 
     Args:
-      weights: numbers of any shape; None where rows weigh alike.
+      weights: numbers of any shape; None where all rows weigh alike.
       name: name of the argument in the message.
 
     Returns:
@@ -42,16 +42,20 @@ def checked_weights(
 def weights_of_rows(
     weights: tf.Tensor | None, rows: tf.Tensor, name: str = "sample_weight"
 ) -> tf.Tensor | None:
-    """`[batch]` weights that `checked_weights` lets pass, one for each row.
+    """Checks weights by `checked_weights`, and that there is one for each row.
 
     Args:
-      weights: `[batch]` or `[batch, 1]`; one number where all rows weigh alike.
-      rows: scalar int32, how many there are.
+      weights: `[batch]` or `[batch, 1]` numbers; a scalar where all rows weigh alike.
+      rows: number of rows, scalar int32.
       name: name of the argument in the message.
+
+    Returns:
+      `[batch]` float32; None where no weights are given.
 
     Raises:
       ValueError: weights of another shape.
-      InvalidArgumentError: see `checked_weights`, or more or fewer weights than rows.
+      InvalidArgumentError: a weight is negative, NaN or infinite, or there are more or
+        fewer weights than rows.
     """
     weights = checked_weights(weights, name)
     if weights is None:

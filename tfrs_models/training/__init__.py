@@ -6,12 +6,14 @@ from tfrs_models.training.index_negatives import IndexNegatives
 from tfrs_models.training.lazy_adam import LazyAdam
 from tfrs_models.training.learning_alarms import LearningAlarms
 from tfrs_models.training.step_decay import step_decay_schedule
+from tfrs_models.training.stop_on_metric import StopOnMetric
 
 __all__ = [
     "AccumulateMetrics",
     "IndexNegatives",
     "LazyAdam",
     "LearningAlarms",
+    "StopOnMetric",
     "random_search",
     "step_decay_schedule",
 ]

@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import oracles
+from tfrs_models.ops.ranks import corpus_ranks, score_tiles
 from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row, ranks_by_score
-
-SCORES_THAT_DO_NOT_FIT_AT_ONCE = 2**24
 
 
 def ragged(rows):
@@ -24,6 +23,28 @@ def whole_numbers(rng, *shape):
 
 def reals(rng, *shape):
     return tf.constant(rng.normal(size=shape), tf.float32)
+
+
+@pytest.fixture
+def in_tiles(monkeypatch):
+    """Ranks as of a corpus whose scores do not fit into memory at once."""
+    calls = []
+    count = score_tiles._count_tiles
+
+    def counted(*args):  # the loop around it is traced in every problem
+        tf.py_function(lambda: calls.append(len(calls)), [], [])
+        return count(*args)
+
+    def rank(function, *args):
+        with monkeypatch.context() as patch:
+            patch.setattr(corpus_ranks, "_TILED_FROM", 1)
+            patch.setattr(score_tiles, "_count_tiles", counted)
+            calls.clear()
+            result = tf.function(function)(*args)
+        assert calls, "no tile was counted"
+        return result
+
+    return rank
 
 
 def assert_ranks(result, expected):
@@ -66,16 +87,19 @@ def test_ranks_are_what_a_loop_counts(seed, batch, size, num_heads, most_exclude
     )
 
 
-@pytest.mark.parametrize("size", [255, 256, 257, 600])
-def test_ranks_of_a_large_product_are_what_a_loop_counts(size):
+@pytest.mark.parametrize("heads", [None, 3])
+@pytest.mark.parametrize("size", [100, 256, 257, 600])
+def test_ranks_of_a_large_product_are_what_a_loop_counts(size, heads, in_tiles):
     rng = np.random.default_rng(size)
-    distinct, repeats = 7, SCORES_THAT_DO_NOT_FIT_AT_ONCE // size // 7 + 1
-    queries, corpus = whole_numbers(rng, distinct, 3), whole_numbers(rng, size, 3)
+    distinct, repeats = 7, 3
+    shape = (distinct, 3) if heads is None else (distinct, heads, 3)
+    queries, corpus = whole_numbers(rng, *shape), whole_numbers(rng, size, 3)
     positives = rng.integers(size, size=distinct)
     positives[:2] = [0, size - 1]  # the first and the last place of the corpus
     excluded = [rng.integers(-1, size, size=n).tolist() for n in range(distinct)]
-    result = ranks_by_row(
-        tf.tile(queries, [repeats, 1]),
+    result = in_tiles(
+        corpus_ranks._rank_rows,
+        tf.concat([queries] * repeats, axis=0),
         corpus,
         tf.constant(np.tile(positives, repeats), tf.int32),
         tf.tile(ragged(excluded), [repeats, 1]),
@@ -88,7 +112,18 @@ def test_ranks_of_a_large_product_are_what_a_loop_counts(size):
         np.testing.assert_array_equal(table, table[:1].repeat(repeats, axis=0))
 
 
-def test_small_and_large_products_agree_where_rounding_matters():
+def test_a_large_product_counts_what_beats_an_embedding(in_tiles):
+    rng = np.random.default_rng(5)
+    queries, corpus = whole_numbers(rng, 7, 3), whole_numbers(rng, 600, 3)
+    positives = rng.integers(600, size=7)
+    positives[:2] = [0, 599]
+    result = in_tiles(
+        ranks_by_score.python_function, queries, corpus, tf.gather(corpus, positives)
+    )
+    assert_ranks(result, oracles.ranks(oracles.scores(queries, corpus), positives))
+
+
+def test_small_and_large_products_agree_where_rounding_matters(in_tiles):
     rng = np.random.default_rng(3)
     queries, corpus = reals(rng, 64, 33), reals(rng, 521, 33)
     # Exact copies must stay ties in both.
@@ -96,19 +131,13 @@ def test_small_and_large_products_agree_where_rounding_matters():
     positives = tf.constant(rng.integers(90, 150, size=64), tf.int32)
     none = ragged([[]] * 64)
     small = ranks_by_row(queries, corpus, positives, none)
-    repeats = SCORES_THAT_DO_NOT_FIT_AT_ONCE // (64 * 521) + 1
-    large = ranks_by_row(
-        tf.tile(queries, [repeats, 1]),
-        corpus,
-        tf.tile(positives, [repeats]),
-        ragged([[]] * (64 * repeats)),
-    )
+    large = in_tiles(corpus_ranks._rank_rows, queries, corpus, positives, none)
     copies = (positives.numpy() >= 100) & (positives.numpy() < 140)
     assert copies.any()
     for ranks in (small, large):
-        np.testing.assert_array_equal(ranks.tied.numpy()[:64], np.where(copies, 40, 0))
+        np.testing.assert_array_equal(ranks.tied.numpy(), np.where(copies, 40, 0))
     # Two kernels may sum in another order: a neighbour may swap, no more.
-    np.testing.assert_allclose(small.above, large.above[:64], atol=1)
+    np.testing.assert_allclose(small.above, large.above, atol=1)
 
 
 @pytest.mark.parametrize("batch", [1, 5])

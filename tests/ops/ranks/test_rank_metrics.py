@@ -50,6 +50,14 @@ def test_a_collapsed_corpus_of_a_million_scores_at_chance(kind, k):
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("above", [10**3, 10**6])
+@pytest.mark.parametrize("tied", [1, 4])
+def test_a_reciprocal_rank_far_down_keeps_its_digits(above, tied):
+    expected = np.mean([1 / (above + 1 + place) for place in range(tied + 1)])
+    value = closed_form("mrr", above, tied, ties="expected")
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["hits", "ndcg", "mrr", "auc"])
 @given(above=st.integers(0, 50), tied=st.integers(0, 50), k=st.integers(1, 60))
 def test_the_expectation_lies_between_bad_and_good_luck(kind, above, tied, k):

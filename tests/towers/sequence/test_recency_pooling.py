@@ -82,6 +82,38 @@ def test_an_item_had_earlier_counts_less_by_a_power_of_the_minutes_since():
     np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_of_what_training_learns_are_those_of_the_definition():
+    """Also of a half-life of 0, whose weight of an item to come would be infinite."""
+    tower = make(half_lives=(0.0, 4.0, math.inf), timestamp="times", dropout=0.0)
+    features = {
+        "history": tf.constant([[3, 1, 0, 4, 5], [0, 2, 6, 2, 0]]),
+        "times": tf.constant([[0, 70, 7, 5_000, 90_000], [0, 20, 900, 905, 0]]),
+    }
+    towards = np.random.default_rng(0).normal(size=(2, 5, 4))
+
+    def loss():
+        output = tower(features, training=True, return_sequences=True)
+        return tf.reduce_sum(output * towards)
+
+    with tf.GradientTape() as tape:
+        found = loss()
+    slopes = tape.gradient(found, tower.trainable_weights)
+    for weight, slope in zip(tower.trainable_weights, slopes, strict=True):
+        slope = tf.convert_to_tensor(slope).numpy()
+        assert np.isfinite(slope).all(), weight.name
+        before, step = weight.numpy(), 1e-2
+        for index in [(0,) * before.ndim, tuple(size - 1 for size in before.shape)]:
+            change = np.zeros_like(before)
+            change[index] = step
+            ends = []
+            for sign in (1, -1):
+                weight.assign(before + sign * change)
+                ends.append(float(loss()))
+            weight.assign(before)
+            difference = (ends[0] - ends[1]) / (2 * step)
+            assert slope[index] == pytest.approx(difference, rel=0.02, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("times", "message"),
     [

@@ -1,4 +1,4 @@
-"""Floating features of a batch by name, and checks that name the rows."""
+"""Checks of features, with errors that name the feature and its rows."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,14 +6,14 @@ import tensorflow as tf
 
 
 def float_features(features: object, path: str = "") -> Iterator[tuple[str, tf.Tensor]]:
-    """Names and values of all floating tensors of a nested structure.
+    """Finds all floating tensors of a nested structure, with their names.
 
     Args:
       features: mappings, tuples and lists of dense or ragged tensors.
       path: prefix of the names.
 
     Yields:
-      The path of a feature, `/` between its parts, and its dense values.
+      The name of a feature, with `/` between the levels, and its dense values.
     """
     if isinstance(features, (Mapping, tuple, list)):
         named = isinstance(features, Mapping)
@@ -28,11 +28,14 @@ def float_features(features: object, path: str = "") -> Iterator[tuple[str, tf.T
 def check_features(
     features: object, nan_features: frozenset[str]
 ) -> list[tf.Operation]:
-    """Checks of all float tensors of a nested structure, each named in its message.
+    """Makes checks that all float tensors of a nested structure are finite.
 
     Args:
       features: mappings, tuples and lists of dense or ragged tensors.
       nan_features: names of features that may be NaN.
+
+    Returns:
+      The checks, one for each feature; its message names the feature.
     """
     return [
         tf.debugging.check_numerics(
@@ -47,15 +50,18 @@ def check_features(
 
 
 def require(values: tf.Tensor, ok: tf.Tensor, message: str) -> tf.Tensor:
-    """The values, once all of them are as they should be.
+    """Returns the values, or raises an error that names the rows of wrong ones.
 
     Args:
-      values: `[batch, ...]`.
-      ok: Of the same shape, bool.
-      message: What is wrong, and with which feature.
+      values: values of a feature, `[batch, ...]`.
+      ok: True for values that are allowed, bool of the same shape.
+      message: text of the error, which names the feature.
+
+    Returns:
+      The values.
 
     Raises:
-      InvalidArgumentError: a value is not ok; it names the rows.
+      InvalidArgumentError: a value is not allowed; the error names the rows.
     """
     wrong = tf.where(~ok)
     check = tf.debugging.Assert(
@@ -68,10 +74,10 @@ def require(values: tf.Tensor, ok: tf.Tensor, message: str) -> tf.Tensor:
 
 
 def finite_features(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The features, once all floating ones are finite.
+    """Returns the features, or raises an error that names one that is not finite.
 
     Raises:
-      InvalidArgumentError: one is NaN or infinite; it names the feature.
+      InvalidArgumentError: a floating feature is NaN or infinite.
     """
     return {
         name: tf.debugging.check_numerics(
@@ -84,16 +90,19 @@ def finite_features(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def same_shape(values: tf.Tensor, other: tf.Tensor, message: str) -> tf.Tensor:
-    """The values, once their first axes are those of the other.
+    """Returns the values, once their first axes have the sizes of another tensor.
 
     Args:
-      values: `[..., ...]`.
-      other: `[...]`.
-      message: The rule, and of which feature.
+      values: tensor whose first axes are compared, `[..., ...]`.
+      other: tensor of the expected shape, `[...]`; nothing is broadcast.
+      message: text of the error, which names the feature and the rule.
+
+    Returns:
+      The values.
 
     Raises:
-      ValueError: they are known to differ.
-      InvalidArgumentError: they differ where only the run knows; nothing is broadcast.
+      ValueError: the static shapes differ.
+      InvalidArgumentError: the shapes differ at run time.
     """
     other = tf.convert_to_tensor(other)
     rank = other.shape.rank
@@ -107,10 +116,10 @@ def same_shape(values: tf.Tensor, other: tf.Tensor, message: str) -> tf.Tensor:
 
 
 def check_width(width: int | None, name: str = "inputs") -> None:
-    """Raises a `ValueError` for a width of 0, whose products end the process.
+    """Raises a `ValueError` for a width of 0, whose matrix products end the process.
 
     Args:
-      width: size of the last axis, None where it is not known.
+      width: size of the last axis; None where it is not known.
       name: name of the tensor in the message.
     """
     if width == 0:

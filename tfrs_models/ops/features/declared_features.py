@@ -1,4 +1,4 @@
-"""Features of a batch as their declarations say, or an error that names them."""
+"""Reads declared features of a batch, with errors that name them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,14 +12,17 @@ from tfrs_models.types import Features
 def parse_features(
     declared: Iterable[Feature | Mapping], argument: str
 ) -> tuple[Feature, ...]:
-    """Declarations, from themselves or their configs.
+    """Parses declarations of features, each a `Feature` or its config.
 
     Args:
-      declared: What a layer was given.
-      argument: Its name there, for the error.
+      declared: declarations that a layer was given.
+      argument: name of the layer's argument, for the error.
+
+    Returns:
+      The declarations as `Feature` objects.
 
     Raises:
-      ValueError: there is none, or one has the name of another.
+      ValueError: there is no declaration, or two have the same name.
     """
     parsed = tuple(
         feature if isinstance(feature, Feature) else Feature(**feature)
@@ -34,15 +37,15 @@ def parse_features(
 
 
 def num_vectors(feature: Feature) -> int:
-    """Rows of a feature's table: known values and the unknown, or a number's one."""
+    """Counts the rows of a feature's table: known values and unknown, 1 of a number."""
     return 1 if feature.kind == "number" else feature.num_values + 1
 
 
 def pick_declared(features: Features, declared: Sequence[Feature]) -> Features:
-    """The declared features of a batch that may hold others.
+    """Picks the declared features of a batch, which may hold others too.
 
     Raises:
-      ValueError: one is missing.
+      ValueError: a declared feature is missing.
     """
     return {feature.name: required(features, feature.name) for feature in declared}
 
@@ -59,14 +62,14 @@ def refuse_undeclared(features: Features, declared: Sequence[Feature]) -> None:
 
 
 def declared_feature(features: Features, feature: Feature) -> tf.Tensor:
-    """The values of one feature.
+    """Reads the values of one feature.
 
     Args:
-      features: Of the batch.
-      feature: Its declaration.
+      features: features of a batch by name.
+      feature: declaration of the feature.
 
     Returns:
-      Int64 indices, `[batch]` of an id and `[batch, length]` of a bag, or numbers
+      int64 indices, `[batch]` of an id and `[batch, length]` of a bag, or numbers
       `[batch]`.
 
     Raises:
@@ -92,11 +95,29 @@ def declared_feature(features: Features, feature: Feature) -> tf.Tensor:
 def standardised(
     value: tf.Tensor, feature: Feature, dtype: tf.DType = tf.float32
 ) -> tf.Tensor:
-    """A number by the statistics of its declaration; not below float32's precision."""
+    """Standardises a number by the statistics of its declaration.
+
+    Args:
+      value: numbers, `[batch]`.
+      feature: declaration with `mean` and `scale`.
+      dtype: dtype of the result; float32 or float64, as half precision would round
+        numbers such as times.
+
+    Returns:
+      `[batch]`.
+    """
     return (tf.cast(value, dtype) - feature.mean) / feature.scale
 
 
 def known_values(value: tf.Tensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows of the feature's table, 0 where unknown, and where they are known."""
+    """Maps indices to rows of a feature's table, 0 for unknown ones.
+
+    Args:
+      value: indices of an id or a bag, of any shape.
+      feature: declaration with `num_values`.
+
+    Returns:
+      Rows of the same shape, and bool of the same shape, True for known values.
+    """
     known = (value > 0) & (value <= feature.num_values)
     return tf.where(known, value, tf.zeros_like(value)), known

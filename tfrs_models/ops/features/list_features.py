@@ -1,4 +1,4 @@
-"""Features of lists of items, and the rows that a tower takes."""
+"""Features of lists of items, and their rows for a tower."""
 
 from collections.abc import Iterable
 
@@ -11,17 +11,18 @@ from tfrs_models.types import Features
 def split_lists(
     features: Features, of_items: Iterable[str]
 ) -> tuple[dict[str, tf.Tensor], Features]:
-    """Parts the features of the items of a list from all others.
+    """Separates the features of the items of a list from all others.
 
     Args:
-      features: Of a batch of lists.
-      of_items: Names of the features `[batch, list_size, ...]`.
+      features: features of a batch of lists by name.
+      of_items: names of the items' features, which are `[batch, list_size, ...]`.
 
     Returns:
-      The items' features as dense tensors, and the others as they are.
+      The items' features as dense tensors, and the other features as they are.
 
     Raises:
-      ValueError: one is missing or has no lists, or lists differ in length.
+      ValueError: an item's feature is missing or has no lists, or lists differ in
+        length.
     """
     items = {}
     for name in of_items:
@@ -41,7 +42,18 @@ def split_lists(
 def check_lists(
     name: str, values: tf.Tensor, other: str, other_values: tf.Tensor
 ) -> None:
-    """Raises a `ValueError` where two features differ in batch or list size."""
+    """Checks that two features have the same batch and list size.
+
+    Args:
+      name: name of a feature.
+      values: values of the feature, `[batch, list_size, ...]`.
+      other: name of the feature that it is compared with.
+      other_values: values of the other feature, `[batch, list_size, ...]`.
+
+    Raises:
+      ValueError: the static sizes differ.
+      InvalidArgumentError: the sizes differ at run time.
+    """
     if not values.shape[:2].is_compatible_with(other_values.shape[:2]):
         raise ValueError(
             f"Feature `{name}` must have the batch and list size of `{other}`, "
@@ -59,12 +71,20 @@ def check_lists(
 
 
 def flat_lists(values: tf.Tensor) -> tf.Tensor:
-    """From `[batch, list_size, ...]` to `[batch * list_size, ...]`."""
+    """Reshapes `[batch, list_size, ...]` to `[batch * list_size, ...]`."""
     shape = tf.shape(values)
     rows = tf.concat([shape[:1] * shape[1:2], shape[2:]], axis=0)
     return tf.ensure_shape(tf.reshape(values, rows), [None, *values.shape[2:]])
 
 
 def of_every_item(values: tf.Tensor, list_size: tf.Tensor) -> tf.Tensor:
-    """From one row of each list to one of each item, `[batch * list_size, ...]`."""
+    """Repeats one row of each list for all of its items.
+
+    Args:
+      values: values of the lists, `[batch, ...]`.
+      list_size: number of items of a list, scalar int32.
+
+    Returns:
+      `[batch * list_size, ...]`.
+    """
     return tf.repeat(values, list_size, axis=0)

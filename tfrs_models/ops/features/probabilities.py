@@ -5,17 +5,20 @@ import warnings
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-_LEAST = 1e-6  # what a probability of 0 counts as, and upstream's floor
+_LEAST = 1e-6  # replaces a probability of 0; the floor of TensorFlow Recommenders
 
 
 def check_probability(
     probability: tf.Tensor, candidate_ids: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Returns `probability`, or fails and names the first value outside [0, 1].
+    """Returns the probabilities, or names the first value outside [0, 1].
 
     Args:
-      probability: `[num_candidates]` sampling probabilities.
-      candidate_ids: `[num_candidates]` ids for the message.
+      probability: sampling probabilities, `[num_candidates]`.
+      candidate_ids: ids for the message, `[num_candidates]`.
+
+    Returns:
+      `[num_candidates]` sampling probabilities.
 
     Raises:
       InvalidArgumentError: a value is NaN, below 0 or above 1.
@@ -38,7 +41,11 @@ def check_probability(
 
 
 def check_floor(probability_floor: float | None) -> None:
-    """Raises a `ValueError` for a floor outside (0, 1]."""
+    """Raises a `ValueError` for a floor outside (0, 1].
+
+    Args:
+      probability_floor: smallest probability; None for no floor.
+    """
     if probability_floor is not None and not 0 < probability_floor <= 1:
         raise ValueError(
             "`probability_floor` must be above 0 and at most 1, or None. "
@@ -49,29 +56,32 @@ def check_floor(probability_floor: float | None) -> None:
 class ProbabilityFloor:
     """Raises probabilities to a floor; without one, only those of 0, and warns once.
 
-    An item that training never showed has the probability 0 where somebody counted, or
-    looked it up in a table with a default: no reason to end a validation.
+    An item without training rows has the probability 0 if its rows were counted, or if
+    it was looked up in a table with a default. That must not end a validation.
     """
 
     def __init__(self, floor: float | None) -> None:
         """Initializes the floor.
 
         Args:
-          floor: Smaller values are raised to it and those above 1 lowered to 1; None
-            takes positive ones as they are, and checks them.
+          floor: smallest probability, to which smaller values are raised; values above
+            1 are lowered to 1. None leaves positive values as they are and checks them.
         """
         check_floor(floor)
         self.floor = floor
-        self._told = False
+        self._has_warned = False
 
     def __call__(
         self, probability: tf.Tensor, candidate_ids: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Probabilities above 0.
+        """Returns probabilities above 0.
 
         Args:
-          probability: `[num_candidates]` sampling probabilities.
-          candidate_ids: `[num_candidates]` ids for the message.
+          probability: sampling probabilities, `[num_candidates]`.
+          candidate_ids: ids for the message, `[num_candidates]`.
+
+        Returns:
+          `[num_candidates]` sampling probabilities.
 
         Raises:
           InvalidArgumentError: there is no floor and a value is outside [0, 1].
@@ -80,23 +90,23 @@ class ProbabilityFloor:
             return tf.clip_by_value(probability, self.floor, 1.0)
         probability = check_probability(probability, candidate_ids)
         zero = tf.equal(probability, 0)
-        told = []
-        if not self._told and not _is_compiled():  # XLA can call no Python
+        warned = []
+        if not self._has_warned and not _is_compiled():  # XLA can call no Python
             ids = probability if candidate_ids is None else candidate_ids
             ids = tf.boolean_mask(ids, zero)
-            told = tf.cond(
+            warned = tf.cond(
                 tf.reduce_any(zero),
-                lambda: tf.py_function(self._tell, [zero, ids], tf.bool),
+                lambda: tf.py_function(self._warn, [zero, ids], tf.bool),
                 lambda: False,
             )
-            told = [told] if tf.is_tensor(told) else []
-        with tf.control_dependencies(told):
+            warned = [warned] if tf.is_tensor(warned) else []
+        with tf.control_dependencies(warned):
             return tf.where(zero, tf.constant(_LEAST, probability.dtype), probability)
 
-    def _tell(self, zero: tf.Tensor, ids: tf.Tensor) -> bool:
-        if self._told:
+    def _warn(self, zero: tf.Tensor, ids: tf.Tensor) -> bool:
+        if self._has_warned:
             return False
-        self._told = True
+        self._has_warned = True
         first = ids.numpy().tolist()[0]
         first = first.decode() if isinstance(first, bytes) else first
         warnings.warn(

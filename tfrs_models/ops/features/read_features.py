@@ -1,4 +1,4 @@
-"""Features of a batch as a tower wants them, or an error that names them."""
+"""Reads features of a batch, with errors that name them."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from tfrs_models.types import Features
 
 
 def check_named(features: Features) -> None:
-    """Raises a `ValueError` where a batch is no dict of features.
+    """Raises a `ValueError` if a batch is not a dict of features.
 
     Args:
-      features: what a dataset yields.
+      features: batch as the dataset yields it.
     """
     if not isinstance(features, Mapping):
         parts = features if isinstance(features, (tuple, list)) else [features]
@@ -26,10 +26,17 @@ def check_named(features: Features) -> None:
 
 
 def required(features: Features, name: str) -> tf.Tensor:
-    """A feature of a batch, whatever it is.
+    """Reads a feature of any kind.
+
+    Args:
+      features: features of a batch by name.
+      name: name of the feature.
+
+    Returns:
+      The feature as a tensor.
 
     Raises:
-      ValueError: the batch is no dict, or the feature is missing.
+      ValueError: the batch is not a dict, or the feature is missing.
     """
     check_named(features)
     if name not in features:
@@ -38,11 +45,11 @@ def required(features: Features, name: str) -> tf.Tensor:
 
 
 def id_feature(features: Features, name: str) -> tf.Tensor:
-    """Ids of a batch.
+    """Reads a feature of ids.
 
     Args:
-      features: Of the batch.
-      name: Of the feature.
+      features: features of a batch by name.
+      name: name of the feature.
 
     Returns:
       `[batch]` strings, or int64 for integers of any width.
@@ -61,18 +68,18 @@ def id_feature(features: Features, name: str) -> tf.Tensor:
 
 
 def dense_feature(features: Features, name: str, width: int | None = None) -> tf.Tensor:
-    """A dense feature of a batch.
+    """Reads a dense feature.
 
     Args:
-      features: Of the batch.
-      name: Of the feature.
-      width: What it must have; None for any.
+      features: features of a batch by name.
+      name: name of the feature.
+      width: required width; None allows any.
 
     Returns:
       `[batch, width]` numbers, in their own floating dtype, else float32.
 
     Raises:
-      ValueError: the feature is missing, no numbers, or of another width.
+      ValueError: the feature is missing, not numeric, or of another width.
     """
     values = required(features, name)
     if not (values.dtype.is_floating or values.dtype.is_integer):
@@ -93,26 +100,26 @@ def dense_feature(features: Features, name: str, width: int | None = None) -> tf
 def dense_through(
     layer: tf.keras.layers.Dense, features: Features, name: str
 ) -> tf.Tensor:
-    """A dense feature through a dense layer, whose first batch fixes the width.
+    """Puts a dense feature through a dense layer; its first batch fixes the width.
 
-    A feature of width 0 gives what the bias is.
+    For a feature of width 0 the output is that of the bias alone.
 
     Args:
-      layer: Built or not.
-      features: Of the batch.
-      name: Of the feature.
+      layer: dense layer, built or not.
+      features: features of a batch by name.
+      name: name of the feature.
 
     Returns:
       `[batch, layer.units]`.
 
     Raises:
-      ValueError: the feature is missing, no numbers, or of another width.
+      ValueError: the feature is missing, not numeric, or of another width.
     """
     width = layer.kernel.shape[0] if layer.built else None
     values = dense_feature(features, name, width)
     if values.shape[1] > 0:
         return layer(values)
-    # A table without such features. A product over no column would end the process.
+    # A matrix product over no column would end the process.
     if not layer.built:
         layer.build(values.shape)
     row = tf.reduce_sum(layer.kernel, axis=0)  # zeros, but the kernel has a gradient
@@ -121,20 +128,20 @@ def dense_through(
 
 
 def known_ids(features: Features, name: str, largest: int, *, rank: int) -> tf.Tensor:
-    """Integers from 0 to `largest`.
+    """Reads a feature of ids from 0 to `largest`, the rows of a table.
 
     Args:
-      features: Of the batch.
-      name: Of the feature.
-      largest: Last row of the table.
-      rank: Axes, the batch's among them.
+      features: features of a batch by name.
+      name: name of the feature.
+      largest: last row of the table.
+      rank: number of axes of the feature, with that of the batch.
 
     Returns:
       The feature as int64.
 
     Raises:
-      ValueError: it is missing, no integers, or of another rank.
-      InvalidArgumentError: an id is beyond the table; it names the rows.
+      ValueError: the feature is missing, not of integers, or of another rank.
+      InvalidArgumentError: an id is not in the table; the error names its rows.
     """
     ids = integers(features, name, rank=rank)
     message = (
@@ -145,10 +152,18 @@ def known_ids(features: Features, name: str, largest: int, *, rank: int) -> tf.T
 
 
 def integers(features: Features, name: str, *, rank: int) -> tf.Tensor:
-    """A feature of integers, as int64.
+    """Reads a feature of integers.
+
+    Args:
+      features: features of a batch by name.
+      name: name of the feature.
+      rank: number of axes of the feature, with that of the batch.
+
+    Returns:
+      The feature as int64.
 
     Raises:
-      ValueError: it is missing, no integers, or of another rank.
+      ValueError: the feature is missing, not of integers, or of another rank.
     """
     values = required(features, name)
     if not values.dtype.is_integer:

@@ -1,13 +1,13 @@
-"""What an item adds to the discounted cumulative gain, and on which place."""
+"""Gains, discounts and the best value of the discounted cumulative gain."""
 
 import tensorflow as tf
 
 
 def gains(labels: tf.Tensor) -> tf.Tensor:
-    """`2^y - 1`, divided by `2^y` of the list's largest label, which never overflows.
+    """Computes gains `2^y - 1`, divided by `2^max(y)` of the list: never an overflow.
 
     Args:
-      labels: `[batch, list_size]` relevance, 0 where there is no item.
+      labels: relevance, 0 where there is no item, `[batch, list_size]`.
 
     Returns:
       `[batch, list_size]` in [0, 1).
@@ -18,18 +18,29 @@ def gains(labels: tf.Tensor) -> tf.Tensor:
     return tf.pow(two, labels - largest) - tf.pow(two, -largest)
 
 
-def discounts(places: tf.Tensor) -> tf.Tensor:
-    """`1 / log2(place + 1)` of places that count from 1, any shape, whole or not."""
-    return tf.math.log(tf.constant(2, places.dtype)) / tf.math.log1p(places)
+def discounts(ranks: tf.Tensor) -> tf.Tensor:
+    """Computes the discounts `1 / log2(rank + 1)`.
+
+    Args:
+      ranks: positions that count from 1, floating of any shape; a smooth loss has
+        positions between two whole numbers.
+
+    Returns:
+      Discounts in the shape and dtype of the ranks.
+    """
+    return tf.math.log(tf.constant(2, ranks.dtype)) / tf.math.log1p(ranks)
 
 
 def largest_dcg(gains_of_items: tf.Tensor, *, k: int | None = None) -> tf.Tensor:
-    """`[batch]` discounted gain of the best order of `[batch, list_size]` gains.
+    """Computes the discounted gain of lists in their best order.
 
     Args:
-      gains_of_items: Of every item.
-      k: Places that count; all where None.
+      gains_of_items: gain of every item, `[batch, list_size]`.
+      k: number of positions that count; None for all.
+
+    Returns:
+      `[batch]`.
     """
     ordered = tf.sort(gains_of_items, axis=1, direction="DESCENDING")[:, :k]
-    places = tf.range(1, tf.shape(ordered)[1] + 1)
-    return tf.linalg.matvec(ordered, discounts(tf.cast(places, ordered.dtype)))
+    ranks = tf.range(1, tf.shape(ordered)[1] + 1)
+    return tf.linalg.matvec(ordered, discounts(tf.cast(ranks, ordered.dtype)))

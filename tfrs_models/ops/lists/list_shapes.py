@@ -12,12 +12,12 @@ _RAGGED = (
 
 
 class Lists(NamedTuple):
-    """Lists that have been checked.
+    """Labels, scores and mask of lists, after all checks.
 
     Attributes:
-      labels: `[batch, list_size]` relevance, 0 where there is no item.
-      scores: `[batch, list_size]` float32 or float64, 0 where there is no item.
-      valid: `[batch, list_size]` bool, True where there is an item.
+      labels: relevance, `[batch, list_size]`, 0 where there is no item.
+      scores: float32 or float64, `[batch, list_size]`, 0 where there is no item.
+      valid: True where there is an item, `[batch, list_size]` bool.
     """
 
     labels: tf.Tensor
@@ -28,18 +28,20 @@ class Lists(NamedTuple):
 def split_labels(
     labels: tf.Tensor | Mapping[str, tf.Tensor], mask: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Separates labels from their mask, where both are given as one dict.
+    """Separates labels from their mask, if both are given as one dict.
 
     Args:
-      labels: `[batch, list_size]` labels; or a dict of `labels` and `mask`, the form of
-        Keras RS.
-      mask: `[batch, list_size]` bool, True for items, beside labels that are no dict.
+      labels: relevance, `[batch, list_size]`; or a dict of `labels` and `mask`, the
+        form of Keras RS.
+      mask: True for items, `[batch, list_size]` bool, beside labels that are not a
+        dict.
 
     Returns:
       The labels, and their mask or None.
 
     Raises:
-      ValueError: a dict of anything else, two masks, or a mask beside ragged labels.
+      ValueError: the dict has other keys, there are two masks, or a mask is given
+        beside ragged labels.
     """
     if not isinstance(labels, Mapping):
         return labels, mask
@@ -65,15 +67,18 @@ def read_lists(
     scores: tf.Tensor,
     mask: tf.Tensor | None = None,
 ) -> Lists:
-    """Checks labels and scores, and blanks the places that hold no item.
+    """Checks labels and scores, and sets positions without an item to 0.
 
     Args:
-      labels: `[batch, list_size]` relevance, 0 or more; -1 marks padding. Or a dict of
+      labels: relevance, 0 or more, -1 for padding, `[batch, list_size]`; or a dict of
         `labels` and `mask`.
-      scores: `[batch, list_size]`; half precision becomes float32. Ragged where the
-        labels are.
-      mask: `[batch, list_size]` bool, False where there is no item, whatever the label
-        and the score there.
+      scores: predicted scores, `[batch, list_size]`; half precision becomes float32.
+        Ragged if the labels are ragged.
+      mask: True where there is an item, `[batch, list_size]` bool; labels and scores
+        at other positions do not count.
+
+    Returns:
+      The checked lists.
 
     Raises:
       ValueError: shapes that differ.
@@ -100,7 +105,7 @@ def read_lists(
 def _dense(
     labels: tf.Tensor, scores: tf.Tensor, mask: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """Ragged lists padded to the longest; others as they are."""
+    """Pads ragged lists to the longest one; returns dense lists as they are."""
     is_ragged = [isinstance(values, tf.RaggedTensor) for values in (labels, scores)]
     if not any(is_ragged):
         return labels, scores, mask
@@ -126,13 +131,13 @@ def read_scores(
     """Checks scores without labels.
 
     Args:
-      scores: `[batch, list_size]`.
-      mask: `[batch, list_size]` bool, False where there is no item.
-      name: What errors call the scores.
+      scores: predicted scores, `[batch, list_size]`.
+      mask: True where there is an item, `[batch, list_size]` bool.
+      name: name of the scores in errors.
 
     Returns:
-      The scores in float32 or float64, 0 where there is no item, and where there is
-      one, `[batch, list_size]` each.
+      The scores in float32 or float64, 0 where there is no item, and bool, True where
+      there is one, `[batch, list_size]` each.
     """
     scores = tf.convert_to_tensor(scores)
     if scores.shape.rank != 2:
@@ -153,16 +158,16 @@ def read_scores(
 def same_lists(
     name: str, values: tf.Tensor, scores: tf.Tensor, *, dtype: tf.DType | None = None
 ) -> tf.Tensor:
-    """Checks that values belong to the same lists as scores.
+    """Checks that values have the shape of the scores.
 
     Args:
-      name: What errors call the values.
-      values: `[batch, list_size]`.
-      scores: `[batch, list_size]`.
-      dtype: Of the result; that of the scores where None.
+      name: name of the values in errors.
+      values: one value for each item, `[batch, list_size]`.
+      scores: predicted scores, `[batch, list_size]`.
+      dtype: dtype of the result; None for that of the scores.
 
     Returns:
-      `[batch, list_size]` the values.
+      The values, `[batch, list_size]`.
     """
     values = tf.convert_to_tensor(values)
     rule = f"`{name}` must have the shape of the scores, [batch, list_size]."

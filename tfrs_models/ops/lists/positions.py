@@ -1,4 +1,4 @@
-"""Where the items of ranked lists stand, up to the order of tied scores."""
+"""Positions of the items of ranked lists, up to the order of tied scores."""
 
 from typing import NamedTuple
 
@@ -7,91 +7,97 @@ import tensorflow as tf
 from tfrs_models.ops.lists.list_shapes import Lists
 
 
-class Standing(NamedTuple):
-    """Where items stand, up to the order of the ties.
+class TiedPositions(NamedTuple):
+    """Positions of items in their ranked lists, up to the order within ties.
 
     Attributes:
-      above: `[batch, list_size]` int32, items that stand above an item's tie.
-      size: `[batch, list_size]` int32, items of the tie, at least 1.
-      order: `[batch, list_size]` int32, the items by place.
-      places: `[list_size]` float64, the places 1, 2, ...
+      above: number of items above an item's tie, `[batch, list_size]` int32.
+      size: number of items of an item's tie, at least 1, `[batch, list_size]` int32.
+      order: indices of the items by descending score, `[batch, list_size]` int32.
+      ranks: the numbers 1, 2, ... of the positions, `[list_size]` float64.
     """
 
     above: tf.Tensor
     size: tf.Tensor
     order: tf.Tensor
-    places: tf.Tensor
+    ranks: tf.Tensor
 
-    def mean_over_ties(self, of_places: tf.Tensor, k: int | None) -> tf.Tensor:
-        """`[batch, list_size]` mean, over the places of an item's tie, of a value.
+    def mean_over_ties(self, of_ranks: tf.Tensor, k: int | None) -> tf.Tensor:
+        """Computes the mean of a value over the positions of each item's tie.
 
         Args:
-          of_places: `[list_size]` the value of each place.
-          k: Places beyond have the value 0.
+          of_ranks: value of each position, `[list_size]`.
+          k: number of positions that count; the value of later ones is 0.
+
+        Returns:
+          `[batch, list_size]`.
         """
         if k is not None:
-            of_places = tf.where(self.places <= k, of_places, 0)
-        sums = tf.pad(tf.cumsum(of_places), [[1, 0]])
+            of_ranks = tf.where(self.ranks <= k, of_ranks, 0)
+        sums = tf.pad(tf.cumsum(of_ranks), [[1, 0]])
         total = tf.gather(sums, self.above + self.size) - tf.gather(sums, self.above)
         return total / tf.cast(self.size, total.dtype)
 
     def sums_above_and_of_ties(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sums of the items' values above an item's tie, and of its tie.
+        """Sums a value of the items above each item's tie, and of its tie.
 
         Args:
-          values: `[batch, list_size]`.
+          values: value of each item, `[batch, list_size]`.
+
+        Returns:
+          The sums above and the sums of the ties, `[batch, list_size]` each.
         """
-        by_place = tf.gather(values, self.order, batch_dims=1)
-        sums = tf.pad(tf.cumsum(by_place, axis=1), [[0, 0], [1, 0]])
+        by_rank = tf.gather(values, self.order, batch_dims=1)
+        sums = tf.pad(tf.cumsum(by_rank, axis=1), [[0, 0], [1, 0]])
         above = tf.gather(sums, self.above, batch_dims=1)
         return above, tf.gather(sums, self.above + self.size, batch_dims=1) - above
 
 
-def stand(lists: Lists, *, ties: str) -> Standing:
+def tied_positions(lists: Lists, *, ties: str) -> TiedPositions:
     """Orders lists by descending scores.
 
     Args:
-      lists: Labels and scores.
+      lists: labels and scores.
       ties: `"expected"`: items of equal scores are tied; `"pessimistic"` and
-        `"optimistic"`: the worst or the best of them stands first, and none is tied.
+        `"optimistic"`: of equal scores the smallest or the largest label comes first,
+        and nothing is tied.
+
+    Returns:
+      The positions of the items.
     """
     labels, scores, valid = lists
     tf.debugging.Assert(
         ~tf.reduce_any(tf.math.is_nan(scores)),
         ["`scores` must not be NaN: nothing is in order with it."],
     )
-    place = places(scores, valid, first=labels if ties == "optimistic" else -labels)
-    order = tf.argsort(place)
+    rank = _ranks(scores, valid, first=labels if ties == "optimistic" else -labels)
+    order = tf.argsort(rank)
     if ties != "expected":
-        above, size = place - 1, tf.ones_like(place)
+        above, size = rank - 1, tf.ones_like(rank)
     else:
-        keys = -tf.maximum(scores, scores.dtype.min)  # what is no item is behind all
+        keys = -tf.maximum(scores, scores.dtype.min)  # padding sorts behind all items
         keys = tf.where(valid, keys, float("inf"))
         ascending = tf.gather(keys, order, batch_dims=1)
         above = tf.searchsorted(ascending, keys, side="left")
         size = tf.searchsorted(ascending, keys, side="right") - above
     numbers = tf.range(1, tf.shape(scores)[1] + 1)
-    return Standing(above, size, order, tf.cast(numbers, tf.float64))
+    return TiedPositions(above, size, order, tf.cast(numbers, tf.float64))
 
 
-def places(
-    scores: tf.Tensor, valid: tf.Tensor, *, first: tf.Tensor | None = None
-) -> tf.Tensor:
-    """The place of every item in the order of descending scores, from 1.
+def _ranks(scores: tf.Tensor, valid: tf.Tensor, *, first: tf.Tensor) -> tf.Tensor:
+    """Ranks items by descending score, from 1; padding comes last.
 
     Args:
-      scores: `[batch, list_size]`.
-      valid: `[batch, list_size]` bool; other places come last.
-      first: `[batch, list_size]`, of items with equal scores the largest stands first;
-        where None, the one that comes first in the list.
+      scores: predicted scores, `[batch, list_size]`.
+      valid: True where there is an item, `[batch, list_size]` bool.
+      first: second key, `[batch, list_size]`: of equal scores the item with the
+        largest value comes first.
 
     Returns:
       `[batch, list_size]` int32, each of `1 .. list_size` once.
     """
-    scores = tf.maximum(scores, scores.dtype.min)  # what is no item is behind all
+    scores = tf.maximum(scores, scores.dtype.min)  # padding sorts behind all items
     scores = tf.where(valid, scores, -float("inf"))
-    if first is None:
-        return 1 + _inverse(tf.argsort(scores, direction="DESCENDING"))
     # Two sorts that keep the order of equals are one sort by two keys.
     minor = tf.argsort(first, direction="DESCENDING", stable=True)
     sorted_scores = tf.gather(scores, minor, batch_dims=1)
@@ -100,7 +106,7 @@ def places(
 
 
 def _inverse(order: tf.Tensor) -> tf.Tensor:
-    """The inverse of every row's permutation."""
+    """Inverts every row's permutation."""
     batch, size = tf.unstack(tf.shape(order))
     rows = tf.broadcast_to(tf.range(batch)[:, None], [batch, size])
     columns = tf.broadcast_to(tf.range(size)[None], [batch, size])

@@ -1,26 +1,26 @@
-"""The largest values of long rows, in two steps."""
+"""Top-k of long rows in two steps: first blocks, then their values."""
 
 import tensorflow as tf
 
 _BLOCK = 64
-_WORTH = 4  # times `k` blocks: with fewer, one pass is faster
+_WORTH = 4  # with fewer than this times `k` blocks, one pass is faster
 
 
 def block_top_k(
     scores: tf.Tensor, k: int | tf.Tensor, *, num_valid: int | tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The `k` largest of each row: the blocks with the largest maxima, then their best.
+    """Finds the `k` largest values of each row by the maxima of blocks.
 
     Equal to `tf.math.top_k`, ties included (the first column wins), and two to three
     times as fast on rows of a million.
 
     Args:
       scores: `[batch, width]`.
-      k: At most `num_valid`.
-      num_valid: Columns from here on do not count; all count where None.
+      k: number of values, at most `num_valid`.
+      num_valid: number of leading columns that count; None for all.
 
     Returns:
-      Values, descending, and their int32 columns, `[batch, k]`.
+      Values in descending order and their int32 columns, `[batch, k]` each.
     """
     width = scores.shape[1] or tf.shape(scores)[1]
     num_valid = width if num_valid is None else num_valid
@@ -67,6 +67,6 @@ def _two_steps(
     columns = best[:, :, None] * _BLOCK + tf.range(_BLOCK)  # [batch, k, _BLOCK]
     values = tf.gather(blocks, best, batch_dims=1)
     values = tf.where(columns < num_valid, values, lowest)
-    values, places = tf.math.top_k(tf.reshape(values, [batch, k * _BLOCK]), k=k)
+    values, chosen = tf.math.top_k(tf.reshape(values, [batch, k * _BLOCK]), k=k)
     columns = tf.reshape(columns, [batch, k * _BLOCK])
-    return values, tf.gather(columns, places, batch_dims=1)
+    return values, tf.gather(columns, chosen, batch_dims=1)

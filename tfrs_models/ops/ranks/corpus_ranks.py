@@ -10,20 +10,22 @@ import tensorflow as tf
 from tfrs_models.ops.ranks.score_tiles import count_tiles_unless, score_pairs_unless
 from tfrs_models.ops.ranks.scores import dot_scores
 
-_PARTS = min(os.cpu_count() or 1, 8)  # of a large batch, ranked side by side
-_TILED_FROM = 2**24  # scores; below it they fit in memory and compiling does not pay
+_PARTS = min(os.cpu_count() or 1, 8)  # parts of a batch that are ranked in parallel
+_TILED_FROM = 2**24  # scores; fewer fit in memory, and compiling does not pay
 _ULPS = 8.0  # rounding slack of a score that another kernel computed
 
 
 class CorpusRanks(NamedTuple):
-    """Where each positive stands among the candidates that count for its query.
+    """Ranks of positives among the candidates that they compete with.
 
     Attributes:
-      above: `[batch]` int32, candidates that score higher than the positive.
-      tied: `[batch]` int32, other candidates that score the same. Both are 0 where
+      above: number of candidates that score higher than the positive, `[batch]` int32;
+        0 where the corpus does not hold the positive.
+      tied: number of other candidates that score the same, `[batch]` int32; 0 where
         the corpus does not hold the positive.
-      num_candidates: `[batch]` int32, candidates that the positive competes with.
-      found: `[batch]` bool, False where the corpus does not hold the positive.
+      num_candidates: number of candidates that the positive competes with, `[batch]`
+        int32.
+      found: False where the corpus does not hold the positive, `[batch]` bool.
     """
 
     above: tf.Tensor
@@ -44,12 +46,16 @@ def ranks_by_row(
     embeddings score equal to the last bit: a collapsed model is a tie, not an order.
 
     Args:
-      queries: `[batch, embedding_dim]`, or `[batch, num_heads, embedding_dim]` (the
-        score is then the maximum over the heads).
-      corpus: `[num_candidates, embedding_dim]`.
-      positive_rows: `[batch]` int32, -1 where the corpus does not hold the positive.
-      excluded_rows: `[batch, None]` int32 rows that are no candidates for the query;
+      queries: query embeddings, `[batch, embedding_dim]`, or `[batch, num_heads,
+        embedding_dim]` (the score is then the maximum over the heads).
+      corpus: candidate embeddings, `[num_candidates, embedding_dim]`.
+      positive_rows: rows of the positives in the corpus, `[batch]` int32, -1 where the
+        corpus does not hold the positive.
+      excluded_rows: rows that do not compete for a query, `[batch, None]` int32;
         repeats, -1 and the positive's own row are ignored.
+
+    Returns:
+      The ranks of the positives.
     """
     # One function for each rank: the relaxed shapes of one would swallow the other's.
     ranks = _ranks_by_row if queries.shape.rank == 2 else _ranks_by_row_of_heads
@@ -117,9 +123,12 @@ def ranks_by_score(
     positive's own copy.
 
     Args:
-      queries: `[batch, embedding_dim]`.
-      corpus: `[num_candidates, embedding_dim]`.
-      positives: `[batch, embedding_dim]`.
+      queries: query embeddings, `[batch, embedding_dim]`.
+      corpus: candidate embeddings, `[num_candidates, embedding_dim]`.
+      positives: embeddings of the positives, `[batch, embedding_dim]`.
+
+    Returns:
+      The ranks of the positives.
     """
     return _in_parts(
         lambda part: _rank_part_by_score(queries[part], corpus, positives[part]),
@@ -154,19 +163,19 @@ def _rank_part_by_score(
 def _in_parts(
     rank: Callable[[slice], CorpusRanks], batch: tf.Tensor, size: tf.Tensor
 ) -> CorpusRanks:
-    """Ranks a large batch in parts, one for each processor, which never wait.
+    """Ranks a large batch in parts, one for each processor.
 
-    One batch at once would make the processors wait for each other after every tile.
-    The parts of a small problem are empty, but for the first.
+    With one batch the processors would wait for each other after every tile. In a small
+    problem all parts but the first are empty.
     """
     rows = tf.where(_is_small(batch, size), batch, -(-batch // _PARTS))
     parts = [rank(slice(i * rows, (i + 1) * rows)) for i in range(_PARTS)]
     return CorpusRanks(*(tf.concat(part, axis=0) for part in zip(*parts, strict=True)))
 
 
-# A small problem is scored at once, a large one in tiles. This is no `tf.cond`,
-# in which TensorFlow's graph optimiser takes the loops over the tiles for cycles: the
-# way not taken gets nothing to do, an empty corpus or a loop of no step.
+# A small problem is scored at once, a large one in tiles. With `tf.cond`, TensorFlow's
+# graph optimiser would take the loops over the tiles for cycles. So both branches run,
+# and the one that is not used gets an empty corpus or a loop without steps.
 
 
 def _is_small(batch: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -177,22 +186,22 @@ def _scores_if(small: tf.Tensor, queries: tf.Tensor, corpus: tf.Tensor) -> tf.Te
     """`[batch, num_candidates]` scores; `[batch, 0]` where the problem is large."""
     corpus = corpus[: tf.where(small, tf.shape(corpus)[0], 0)]
     # A width that is a multiple of 16 leaves the product no edge, where a kernel may
-    # sum in another order and tear equal candidates apart.
+    # sum in another order and give equal candidates different scores.
     size = tf.shape(corpus)[0]
     return dot_scores(queries, tf.pad(corpus, [[0, -size % 16], [0, 0]]))[:, :size]
 
 
 def _pick(scores: tf.Tensor, owners: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """`[num_pairs]` scores of pairs; zeros where there are no scores."""
+    """Reads the scores of pairs, `[num_pairs]`; zeros if there are no scores."""
     picked = tf.where(tf.shape(scores)[1] > 0, tf.size(owners), 0)
-    places = tf.stack([owners[:picked], rows[:picked]], axis=1)
-    return tf.pad(tf.gather_nd(scores, places), [[0, tf.size(owners) - picked]])
+    indices = tf.stack([owners[:picked], rows[:picked]], axis=1)
+    return tf.pad(tf.gather_nd(scores, indices), [[0, tf.size(owners) - picked]])
 
 
 def _count(
     scores: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Per query, the candidates that score above `upper` and at least `lower`."""
+    """Counts each query's candidates above `upper`, and from `lower` on."""
     above = tf.cast(scores > upper[:, None], tf.int32)
     reached = tf.cast(scores >= lower[:, None], tf.int32)
     return tf.reduce_sum(above, axis=1), tf.reduce_sum(reached, axis=1)
@@ -201,7 +210,7 @@ def _count(
 def _distinct_pairs(
     excluded_rows: tf.RaggedTensor, own: tf.Tensor, size: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Flat rows to exclude and their queries, each pair once, the positive left out."""
+    """Flattens the rows to exclude, each pair once, and without the positive."""
     owners = tf.cast(excluded_rows.value_rowids(), tf.int64)
     rows = tf.cast(excluded_rows.values, tf.int64)
     keep = (rows >= 0) & tf.not_equal(rows, tf.cast(tf.gather(own, owners), tf.int64))

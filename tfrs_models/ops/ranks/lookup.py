@@ -8,13 +8,13 @@ _MAX_BUCKETS = 2**63 - 1
 
 
 class IdIndex(NamedTuple):
-    """Ids of a corpus in an order that can be searched.
+    """Sorted ids of a corpus, for binary search.
 
     Attributes:
-      keys: `[num_candidates]` int64, ascending; integer ids as they are, strings by
-        their 63-bit fingerprint.
-      rows: `[num_candidates]` int32, the corpus row of every key.
-      ids: `[num_candidates]`, the ids of the corpus in its own order.
+      keys: int64 keys in ascending order, `[num_candidates]`; integer ids as they are,
+        strings by their 63-bit fingerprint.
+      rows: corpus row of every key, `[num_candidates]` int32.
+      ids: ids of the corpus in its own order, `[num_candidates]`.
     """
 
     keys: tf.Tensor
@@ -26,8 +26,11 @@ def index_ids(ids: tf.Tensor, *, unique: bool = True) -> IdIndex:
     """Sorts the ids of a corpus once, so that `find_rows` is a binary search.
 
     Args:
-      ids: `[num_candidates]` ids of any integer, floating or string dtype.
+      ids: ids of any integer, floating or string dtype, `[num_candidates]`.
       unique: whether an id that occurs twice is an error.
+
+    Returns:
+      The sorted ids.
 
     Raises:
       InvalidArgumentError: an id occurs twice (at run time in a graph).
@@ -54,29 +57,29 @@ def index_ids(ids: tf.Tensor, *, unique: bool = True) -> IdIndex:
 
 
 def find_rows(index: IdIndex, ids: tf.Tensor) -> tf.Tensor:
-    """The corpus row of every id.
+    """Finds the corpus row of every id.
 
     Args:
-      index: of the corpus.
-      ids: `[n]` ids.
+      index: sorted ids of the corpus.
+      ids: ids to find, `[n]`.
 
     Returns:
       `[n]` int32 rows; -1 for an id that the corpus does not hold.
     """
     ids = comparable(ids, index.ids.dtype)
     last = tf.size(index.keys) - 1
-    place = tf.searchsorted(index.keys, id_keys(ids))
-    rows = tf.gather(index.rows, tf.clip_by_value(place, 0, last))
+    position = tf.searchsorted(index.keys, id_keys(ids))
+    rows = tf.gather(index.rows, tf.clip_by_value(position, 0, last))
     own = comparable(tf.gather(index.ids, rows), ids.dtype)
     return tf.where(tf.equal(own, ids), rows, -1)
 
 
 def find_copies(index: IdIndex, ids: tf.Tensor) -> tf.RaggedTensor:
-    """All corpus rows of every id, where the corpus may hold an id more than once.
+    """Finds all corpus rows of every id, in a corpus that may repeat an id.
 
     Args:
-      index: of the corpus, from `index_ids(unique=False)`.
-      ids: `[n]` ids.
+      index: sorted ids of the corpus, from `index_ids(unique=False)`.
+      ids: ids to find, `[n]`.
 
     Returns:
       `[n, None]` int32 rows in the order of the corpus; none for an id that the corpus
@@ -86,17 +89,24 @@ def find_copies(index: IdIndex, ids: tf.Tensor) -> tf.RaggedTensor:
     keys = id_keys(comparable(ids, index.ids.dtype))
     first = tf.searchsorted(index.keys, keys)
     count = tf.searchsorted(index.keys, keys, side="right") - first
-    places = tf.ragged.range(first, first + tf.where(known, count, 0))
-    return places.with_values(tf.gather(index.rows, places.values))
+    positions = tf.ragged.range(first, first + tf.where(known, count, 0))
+    return positions.with_values(tf.gather(index.rows, positions.values))
 
 
 def comparable(ids: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Ids in the widest dtype of their kind, to be compared with ids of `dtype`.
+    """Casts ids to the widest dtype of their kind, to compare them with others.
 
-    Widened and never narrowed: an id beyond 2^31 is no small id in disguise.
+    A narrower dtype would turn an id beyond 2^31 into a small one.
+
+    Args:
+      ids: ids of any dtype.
+      dtype: dtype of the ids that they are compared with.
+
+    Returns:
+      Strings, int64 or float64 in the shape of the ids.
 
     Raises:
-      ValueError: one is text, an integer or a floating number and the other is not.
+      ValueError: the two dtypes are of different kinds: text, integer, floating.
     """
     ids = tf.convert_to_tensor(ids)
     if _widest(ids.dtype) != _widest(dtype):
@@ -116,10 +126,10 @@ def _widest(dtype: tf.DType) -> tf.DType:
 
 
 def id_keys(ids: tf.Tensor) -> tf.Tensor:
-    """One int64 for each id: equal ids, and only they, have equal keys.
+    """Turns ids into int64 keys, equal only for equal ids.
 
     Args:
-      ids: of any integer, floating or string dtype.
+      ids: ids of any integer, floating or string dtype.
 
     Returns:
       int64 of the same shape: integers as they are, strings by a 63-bit fingerprint.

@@ -1,8 +1,8 @@
 """Ranking metrics of a single positive in closed form, exact under ties.
 
 Each function takes `above`, the number of candidates that score higher than the
-positive, and `tied`, the number of others that score the same, both `[batch]`. With
-`e = tied + 1` the positive stands on one of the places `above + 1 .. above + e`, each
+positive, and `tied`, the number of others that score the same, both `[batch]` int32.
+With `e = tied + 1` the positive has one of the ranks `above + 1 .. above + e`, each
 equally likely in a random order of the ties: the value is the expectation over them.
 
 Reference:
@@ -22,8 +22,13 @@ def resolve_ties(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Puts the positive last (`"pessimistic"`) or first (`"optimistic"`) of its ties.
 
+    Args:
+      above: number of candidates above the positive, `[batch]`.
+      tied: number of other candidates with its score, `[batch]`.
+      ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
+
     Returns:
-      `above` and `tied` of the resolved order; as they are for `"expected"`.
+      `above` and `tied` of the resolved order; unchanged for `"expected"`.
     """
     check_ties(ties)
     if ties == "pessimistic":
@@ -41,14 +46,14 @@ def check_ties(ties: str) -> str:
 
 
 def hit_rate(above: tf.Tensor, tied: tf.Tensor, *, k: int) -> tf.Tensor:
-    """`[batch]` probability that the positive is among the first `k`."""
-    places = tf.cast(tied + 1, tf.float32)
+    """Computes the probability that the positive is among the first `k`, `[batch]`."""
+    size = tf.cast(tied + 1, tf.float32)
     hits = tf.clip_by_value(k - above, 0, tied + 1)
-    return tf.cast(hits, tf.float32) / places
+    return tf.cast(hits, tf.float32) / size
 
 
 def ndcg(above: tf.Tensor, tied: tf.Tensor, *, k: int) -> tf.Tensor:
-    """`[batch]` expected `1 / log2(rank + 1)`, 0 beyond place `k`."""
+    """Computes the expected `1 / log2(rank + 1)`, 0 beyond rank `k`, `[batch]`."""
     discount = discounts(tf.range(1, k + 1, dtype=tf.float64))
     gain = tf.concat([[0.0], tf.cumsum(discount)], axis=0)
     first, last = tf.minimum(above, k), tf.minimum(above + tied + 1, k)
@@ -57,18 +62,26 @@ def ndcg(above: tf.Tensor, tied: tf.Tensor, *, k: int) -> tf.Tensor:
 
 
 def reciprocal_rank(above: tf.Tensor, tied: tf.Tensor) -> tf.Tensor:
-    """`[batch]` expected `1 / rank`, a difference of harmonic numbers."""
+    """Computes the expected `1 / rank`, a difference of harmonic numbers, `[batch]`."""
     # float64: the harmonic numbers of a large corpus differ in their last digits only.
     first = tf.cast(above + 1, tf.float64)
-    places = tf.cast(tied + 1, tf.float64)
-    spread = tf.math.digamma(first + places) - tf.math.digamma(first)
-    return tf.cast(tf.where(tf.equal(tied, 0), 1 / first, spread / places), tf.float32)
+    size = tf.cast(tied + 1, tf.float64)
+    spread = tf.math.digamma(first + size) - tf.math.digamma(first)
+    return tf.cast(tf.where(tf.equal(tied, 0), 1 / first, spread / size), tf.float32)
 
 
 def auc(above: tf.Tensor, tied: tf.Tensor, num_candidates: tf.Tensor) -> tf.Tensor:
-    """`[batch]` share of the candidates that the positive beats, a tie counts half.
+    """Computes the share of candidates below the positive; a tie counts half.
 
-    1 where there is no candidate to beat: leave those queries out of a mean.
+    It is 1 where there is no other candidate: leave those queries out of a mean.
+
+    Args:
+      above: number of candidates above the positive, `[batch]`.
+      tied: number of other candidates with its score, `[batch]`.
+      num_candidates: number of candidates it competes with, `[batch]`.
+
+    Returns:
+      `[batch]` float32 in [0, 1].
     """
     lost = tf.cast(above, tf.float32) + tf.cast(tied, tf.float32) / 2
     return 1 - tf.math.divide_no_nan(lost, tf.cast(num_candidates, tf.float32))

@@ -1,10 +1,10 @@
-"""Scores of a large corpus in tiles, for which memory need not hold them all."""
+"""Scores of a large corpus in tiles, so that memory need not hold all of them."""
 
 import tensorflow as tf
 
 from tfrs_models.ops.ranks.scores import dot_scores
 
-_TILE = 256  # candidates per product: a tile of scores stays in the processor's cache
+_TILE = 256  # candidates of a product: its scores stay in the processor's cache
 
 
 def count_tiles_unless(
@@ -15,18 +15,18 @@ def count_tiles_unless(
     upper: tf.Tensor,
     counts: tuple[tf.Tensor, tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Per query, the candidates of a large problem above `upper` and from `lower` on.
+    """Counts each query's candidates above `upper`, and from `lower` on, in tiles.
 
     Args:
-      small: scalar bool, whether `counts` are there already.
-      queries: `[batch, embedding_dim]`, or with heads.
-      corpus: `[num_candidates, embedding_dim]`.
-      lower: `[batch]` scores.
-      upper: `[batch]` scores, not below `lower`.
-      counts: two times `[batch]` int32, of a small problem.
+      small: whether the problem is small and `counts` are its result, scalar bool.
+      queries: query embeddings, `[batch, embedding_dim]`, or with heads.
+      corpus: candidate embeddings, `[num_candidates, embedding_dim]`.
+      lower: lower bounds of scores, `[batch]`.
+      upper: upper bounds of scores, not below `lower`, `[batch]`.
+      counts: both counts of a small problem, `[batch]` int32 each.
 
     Returns:
-      Two times `[batch]` int32.
+      Both counts, `[batch]` int32 each.
     """
 
     def once(*_: tf.Tensor) -> tuple[bool, tf.Tensor, tf.Tensor]:
@@ -44,13 +44,13 @@ def count_tiles_unless(
 def _count_tiles(
     queries: tf.Tensor, corpus: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The counts in memory for one tile, at nearly the speed of the bare product.
+    """Counts with memory for one tile, at nearly the speed of the matrix product.
 
     Both counts of a tile share one sum, 16 bits each.
     """
     size, width = tf.unstack(tf.shape(corpus))  # a width of -1 would copy the corpus
     num_tiles, num_rest = size // _TILE, size % _TILE
-    # A corpus smaller than a tile is padded in front, where the rest does not look.
+    # A corpus smaller than a tile is padded in front; the last tile does not count it.
     corpus = tf.pad(corpus, [[tf.maximum(_TILE - size, 0), 0], [0, 0]])
 
     def count(first: tf.Tensor, columns: tf.Tensor | bool) -> tf.Tensor:
@@ -69,8 +69,8 @@ def _count_tiles(
     _, above, reached = tf.while_loop(
         lambda tile, *_: tile < num_tiles, add, (0, zero, zero)
     )
-    # The last tile reaches back over rows that are counted already: every product has
-    # one shape, and one shape has one order of summation.
+    # The last tile begins at rows that are counted already: every product has the same
+    # shape, and one shape has one order of summation.
     rest = tf.range(_TILE) >= _TILE - num_rest
     packed = count(tf.shape(corpus)[0] - _TILE, columns=rest)
     more_above, more_reached = _unpack(packed)
@@ -92,15 +92,15 @@ def score_pairs_unless(
     rows: tf.Tensor,
     pair_scores: tf.Tensor,
 ) -> tf.Tensor:
-    """Scores of (query, corpus row) pairs, from products of the tiles' shape.
+    """Scores (query, corpus row) pairs by products of the same shape as the tiles.
 
     Args:
-      small: scalar bool, whether `pair_scores` are there already.
-      queries: `[batch, embedding_dim]`.
-      corpus: `[num_candidates, embedding_dim]`.
-      owners: `[num_pairs]` int32 rows of `queries`.
-      rows: `[num_pairs]` int32 rows of `corpus`.
-      pair_scores: `[num_pairs]` of a small problem.
+      small: whether the problem is small and `pair_scores` are its result, scalar bool.
+      queries: query embeddings, `[batch, embedding_dim]`.
+      corpus: candidate embeddings, `[num_candidates, embedding_dim]`.
+      owners: rows of `queries`, `[num_pairs]` int32.
+      rows: rows of `corpus`, `[num_pairs]` int32.
+      pair_scores: scores of a small problem, `[num_pairs]`.
 
     Returns:
       `[num_pairs]` scores.
@@ -116,11 +116,11 @@ def score_pairs_unless(
         columns = tf.slice(unique, [tile * _TILE], [_TILE])
         scores = _score_tile(queries, tf.gather(corpus, columns))
         here = tf.range(edges[tile], edges[tile + 1])
-        places = tf.stack(
+        indices = tf.stack(
             [tf.gather(owners, here), tf.gather(column, here) - tile * _TILE], axis=1
         )
         return tile + 1, tf.tensor_scatter_nd_update(
-            pair_scores, tf.gather(order, here)[:, None], tf.gather_nd(scores, places)
+            pair_scores, tf.gather(order, here)[:, None], tf.gather_nd(scores, indices)
         )
 
     _, pair_scores = tf.while_loop(

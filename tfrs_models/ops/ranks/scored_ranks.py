@@ -1,4 +1,4 @@
-"""Exact ranks where the score is no dot product and no corpus of embeddings exists."""
+"""Exact ranks under scores that are not dot products with a corpus."""
 
 from collections.abc import Callable
 
@@ -15,15 +15,16 @@ def ranks_by_scorer(
     excluded: tf.RaggedTensor | None = None,
     block_size: int = 4096,
 ) -> CorpusRanks:
-    """Ranks of the positives among all candidates under any score.
+    """Ranks positives among all candidates under any score.
 
     Args:
-      score: From the numbers `[block]` int32 of some candidates to their scores
-        `[batch, block]` for each row of the batch.
-      num_candidates: Candidates are numbered `0 .. num_candidates - 1`.
-      positives: `[batch]` numbers, -1 where the positive is no candidate.
-      excluded: `[batch, None]` numbers of candidates that do not compete in this row.
-      block_size: Candidates that are scored at once.
+      score: function from the numbers of some candidates, `[block]` int32, to their
+        scores for each row of the batch, `[batch, block]`.
+      num_candidates: number of candidates, which are numbered from 0.
+      positives: numbers of the positives, `[batch]`, -1 where the positive is not a
+        candidate.
+      excluded: numbers of candidates that do not compete in a row, `[batch, None]`.
+      block_size: number of candidates that are scored at once.
 
     Returns:
       The ranks. Memory is `[batch, num_candidates]` float32 and what `score` needs for
@@ -39,16 +40,19 @@ def scores_in_blocks(
     *,
     block_size: tf.Tensor | int = 4096,
 ) -> tf.Tensor:
-    """`[batch, num_candidates]` float32 scores, computed a block at a time.
+    """Computes the scores of all candidates, one block at a time.
 
-    Every block has the same size (the last one repeats some of its neighbour's), so
-    that equal candidates score equal to the last bit wherever they stand.
+    Every block has the same size (the last one repeats some candidates of the block
+    before), so that equal candidates in two blocks score equal to the last bit.
 
     Args:
-      score: From the numbers `[block]` int32 of some candidates to their scores
-        `[batch, block]`.
-      num_candidates: Candidates are numbered `0 .. num_candidates - 1`.
-      block_size: Candidates that are scored at once.
+      score: function from the numbers of some candidates, `[block]` int32, to their
+        scores, `[batch, block]`.
+      num_candidates: number of candidates, which are numbered from 0.
+      block_size: number of candidates that are scored at once.
+
+    Returns:
+      `[batch, num_candidates]` float32.
     """
     if isinstance(block_size, int) and block_size < 1:
         raise ValueError(f"`block_size` must be positive. Got {block_size}.")
@@ -59,7 +63,9 @@ def scores_in_blocks(
     def add(block: tf.Tensor, blocks: tf.TensorArray) -> tuple:
         first = tf.minimum(block * size, count - size)
         scores = tf.cast(score(first + tf.range(size)), tf.float32)
-        fresh = scores[:, block * size - first :]  # not what the neighbour has scored
+        fresh = scores[
+            :, block * size - first :
+        ]  # without what the block before has scored
         return block + 1, blocks.write(block, tf.transpose(fresh))
 
     blocks = tf.TensorArray(
@@ -77,16 +83,20 @@ def ranks_of_columns(
     *,
     excluded: tf.RaggedTensor | None = None,
 ) -> CorpusRanks:
-    """Ranks of one positive a row among the columns of its scores.
+    """Ranks the positive of each row among the columns of its scores.
 
-    A score that is not a number stands above every other, and a positive whose own
-    score is not a number stands last: a broken model does not look like a good one.
+    A score that is NaN counts as above every other, and a positive whose own score is
+    NaN ranks last: a broken model must not look like a good one.
 
     Args:
       scores: `[batch, num_candidates]`.
-      positives: `[batch]` columns, -1 where the positive is no candidate.
-      excluded: `[batch, None]` columns that do not compete in this row; repeats, -1
-        and the positive's own column are ignored.
+      positives: columns of the positives, `[batch]`, -1 where the positive is not a
+        candidate.
+      excluded: columns that do not compete in a row, `[batch, None]`; repeats, -1 and
+        the positive's own column are ignored.
+
+    Returns:
+      The ranks of the positives.
     """
     positives = tf.cast(positives, tf.int32)
     num_candidates = tf.shape(scores)[1]

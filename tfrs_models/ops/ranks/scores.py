@@ -1,15 +1,15 @@
-"""The score of a query and a candidate."""
+"""Scores of queries and candidates."""
 
 import tensorflow as tf
 
 
 def dot_scores(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """Dot products of all queries with all candidates.
+    """Computes the dot products of all queries with all candidates.
 
     Args:
-      queries: `[batch, embedding_dim]`, or `[batch, num_heads, embedding_dim]`, where
-        the best head counts.
-      candidates: `[num_candidates, embedding_dim]`.
+      queries: query embeddings, `[batch, embedding_dim]`, or `[batch, num_heads,
+        embedding_dim]`, where the best head counts.
+      candidates: candidate embeddings, `[num_candidates, embedding_dim]`.
 
     Returns:
       `[batch, num_candidates]`.
@@ -22,20 +22,40 @@ def dot_scores(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(heads, axis=1)
 
 
+def unit_rows(values: tf.Tensor) -> tf.Tensor:
+    """Divides each row by its length, however long or short it is; 0 stays 0.
+
+    Args:
+      values: `[n, width]`; half precision is divided in float32.
+
+    Returns:
+      `[n, width]` in the dtype of the values.
+    """
+    rows = tf.cast(values, tf.float32) if values.dtype.size < 4 else values
+    # First by the largest entry: the squares of the quotients fit into their type.
+    largest = tf.reduce_max(tf.abs(rows), axis=1, keepdims=True)
+    rows = tf.math.divide_no_nan(rows, largest)
+    length = tf.norm(rows, axis=1, keepdims=True)
+    return tf.cast(tf.math.divide_no_nan(rows, length), values.dtype)
+
+
 def best_copies(
     queries: tf.Tensor, corpus: tf.Tensor, copies: tf.RaggedTensor
 ) -> tuple[tf.Tensor, tf.RaggedTensor]:
-    """The copy of each positive that scores best, and the others, which are no rivals.
+    """Finds the copy of each positive that scores best, where a corpus holds several.
+
+    The other copies are the same item and do not compete with the best one.
 
     Args:
-      queries: `[batch, embedding_dim]`, or `[batch, num_heads, embedding_dim]`, where
-        the best head counts.
-      corpus: `[num_candidates, embedding_dim]`.
-      copies: `[batch, None]` int32 rows of the corpus; none where it does not hold the
-        positive.
+      queries: query embeddings, `[batch, embedding_dim]`, or `[batch, num_heads,
+        embedding_dim]`, where the best head counts.
+      corpus: candidate embeddings, `[num_candidates, embedding_dim]`.
+      copies: rows of the corpus that hold each query's positive, `[batch, None]` int32;
+        an empty row where the corpus does not hold it.
 
     Returns:
-      `[batch]` int32 rows, -1 where there is none, and `[batch, None]` int32 rows.
+      `[batch]` int32 rows of the best copies, -1 where there is none, and `[batch,
+      None]` int32 rows of the other copies.
     """
     own = tf.gather(queries, copies.value_rowids())
     rows = tf.gather(corpus, copies.values)
@@ -54,17 +74,3 @@ def best_copies(
     best = tf.gather(padded, tf.argmax(scores, axis=1), batch_dims=1)
     is_other = copies.values != tf.gather(best, copies.value_rowids())
     return best, tf.ragged.boolean_mask(copies, copies.with_values(is_other))
-
-
-def unit_rows(values: tf.Tensor) -> tf.Tensor:
-    """Each row divided by its length, however long or short it is; 0 stays 0.
-
-    Args:
-      values: `[n, width]`; half precision is divided in float32.
-    """
-    rows = tf.cast(values, tf.float32) if values.dtype.size < 4 else values
-    # First by the largest entry: squares of what is left fit into their type.
-    largest = tf.reduce_max(tf.abs(rows), axis=1, keepdims=True)
-    rows = tf.math.divide_no_nan(rows, largest)
-    length = tf.norm(rows, axis=1, keepdims=True)
-    return tf.cast(tf.math.divide_no_nan(rows, length), values.dtype)

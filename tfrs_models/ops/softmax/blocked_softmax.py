@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of scores that are never held all at once."""
+"""Softmax cross-entropy without the scores of all rows in memory."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfrs_models.ops.softmax.blocks import (
     BlockLoss,
+    log_sum_exp,
     row_weights,
-    softmax_mass,
     sum_over_blocks,
 )
 
@@ -23,31 +23,36 @@ def blocked_softmax_cross_entropy(
     block_size: int | str = "auto",
     training: bool = True,
 ) -> tf.Tensor:
-    """Summed cross-entropy of each row's positive among all candidates.
+    """Sums the cross-entropy of each row's positive among all candidates.
 
-    For scores of any form; `losses.sampled_softmax` is made for dot products. Memory is
-    that of one block's scores and of what `score_block` needs for them.
+    Scores may have any form; `losses.sampled_softmax` is made for dot products. Memory
+    holds one block's scores and what `score_block` needs for them.
 
     Args:
-      score_block: From the place of a block in the batch (a slice), the block's part of
-        `rows`, and `shared`, to logits `[block, num_candidates]`. Differentiated by
-        rows and shared only, not by tensors that it captures; captured tensors of the
-        batch it cuts itself by the slice.
-      num_candidates: Columns that `score_block` returns.
-      positives: `[batch]` int32 columns.
-      rows: Floating tensors `[batch, ...]`, at least one.
-      shared: Floating tensors that every block needs whole, such as the embeddings of
+      score_block: function of a block's slice of the batch, the block's part of `rows`,
+        and `shared`, which returns logits, `[block, num_candidates]`. It is
+        differentiated by `rows` and `shared`, not by tensors that it captures, and it
+        must cut captured tensors of the batch by the slice.
+      num_candidates: number of columns of the logits.
+      positives: columns of the positives, `[batch]` int32.
+      rows: floating tensors that are cut into blocks, `[batch, ...]` each, at least
+        one.
+      shared: floating tensors that every block needs whole, such as the embeddings of
         the candidates.
-      sample_weight: `[batch]`.
-      block_size: Rows of a block; `"auto"` keeps a block's scores below 256 MB.
-      training: False where no gradient will be asked for, which is faster.
+      sample_weight: weights of the rows, `[batch]`.
+      block_size: number of rows of a block; `"auto"` keeps a block's scores below
+        256 MB.
+      training: False if no gradient is needed, which is faster.
 
     Returns:
       Scalar float32, differentiable once.
 
+    Raises:
+      ValueError: `rows` is empty.
+
     Example:
-      >>> loss = blocked_softmax_cross_entropy(
-      ...     lambda place, rows, shared: tf.matmul(*rows, *shared, transpose_b=True),
+      >>> loss = tm.ops.blocked_softmax_cross_entropy(
+      ...     lambda block, rows, shared: tf.matmul(*rows, *shared, transpose_b=True),
       ...     num_candidates=3,
       ...     positives=tf.constant([0, 2]),
       ...     rows=[tf.ones([2, 4])],
@@ -62,25 +67,25 @@ def blocked_softmax_cross_entropy(
     weights = row_weights(sample_weight, batch)
 
     def block_loss(
-        place: slice,
+        block: slice,
         parts: Sequence[tf.Tensor],
         shared: Sequence[tf.Tensor],
         *,
         gradients: bool,
     ) -> BlockLoss:
         inputs = [*parts[:num_rows], *shared]
-        weight, own = parts[num_rows], positives[place]
+        weight, own = parts[num_rows], positives[block]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            logits = score_block(place, inputs[:num_rows], inputs[num_rows:])
+            logits = score_block(block, inputs[:num_rows], inputs[num_rows:])
             logits = tf.cast(logits, tf.float32)
         is_own = own[:, None] == tf.range(num_candidates)
-        mass, softmax = softmax_mass(tf.where(is_own, logits.dtype.min, logits))
-        margin = mass - tf.gather(logits, own, batch_dims=1)
+        others, softmax = log_sum_exp(tf.where(is_own, logits.dtype.min, logits))
+        margin = others - tf.gather(logits, own, batch_dims=1)
         losses = tf.nn.softplus(margin)  # never negative, and exact when it is small
-        lonely = mass < mass.dtype.min / 2
+        alone = others < others.dtype.min / 2
         if not gradients:
-            return BlockLoss(weight * losses, lonely)
+            return BlockLoss(weight * losses, alone)
         slope = tf.where(is_own, -1.0, softmax)
         slopes = tape.gradient(
             logits,
@@ -91,7 +96,7 @@ def blocked_softmax_cross_entropy(
         slopes = [tf.convert_to_tensor(slope) for slope in slopes]
         return BlockLoss(
             weight * losses,
-            lonely,
+            alone,
             [*slopes[:num_rows], losses],
             slopes[num_rows:],
         )

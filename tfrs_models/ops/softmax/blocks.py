@@ -1,4 +1,4 @@
-"""Sums a loss over blocks of rows, so that `[batch, num_candidates]` is never held."""
+"""Losses summed over blocks of rows, without scores of all rows in memory."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,22 +7,22 @@ import tensorflow as tf
 
 from tfrs_models.ops.weights import weights_of_rows
 
-_BLOCK_ROWS = 512  # more do not make the products faster, but leave the cache
+_BLOCK_ROWS = 512  # with more, products are no faster and do not fit into the cache
 _BLOCK_LOGITS = 2**26  # 256 MB of float32
 
 
 class BlockLoss(NamedTuple):
-    """What a block of rows contributes.
+    """Losses and gradients of one block of rows.
 
     Attributes:
-      losses: `[block]`, weighted.
-      lonely: `[block]` bool, rows without a negative.
+      losses: weighted loss of each row, `[block]`.
+      without_negatives: True for rows without a negative, `[block]` bool.
       of_rows: gradients of the sum of `losses` by each of the block's rows.
       of_shared: gradients of the sum of `losses` by each shared tensor.
     """
 
     losses: tf.Tensor
-    lonely: tf.Tensor
+    without_negatives: tf.Tensor
     of_rows: Sequence[tf.Tensor] = ()
     of_shared: Sequence[tf.Tensor] = ()
 
@@ -36,20 +36,21 @@ def sum_over_blocks(
     block_size: int | str = "auto",
     gradients: bool = True,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The sum of a loss over all rows, differentiable once.
+    """Sums a loss over all rows; the sum is differentiable once.
 
-    Gradients are formed in the forward pass, while the scores of a block are at hand:
-    nothing is computed twice and nothing but the gradients is kept.
+    Gradients are formed in the forward pass, while the scores of a block are in memory:
+    nothing is computed twice, and only the gradients stay in memory.
 
     Args:
-      block_loss: Called with the place of the block in the batch (a slice), its rows,
-        the shared tensors and `gradients`; returns a `BlockLoss`.
-      rows: Tensors `[batch, ...]` by which to differentiate, cut into blocks.
-      shared: Tensors by which to differentiate, whole in every block.
-      num_candidates: Columns of a block.
-      block_size: Rows of a block; `"auto"` keeps a block's scores below 256 MB.
-      gradients: False where no gradient will be asked for, which is faster; if one is
-        asked for all the same, the forward pass is done again.
+      block_loss: function of the block's slice of the batch, its rows, the shared
+        tensors and `gradients`, which returns a `BlockLoss`.
+      rows: differentiable tensors that are cut into blocks, `[batch, ...]` each.
+      shared: differentiable tensors that every block needs whole.
+      num_candidates: number of columns of a block.
+      block_size: number of rows of a block; `"auto"` keeps a block's scores below
+        256 MB.
+      gradients: False if no gradient is needed, which is faster; if one is taken
+        nevertheless, the forward pass is done again.
 
     Returns:
       The scalar sum, and the number of rows without a negative.
@@ -59,7 +60,7 @@ def sum_over_blocks(
 
     @tf.custom_gradient
     def total(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        # Watched by an outer tape, the scores of all blocks would be kept.
+        # An outer tape that watches them would hold the scores of all blocks.
         apart = [tf.stop_gradient(tensor) for tensor in tensors]
         parts = apart[:num_rows], apart[num_rows:]
         outcome = _loop(block_loss, *parts, size, gradients=gradients)
@@ -73,23 +74,31 @@ def sum_over_blocks(
                 for slope in (*found.of_rows, *found.of_shared)
             ]
 
-        return (outcome.losses, outcome.lonely), gradient
+        return (outcome.losses, outcome.without_negatives), gradient
 
     return total(*map(tf.convert_to_tensor, (*rows, *shared)))
 
 
 def block_rows(num_candidates: tf.Tensor | int) -> tf.Tensor:
-    """Rows of a block that keep its scores below 256 MB; at least one.
+    """Computes the number of rows of a block whose scores are below 256 MB.
 
     Args:
-      num_candidates: Columns of a block.
+      num_candidates: number of columns of a block.
+
+    Returns:
+      Scalar int32, at least 1.
     """
     columns = tf.maximum(tf.cast(num_candidates, tf.int32), 1)
     return tf.clip_by_value(_BLOCK_LOGITS // columns, 1, _BLOCK_ROWS)
 
 
 def row_weights(sample_weight: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
-    """`[batch]` float32 weights of the rows; ones where there are none."""
+    """Returns the checked weights of rows, `[batch]` float32; ones for None.
+
+    Args:
+      sample_weight: weights of the rows, `[batch]`.
+      batch: number of rows, scalar int32.
+    """
     if sample_weight is None:
         return tf.ones([batch])
     return weights_of_rows(sample_weight, batch)
@@ -103,9 +112,9 @@ def _loop(
     *,
     gradients: bool,
 ) -> BlockLoss:
-    """Sums, with the gradients by rows put together again."""
+    """Sums over all blocks, and concatenates the gradients by rows."""
     batch = tf.shape(rows[0])[0]
-    num_blocks = tf.maximum(-(-batch // size), 1)  # also of a replica without rows
+    num_blocks = tf.maximum(-(-batch // size), 1)  # 1 where there are no rows
     slopes = [
         tf.TensorArray(
             row.dtype,
@@ -120,21 +129,24 @@ def _loop(
     def add(
         block: tf.Tensor,
         total: tf.Tensor,
-        lonely: tf.Tensor,
+        alone: tf.Tensor,
         slopes: list,
         sums: list,
     ) -> tuple:
-        place = slice(block * size, tf.minimum((block + 1) * size, batch))
+        part_of_batch = slice(block * size, tf.minimum((block + 1) * size, batch))
         part = block_loss(
-            place, [row[place] for row in rows], shared, gradients=gradients
+            part_of_batch,
+            [row[part_of_batch] for row in rows],
+            shared,
+            gradients=gradients,
         )
         slopes = [s.write(block, g) for s, g in zip(slopes, part.of_rows, strict=True)]
         sums = [s + g for s, g in zip(sums, part.of_shared, strict=True)]
         total += tf.reduce_sum(part.losses)
-        lonely += tf.math.count_nonzero(part.lonely, dtype=lonely.dtype)
-        return block + 1, total, lonely, slopes, sums
+        alone += tf.math.count_nonzero(part.without_negatives, dtype=alone.dtype)
+        return block + 1, total, alone, slopes, sums
 
-    _, total, lonely, slopes, sums = tf.while_loop(
+    _, total, alone, slopes, sums = tf.while_loop(
         lambda block, *_: block < num_blocks,
         add,
         (0, tf.zeros([], rows[0].dtype), tf.zeros([], tf.int32), slopes, sums),
@@ -144,16 +156,19 @@ def _loop(
         tf.ensure_shape(tf.reshape(s.concat(), tf.shape(row)), row.shape)
         for s, row in zip(slopes, rows if gradients else (), strict=True)
     ]
-    return BlockLoss(total, lonely, of_rows, sums)
+    return BlockLoss(total, alone, of_rows, sums)
 
 
 @tf.custom_gradient
 def once_differentiable(slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """The slope; an error where it is differentiated.
+    """Returns a gradient that itself cannot be differentiated.
 
     Args:
-      slope: A gradient that was computed apart from the graph.
-      *_: What it depends on, by which nobody may differentiate again.
+      slope: gradient that was formed in the forward pass.
+      *_: tensors that the gradient depends on.
+
+    Returns:
+      The gradient; differentiating it by one of the tensors raises a `LookupError`.
     """
 
     def refuse(*_: tf.Tensor) -> None:
@@ -162,16 +177,16 @@ def once_differentiable(slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, Cal
     return tf.identity(slope), refuse
 
 
-def softmax_mass(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`logsumexp` of each row, and its gradient by the logits, the softmax.
+def log_sum_exp(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the log-sum-exp of each row, and its gradient, the softmax.
 
     One fast kernel makes the softmax, whose maximum is `exp(max - logsumexp)`.
 
     Args:
-      logits: `[batch, num_candidates]`, finite.
+      logits: finite logits, `[batch, num_candidates]`.
 
     Returns:
-      `[batch]` and `[batch, num_candidates]`.
+      The log-sum-exp, `[batch]`, and the softmax, `[batch, num_candidates]`.
     """
     softmax = tf.nn.softmax(logits)
     largest = tf.reduce_max(logits, axis=1)

@@ -1,4 +1,4 @@
-"""The contrast of pairs with drawn negatives."""
+"""Contrastive losses of UniSAR: pairs with drawn negatives, and two views of users."""
 
 import tensorflow as tf
 
@@ -14,24 +14,27 @@ def pair_info_nce(
     temperature: tf.Tensor | float,
     training: bool = True,
 ) -> tf.Tensor:
-    """Sum over the pairs of the cross-entropy of the positive among the negatives.
+    """Sums the cross-entropy of each pair's positive among drawn negatives.
 
-    `-log softmax([s(a, p), s(a, n_1), ...])_0` with `s(a, b) = tanh(a W b) / T`. The
-    scores are made block by block and never held all at once.
+    The loss of a pair is `-log softmax([s(a, p), s(a, n_1), ...])_0` with `s(a, b) =
+    tanh(a W b) / T`. Memory holds the scores of one block of pairs.
 
     Args:
-      anchors: `[num_pairs, embedding_dim]`, of searches for instance.
-      positives: `[num_pairs, embedding_dim]`, an item clicked in the search.
-      negatives: `[num_negatives, embedding_dim]`, the same for all pairs.
-      weight: `W`, `[embedding_dim, embedding_dim]`.
-      temperature: `T`, above 0.
-      training: False where no gradient will be asked for, which is faster.
+      anchors: embeddings of the anchors, such as search requests, `[num_pairs,
+        embedding_dim]`.
+      positives: embeddings of the positives, such as an item clicked in the search,
+        `[num_pairs, embedding_dim]`.
+      negatives: embeddings of negatives that all pairs share, `[num_negatives,
+        embedding_dim]`.
+      weight: matrix `W`, `[embedding_dim, embedding_dim]`.
+      temperature: scalar `T`, above 0.
+      training: False if no gradient is needed, which is faster.
 
     Returns:
       Scalar float32, 0 without a pair; differentiable once.
 
     Raises:
-      ValueError: widths that differ.
+      ValueError: the embeddings differ in width.
 
     Reference:
       Shi et al., UniSAR: modeling user transition behaviors between search and
@@ -48,8 +51,8 @@ def pair_info_nce(
             f"{widths}."
         )
 
-    def scores(place: slice, rows: list, shared: list) -> tf.Tensor:
-        del place
+    def scores(block: slice, rows: list, shared: list) -> tf.Tensor:
+        del block
         (anchor, positive), (negatives, weight, temperature) = rows, shared
         turned = tf.matmul(anchor, weight)
         own = tf.reduce_sum(turned * positive, axis=1, keepdims=True)
@@ -74,23 +77,23 @@ def transition_contrast(
     weight: tf.Tensor,
     temperature: tf.Tensor | float,
 ) -> tf.Tensor:
-    """Cross-entropy of a user's other view among both views of all other users.
+    """Computes the cross-entropy between two views of each user, among all users.
 
-    With both views below each other, `Z = [cross; own]`, the logits are
-    `tanh(Z W Z^T) / T`. Row `i`'s positive is the other view of its user, its negatives
-    all other rows but itself.
+    With the views stacked, `Z = [cross; own]`, the logits are `tanh(Z W Z^T) / T`. The
+    positive of row `i` is the other view of its user; its negatives are the views of
+    all other users.
 
     Args:
-      cross: `[batch, embedding_dim]`, what a user's events have of the other service.
-      own: `[batch, embedding_dim]`, what they have of their own service.
-      include: `[batch]` bool, False for users without one of the views: neither
-        positives nor negatives.
-      weight: `W`, `[embedding_dim, embedding_dim]`.
-      temperature: `T`, above 0.
+      cross: view of the users by the other service, `[batch, embedding_dim]`.
+      own: view of the users by their own service, `[batch, embedding_dim]`.
+      include: False for users without one of the views, who are neither positives nor
+        negatives, `[batch]` bool.
+      weight: matrix `W`, `[embedding_dim, embedding_dim]`.
+      temperature: scalar `T`, above 0.
 
     Returns:
-      `[batch]` float32, the mean of a user's two rows; 0 for users that are not
-      included, and where there is no other user.
+      The mean loss of each user's two rows, `[batch]` float32; 0 for users that are not
+      included, and if there is no other user.
 
     Reference:
       Shi et al., UniSAR: modeling user transition behaviors between search and
@@ -102,7 +105,7 @@ def transition_contrast(
     logits = tf.matmul(tf.matmul(views, weight), views, transpose_b=True)
     logits = tf.tanh(logits) / tf.cast(temperature, tf.float32)
     seen = tf.tile(include, [2])[None, :] & ~tf.eye(2 * batch, dtype=tf.bool)
-    # A row that is not included still has a finite loss, which counts for nothing.
+    # A row that is not included gets a finite loss too; it is masked below.
     positive = tf.roll(tf.range(2 * batch), batch, axis=0)
     seen |= tf.equal(positive[:, None], tf.range(2 * batch)[None, :])
     log_p = tf.nn.log_softmax(tf.where(seen, logits, logits.dtype.min))
