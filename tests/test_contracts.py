@@ -493,7 +493,7 @@ ROWS = {
         (QUERIES, CANDIDATES[:9]),
     ),
     towers.AutoCorrelationTower: Row(
-        lambda: towers.AutoCorrelationTower(item_tower(), 4, max_length=6),
+        lambda: towers.AutoCorrelationTower(item_tower(), 4, seq_len=6),
         (FEATURES,),
     ),
     towers.Cohort: Row(lambda: towers.Cohort(5, 3, dropout=0.2, top_k=2), (FEATURES,)),

@@ -21,8 +21,6 @@ PENDING = {
     "models.automtn",
     "models.fine_tuning",
     "models.unisar",
-    "ops",
-    "towers",
     "training",
 }
 LONGEST = 8

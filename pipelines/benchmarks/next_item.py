@@ -35,7 +35,7 @@ def train_plain(
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     items = tm.towers.FeatureTower(data.item_features[:1], setting.embedding_dim)
-    model = PlainSASRec(items, max_length=setting.history_length)
+    model = PlainSASRec(items, seq_len=setting.history_length)
     return fitted(model, data, setting, seed=seed)
 
 

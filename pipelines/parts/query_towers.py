@@ -166,9 +166,9 @@ def build_model(
     elif config.query_tower == "gru":
         query = tm.towers.GRU4Rec(items, dim)
     elif config.query_tower == "autocorrelation":
-        query = tm.towers.AutoCorrelationTower(items, dim, max_length=length)
+        query = tm.towers.AutoCorrelationTower(items, dim, seq_len=length)
     else:
-        query = tm.towers.SASRec(items, dim, max_length=length)
+        query = tm.towers.SASRec(items, dim, seq_len=length)
     return tm.models.NextItem(
         query,
         temperature=config.temperature,

@@ -76,7 +76,7 @@ def test_newer_items_weigh_more_and_none_less_than_the_floor():
 
 def test_a_plain_sasrec_compares_with_one_item_that_the_user_has_not():
     items = tm.towers.FeatureTower([tm.data.Feature("item_id", "id", 5)], 4)
-    model = PlainSASRec(items, max_length=3)
+    model = PlainSASRec(items, seq_len=3)
     features = {
         "history": tf.constant([[1, 2, 0], [3, 1, 4]], tf.int64),
         "item_id": tf.constant([[2, 0, 0], [0, 4, 2]], tf.int64),

@@ -1,4 +1,4 @@
-"""Users as members of cohorts that the model finds itself."""
+"""A tower of user cohorts that are learned."""
 
 import tensorflow as tf
 
@@ -14,10 +14,18 @@ from tfrs_models.types import Features
 class Cohort(TorchPort, tf.keras.layers.Layer):
     """Assigns a user to cohorts by their features and mixes the cohorts' vectors.
 
-    Knows no id, so it answers for users that training never saw. Four dense layers
+    It reads no id, so it works for users without training rows. Four dense layers
     follow the mix. With `top_k` a user belongs to the `top_k` cohorts with the largest
-    logits, equally; the gradient is that of the softmax over all of them
+    logits, equally; the gradient is that of the softmax over all cohorts
     (straight-through), so that users can move between cohorts.
+
+    Example:
+      >>> tower = tm.towers.Cohort(5, embedding_dim=3, top_k=2)
+      >>> users = {"user_features": np.eye(4, dtype="float32")}
+      >>> tower(users).shape
+      TensorShape([4, 3])
+      >>> np.unique(tower.affinity(users)).tolist()  # two cohorts of equal weight
+      [0.0, 0.5]
 
     Reference:
       Port of a public study, Multiple ways to model user preference in recommender
@@ -38,12 +46,12 @@ class Cohort(TorchPort, tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          num_cohorts: How many.
-          embedding_dim: Width of the cohorts' vectors and of the output.
-          dropout: Share of the logits of cohorts that training sets to 0, in [0, 1).
-          top_k: Cohorts of a user; None for all, weighted by a softmax.
-          feature: Name of the users' dense features.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_cohorts: number of cohorts.
+          embedding_dim: width of the cohorts' vectors and of the output.
+          dropout: share of the cohorts' logits that training sets to 0, in [0, 1).
+          top_k: number of cohorts of a user; None for all, weighted by a softmax.
+          feature: name of the users' dense features.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if num_cohorts < 1 or embedding_dim < 1:
@@ -77,8 +85,8 @@ class Cohort(TorchPort, tf.keras.layers.Layer):
         """Embeds the users.
 
         Args:
-          features: Holds the users' features, `[batch, width]`.
-          training: Whether logits are dropped.
+          features: batch with the users' features, `[batch, width]`.
+          training: whether logits are dropped.
 
         Returns:
           `[batch, embedding_dim]`.
@@ -91,11 +99,11 @@ class Cohort(TorchPort, tf.keras.layers.Layer):
         return self.stack(tf.cast(affinity, self.compute_dtype) @ cohorts)
 
     def affinity(self, features: Features, training: bool = False) -> tf.Tensor:
-        """How much each user belongs to each cohort.
+        """Computes the weights of the cohorts for each user.
 
         Args:
-          features: Holds the users' features, `[batch, width]`.
-          training: Whether logits are dropped.
+          features: batch with the users' features, `[batch, width]`.
+          training: whether logits are dropped.
 
         Returns:
           `[batch, num_cohorts]` float32; every row sums to 1.
@@ -111,10 +119,10 @@ class Cohort(TorchPort, tf.keras.layers.Layer):
         return members / self.top_k + (soft - tf.stop_gradient(soft))
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """The original's cohorts, addressing layer and dense layers.
+        """Maps the original's cohorts, addressing layer and dense layers.
 
         Args:
-          arrays: The original's state dict.
+          arrays: state dict of the original.
         """
         return {
             "cohort_embedding_matrix": TorchArray(self.cohorts),

@@ -1,4 +1,4 @@
-"""A vector for every id, computed instead of stored."""
+"""A tower that computes the embedding of an id from its hashes."""
 
 from typing import Literal
 
@@ -18,8 +18,14 @@ STACK = ("dhe_stack.0", "dhe_stack.2", "dhe_stack.4", "dhe_stack.6")
 class DeepHash(TorchPort, tf.keras.layers.Layer):
     """Hashes the user's id many times and projects the hashes with four dense layers.
 
-    Its size depends on the widths alone, not on the number of users, and no two users
-    share a code.
+    Its size depends on the widths only, not on the number of users, and no two users
+    have the same code.
+
+    Example:
+      >>> tower = tm.towers.DeepHash(3, num_hashes=8)
+      >>> users = tower({"user_id": np.array(["ann", "bob", "ann"])}).numpy()
+      >>> bool((users[0] == users[2]).all()), bool((users[0] == users[1]).all())
+      (True, False)
 
     Reference:
       Kang et al., Learning to embed categorical features without embedding tables for
@@ -40,13 +46,13 @@ class DeepHash(TorchPort, tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          embedding_dim: Width of the output and of the layers before it.
-          num_hashes: Width of the code.
-          num_buckets: Values that a hash can take.
-          encoding: Distribution of the code: `"uniform"` in [-1, 1] or `"normal"`.
-          seed: Of the hashes.
-          feature: Name of the id's feature.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          embedding_dim: width of the output and of the layers before it.
+          num_hashes: number of hashes, the width of the code.
+          num_buckets: number of values of a hash.
+          encoding: distribution of the code: `"uniform"` in [-1, 1] or `"normal"`.
+          seed: seed of the hashes.
+          feature: name of the id's feature.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if embedding_dim < 1:
@@ -69,7 +75,7 @@ class DeepHash(TorchPort, tf.keras.layers.Layer):
         """Embeds the users.
 
         Args:
-          features: Holds the id, `[batch]` integers or strings.
+          features: batch with the ids, `[batch]` integers or strings.
 
         Returns:
           `[batch, embedding_dim]`.
@@ -80,10 +86,10 @@ class DeepHash(TorchPort, tf.keras.layers.Layer):
         return self.project(self.encode(id_feature(features, self.feature)))
 
     def encode(self, ids: tf.Tensor) -> tf.Tensor:
-        """The codes of ids: always the same for the same id.
+        """Computes the codes of ids, the same for equal ids.
 
         Args:
-          ids: `[batch]` integers or strings.
+          ids: integers or strings, `[batch]`.
 
         Returns:
           `[batch, num_hashes]` float32.
@@ -91,10 +97,10 @@ class DeepHash(TorchPort, tf.keras.layers.Layer):
         return self.code(ids)
 
     def project(self, codes: tf.Tensor) -> tf.Tensor:
-        """The vectors of codes.
+        """Computes the embeddings of codes.
 
         Args:
-          codes: `[batch, num_hashes]`.
+          codes: codes of ids, `[batch, num_hashes]`.
 
         Returns:
           `[batch, embedding_dim]`.
@@ -102,10 +108,10 @@ class DeepHash(TorchPort, tf.keras.layers.Layer):
         return self.stack(codes)
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """The original's dense layers; its hash is drawn anew at every call.
+        """Maps the original's dense layers; it draws its hashes anew in every call.
 
         Args:
-          arrays: The original's state dict.
+          arrays: state dict of the original.
         """
         return self.stack.torch_arrays(STACK, arrays)
 

@@ -22,10 +22,17 @@ from tfrs_models.types import Features
 class FeatureTower(tf.keras.layers.Layer):
     """Adds up the embeddings of a user's or an item's features.
 
-    An id has a vector for each known value and one for the unknown, index 0, where
-    every index beyond the known ones goes too. A bag (genres, words) is the sum of its
-    values' vectors over the square root of their number. A number is standardised with
-    the statistics of its `Feature` and scales a vector of its own.
+    An id has a vector for each known value and one for unknown values: index 0 and
+    every index beyond the known ones. A bag (genres, words) is the sum of its values'
+    vectors over the square root of their number. A number is standardised with the
+    statistics of its `Feature` and multiplies a vector of its own.
+
+    Example:
+      >>> item = tm.data.Feature("item_id", "id", num_values=3)
+      >>> year = tm.data.Feature("year", "number", mean=1990.0, scale=10.0)
+      >>> tower = tm.towers.FeatureTower([item, year], embedding_dim=2)
+      >>> tower({"item_id": np.array([3, 0]), "year": np.array([1995.0, 1990.0])}).shape
+      TensorShape([2, 2])
     """
 
     def __init__(
@@ -40,14 +47,15 @@ class FeatureTower(tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          features: What to embed; the entity's own id comes first.
-          embedding_dim: Width of the output.
-          hidden_units: Widths of ReLU layers between the sum and a last linear layer;
-            none where empty.
-          id_dropout: Share of the own ids that training replaces by the unknown, in
-            [0, 1): the vector of the unknown then means something, and the other
-            features learn to stand alone.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          features: declarations of the features; the id of the user or item comes
+            first.
+          embedding_dim: width of the output.
+          hidden_units: widths of ReLU layers between the sum and a last linear layer;
+            empty for the sum itself.
+          id_dropout: share of ids of the first feature that training replaces by the
+            unknown id, in [0, 1). The vector of unknown ids then is trained, and the
+            other features learn to work without the id.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False  # numbers are standardised before they lose precision
@@ -83,9 +91,9 @@ class FeatureTower(tf.keras.layers.Layer):
         """Embeds a batch.
 
         Args:
-          features: Holds every declared feature: ids `[batch]` and bags `[batch,
+          features: batch with every declared feature: ids `[batch]` and bags `[batch,
             length]` of integers, numbers `[batch]`.
-          training: Whether ids are dropped.
+          training: whether ids are dropped.
 
         Returns:
           `[batch, embedding_dim]`.
@@ -94,11 +102,9 @@ class FeatureTower(tf.keras.layers.Layer):
           ValueError: a feature is missing or has the wrong dtype or rank.
         """
         embeddings = []
-        for place, (feature, table) in enumerate(
-            zip(self.features, self._tables, strict=True)
-        ):
+        for feature, table in zip(self.features, self._tables, strict=True):
             value = declared_feature(features, feature)
-            if place == 0 and self.id_dropout and training:
+            if feature is self.features[0] and self.id_dropout and training:
                 dropped = tf.random.uniform(tf.shape(value)) < self.id_dropout
                 value = tf.where(dropped, tf.zeros_like(value), value)
             embeddings.append(_embed(value, feature, table))

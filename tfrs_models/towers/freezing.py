@@ -1,4 +1,4 @@
-"""Towers of which only the last layers learn."""
+"""Freezing of the first layers of a tower."""
 
 import tensorflow as tf
 
@@ -12,18 +12,27 @@ _CONTAINERS = (tf.keras.Model, MLP)
 def freeze_first_layers(tower: tf.keras.layers.Layer, k: int) -> None:
     """Stops a tower's embeddings and its first `k` layers from learning.
 
-    Call it after the tower has its weights and before the first training step: what is
-    trained is fixed there. To let them learn again make the tower anew.
+    It must be called after the tower has its weights and before the first training
+    step, which fixes the trained variables. Frozen layers cannot be unfrozen; make the
+    tower anew instead.
 
     Args:
-      tower: With its weights. Layers that wrap a tower (`UnitNorm`, `FeatureLookup`)
-        are looked into, and so are `tf.keras.Model` and `layers.MLP`; others count as
-        one.
-      k: How many layers after the embeddings; 0 freezes nothing, also no embeddings.
+      tower: tower with its weights. A layer that wraps a tower (such as
+        `FeatureLookup`), a `tf.keras.Model` and a `layers.MLP` count by their inner
+        layers; any other layer counts as one.
+      k: number of layers after the embeddings; 0 freezes nothing, not even embeddings.
 
     Raises:
-      ValueError: a tower without weights, or one that has not more than `k` layers
-        after its embeddings.
+      ValueError: the tower has no weights yet, or at most `k` layers after its
+        embeddings.
+
+    Example:
+      >>> user = tm.data.Feature("user_id", "id", num_values=9)
+      >>> tower = tm.towers.FeatureTower([user], 4, hidden_units=[8])
+      >>> _ = tower({"user_id": np.array([1, 2])})  # makes the weights
+      >>> tm.towers.freeze_first_layers(tower, 1)
+      >>> [weight.shape for weight in tower.trainable_weights]  # the last layer
+      [TensorShape([8, 4]), TensorShape([4])]
     """
     if k < 0:
         raise ValueError(f"`k` must not be negative. Got {k}.")
@@ -44,8 +53,8 @@ def freeze_first_layers(tower: tf.keras.layers.Layer, k: int) -> None:
             f"embeddings, or nothing would learn. Got {k}, and {len(layers)} layers in "
             f"{tower.name!r}."
         )
-    # A layer's own tables cannot be frozen by `trainable` without its inner layers. At
-    # the front of the others they keep their places in a file.
+    # A layer's own tables cannot be frozen by `trainable` without its inner layers. In
+    # front of the other frozen weights they keep their positions in a file.
     while owner._trainable_weights:
         table = owner._trainable_weights.pop()
         for copy in getattr(table, "values", [table]):  # one on each replica
@@ -58,7 +67,7 @@ def freeze_first_layers(tower: tf.keras.layers.Layer, k: int) -> None:
 def _blocks(
     tower: tf.keras.layers.Layer,
 ) -> tuple[tf.keras.layers.Layer, list[tf.keras.layers.Layer]]:
-    """The layer that owns the tables, and the layers with weights in their order."""
+    """Finds the layer that owns the tables, and the layers with weights, in order."""
     while isinstance(getattr(tower, "tower", None), tf.keras.layers.Layer):
         tower = tower.tower
     return tower, [leaf for layer in _inner(tower) for leaf in _leaves(layer)]

@@ -1,4 +1,4 @@
-"""A tower over text, without a vocabulary."""
+"""A tower over texts, without a vocabulary."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from tfrs_models.types import Features
 
 @register
 class HashedText(tf.keras.layers.Layer):
-    """Embeds a text by the words that it has.
+    """Embeds a text as a bag of its words.
 
     Words, in lower case and without punctuation, are hashed to the rows of a table; the
     sum of their vectors over the square root of their number goes through dense layers.
@@ -29,12 +29,12 @@ class HashedText(tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          embedding_dim: Width of the output.
-          num_buckets: Rows of the table.
-          hidden_units: Widths of ReLU layers before a last linear one.
-          feature: Name of the text in a dict of features; None where the text itself
-            is given.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          embedding_dim: width of the output.
+          num_buckets: number of rows of the table.
+          hidden_units: widths of ReLU layers before a last linear one.
+          feature: name of the text in a dict of features; None if the tower is called
+            with the text itself.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         for name, value in (
@@ -59,13 +59,13 @@ class HashedText(tf.keras.layers.Layer):
         """Embeds a batch.
 
         Args:
-          features: `[batch]` strings, or a dict that holds them.
+          features: texts, `[batch]` strings, or a dict with them.
 
         Returns:
           `[batch, embedding_dim]`.
 
         Raises:
-          ValueError: the feature is missing, or is no text.
+          ValueError: the feature is missing, or is not a text.
         """
         text = features
         if self.feature is not None:

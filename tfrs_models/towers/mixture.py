@@ -1,4 +1,4 @@
-"""Several representations of a user, weighed by what is known of them."""
+"""A tower that mixes several representations of a user."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,19 @@ from tfrs_models.types import Features
 
 @register
 class MixtureOfRepresentations(FromConfig, TorchPort, tf.keras.layers.Layer):
-    """Weighs the outputs of towers by a gate over the user's dense features.
+    """Mixes the outputs of towers by a gate over the user's dense features.
 
-    The gate can trust the id of a user who did much and the cohort of one who did
-    little: `w = softmax(relu(dropout(dense(user_features))))`, and the output is the
-    sum of `w_i` times tower `i`. The original has two towers, `UserId` and `Cohort`.
+    The gate can give more weight to the id of an active user and to the cohort of an
+    inactive one: `w = softmax(relu(dropout(dense(user_features))))`, and the output is
+    the sum of `w_i` times tower `i`. The original has two towers, `UserId` and
+    `Cohort`.
+
+    Example:
+      >>> both = [tm.towers.UserId(9, 3), tm.towers.Cohort(4, 3)]
+      >>> tower = tm.towers.MixtureOfRepresentations(both)
+      >>> users = {"user_id": np.array([1, 2]), "user_features": np.eye(2)}
+      >>> tower(users).shape, tower.mixture(users).shape
+      (TensorShape([2, 3]), TensorShape([2, 2]))
 
     Reference:
       User-side transfer of Zhang et al., Empowering long-tail item recommendation
@@ -34,11 +42,11 @@ class MixtureOfRepresentations(FromConfig, TorchPort, tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          towers: From the features to `[batch, embedding_dim]` each.
-          dropout: Share of the gate's logits that training sets to 0, in [0, 1): high,
-            so that every tower learns to stand alone.
-          feature: Name of the users' dense features, which the gate reads.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          towers: layers from the features to `[batch, embedding_dim]` each.
+          dropout: share of the gate's logits that training sets to 0, in [0, 1). It is
+            high, so that every tower learns to work without the others.
+          feature: name of the users' dense features, the input of the gate.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self.towers = list(towers)
@@ -61,9 +69,9 @@ class MixtureOfRepresentations(FromConfig, TorchPort, tf.keras.layers.Layer):
         """Embeds the users.
 
         Args:
-          features: Holds the users' features, `[batch, width]`, and what the towers
-            take.
-          training: Whether the gate drops, and passed on to the towers.
+          features: batch with the users' features, `[batch, width]`, and the features
+            of the towers.
+          training: whether the gate and the towers drop.
 
         Returns:
           `[batch, embedding_dim]`.
@@ -77,11 +85,11 @@ class MixtureOfRepresentations(FromConfig, TorchPort, tf.keras.layers.Layer):
         return tf.einsum("bt,btd->bd", tf.cast(weights, outputs.dtype), outputs)
 
     def mixture(self, features: Features, training: bool = False) -> tf.Tensor:
-        """How much each tower counts for each user.
+        """Computes the weights of the towers for each user.
 
         Args:
-          features: Holds the users' features, `[batch, width]`.
-          training: Whether the gate drops.
+          features: batch with the users' features, `[batch, width]`.
+          training: whether the gate drops.
 
         Returns:
           `[batch, num_towers]` float32; every row sums to 1.
@@ -91,13 +99,13 @@ class MixtureOfRepresentations(FromConfig, TorchPort, tf.keras.layers.Layer):
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """The arrays of the towers and of the gate.
+        """Maps the original's arrays of the towers and of the gate.
 
         Args:
-          arrays: The original's state dict.
+          arrays: state dict of the original.
 
         Raises:
-          ValueError: two towers read the same array, or one has no original.
+          ValueError: two towers read the same array, or a tower is not a port.
         """
         targets = linear("mixture_layer.0", self.gate, arrays)
         for tower in self.towers:

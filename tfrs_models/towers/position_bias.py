@@ -1,4 +1,4 @@
-"""What a click owes to the place of an item rather than to the item."""
+"""A shallow tower of the position at which an item was shown."""
 
 import tensorflow as tf
 
@@ -9,10 +9,17 @@ from tfrs_models.types import Features
 
 @register
 class PositionBias(tf.keras.layers.Layer):
-    """A shallow tower from the logged position to a bias of each task's logit.
+    """Learns a bias of each task's logit from the logged position.
 
-    Learned beside the ranker, it takes the share of a click that the position explains,
-    so that the ranker need not. At serving it is dropped, or fixed to one position.
+    It is learned beside the ranker and takes the share of a click that the position
+    explains, so that the ranker need not. At serving it is 0, or that of one position.
+
+    Example:
+      >>> bias = tm.towers.PositionBias(num_positions=10, num_tasks=2)
+      >>> bias.logged({"position": np.array([0, 3, 25])}).shape
+      TensorShape([3, 2])
+      >>> bias({}).numpy()  # at serving, where the position is not known
+      array([[0., 0.]], dtype=float32)
 
     Reference:
       Zhao et al., Recommending what video to watch next: a multitask ranking system,
@@ -32,15 +39,15 @@ class PositionBias(tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          num_positions: Positions with a bias of their own; those further down share
-            the last one's.
-          num_tasks: How many biases.
-          serving_position: Whose bias serving adds, so that probabilities are those of
-            this position; none where None.
-          feature: Name of the position, which counts from 0.
-          context_feature: Name of dense features that change how far people look, such
-            as the device's.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_positions: number of positions with a bias of their own; positions after
+            the last one share its bias.
+          num_tasks: number of biases of a position, one for each task.
+          serving_position: position whose bias serving adds, so that probabilities are
+            those at this position; None adds nothing.
+          feature: name of the position, which counts from 0.
+          context_feature: name of dense features that change how far people look, such
+            as those of the device.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if num_positions < 1 or num_tasks < 1:
@@ -69,13 +76,13 @@ class PositionBias(tf.keras.layers.Layer):
             )
 
     def call(self, features: Features) -> tf.Tensor:
-        """The biases at serving.
+        """Computes the biases at serving.
 
         Args:
-          features: Holds the context's features if a serving position uses them.
+          features: batch with the context's features, if a serving position uses them.
 
         Returns:
-          `[batch, num_tasks]`, or `[1, num_tasks]` where all rows have the same.
+          `[batch, num_tasks]`, or `[1, num_tasks]` if all rows have the same bias.
 
         Raises:
           ValueError: the context's features are missing or of another width.
@@ -89,11 +96,11 @@ class PositionBias(tf.keras.layers.Layer):
         return bias + tf.cast(shift, bias.dtype)
 
     def logged(self, features: Features) -> tf.Tensor:
-        """The biases of logged rows.
+        """Computes the biases of logged rows.
 
         Args:
-          features: Holds the position, `[batch]` integers, and the context's features
-            if they are used.
+          features: batch with the positions, `[batch]` integers, and the context's
+            features if they are used.
 
         Returns:
           `[batch, num_tasks]`.
@@ -102,19 +109,19 @@ class PositionBias(tf.keras.layers.Layer):
           ValueError: a feature is missing or has the wrong dtype or width.
           InvalidArgumentError: a position is below 0.
         """
-        place = self._place(features)
-        bias = tf.gather(self.table, place)
+        position = self._position(features)
+        bias = tf.gather(self.table, position)
         if self.context is None:
             return bias
-        shift = tf.gather(self._shifts(features), place, batch_dims=1)
+        shift = tf.gather(self._shifts(features), position, batch_dims=1)
         return bias + tf.cast(shift, bias.dtype)
 
     def _shifts(self, features: Features) -> tf.Tensor:
-        """What the context adds, `[batch, num_positions, num_tasks]`."""
+        """Computes the context's biases, `[batch, num_positions, num_tasks]`."""
         shifts = dense_through(self.context, features, self.context_feature)
         return tf.reshape(shifts, [-1, self.num_positions, self.num_tasks])
 
-    def _place(self, features: Features) -> tf.Tensor:
+    def _position(self, features: Features) -> tf.Tensor:
         position = id_feature(features, self.feature)
         if position.dtype == tf.string:
             raise ValueError(f"Feature `{self.feature}` must be integers. Got string.")

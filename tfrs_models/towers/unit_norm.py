@@ -1,4 +1,4 @@
-"""A tower whose output has length one."""
+"""A tower whose embeddings have length one."""
 
 import tensorflow as tf
 
@@ -18,8 +18,8 @@ class UnitNorm(FromConfig, tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          tower: From features to `[batch, embedding_dim]`.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          tower: layer from features to `[batch, embedding_dim]`.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False
@@ -28,12 +28,15 @@ class UnitNorm(FromConfig, tf.keras.layers.Layer):
     def call(
         self, features: Features, training: bool = False, **options: object
     ) -> tf.Tensor:
-        """Unit-length float32 embeddings `[batch, embedding_dim]`.
+        """Embeds a batch.
 
         Args:
-          features: What the tower takes.
-          training: Passed on to the tower.
+          features: features of the tower.
+          training: whether the tower is in training.
           **options: additional arguments of the tower, such as `return_sequences`.
+
+        Returns:
+          Unit-length embeddings, `[batch, embedding_dim]` float32.
         """
         embedding = tf.cast(
             self.tower(features, training=training, **options), tf.float32

@@ -1,4 +1,4 @@
-"""One embedding for each user."""
+"""A tower with one embedding for each user."""
 
 import tensorflow as tf
 
@@ -11,12 +11,18 @@ from tfrs_models.types import Features
 
 @register
 class UserId(TorchPort, tf.keras.layers.Layer):
-    """Looks the user's id up in a table.
+    """Looks up the embedding of the user's id in a table.
 
     Integer ids are taken modulo the number of buckets, strings are hashed. With
-    `id_dropout` there is one vector more, for the unknown user: it replaces that share
-    of the ids in training, so that it means something at serving, where a negative id
-    or an empty string stands for the unknown user.
+    `id_dropout` there is one more vector, for unknown users: it replaces that share of
+    the ids in training, and so is trained. At serving, a negative id or an empty string
+    stands for an unknown user.
+
+    Example:
+      >>> tower = tm.towers.UserId(1000, 4, id_dropout=0.1)
+      >>> users = tower({"user_id": np.array(["ann", "bob", "", ""])})
+      >>> users.shape, bool(np.array_equal(users[2], users[3]))
+      (TensorShape([4, 4]), True)
     """
 
     def __init__(
@@ -31,12 +37,12 @@ class UserId(TorchPort, tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          num_buckets: Rows of the table.
-          embedding_dim: Width of the output.
-          id_dropout: Share of ids that training replaces by the unknown user, in
+          num_buckets: number of rows of the table.
+          embedding_dim: width of the output.
+          id_dropout: share of ids that training replaces by the unknown user, in
             [0, 1).
-          feature: Name of the id's feature.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          feature: name of the id's feature.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if not 0 <= id_dropout < 1:
@@ -55,8 +61,8 @@ class UserId(TorchPort, tf.keras.layers.Layer):
         """Embeds the users.
 
         Args:
-          features: Holds the id, `[batch]` integers or strings.
-          training: Whether ids are dropped.
+          features: batch with the ids, `[batch]` integers or strings.
+          training: whether ids are dropped.
 
         Returns:
           `[batch, embedding_dim]`.
@@ -70,7 +76,7 @@ class UserId(TorchPort, tf.keras.layers.Layer):
             return embedding
         if ids.dtype == tf.string:
             unknown = ids == ""
-        else:  # an unsigned id is never below 0, whatever it is as int64
+        else:  # a large unsigned id would be negative as int64
             given = tf.convert_to_tensor(features[self.feature])
             unknown = (ids < 0) & (not given.dtype.is_unsigned)
         if training:
@@ -78,10 +84,10 @@ class UserId(TorchPort, tf.keras.layers.Layer):
         return tf.where(unknown[:, None], self.unknown, embedding)
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """The original's table of users.
+        """Maps the original's table of users.
 
         Args:
-          arrays: Not needed.
+          arrays: state dict of the original, which is not needed.
         """
         del arrays
         return {"user_id_embedding_arch.weight": TorchArray(self.embedding.table)}

@@ -13,14 +13,14 @@ class PlainSASRec(tm.models.NextItem):
       Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018.
     """
 
-    def __init__(self, items: tm.towers.FeatureTower, *, max_length: int) -> None:
+    def __init__(self, items: tm.towers.FeatureTower, *, seq_len: int) -> None:
         """Initializes the model.
 
         Args:
           items: tower over item ids alone.
-          max_length: largest number of items of a history.
+          seq_len: largest number of items of a history.
         """
-        query = tm.towers.SASRec(items, items.embedding_dim, max_length=max_length)
+        query = tm.towers.SASRec(items, items.embedding_dim, seq_len=seq_len)
         super().__init__(query, unit_norm=False)
         self.num_items = items.features[0].num_values
 

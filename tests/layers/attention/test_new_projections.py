@@ -66,14 +66,14 @@ def test_traces_that_begin_elsewhere_go_through_a_stack_the_same_way(
 
 
 @seeds
-@pytest.mark.parametrize(("max_length", "dim"), [(12, 16), (30, 8)])
-def test_a_tower_embeds_a_history_alone_as_in_a_batch(seed, max_length, dim):
+@pytest.mark.parametrize(("seq_len", "dim"), [(12, 16), (30, 8)])
+def test_a_tower_embeds_a_history_alone_as_in_a_batch(seed, seq_len, dim):
     tf.keras.utils.set_random_seed(seed)
     items = towers.FeatureTower([Feature("item_id", "id", 300)], dim)
     tower = towers.AutoCorrelationTower(
-        items, dim, max_length=max_length, num_heads=2, factor=1.2
+        items, dim, seq_len=seq_len, num_heads=2, factor=1.2
     )
-    history = np.random.default_rng(seed).integers(1, 300, size=(32, max_length))
+    history = np.random.default_rng(seed).integers(1, 300, size=(32, seq_len))
     together = tower({"history": history}).numpy()
     assert_alike(row_by_row(lambda row: tower({"history": row}), history), together)
 

@@ -16,7 +16,7 @@ def tower():
     tf.keras.utils.set_random_seed(0)
     items = towers.FeatureTower([Feature("item_id", "id", 30)], 4)
     tower = towers.AutoCorrelationTower(
-        items, 4, max_length=LENGTH, factor=1.0, dropout=0.0
+        items, 4, seq_len=LENGTH, factor=1.0, dropout=0.0
     )
     tower({"history": tf.ones([1, 3], tf.int64)})
     rng = np.random.default_rng(1)

@@ -16,9 +16,9 @@ MAKE = {
     ),
     "gru": lambda items: towers.GRU4Rec(items, DIM, hidden_units=5),
     "auto-correlation": lambda items: towers.AutoCorrelationTower(
-        items, DIM, max_length=12, num_heads=2
+        items, DIM, seq_len=12, num_heads=2
     ),
-    "sasrec": lambda items: towers.SASRec(items, DIM, max_length=12, num_heads=2),
+    "sasrec": lambda items: towers.SASRec(items, DIM, seq_len=12, num_heads=2),
 }
 every = pytest.mark.parametrize("kind", MAKE)
 
@@ -144,7 +144,7 @@ def test_too_long_a_history_counts_by_its_newest_items(kind):
         np.tile(embed(tower, long[-12:]), [3, 1]),
         rtol=1e-5,
     )
-    with pytest.raises(ValueError, match="`history` must have at most 12 places"):
+    with pytest.raises(ValueError, match="`history` must have at most 12 positions"):
         embed(tower, long, return_sequences=True)
 
 
@@ -181,10 +181,10 @@ def test_a_wrong_history_is_named(kind, features, message):
         (towers.RecencyPooling, {"half_lives": [np.nan]}, "none negative"),
         (towers.RecencyPooling, {"dropout": 1.0}, r"`dropout` must be in \[0, 1\)"),
         (towers.GRU4Rec, {"dropout": -0.1}, r"`dropout` must be in \[0, 1\)"),
-        (towers.AutoCorrelationTower, {"max_length": 0}, "`max_length` must be at le"),
-        (towers.AutoCorrelationTower, {"num_blocks": 0}, "`num_blocks` must be at le"),
-        (towers.SASRec, {"max_length": 0}, "`max_length` must be at least 1. Got 0"),
-        (towers.SASRec, {"num_blocks": 0}, "`num_blocks` must be at least 1. Got 0"),
+        (towers.AutoCorrelationTower, {"seq_len": 0}, "`seq_len` must be at le"),
+        (towers.AutoCorrelationTower, {"num_layers": 0}, "`num_layers` must be at le"),
+        (towers.SASRec, {"seq_len": 0}, "`seq_len` must be at least 1. Got 0"),
+        (towers.SASRec, {"num_layers": 0}, "`num_layers` must be at least 1. Got 0"),
         (towers.SASRec, {"num_heads": 3}, "`num_heads` must be at least 1 and divide"),
     ],
 )

@@ -7,7 +7,7 @@ from tfrs_models.towers import FeatureTower, SASRec
 
 def test_blocks_read_scaled_items_with_their_positions_and_a_norm_ends_it():
     items = FeatureTower([Feature("item_id", "id", 9)], 4)
-    tower = SASRec(items, 4, max_length=6, num_blocks=2)
+    tower = SASRec(items, 4, seq_len=6, num_layers=2)
     row = [3, 1, 4, 1, 5]
     tower({"history": tf.constant([row])})
     rng = np.random.default_rng(2)

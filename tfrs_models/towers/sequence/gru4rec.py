@@ -8,7 +8,15 @@ from tfrs_models.towers.sequence.history_tower import HistoryTower
 
 @register
 class GRU4Rec(HistoryTower):
-    """A gated recurrent unit reads the items one after the other.
+    """Embeds a history by a gated recurrent unit over its items.
+
+    Example:
+      >>> item = tm.data.Feature("item_id", "id", num_values=9)
+      >>> items = tm.towers.FeatureTower([item], embedding_dim=4)
+      >>> tower = tm.towers.GRU4Rec(items, 4)
+      >>> history = {"history": np.array([[3, 1, 7], [5, 0, 0]])}  # 0 is padding
+      >>> tower(history).shape, tower(history, return_sequences=True).shape
+      (TensorShape([2, 4]), TensorShape([2, 3, 4]))
 
     Reference:
       Hidasi et al., Session-based recommendations with recurrent neural networks,
@@ -27,11 +35,13 @@ class GRU4Rec(HistoryTower):
         """Initializes the tower.
 
         Args:
-          item_tower: See `HistoryTower`.
-          embedding_dim: Width of the item tower's output and of this one's.
-          hidden_units: Width of the recurrent state; `embedding_dim` where None.
-          dropout: Share of the item embeddings' components that training drops.
-          **kwargs: Of `HistoryTower`.
+          item_tower: candidate tower, from `{item_id: [num_items]}` to `[num_items,
+            embedding_dim]`.
+          embedding_dim: width of the item tower's output and of this one's.
+          hidden_units: width of the recurrent state; None for `embedding_dim`.
+          dropout: share of the item embeddings' components that training drops.
+          **kwargs: `history` and `item_id`, names of the features of the items of a
+            history and of an item's id, and arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(item_tower, **kwargs)
         if not 0 <= dropout < 1:
@@ -44,11 +54,11 @@ class GRU4Rec(HistoryTower):
         self._project = tf.keras.layers.Dense(embedding_dim, use_bias=False)
 
     def encode(
-        self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
+        self, embeddings: tf.Tensor, mask: tf.Tensor, training: bool
     ) -> tf.Tensor:
         inputs = self._drop(embeddings, training=training)
         # Padding leaves the state as it is.
-        states = self._recurrent(inputs, mask=real, training=training)
+        states = self._recurrent(inputs, mask=mask, training=training)
         return self._project(states)
 
     def get_config(self) -> dict:

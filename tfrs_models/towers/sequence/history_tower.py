@@ -1,4 +1,4 @@
-"""What all towers over histories share: item embeddings, padding, the last position."""
+"""Common parts of the towers over histories."""
 
 import tensorflow as tf
 
@@ -7,12 +7,12 @@ from tfrs_models.types import Features
 
 
 class HistoryTower(FromConfig, tf.keras.layers.Layer):
-    """From a row of items in the order of time to an embedding of what comes next.
+    """Embeds a history of items, in the order of time, to find the next item.
 
-    Items are embedded by the tower of the candidates: what is learned of an item as a
-    target is known of it as history. An id of 0 is padding, wherever it stands: the
-    output is that of the row without it. A row without items has the embedding 0, which
-    scores all candidates alike.
+    Items are embedded by the tower of the candidates, so that an item has the same
+    embedding in a history and as a candidate. An id of 0 is padding, at any position:
+    the output is that of the row without it. A row without items has the embedding 0,
+    which gives all candidates the same score.
 
     A subclass implements `encode`.
     """
@@ -28,12 +28,12 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
         """Initializes the tower.
 
         Args:
-          item_tower: From `{item_id: [num_items]}` to `[num_items, embedding_dim]`; the
-            candidate tower. One that reads more than the id goes into a
-            `towers.FeatureLookup`.
-          history: The feature of the items, `[batch, seq_len]` integers.
-          item_id: The feature that the item tower reads.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          item_tower: candidate tower, from `{item_id: [num_items]}` to `[num_items,
+            embedding_dim]`. `towers.FeatureLookup` makes one of a tower that reads more
+            than the id.
+          history: name of the feature of the items, `[batch, seq_len]` integers.
+          item_id: name of the feature that the item tower reads.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False
@@ -50,88 +50,88 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
         """Embeds histories.
 
         Args:
-          features: Holds the history.
-          training: Whether to drop.
-          return_sequences: Whether to embed every prefix of a history, to learn at all
+          features: batch with the histories.
+          training: whether to drop.
+          return_sequences: whether to embed every prefix of a history, to learn at all
             positions at once.
 
         Returns:
-          `[batch, embedding_dim]` of the whole histories, or `[batch, seq_len,
-          embedding_dim]`: at each position that of the history up to it.
+          Embeddings of the whole histories, `[batch, embedding_dim]`, or of their
+          prefixes up to each position, `[batch, seq_len, embedding_dim]`.
 
         Raises:
           ValueError: the history is missing or has the wrong dtype or rank.
         """
         items = self._checked(features)
-        seq_len, longest = items.shape[1], self.max_length
+        given, longest = items.shape[1], self.seq_len
         if return_sequences:
-            if None not in (seq_len, longest) and seq_len > longest:
+            if None not in (given, longest) and given > longest:
                 raise ValueError(
-                    f"`{self.history}` must have at most {longest} places where all "
-                    f"are embedded. Got {seq_len}."
+                    f"`{self.history}` must have at most {longest} positions where all "
+                    f"are embedded. Got {given}."
                 )
             return self.encode(*self.embed(items, training), training)
-        if longest is not None and (seq_len is None or seq_len > longest):
+        if longest is not None and (given is None or given > longest):
             items = newest(items, longest)
         return self.encode_last(*self.embed(items, training), training)
 
     @property
-    def max_length(self) -> int | None:
-        """The number of items that the tower can read; the newest count."""
+    def seq_len(self) -> int | None:
+        """Largest number of items that the tower reads, the newest; None for all."""
         return None
 
     def encode(
-        self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
+        self, embeddings: tf.Tensor, mask: tf.Tensor, training: bool
     ) -> tf.Tensor:
         """Embeds every prefix.
 
         Args:
-          embeddings: `[batch, seq_len, embedding_dim]` of the items.
-          real: `[batch, seq_len]` bool, False for padding.
-          training: Whether to drop.
+          embeddings: embeddings of the items, `[batch, seq_len, embedding_dim]`.
+          mask: True for items, False for padding, `[batch, seq_len]` bool.
+          training: whether to drop.
 
         Returns:
-          `[batch, seq_len, embedding_dim]`; position `i` depends on the real items up
-          to `i` only, and is finite where there is none.
+          `[batch, seq_len, embedding_dim]`; position `i` depends only on the items up
+          to `i`, and is finite if there is none.
         """
         raise NotImplementedError
 
     def encode_last(
-        self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
+        self, embeddings: tf.Tensor, mask: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        """Embeds the whole rows: what `encode` says at the last real position.
+        """Embeds the whole rows: the output of `encode` at the last item.
 
         Args:
-          embeddings: As in `encode`.
-          real: As in `encode`.
-          training: Whether to drop.
+          embeddings: embeddings of the items, `[batch, seq_len, embedding_dim]`.
+          mask: True for items, False for padding, `[batch, seq_len]` bool.
+          training: whether to drop.
 
         Returns:
-          `[batch, embedding_dim]`, 0 where no item is real.
+          `[batch, embedding_dim]`, 0 for a row without items.
         """
-        encoded = self.encode(embeddings, real, training)
-        places = tf.range(tf.shape(real)[1])
-        last = tf.reduce_max(tf.where(real, places, -1), axis=1)
-        at_last = tf.one_hot(last, tf.shape(real)[1], dtype=encoded.dtype)
+        encoded = self.encode(embeddings, mask, training)
+        positions = tf.range(tf.shape(mask)[1])
+        last = tf.reduce_max(tf.where(mask, positions, -1), axis=1)
+        at_last = tf.one_hot(last, tf.shape(mask)[1], dtype=encoded.dtype)
         return tf.einsum("bs,bsd->bd", at_last, encoded)
 
     def embed(
         self, items: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The items' embeddings, each distinct item embedded once.
+        """Embeds the items, each distinct item once.
 
         Args:
-          items: `[batch, seq_len]` int64.
-          training: Passed on to the item tower.
+          items: ids of the items, `[batch, seq_len]` int64.
+          training: whether the item tower is in training.
 
         Returns:
           `[batch, seq_len, embedding_dim]`, and `[batch, seq_len]` bool, False for
           padding.
         """
-        unique, places = tf.unique(tf.reshape(items, [-1]))
+        unique, rows = tf.unique(tf.reshape(items, [-1]))
         table = self.item_tower({self.item_id: unique}, training=training)
         table = tf.cast(table, self.compute_dtype)
-        return tf.gather(table, tf.reshape(places, tf.shape(items))), items != 0
+        return tf.gather(table, tf.reshape(rows, tf.shape(items))), items != 0
 
     def _checked(self, features: Features) -> tf.Tensor:
         if self.history not in features:
@@ -158,44 +158,8 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
         }
 
 
-def newest(items: tf.Tensor, length: int) -> tf.Tensor:
-    """The last items of each row that are not padding.
-
-    Args:
-      items: `[batch, seq_len]`, 0 for padding.
-      length: How many at most.
-
-    Returns:
-      `[batch, length]`, or `[batch, seq_len]` where that is less, padded on the right.
-    """
-    real = tf.cast(items != 0, tf.int32)
-    newer = tf.cumsum(real, axis=1, exclusive=True, reverse=True)
-    kept = (items != 0) & (newer < length)
-    order = tf.argsort(tf.cast(~kept, tf.int32), axis=1, stable=True)[:, :length]
-    return tf.gather(tf.where(kept, items, 0), order, batch_dims=1)
-
-
-def newest_steps(real: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the newest real steps of each row are, the newest at the end.
-
-    Args:
-      real: `[batch, seq_len]` bool, False for padding.
-      length: Steps of a window.
-
-    Returns:
-      `[batch, length]` int32 places in the row, and bool, False where the row has no
-      further step; the place is then one of padding or 0.
-    """
-    real = tf.pad(real, [[0, 0], [length, 0]])
-    newer = tf.cumsum(tf.cast(real, tf.int32), axis=1, exclusive=True, reverse=True)
-    kept = real & (newer < length)
-    order = tf.argsort(tf.cast(kept, tf.int32), axis=1, stable=True)[:, -length:]
-    found = tf.gather(kept, order, batch_dims=1)
-    return tf.where(found, order - length, 0), tf.ensure_shape(found, [None, length])
-
-
 class BlockTower(HistoryTower):
-    """A history tower whose blocks begin with items and vectors of their places.
+    """A history tower of stacked blocks, with a learned vector for each position.
 
     A subclass makes the blocks and implements `encode`.
     """
@@ -205,8 +169,8 @@ class BlockTower(HistoryTower):
         item_tower: tf.keras.layers.Layer,
         embedding_dim: int,
         *,
-        max_length: int,
-        num_blocks: int,
+        seq_len: int,
+        num_layers: int,
         num_heads: int,
         dropout: float,
         **kwargs,
@@ -214,59 +178,96 @@ class BlockTower(HistoryTower):
         """Initializes the tower.
 
         Args:
-          item_tower: See `HistoryTower`.
-          embedding_dim: Width of the item tower's output and of this one's.
-          max_length: Items that have a place; of a longer history the newest.
-          num_blocks: At least 1.
-          num_heads: Of a block.
-          dropout: Share that training drops of the input and of what a block adds.
-          **kwargs: Of `HistoryTower`.
+          item_tower: candidate tower, as in `HistoryTower`.
+          embedding_dim: width of the item tower's output and of this one's.
+          seq_len: number of items that the tower reads; the newest of a longer history.
+          num_layers: number of blocks, at least 1.
+          num_heads: number of heads of a block.
+          dropout: share of the input and of each block's output that training drops.
+          **kwargs: arguments of `HistoryTower`.
         """
         super().__init__(item_tower, **kwargs)
-        if max_length < 1:
-            raise ValueError(f"`max_length` must be at least 1. Got {max_length}.")
-        if num_blocks < 1:
-            raise ValueError(f"`num_blocks` must be at least 1. Got {num_blocks}.")
+        if seq_len < 1:
+            raise ValueError(f"`seq_len` must be at least 1. Got {seq_len}.")
+        if num_layers < 1:
+            raise ValueError(f"`num_layers` must be at least 1. Got {num_layers}.")
         self.embedding_dim = embedding_dim
-        self.num_blocks = num_blocks
+        self.num_layers = num_layers
         self.num_heads = num_heads
         self.dropout = dropout
-        self._max_length = max_length
+        self._seq_len = seq_len
         self._positions = self.add_weight(
             "positions",
-            (max_length, embedding_dim),
+            (seq_len, embedding_dim),
             initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
         )
         self._drop = tf.keras.layers.Dropout(dropout)
 
     @property
-    def max_length(self) -> int:
-        return self._max_length
+    def seq_len(self) -> int:
+        return self._seq_len
 
-    def placed(
-        self, embeddings: tf.Tensor, places: tf.Tensor, training: bool
+    def with_positions(
+        self, embeddings: tf.Tensor, positions: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        """What the first block reads.
+        """Adds the vectors of positions to scaled item embeddings, for the first block.
 
         Args:
-          embeddings: `[batch, seq_len, embedding_dim]` of items.
-          places: Of them, integers below `max_length`, `[batch, seq_len]` or
-            `[seq_len]`.
-          training: Whether to drop.
+          embeddings: embeddings of items, `[batch, seq_len, embedding_dim]`.
+          positions: positions of the items, integers below `seq_len`, `[batch,
+            seq_len]` or `[seq_len]`.
+          training: whether to drop.
 
         Returns:
           `[batch, seq_len, embedding_dim]`.
         """
-        positions = tf.gather(self._positions, places)
+        vectors = tf.gather(self._positions, positions)
         scale = tf.cast(self.embedding_dim, embeddings.dtype) ** 0.5
-        hidden = embeddings * scale + tf.cast(positions, embeddings.dtype)
+        hidden = embeddings * scale + tf.cast(vectors, embeddings.dtype)
         return self._drop(hidden, training=training)
 
     def get_config(self) -> dict:
         return super().get_config() | {
             "embedding_dim": self.embedding_dim,
-            "max_length": self.max_length,
-            "num_blocks": self.num_blocks,
+            "seq_len": self.seq_len,
+            "num_layers": self.num_layers,
             "num_heads": self.num_heads,
             "dropout": self.dropout,
         }
+
+
+def newest(items: tf.Tensor, length: int) -> tf.Tensor:
+    """Picks the last items of each row that are not padding.
+
+    Args:
+      items: ids of the items, 0 for padding, `[batch, seq_len]`.
+      length: largest number of items of a row.
+
+    Returns:
+      `[batch, length]`, or `[batch, seq_len]` if that is less, padded on the right.
+    """
+    mask = tf.cast(items != 0, tf.int32)
+    newer = tf.cumsum(mask, axis=1, exclusive=True, reverse=True)
+    is_new = (items != 0) & (newer < length)
+    order = tf.argsort(tf.cast(~is_new, tf.int32), axis=1, stable=True)[:, :length]
+    return tf.gather(tf.where(is_new, items, 0), order, batch_dims=1)
+
+
+def newest_steps(mask: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds the last steps of each row that are not padding, in windows of one length.
+
+    Args:
+      mask: True for steps, False for padding, `[batch, seq_len]` bool.
+      length: number of steps of a window.
+
+    Returns:
+      Positions of the steps in the row, the newest at the end, `[batch, length]` int32,
+      and bool of the same shape, False if the row has no more steps; the position then
+      is 0 or that of padding.
+    """
+    mask = tf.pad(mask, [[0, 0], [length, 0]])
+    newer = tf.cumsum(tf.cast(mask, tf.int32), axis=1, exclusive=True, reverse=True)
+    is_new = mask & (newer < length)
+    order = tf.argsort(tf.cast(is_new, tf.int32), axis=1, stable=True)[:, -length:]
+    found = tf.gather(is_new, order, batch_dims=1)
+    return tf.where(found, order - length, 0), tf.ensure_shape(found, [None, length])

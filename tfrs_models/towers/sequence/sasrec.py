@@ -9,9 +9,17 @@ from tfrs_models.towers.sequence.history_tower import BlockTower
 
 @register
 class SASRec(BlockTower):
-    """Every item attends to the items before it.
+    """Embeds a history by a causal transformer: items attend to earlier items.
 
-    Positions count the real items from the oldest on.
+    Positions count the items from the oldest on, without padding.
+
+    Example:
+      >>> item = tm.data.Feature("item_id", "id", num_values=9)
+      >>> items = tm.towers.FeatureTower([item], embedding_dim=4)
+      >>> tower = tm.towers.SASRec(items, 4, seq_len=3)
+      >>> history = {"history": np.array([[3, 1, 7], [5, 0, 0]])}  # 0 is padding
+      >>> tower(history).shape, tower(history, return_sequences=True).shape
+      (TensorShape([2, 4]), TensorShape([2, 3, 4]))
 
     Reference:
       Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018.
@@ -22,8 +30,8 @@ class SASRec(BlockTower):
         item_tower: tf.keras.layers.Layer,
         embedding_dim: int,
         *,
-        max_length: int = 50,
-        num_blocks: int = 2,
+        seq_len: int = 50,
+        num_layers: int = 2,
         num_heads: int = 1,
         dropout: float = 0.2,
         **kwargs,
@@ -31,37 +39,40 @@ class SASRec(BlockTower):
         """Initializes the tower.
 
         Args:
-          item_tower: See `HistoryTower`.
-          embedding_dim: Width of the item tower's output and of this one's.
-          max_length: Items that have a position; of a longer history the newest.
-          num_blocks: Transformer blocks.
-          num_heads: Of the attention; divides `embedding_dim`.
-          dropout: Share that training drops of the input and of what a block adds.
-          **kwargs: Of `HistoryTower`.
+          item_tower: candidate tower, from `{item_id: [num_items]}` to `[num_items,
+            embedding_dim]`.
+          embedding_dim: width of the item tower's output and of this one's.
+          seq_len: number of items that the tower reads; the newest of a longer history.
+          num_layers: number of transformer blocks.
+          num_heads: number of attention heads; it divides `embedding_dim`.
+          dropout: share of the input and of each block's output that training drops.
+          **kwargs: `history` and `item_id`, names of the features of the items of a
+            history and of an item's id, and arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(
             item_tower,
             embedding_dim,
-            max_length=max_length,
-            num_blocks=num_blocks,
+            seq_len=seq_len,
+            num_layers=num_layers,
             num_heads=num_heads,
             dropout=dropout,
             **kwargs,
         )
         self._blocks = [
             TransformerBlock(embedding_dim, num_heads=num_heads, dropout=dropout)
-            for _ in range(num_blocks)
+            for _ in range(num_layers)
         ]
         self._norm = tf.keras.layers.LayerNormalization()
 
     def encode(
-        self, embeddings: tf.Tensor, real: tf.Tensor, training: bool
+        self, embeddings: tf.Tensor, mask: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        count = tf.cumsum(tf.cast(real, tf.int32), axis=1)
-        hidden = self.placed(embeddings, tf.maximum(count - 1, 0), training)
-        places = tf.range(tf.shape(real)[1])
-        earlier = places[:, None] >= places[None, :]
-        mask = earlier & real[:, None, :]  # [batch, position, item]
+        count = tf.cumsum(tf.cast(mask, tf.int32), axis=1)
+        positions = tf.maximum(count - 1, 0)
+        hidden = self.with_positions(embeddings, positions, training)
+        steps = tf.range(tf.shape(mask)[1])
+        earlier = steps[:, None] >= steps[None, :]
+        causal_mask = earlier & mask[:, None, :]  # [batch, position, item]
         for block in self._blocks:
-            hidden = block(hidden, mask, training=training)
+            hidden = block(hidden, causal_mask, training=training)
         return self._norm(hidden)
