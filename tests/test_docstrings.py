@@ -22,7 +22,6 @@ PENDING = (
     "tfrs_models/models/automtn",
     "tfrs_models/models/fine_tuning",
     "tfrs_models/models/unisar",
-    "tfrs_models/training",
     "pipelines/automtn.py",
     "pipelines/parts/check_in_data.py",
     "pipelines/parts/poi_baselines.py",

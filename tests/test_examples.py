@@ -21,7 +21,6 @@ PENDING = {
     "models.automtn",
     "models.fine_tuning",
     "models.unisar",
-    "training",
 }
 LONGEST = 8
 

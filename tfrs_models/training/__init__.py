@@ -1,4 +1,4 @@
-"""What watches over the training of any model, and what steers it."""
+"""Callbacks, optimizers and tuning for the training of any model."""
 
 from tfrs_models.training.accumulate_metrics import AccumulateMetrics
 from tfrs_models.training.hyper_parameters import random_search

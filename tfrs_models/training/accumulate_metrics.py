@@ -1,4 +1,4 @@
-"""Adds means and extremes over the epochs to what an epoch reports."""
+"""Means and extremes of metrics over the epochs."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,24 @@ from tfrs_models.metrics.accumulator import metrics_accumulator
 class AccumulateMetrics(tf.keras.callbacks.Callback):
     """Reports `mean_`, `sliding_`, `min_` and `max_` of metrics over the epochs so far.
 
-    The history has them, and so have callbacks that come after this one, which may
-    watch the sliding mean of a metric that jumps.
+    They are in the history and in the logs of callbacks that come after this one,
+    which may watch the sliding mean of a metric that jumps.
+
+    Example:
+      >>> callback = tm.training.AccumulateMetrics(["val_loss"], window=2)
+      >>> for epoch, loss in enumerate([3.0, 1.0, 2.0]):
+      ...     callback.on_epoch_end(epoch, logs := {"val_loss": loss})
+      >>> logs["mean_val_loss"], logs["sliding_val_loss"], logs["min_val_loss"]
+      (2.0, 1.5, 1.0)
     """
 
     def __init__(self, names: Sequence[str], *, window: int = 10) -> None:
         """Initializes the callback.
 
         Args:
-          names: Of metrics, such as "val_loss_per_pair"; those that an epoch does not
-            report are left out.
-          window: Epochs of the sliding mean.
+          names: names of metrics, such as "val_loss_per_pair"; metrics that an epoch
+            does not report are left out.
+          window: number of epochs of the sliding mean.
         """
         super().__init__()
         if isinstance(names, str):

@@ -1,4 +1,4 @@
-"""A search over hyper-parameters that keeps what it has measured."""
+"""Tuning of hyper-parameters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,13 +7,13 @@ import numpy as np
 
 
 class SearchResult(NamedTuple):
-    """What a search has found.
+    """Result of `random_search`.
 
     Attributes:
-      params: Of the best trial, name -> choice.
-      value: Of the best trial.
-      trials: All that finished, with `params` and `value`.
-      failed: All that did not, with `params` and `error`.
+      params: choices of the best trial by name.
+      value: value of the best trial.
+      trials: trials that finished, with `params` and `value`.
+      failed: trials that did not finish, with `params` and `error`.
     """
 
     params: dict[str, Any]
@@ -31,29 +31,36 @@ def random_search(
     maximize: bool = True,
     storage: str | None = None,
 ) -> SearchResult:
-    """Tries choices at random, then those like the best ones (`optuna`'s TPE).
+    """Tries choices at random, then choices like the best ones (`optuna`'s TPE).
 
-    A choice that was measured before is not measured again, also not in a later call
-    with the same storage. A trial that raises an error, or whose value is not finite,
-    is remembered as failed and is never the best.
+    A choice that was measured before is not measured again, even in a later call with
+    the same storage. A trial that raises an error, or whose value is not finite, is
+    stored as failed and is never the best.
 
     Args:
-      space: Name -> the choices: numbers, strings, booleans or None.
-      objective: From a choice of each to a value.
-      max_evals: Choices that are measured in this call; fewer where there are not so
-        many.
-      seed: Of the draws.
-      maximize: Whether a larger value is better.
-      storage: Where `optuna` keeps the trials, such as "sqlite:///trials.db"; None
-        keeps them in memory.
+      space: name of a hyper-parameter -> its choices: numbers, strings, booleans or
+        None.
+      objective: function from one choice of each hyper-parameter, by name, to a value.
+      max_evals: largest number of choices that are measured in this call.
+      seed: seed of the draws.
+      maximize: whether a larger value is better.
+      storage: address of `optuna`'s storage, such as "sqlite:///trials.db"; None keeps
+        the trials in memory.
 
     Returns:
       The best trial and all others.
 
     Raises:
       ImportError: `optuna` is not installed.
-      ValueError: an empty space, no trial that finished, or a storage with trials of
+      ValueError: the space is empty, no trial finished, or the storage has trials of
         another space or direction.
+
+    Example:
+      >>> space = {"rate": [0.1, 0.01, 0.001], "layers": [1, 2]}
+      >>> def objective(params):
+      ...     return params["layers"] - params["rate"]
+      >>> tm.training.random_search(space, objective, seed=0).params
+      {'rate': 0.001, 'layers': 2}
     """
     if not space or not all(len(choices) for choices in space.values()):
         raise ValueError(f"`space` must have a choice for each name. Got {space}.")

@@ -1,4 +1,4 @@
-"""Mines negatives with an index while a model trains."""
+"""Hard negatives from an index, while a model trains."""
 
 import tensorflow as tf
 
@@ -6,11 +6,21 @@ from tfrs_models.layers.negatives.mined_negatives import NONE
 
 
 class IndexNegatives(tf.keras.callbacks.Callback):
-    """Gives each query the candidates that the model itself ranks highest as negatives.
+    """Sets each query's negatives to the candidates that the model ranks highest.
 
-    Every `refresh_every` epochs the candidates are embedded and indexed anew, all
-    queries are asked, and what they find goes into the `layers.MinedNegatives` of the
-    model, as `models.TwoTower(mined_negatives=...)` has it. An approximate index does.
+    Every `refresh_every` epochs the candidates are embedded and indexed anew. The
+    results of all queries go into the `layers.MinedNegatives` of the model, an argument
+    of `models.TwoTower(mined_negatives=...)`. An approximate index is good enough.
+
+    Example:
+      >>> mined = tm.layers.MinedNegatives(9, 2)
+      >>> towers = tm.towers.UserId(9, 2), tm.towers.UserId(9, 2, feature="item_id")
+      >>> model = tm.models.TwoTower(*towers, mined_negatives=mined)
+      >>> data = {"user_id": np.array([1, 2]), "item_id": np.array([3, 4])}
+      >>> data = tf.data.Dataset.from_tensors(data)
+      >>> index = tm.layers.BruteForce(k=2)
+      >>> mine = tm.training.IndexNegatives(index, queries=data, candidates=data)
+      >>> mine.set_model(model)  # as `fit(callbacks=[mine])` does
 
     Reference:
       Xiong et al., Approximate nearest neighbor negative contrastive learning, ICLR
@@ -29,13 +39,14 @@ class IndexNegatives(tf.keras.callbacks.Callback):
         """Initializes the callback.
 
         Args:
-          index: To search with, such as `layers.BruteForce` or `layers.ScaNN`.
-          queries: Batches of query features, with the query's id, and with
-            `known_items`, which are then not mined.
-          candidates: Batches of candidate features, the whole corpus.
-          refresh_every: Epochs between two searches.
-          warmup: Epochs before the first search: an untrained model finds nothing that
-            is hard.
+          index: index of the candidates, such as `layers.BruteForce` or
+            `layers.ScaNN`.
+          queries: batches of query features, with the query's id; items in a feature
+            `known_items` are not mined.
+          candidates: batches of candidate features, the whole corpus.
+          refresh_every: number of epochs between two refreshes.
+          warmup: number of epochs before the first refresh; an untrained model finds no
+            hard negatives.
         """
         super().__init__()
         if refresh_every < 1:
@@ -65,7 +76,7 @@ class IndexNegatives(tf.keras.callbacks.Callback):
             self.mine()
 
     def mine(self) -> None:
-        """Searches for all queries and fills the model's table."""
+        """Queries the index for all queries and fills the model's table."""
         table = self.model.mined_negatives
         self.index.index_from_dataset(self.model.embed_candidates(self.candidates))
         for features in self.queries:
@@ -77,6 +88,6 @@ class IndexNegatives(tf.keras.callbacks.Callback):
                 scores, ids = self.index.query_with_exclusions(
                     queries, known, k=table.per_query
                 )
-                found = tf.math.is_finite(scores)  # fewer candidates than places
+                found = tf.math.is_finite(scores)  # fewer candidates than negatives
                 ids = tf.where(found, tf.cast(ids, tf.int64), NONE)
             table.assign(features[self.model.query_id], ids)

@@ -1,4 +1,4 @@
-"""Adam that leaves the rows of a table alone that a batch does not have."""
+"""Adam that updates only the rows of a table that a batch has."""
 
 import tensorflow as tf
 
@@ -7,11 +7,19 @@ from tfrs_models._keras import register
 
 @register
 class LazyAdam(tf.keras.optimizers.Adam):
-    """Adam whose step over a table costs what its rows in the batch cost.
+    """Adam that updates only those rows of a table that have a gradient.
 
-    Keras's Adam goes over whole tables at every step, and moves each row by what is
-    left of its older gradients. Here rows without a gradient keep their value and both
-    of their moments; all others, and weights that are no tables, move as with Adam.
+    Keras's Adam updates whole tables at every step, and moves each row by the momentum
+    of its older gradients. Here rows without a gradient keep their value and both of
+    their moments; all other rows, and other weights, move as with Adam. A step costs as
+    much as the rows of the batch, not as the table.
+
+    Example:
+      >>> table = tf.Variable(tf.ones([3, 2]))
+      >>> gradient = tf.IndexedSlices(tf.ones([1, 2]), tf.constant([1]))
+      >>> _ = tm.training.LazyAdam(0.1).apply_gradients([(gradient, table)])
+      >>> table.numpy().round(1).tolist()
+      [[1.0, 1.0], [0.9, 0.9], [1.0, 1.0]]
 
     Reference:
       Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.
@@ -23,12 +31,13 @@ class LazyAdam(tf.keras.optimizers.Adam):
         """Initializes the optimizer.
 
         Args:
-          learning_rate: A number or a schedule.
-          name: Of the optimizer.
-          **kwargs: Of `tf.keras.optimizers.Adam`, but for `amsgrad` and `weight_decay`.
+          learning_rate: learning rate, a number or a schedule.
+          name: name of the optimizer.
+          **kwargs: arguments of `tf.keras.optimizers.Adam` without `amsgrad` and
+            `weight_decay`.
 
         Raises:
-          ValueError: an option goes over all rows of a table.
+          ValueError: an option updates all rows of a table.
         """
         super().__init__(learning_rate, name=name, **kwargs)
         if self.amsgrad:
@@ -42,16 +51,16 @@ class LazyAdam(tf.keras.optimizers.Adam):
     def update_step(
         self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable
     ) -> None:
-        """Moves one variable.
+        """Updates one variable.
 
         Args:
-          gradient: Of the loss; where sparse, each row once.
-          variable: What is moved.
+          gradient: gradient of the loss; a sparse one has each row once.
+          variable: variable to update.
         """
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable)
             return
-        place = self._index_dict[self._var_key(variable)]
+        index = self._index_dict[self._var_key(variable)]
         rows, values, dtype = gradient.indices, gradient.values, variable.dtype
         step = tf.cast(self.iterations + 1, dtype)
         left = tf.sqrt(1 - tf.pow(tf.cast(self.beta_2, dtype), step))
@@ -60,8 +69,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
         epsilon = self.epsilon * (left if self.adaptive_epsilon else 1.0)
         moments = []
         for table, power, beta in (
-            (self._momentums[place], values, self.beta_1),
-            (self._velocities[place], tf.square(values), self.beta_2),
+            (self._momentums[index], values, self.beta_1),
+            (self._velocities[index], tf.square(values), self.beta_2),
         ):
             moment = beta * tf.gather(table, rows) + (1 - beta) * power
             table.scatter_update(tf.IndexedSlices(moment, rows))

@@ -1,4 +1,4 @@
-"""Says early that a training run is not worth its time."""
+"""Early warnings of training runs that cannot succeed."""
 
 import contextlib
 import warnings
@@ -17,27 +17,37 @@ _ENOUGH_ROWS = 3000
 
 
 class LearningWarning(UserWarning):
-    """What a training run shows is not what learning looks like."""
+    """Warns that a training run shows no sign of learning."""
 
 
 class LearningAlarms(tf.keras.callbacks.Callback):
-    """Warns, once each, of what makes a training run useless.
+    """Warns, once each, of four faults that make a training run useless.
 
-    - An id feature holds more unknown ids (index 0) than `max_unknown`; known before
-      the first step.
+    - An id feature has more unknown ids (index 0) than `max_unknown`; this is checked
+      before the first step.
     - After an epoch, the loss of a few batches is less than 1% below that of the same
-      batches with every score at zero: corrections and masks stay, so this is what a
-      model gets that tells no candidate from another.
+      batches with all scores at zero. Corrections and masks stay, so this is the loss
+      of a model that gives all candidates the same score.
     - After an epoch, all queries prefer the same candidate of their batch.
     - The loss is not finite. `tfrs_models.Model` stops by itself and names the
       feature; for other models the callback names it, and stops the training.
 
     The second and third need a retrieval model: one with `task_inputs(features,
-    training)` and a `task` like `tasks.Retrieval`. Nothing that the model holds
-    changes: no metric, no weight, no random state.
+    training)` and a `task` like `tasks.Retrieval`. The callback changes no metric, no
+    weight and no random state of the model.
+
+    Example:
+      >>> import warnings
+      >>> data = tf.data.Dataset.from_tensors({"user_id": np.array([0, 0, 3])})
+      >>> alarms = tm.training.LearningAlarms(data, max_unknown=0.5)
+      >>> with warnings.catch_warnings(record=True) as found:
+      ...     warnings.simplefilter("always")
+      ...     alarms.on_train_begin()  # called by `fit(callbacks=[alarms])`
+      >>> print(found[0].message)
+      66.7% of the ids of `user_id` are unknown (index 0) in 1 training batches, ...
     """
 
-    _supports_tf_logs = True  # reads the loss itself, where the model does not
+    _supports_tf_logs = True  # reads the loss itself for models that do not check it
 
     def __init__(
         self,
@@ -50,14 +60,14 @@ class LearningAlarms(tf.keras.callbacks.Callback):
         """Initializes the callback.
 
         Args:
-          dataset: Shuffled batches of the training data; a dataset of its own, because
-            one that is shuffled anew each time it is read gives the training another
-            order if both read it.
-          num_batches: How many of them to look at; fewer where these have thousands
-            of rows, so that an epoch does not wait for its alarms.
-          id_features: Names of integer features whose 0 is the unknown id; those that
-            a batch does not have are left out.
-          max_unknown: Share of unknown ids in the batches that is still no alarm.
+          dataset: shuffled batches of the training data. It must not be the dataset
+            that is trained on: one that is shuffled at each reading would give the
+            training another order.
+          num_batches: number of batches to check; fewer if they have thousands of
+            rows, so that an epoch does not wait for its alarms.
+          id_features: names of integer features whose 0 is the unknown id; features
+            that a batch does not have are left out.
+          max_unknown: largest share of unknown ids in the batches without an alarm.
         """
         super().__init__()
         if not isinstance(dataset, tf.data.Dataset):
@@ -195,7 +205,7 @@ def _first_batches(dataset: tf.data.Dataset, num_batches: int) -> list:
 
 
 def _share_a_favourite(inputs: dict) -> bool | None:
-    """Whether all queries score one candidate highest; None where that may well be."""
+    """Returns whether all queries score one candidate highest; None for few items."""
     queries = tf.cast(inputs["query_embeddings"], tf.float32)
     candidates = tf.cast(inputs["candidate_embeddings"], tf.float32)
     ids = inputs.get("candidate_ids")
@@ -207,7 +217,7 @@ def _share_a_favourite(inputs: dict) -> bool | None:
 
 
 def _values(feature: tf.Tensor | tf.RaggedTensor) -> np.ndarray:
-    """`[n]` integers; none of a feature of another dtype."""
+    """Returns the integers of a feature, `[n]`; none for another dtype."""
     values = feature.flat_values if isinstance(feature, tf.RaggedTensor) else feature
     if not values.dtype.is_integer:
         return np.zeros(0, np.int64)
@@ -216,10 +226,10 @@ def _values(feature: tf.Tensor | tf.RaggedTensor) -> np.ndarray:
 
 @contextlib.contextmanager
 def _silent(metrics: list[tf.keras.metrics.Metric]) -> Iterator[None]:
-    """Metrics ignore what they are given meanwhile.
+    """Makes metrics ignore their updates inside of the context.
 
-    A task updates the metrics of its loss whatever it is told, and in a strategy's
-    scope outside its replicas they cannot be updated at all.
+    A task always updates the metrics of its loss, and in a strategy's scope outside of
+    its replicas they cannot be updated at all.
     """
     updates = [metric.update_state for metric in metrics]
     for metric in metrics:

@@ -1,4 +1,4 @@
-"""A learning rate that falls in steps."""
+"""Learning rates that fall in steps."""
 
 import tensorflow as tf
 
@@ -6,18 +6,23 @@ import tensorflow as tf
 def step_decay_schedule(
     initial_lr: float, step_size: int | None = 500, gamma: float = 0.9
 ) -> float | tf.keras.optimizers.schedules.LearningRateSchedule:
-    """`initial_lr * gamma ** floor(step / step_size)`.
+    """Makes a learning rate `initial_lr * gamma ** floor(step / step_size)`.
 
     Args:
-      initial_lr: Of the first steps.
-      step_size: Steps between two changes; None keeps the rate.
-      gamma: What the rate is multiplied with.
+      initial_lr: learning rate of the first steps.
+      step_size: number of steps between two changes; None for a constant rate.
+      gamma: factor of the rate at each change.
 
     Returns:
-      What an optimizer takes as its learning rate.
+      A number or a schedule, the `learning_rate` of an optimizer.
 
     Raises:
-      ValueError: a number out of range.
+      ValueError: a number is out of range.
+
+    Example:
+      >>> schedule = tm.training.step_decay_schedule(1.0, step_size=2, gamma=0.5)
+      >>> [float(schedule(step)) for step in range(5)]
+      [1.0, 1.0, 0.5, 0.5, 0.25]
     """
     if not initial_lr > 0:
         raise ValueError(f"`initial_lr` must be above 0. Got {initial_lr}.")
