@@ -148,7 +148,8 @@ def checked_arguments(method: Callable, args: tuple, kwargs: dict) -> dict:
                 f"{type(given[name]).__name__}."
             )
     validation = given.get("validation_data")
-    if isinstance(validation, (tuple, list)):
+    is_tuple = isinstance(validation, (tuple, list))
+    if is_tuple and any(part is not None for part in validation[1:]):
         kinds = ", ".join(type(part).__name__ for part in validation)
         raise ValueError(
             f"`validation_data` of `{method.__name__}` must be a dataset or a dict of "

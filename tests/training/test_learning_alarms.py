@@ -171,13 +171,15 @@ def test_a_batch_of_few_items_may_have_one_favourite(data):
 @pytest.mark.parametrize(("share", "alarm"), [(0.08, False), (0.3, True)])
 def test_a_share_of_unknown_ids_above_the_threshold_is_named(data, name, share, alarm):
     data[name][np.random.default_rng(2).random(200) < share] = 0
-    model = make()
-    messages = alarms_of(model, data, num_batches=99)
-    found = [message for message in messages if "unknown" in message]
-    assert len(found) == alarm
-    if alarm:
-        assert f"{np.mean(data[name] == 0):.1%} of the ids of `{name}`" in found[0]
-    assert len(alarms_of(make(), data, max_unknown=0.5)) == 0
+    found = []
+    for options in ({"num_batches": 99}, {"max_unknown": 0.5}):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            LearningAlarms(batches(data), **options).on_train_begin()
+        found.append([str(warning.message) for warning in caught])
+    share = f"{np.mean(data[name] == 0):.1%} of the ids of `{name}` are unknown"
+    assert [share in message for message in found[0]] == [True] * alarm
+    assert not found[1]
 
 
 def test_other_names_of_ids_and_ids_without_an_index_are_looked_at_or_left(data):

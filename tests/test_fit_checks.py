@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfrs_models
-from tfrs_models import tasks
+from tfrs_models import models, tasks, towers
 from tfrs_models._fit_checks import direction
 
 RNG = np.random.default_rng(0)
@@ -55,7 +55,9 @@ def test_losses_and_metrics_that_are_ignored_are_warned_of(arguments, named):
         Clicks().compile("sgd", **arguments)
 
 
-@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+@pytest.mark.parametrize(
+    "method", ["fit", "evaluate", "train_on_batch", "test_on_batch"]
+)
 def test_weights_that_keras_would_drop_are_refused(model, method):
     with pytest.raises(
         ValueError, match=f"`sample_weight` of `{method}` would be ignored"
@@ -64,6 +66,65 @@ def test_weights_that_keras_would_drop_are_refused(model, method):
     dataset = tf.data.Dataset.from_tensors(FEATURES)
     with pytest.raises(ValueError, match="`class_weight` of `fit` would be ignored"):
         model.fit(dataset, class_weight={0: 1.0, 1: 2.0})
+
+
+VALIDATION = {
+    "labels": (FEATURES, np.ones(6)),
+    "weights": (FEATURES, np.ones(6), np.ones(6)),
+    "weights alone": (FEATURES, None, np.ones(6)),
+}
+
+
+@pytest.mark.parametrize("kind", VALIDATION)
+def test_tuples_of_validation_are_refused_before_an_epoch_is_trained(model, kind):
+    before = model.get_weights()
+    named = r"`validation_data` of `fit` must be a dataset or a dict.*Got \(dict"
+    with pytest.raises(ValueError, match=named):
+        model.fit(FEATURES, validation_data=VALIDATION[kind], verbose=0)
+    for weight, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+IDS = {"user_id": np.array([1, 2, 3]), "item_id": np.array([2, 4, 4])}
+PAIRS = tf.data.Dataset.from_tensors((IDS, np.ones(3)))
+
+
+@pytest.fixture(scope="module")
+def two_tower():
+    model = models.TwoTower(towers.UserId(5, 2), towers.UserId(5, 2, feature="item_id"))
+    model.compile("sgd", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("fit", (PAIRS,)),
+        ("fit", (IDS, np.ones(3))),
+        ("evaluate", (PAIRS,)),
+        ("evaluate", (IDS, np.ones(3))),
+        ("train_on_batch", (IDS, np.ones(3))),
+        ("test_on_batch", (IDS, np.ones(3))),
+    ],
+)
+def test_labels_beside_features_are_refused_by_name(two_tower, method, arguments):
+    with pytest.raises(ValueError, match=r"must be a dict of features by name, with"):
+        getattr(two_tower, method)(*arguments)
+
+
+@pytest.mark.parametrize("name", ["class_weight", "sample_weight"])
+def test_weights_beside_labels_are_refused_by_name(two_tower, name):
+    weights = {"class_weight": {0: 1.0, 1: 2.0}, "sample_weight": np.ones(3)}[name]
+    with pytest.raises(ValueError, match=rf"(?s)must be a dict of feat.*`{name}`"):
+        two_tower.fit(IDS, np.ones(3), **{name: weights}, verbose=0)
+
+
+def test_predictions_need_no_labels_and_ignore_them(two_tower):
+    expected = two_tower.predict(IDS, verbose=0)
+    for data in (PAIRS, tf.data.Dataset.from_tensors(IDS)):
+        found = two_tower.predict(data, verbose=0)
+        for left, right in zip(found, expected, strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-6)
 
 
 def test_a_model_of_ones_own_may_take_features_and_labels(model):
@@ -162,3 +223,12 @@ def test_callbacks_take_the_largest_ndcg_for_the_best(model, kind, mode, tmp_pat
     assert best_of(loss, model, [0.2, 0.5, 0.3]) == 0.2
     assert saver.best == -np.inf
     assert saver.monitor_op is np.greater
+
+
+@pytest.mark.parametrize("kind", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_callbacks_take_the_smallest_error_for_the_best(model, kind):
+    """Keras maximises what has `acc` in its name, such as a loss of acceptance."""
+    callback = getattr(tf.keras.callbacks, kind)("val_accept/log_loss", mode="max")
+    with pytest.warns(UserWarning, match='would maximise `val_accept.*mode="min"'):
+        model.fit(FEATURES, verbose=0, callbacks=[callback])
+    assert best_of(callback, model, [0.5, 0.2, 0.3]) == 0.2
