@@ -50,7 +50,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
       ...         self.rate = tf.Variable(0.5)
       ...     def compute_loss(self, features, training=False):
       ...         return tf.reduce_mean((features["clicked"] - self.rate) ** 2)
-      >>> Popularity().test_step({"clicked": tf.constant([0.0, 1.0])})["loss"].numpy()
+      >>> float(Popularity().test_step({"clicked": tf.constant([0.0, 1.0])})["loss"])
       0.25
     """
 
