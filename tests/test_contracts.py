@@ -172,9 +172,11 @@ def frequency_estimator():
     return layer
 
 
+TABLE = {name: FEATURES[name][[5, 2, 3, 4, 0]] for name in ("item_id", "genres")}
+
+
 def item_tower():
-    table = {name: FEATURES[name][[5, 2, 3, 4, 0]] for name in ("item_id", "genres")}
-    return towers.FeatureLookup(towers.FeatureTower(ITEM, 4), table)
+    return towers.FeatureLookup(towers.FeatureTower(ITEM, 4), TABLE)
 
 
 def update(metric, *values):
@@ -738,9 +740,7 @@ def dropping_item(width=3):
 
 WRAPPERS = {
     "UnitNorm": lambda: UnitNorm(dropping_user()),
-    "FeatureLookup": lambda: towers.FeatureLookup(
-        dropping_item(), item_tower().get_config()["table"]
-    ),
+    "FeatureLookup": lambda: towers.FeatureLookup(dropping_item(), TABLE),
     "MixtureOfRepresentations": lambda: towers.MixtureOfRepresentations(
         [dropping_user(), towers.Cohort(4, 3)], dropout=0.0
     ),
@@ -768,14 +768,6 @@ WRAPPERS = {
         towers.FeatureTower([Feature("user_id", "id", 5)], 3),
         towers.FeatureTower(ITEM, 3, id_dropout=0.5),
     ),
-    "FeaturesExtractor": lambda: layers.FeaturesExtractor(
-        dropping_query(), towers.FeatureTower([Feature("item_id", "id", 4)], 3)
-    ),
-    "FineTuningModel": lambda: models.FineTuningModel(
-        layers.FeaturesExtractor(
-            dropping_query(), towers.FeatureTower([Feature("item_id", "id", 4)], 3)
-        )
-    ),
 }
 
 
@@ -783,15 +775,8 @@ def history_items():
     return towers.FeatureTower([Feature("item_id", "id", 9)], 4, id_dropout=0.5)
 
 
-def dropping_query():
-    fields = [Feature("user_id", "id", 5), Feature("year", "number")]
-    return towers.FeatureTower(fields, 3, id_dropout=0.5)
-
-
 def assert_training_drops(layer):
     inputs = tf.nest.map_structure(tf.constant, ROWS[type(layer)].inputs)
-    if type(layer) in (layers.FeaturesExtractor, models.FineTuningModel):
-        inputs = (ragged(SEARCHES),)
     every = {"return_sequences": True}
     is_history = isinstance(layer, HistoryTower)
     for options in ({}, every) if is_history else ({},):

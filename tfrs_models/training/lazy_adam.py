@@ -18,8 +18,10 @@ class LazyAdam(tf.keras.optimizers.Adam):
       >>> table = tf.Variable(tf.ones([3, 2]))
       >>> gradient = tf.IndexedSlices(tf.ones([1, 2]), tf.constant([1]))
       >>> _ = tm.training.LazyAdam(0.1).apply_gradients([(gradient, table)])
-      >>> table.numpy().round(1).tolist()
-      [[1.0, 1.0], [0.9, 0.9], [1.0, 1.0]]
+      >>> print(table.numpy().round(1))
+      [[1.  1. ]
+       [0.9 0.9]
+       [1.  1. ]]
 
     Reference:
       Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.
