@@ -139,6 +139,24 @@ def test_a_shuffled_epoch_has_the_same_rows(tiny):
     assert sorted(rows(True)) == sorted(rows(False))
 
 
+def test_a_seed_repeats_its_order_and_another_has_another(tiny):
+    orders = [
+        [row["item_id"] for row in tiny.batches("train", 4, shuffle=True, seed=seed)]
+        for seed in (1, 1, 2)
+    ]
+    orders = [np.concatenate(order).tolist() for order in orders]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_shorter_last_batch_can_be_dropped(tiny):
+    num_rows = len(tiny.splits["train"]["user_id"])
+    size = next(size for size in range(2, num_rows) if num_rows % size)
+    whole = tiny.batches("train", size, drop_remainder=True)
+    assert [len(batch["user_id"]) for batch in whole] == [size] * (num_rows // size)
+    assert whole.element_spec["user_id"].shape == [size]
+    assert len(tiny.batches("train", size)) == len(whole) + 1
+
+
 def test_a_batch_can_be_taken_inside_a_graph(tiny):
     @tf.function
     def longest():

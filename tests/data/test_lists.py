@@ -92,6 +92,27 @@ def test_epochs_differ_if_shuffled_and_the_lists_stay(data):
     assert len(batches) == len(list(batches))
 
 
+def test_a_seed_repeats_its_order_of_lists_and_another_has_another(data):
+    orders = [
+        [
+            tuple(row)
+            for batch in list_batches(
+                data, "train", 3, list_size=2, shuffle=True, seed=seed
+            )
+            for row in batch["item_id"].numpy()
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_rating_at_the_bound_is_a_click(data):
+    bound = float(np.median(data.splits["train"]["rating"]))
+    for batch in list_batches(data, "train", 9, click_rating=bound):
+        labels, clicks = batch["labels"].numpy(), batch["clicks"].numpy()
+        np.testing.assert_array_equal(clicks == 1, labels >= bound)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

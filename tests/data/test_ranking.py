@@ -308,3 +308,33 @@ def test_groups_of_a_batch_do_not_mix():
     for row in range(200):
         assert (together[row] == sample(groups[row : row + 1], uniform[[row]])).all()
         assert not set(together[row]) & set(HAD.get(groups[row], []))
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_no_item_that_a_user_has_is_a_negative_however_many_are_drawn(split):
+    data = make(rows=60)
+    found = rows_of(tm_data.ranking_batches(data, split, 8, num_unseen=300))
+    negative = found["labels"][:, 0] == 0
+    pairs = zip(found["user_id"][negative], found["item_id"][negative], strict=True)
+    drawn = {(int(user), int(item)) for user, item in pairs}
+    users = {user for user, _ in drawn if user}  # user 0 stands for many
+    assert len(users) > 2
+    for user in users:
+        others = {item for owner, item in drawn if owner == user}
+        had = had_of(data, split, user)
+        assert not others & had
+        # All other items that training shows are drawn, later ones of the user too.
+        assert others == set(range(1, data.num_train_items + 1)) - had
+
+
+def test_other_seeds_give_another_order_without_a_single_draw():
+    data = make()
+    orders = [
+        rows_of(
+            tm_data.ranking_batches(
+                data, "train", 5, num_unseen=0, shuffle=True, seed=seed
+            )
+        )["item_id"].tolist()
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]

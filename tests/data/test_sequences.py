@@ -221,6 +221,15 @@ def test_window_batches_have_what_the_task_needs():
     assert sorted(rows) == sorted(windows.history.tolist())
     again = [b["history"].numpy().tolist() for b in batches]
     assert list(itertools.chain(*again)) != rows  # another order
+    orders = [
+        [
+            row
+            for batch in tm_data.window_batches(data, 3, length=4, stride=2, seed=seed)
+            for row in batch["history"].numpy().tolist()
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tfrs_models.data.splits import (
     split_new_items,
     split_per_user_time,
     split_random,
+    split_rows,
 )
 
 TABLES = st.lists(
@@ -171,3 +172,41 @@ def test_an_impossible_fraction_of_new_items_is_refused():
     rows = np.arange(10)
     with pytest.raises(ValueError, match="`test_fraction` must be between 0 and 1"):
         split_new_items(rows, rows, rows, test_fraction=1.0)
+
+
+@pytest.mark.parametrize("fraction", [0.29, 0.145])
+def test_a_half_is_rounded_up_although_its_float_is_below(fraction):
+    count = round(14.5 / fraction)
+    assert fraction * count < 14.5
+    rows, user = np.arange(count), np.zeros(count, int)
+    for split in (
+        split_per_user_time(user, rows, test_fraction=fraction),
+        split_global_time(rows, test_fraction=fraction),
+        split_random(count, test_fraction=fraction),
+        split_new_items(rows, rows, rows, test_fraction=fraction),
+    ):
+        assert np.sum(split == 2) == 15
+    options = {"validation_fraction": fraction, "test_fraction": 0.1}
+    for split in (
+        split_per_user_time(user, rows, **options),
+        split_global_time(rows, **options),
+        split_random(count, **options),
+    ):
+        assert np.sum(split == 1) == 15
+
+
+def test_a_split_by_name_is_that_of_its_function_with_all_its_arguments():
+    rng = np.random.default_rng(8)
+    user, item = rng.integers(9, size=300), rng.integers(20, size=300)
+    time = rng.integers(100, size=300)
+    fractions = {"validation_fraction": 0.25, "test_fraction": 0.15}
+    expected = {
+        "per_user_time": split_per_user_time(user, time, **fractions),
+        "leave_last_out": split_leave_last_out(user, time),
+        "global_time": split_global_time(time, **fractions),
+        "new_items": split_new_items(user, item, time, test_fraction=0.15, seed=5),
+        "random": split_random(300, seed=5, **fractions),
+    }
+    for name, split in expected.items():
+        found = split_rows(user, item, time, split=name, seed=5, **fractions)
+        np.testing.assert_array_equal(found, split)

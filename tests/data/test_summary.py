@@ -11,7 +11,7 @@ ROWS = st.lists(
     st.tuples(
         st.integers(0, 4),
         st.integers(0, 5),
-        st.integers(0, 6).map(lambda t: t * 1801),
+        st.integers(0, 6).map(lambda t: t * 1800),
         st.integers(0, 2),
     ),
     min_size=1,
@@ -87,3 +87,31 @@ def test_a_reader_is_warned_of_what_bends_the_metrics(rows, warning):
         assert len(found.warnings) == 1
         assert warning in found.warnings[0]
         assert warning in str(found)
+
+
+@pytest.mark.parametrize("ticks", [1, 10**6])
+def test_exactly_an_hour_continues_the_session(ticks):
+    user, item = np.zeros(4, int), np.arange(4)
+    seconds = np.array([0, 3600, 7200 + 1, 7200 + 1 + 3600])
+    found = audit(
+        user, item, seconds * ticks, np.array([0, 2, 2, 2]), ticks_per_second=ticks
+    )
+    assert (found.followed_rows, found.long_gap_rows) == (3, 1)
+
+
+def test_shares_that_warn_are_above_their_bounds():
+    """Half of the rows of cold users, and a hundredth before others' futures."""
+    user, item = np.array([0, 0, 1]), np.zeros(3, int)
+    half = audit(user, item, np.array([1, 8, 9]), np.array([0, 2, 2]))
+    assert half.cold_user_rows == 1
+    assert half.warnings == ()
+    for others, num_warnings in ((1, 0), (2, 1)):
+        future = np.r_[0, np.full(others, 1), np.full(100 - others, 3)]
+        found = audit(
+            np.r_[1, 0, np.zeros(100, int)],
+            np.zeros(102, int),
+            np.r_[2, future],
+            np.r_[0, 0, np.full(100, 2)],
+        )
+        assert found.others_future_rows == others
+        assert len(found.warnings) == num_warnings
