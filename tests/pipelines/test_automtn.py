@@ -15,7 +15,7 @@ from pipelines.parts.check_in_data import CheckInConfig, load_check_ins
 from pipelines.parts.poi_baselines import BASELINES, rank_test
 from pipelines.reporting.automtn import lag_figures
 from pipelines.reporting.poi_plots import example_trace
-from tests.models.automtn.test_poi_closeness import kilometres
+from tests.great_circle import kilometres
 from tfrs_models.data.checkins import CheckIns, make_traces
 from tfrs_models.layers.attention.auto_correlation import Lags
 

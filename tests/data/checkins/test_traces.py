@@ -6,7 +6,7 @@ import datetime
 import numpy as np
 import pytest
 
-from tests.models.automtn.test_poi_closeness import kilometres
+from tests.great_circle import kilometres
 from tfrs_models.data import synthetic
 from tfrs_models.data.checkins import CheckIns, distance_matrix, make_traces
 

@@ -4,18 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.great_circle import kilometres
 from tfrs_models.models.automtn import POICloseness
 
 PARIS, LONDON, SYDNEY = (48.8566, 2.3522), (51.5074, -0.1278), (-33.8688, 151.2093)
 COORDINATES = np.array([PARIS, LONDON, SYDNEY])
-
-
-def kilometres(left, right):
-    """The law of cosines on a sphere, which shares no formula with the layer."""
-    (lat, lon), (other_lat, other_lon) = np.radians(left), np.radians(right)
-    cosine = math.sin(lat) * math.sin(other_lat)
-    cosine += math.cos(lat) * math.cos(other_lat) * math.cos(lon - other_lon)
-    return 6371.0088 * math.acos(min(cosine, 1.0))
 
 
 def matrix():
