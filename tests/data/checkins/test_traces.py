@@ -6,9 +6,7 @@ import datetime
 import numpy as np
 import pytest
 
-from tests.great_circle import kilometres
-from tfrs_models.data import synthetic
-from tfrs_models.data.checkins import CheckIns, distance_matrix, make_traces
+from tfrs_models.data.checkins import CheckIns, make_traces
 
 HOUR = 3600
 
@@ -202,27 +200,17 @@ def test_batches_hold_all_traces_of_a_split():
         np.testing.assert_array_equal(np.sort(found, axis=0), np.sort(values, axis=0))
 
 
-@pytest.mark.parametrize("block_size", [1, 2, 512])
-def test_the_distances_of_all_places(block_size):
-    coordinates = np.array([(48.8566, 2.3522), (51.5, -0.12), (-33.9, 151.2)])
-    found = distance_matrix(coordinates, block_size=block_size)
-    expected = [[kilometres(a, b) for b in coordinates] for a in coordinates]
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-2)
-
-
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        ((np.nan, 2.0), r"Got \[nan  2.\] in row 1"),
-        ((2.0, -np.inf), r"Got \[  2. -inf\] in row 1"),
-        ((-90.5, 2.0), r"Got \[-90.5   2. \] in row 1"),
-        ((2.0, 181.0), r"Got \[  2. 181.\] in row 1"),
-    ],
-)
-def test_distances_of_what_is_no_place_are_refused(place, message):
-    with pytest.raises(ValueError, match="`coordinates` must be latitudes.*" + message):
-        distance_matrix([(1.0, 2.0), place, (3.0, 4.0)])
+def test_a_seed_repeats_its_order_and_another_has_another():
+    traces = make_traces(made(), length=3)
+    orders = [
+        [
+            row
+            for batch in traces.batches("train", 16, shuffle=True, seed=seed)
+            for row in batch["poi_id"].numpy().tolist()
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
 
 
 @pytest.mark.parametrize(
@@ -241,59 +229,3 @@ def test_wrong_arguments_are_named(options, message):
         make_traces(made(), **options)
     with pytest.raises(ValueError, match="`split` must be one of"):
         make_traces(made(), length=2).rows("dev")
-
-
-@pytest.fixture(scope="module")
-def planted():
-    return synthetic.make_check_ins(
-        3, num_users=9, trips_per_user=5, periods=(4, 6), num_hubs=7
-    )
-
-
-def test_the_planted_rounds_return_to_the_sight_of_their_period(planted):
-    data = planted.check_ins
-    pois = data.poi.reshape(-1, planted.trip_length)
-    kinds = data.category.reshape(pois.shape)
-    assert planted.trip_length == 13
-    for trip, period in enumerate(planted.period):
-        for step in range(planted.trip_length - 2):
-            other = step % period
-            if "sight" not in (kinds[trip, step], kinds[trip, other]):
-                assert pois[trip, step] == pois[trip, other]
-            assert (kinds[trip, step] == "home") == (
-                other == 0 and kinds[trip, step] != "sight"
-            )
-        if planted.returns[trip]:
-            assert pois[trip, -1] == pois[trip, period]
-    names, place = np.unique(data.poi, return_inverse=True)
-    number = np.char.replace(names, "place ", "").astype(int)
-    near = planted.neighbourhood[number[place]].reshape(pois.shape)
-    stays = ~planted.returns
-    np.testing.assert_array_equal(near[stays, -1], near[stays, -2])
-    assert (kinds[:, -1] == "sight").all()
-    assert planted.returns.mean() == pytest.approx(0.6, abs=0.2)
-
-
-def test_planted_trips_follow_each_other_and_one_seed_is_one_truth(planted):
-    data = planted.check_ins
-    times = data.timestamp.reshape(9, -1)
-    assert (np.diff(times, axis=1) >= 0).all()
-    again = synthetic.make_check_ins(
-        3, num_users=9, trips_per_user=5, periods=(4, 6), num_hubs=7
-    )
-    np.testing.assert_array_equal(again.check_ins.poi, data.poi)
-    np.testing.assert_array_equal(again.check_ins.timestamp, data.timestamp)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"loyalty": 1.5}, r"`loyalty` must be in \[0, 1\]"),
-        ({"periods": (4, 8)}, "none a multiple of another"),
-        ({"periods": (1,)}, "`periods` must be 2 or more"),
-        ({"num_hubs": 5}, "`num_hubs` must be from the longest period"),
-    ],
-)
-def test_worlds_that_cannot_be_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        synthetic.make_check_ins(0, **options)

@@ -69,6 +69,34 @@ def test_an_epoch_shows_every_recommendation_once_and_searches_go_round(data):
     for part, columns in again.items():
         for name, column in columns.items():
             np.testing.assert_array_equal(column, epochs[0][0][part][name])
+    other = next(data.training_batches(64, num_random=16, seed=2).as_numpy_iterator())
+    for part, columns in other.items():  # each stream takes the seed
+        assert (columns["item_id"] != epochs[0][0][part]["item_id"]).any()
+
+
+def test_a_seed_repeats_its_order_and_another_has_another(data):
+    orders = [
+        [
+            row
+            for batch in data.batches("search", "train", 64, shuffle=True, seed=seed)
+            for row in batch["item_id"].numpy().tolist()
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_an_evaluation_has_all_samples_of_both_services_and_no_padding(data):
+    lengths = {"item_history_length": 3, "session_history_length": 2}
+    batches = list(data.evaluation_batches("test", 16, **lengths).as_numpy_iterator())
+    for service, splits in data.samples.items():
+        found = np.concatenate([batch[service]["item_id"] for batch in batches])
+        np.testing.assert_array_equal(found[:, 0], splits["test"]["item_id"])
+        assert {b[service]["item_history"].shape[1] for b in batches} == {3}
+        assert {b[service]["session_time"].shape[1] for b in batches} == {2}
+    sizes = {len(splits["test"]["item_id"]) for splits in data.samples.values()}
+    assert len(sizes) == 2  # one service ends first
+    assert len(batches) == -(-max(sizes) // 16)
 
 
 def test_random_items_and_queries_are_uniform_over_what_there_is(data):

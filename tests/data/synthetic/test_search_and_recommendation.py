@@ -6,6 +6,18 @@ from tfrs_models.data.kuaisar.convert import convert
 
 
 @pytest.fixture(scope="module")
+def data():
+    return synthetic.make_search_and_recommendation(3, num_users=40)
+
+
+@pytest.fixture(scope="module")
+def raw_directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("raw")
+    synthetic.write_search_and_recommendation_log(directory, 3, num_users=40)
+    return directory
+
+
+@pytest.fixture(scope="module")
 def many():
     return synthetic.make_search_and_recommendation(0, num_users=900)
 

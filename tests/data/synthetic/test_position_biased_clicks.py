@@ -183,6 +183,27 @@ def test_shuffled_batches_are_another_order_each_epoch(clicks):
     assert isinstance(batches, tf.data.Dataset)
 
 
+def test_a_seed_repeats_its_order_and_another_has_another(clicks):
+    orders = [
+        [
+            row
+            for batch in clicks.batches("test", 700, shuffle=True, seed=seed)
+            for row in batch["request_id"].numpy().tolist()
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_other_seeds_split_other_requests():
+    splits = [
+        synthetic.make_position_biased_clicks(seed, num_requests=90).split
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(splits[0], splits[1])
+    assert (splits[0] != splits[2]).any()
+
+
 def test_examination_is_the_stated_curve():
     np.testing.assert_allclose(
         examination(np.array([0, 1, 3]), 2.0), [1, 1 / 4, 1 / 16]
