@@ -16,6 +16,8 @@ from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.feature import Feature
 
 MAX_VALUES = 64
+SHRINKAGE = 5
+"""A mean rating counts as if this many average ratings had come first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,10 +143,6 @@ def _check_width(name: str, values: tf.Tensor, columns: tuple[str, ...]) -> None
         raise ValueError(
             f"`{name}` must have the {len(columns)} columns of the layout. Got {width}."
         )
-
-
-SHRINKAGE = 5
-"""A mean rating counts as if this many average ratings had come first."""
 
 
 class _Standards(NamedTuple):

@@ -25,6 +25,14 @@ FORMS = (
     "path/to/interactions.parquet",
     "path/to/interactions.csv",
 )
+SUFFIXES = (".parquet", ".csv", ".tsv")
+_PACKED = (".gz", ".bz2", ".xz")
+_OPEN = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def load(
@@ -70,16 +78,6 @@ def load(
         f"`dataset` must be one of these forms: {', '.join(FORMS)}. Got "
         f"{dataset!r}.{hint}"
     )
-
-
-SUFFIXES = (".parquet", ".csv", ".tsv")
-_PACKED = (".gz", ".bz2", ".xz")
-_OPEN = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 def is_table(dataset: str | os.PathLike) -> bool:

@@ -21,6 +21,12 @@ from tfrs_models.data.table import from_frame
 
 NO_GENRES = "(no genres listed)"
 _YEAR = re.compile(r"^(.*\S)\s*\((\d{4})[^)]*\)\s*$")
+RECBOLE = "recbole==1.2.1"
+_RECBOLE_WHEELS = "recbole-*.whl"
+_RECBOLE_FOLDER = "recbole/dataset_example/ml-100k"
+PROBE_SECONDS = 3.0
+_TFDS_COLUMNS = ("user_id", "movie_id", "user_rating", "timestamp")
+_TFDS_NO_GENRES = ("(no genres listed)", "Unknown")
 
 
 def latest_small(**options: Any) -> Interactions:
@@ -141,11 +147,6 @@ def tfds(
     )
 
 
-REQUIREMENT = "recbole==1.2.1"
-_PATTERN = "recbole-*.whl"
-_FOLDER = "recbole/dataset_example/ml-100k"
-
-
 def cache_dir() -> Path:
     """Returns the download folder: `TFRS_MODELS_CACHE` or `~/.cache/tfrs_models`."""
     default = Path.home() / ".cache" / "tfrs_models"
@@ -187,7 +188,7 @@ def read_atomic_file(archive: str | os.PathLike, suffix: str) -> pd.DataFrame:
     Raises:
       ValueError: the archive does not contain this file.
     """
-    member = f"{_FOLDER}/ml-100k.{suffix}"
+    member = f"{_RECBOLE_FOLDER}/ml-100k.{suffix}"
     archive = Path(archive)
     try:
         if archive.is_dir():
@@ -197,7 +198,7 @@ def read_atomic_file(archive: str | os.PathLike, suffix: str) -> pd.DataFrame:
                 data = files.read(member)
     except (KeyError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"`path` must be a wheel of {REQUIREMENT} with {member}. Got "
+            f"`path` must be a wheel of {RECBOLE} with {member}. Got "
             f"{str(archive)!r}: {error}"
         ) from error
     frame = pd.read_csv(
@@ -213,34 +214,29 @@ def _installed() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent.parent
-    return folder if (folder / _FOLDER).is_dir() else None
+    return folder if (folder / _RECBOLE_FOLDER).is_dir() else None
 
 
 def _cached() -> Path | None:
-    return next(iter(sorted(cache_dir().glob(_PATTERN))), None)
+    return next(iter(sorted(cache_dir().glob(_RECBOLE_WHEELS))), None)
 
 
 def _download() -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
     command += ["--retries", "1", "--timeout", "10", "--dest", str(cache_dir())]
     done = subprocess.run(
-        [*command, REQUIREMENT], capture_output=True, text=True, check=False
+        [*command, RECBOLE], capture_output=True, text=True, check=False
     )
     found = _cached()
     if done.returncode or found is None:
         reason = (done.stderr.strip() or "no wheel arrived").splitlines()[-1]
         raise FileNotFoundError(
-            f"MovieLens-100K needs the wheel of {REQUIREMENT}, which is not here and "
+            f"MovieLens-100K needs the wheel of {RECBOLE}, which is not here and "
             f"could not be downloaded ({reason}). On a connected machine run "
-            f"`pip download --no-deps {REQUIREMENT}` and copy the file to "
+            f"`pip download --no-deps {RECBOLE}` and copy the file to "
             f"{str(cache_dir())!r}, or to the folder that TFRS_MODELS_CACHE names."
         )
     return found
-
-
-PROBE_SECONDS = 3.0
-_COLUMNS = ("user_id", "movie_id", "user_rating", "timestamp")
-_NO_GENRES = ("(no genres listed)", "Unknown")
 
 
 def open_ratings(name: str, *, data_dir: str | os.PathLike | None = None) -> Any:
@@ -300,7 +296,7 @@ def read_ratings_tables(builder: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
       with `movie_id`, `movie_title` and the list `genres`.
     """
     genre_names = builder.info.features["movie_genres"].feature.names
-    ratings = {name: [] for name in _COLUMNS}
+    ratings = {name: [] for name in _TFDS_COLUMNS}
     movies: dict[bytes, tuple[bytes, np.ndarray]] = {}
     for batch in builder.as_dataset(split="train").ragged_batch(8192):
         for name, chunks in ratings.items():
@@ -313,7 +309,7 @@ def read_ratings_tables(builder: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
                 movies[movie] = (titles[row], genres[row].numpy())
     frame = pd.DataFrame({name: np.concatenate(c) for name, c in ratings.items()})
     genre_lists = [
-        [genre_names[i] for i in row if genre_names[i] not in _NO_GENRES]
+        [genre_names[i] for i in row if genre_names[i] not in _TFDS_NO_GENRES]
         for _, row in movies.values()
     ]
     return frame, pd.DataFrame(

@@ -9,6 +9,8 @@ import numpy as np
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
+TIME_SPLITS = ("per_user_time", "leave_last_out", "global_time", "new_items")
+SPLITS = (*TIME_SPLITS, "random")
 
 
 def split_per_user_time(
@@ -203,10 +205,6 @@ def _split_order(order: np.ndarray, validation: float, test: float) -> np.ndarra
         VALIDATION
     )
     return split
-
-
-TIME_SPLITS = ("per_user_time", "leave_last_out", "global_time", "new_items")
-SPLITS = (*TIME_SPLITS, "random")
 
 
 def split_rows(

@@ -18,6 +18,19 @@ from tfrs_models.data.splits import SPLIT_NAMES, TIME_SPLITS, TRAIN, split_rows
 from tfrs_models.data.summary import Summary, audit
 from tfrs_models.data.times import FIRST_SECOND, SECOND, read_timestamps
 
+RESERVED = (
+    "rating",
+    "timestamp",
+    "timestamp_us",
+    "candidate_sampling_probability",
+    "known_items",
+    "history",
+    "activity",
+    "user_features",
+    "item_features",
+    "history_timestamp",
+)
+
 
 def from_frame(
     frame: pd.DataFrame,
@@ -255,20 +268,6 @@ def _index_of(order: np.ndarray, num_codes: int) -> np.ndarray:
     index = np.zeros(num_codes, np.int64)
     index[order] = np.arange(1, len(order) + 1)
     return index
-
-
-RESERVED = (
-    "rating",
-    "timestamp",
-    "timestamp_us",
-    "candidate_sampling_probability",
-    "known_items",
-    "history",
-    "activity",
-    "user_features",
-    "item_features",
-    "history_timestamp",
-)
 
 
 def found_column(frame: pd.DataFrame, column: str | None, default: str) -> str | None:

@@ -26,6 +26,9 @@ NAMES = {
     "time": ("utctimestamp", "utctime", "timestamp", "checkintime", "time", "datetime"),
 }
 OPTIONAL = ("category", "offset")
+NO_CATEGORY = "place"  # the category if the data have none
+DAY = 1440  # minutes; time zones are from -720 to 840
+_TEXT, _WHOLE = ("user", "poi", "category"), ("timestamp", "offset")
 
 
 def looks_like_header(values: Iterable[str]) -> bool:
@@ -80,11 +83,6 @@ def _by_name(columns: Iterable[str]) -> dict[str, str]:
         for name in reversed(names)
         if name in folded
     }
-
-
-NO_CATEGORY = "place"  # the category if the data have none
-DAY = 1440  # minutes; time zones are from -720 to 840
-_TEXT, _WHOLE = ("user", "poi", "category"), ("timestamp", "offset")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -7,6 +7,9 @@ import numpy as np
 
 from tfrs_models.data.kuaisar.parsing import check_axes
 
+LISTS = ("caption", "keyword", "pos_items")  # columns with a list in each row
+_SAMPLE = ("user_id", "item_id", "timestamp", "num_items", "num_sessions", "negatives")
+
 
 class Histories(NamedTuple):
     """Events of each user in one service, oldest first.
@@ -20,10 +23,6 @@ class Histories(NamedTuple):
     ids: np.ndarray
     times: np.ndarray
     row_splits: np.ndarray
-
-
-LISTS = ("caption", "keyword", "pos_items")  # columns with a list in each row
-_SAMPLE = ("user_id", "item_id", "timestamp", "num_items", "num_sessions", "negatives")
 
 
 def check_table(

@@ -52,6 +52,10 @@ _STATEFUL = (np.ndarray, pd.DataFrame, pd.Series, pd.Index, pd.RangeIndex)
 _RECONSTRUCT = np.zeros(0).__reduce__()[0]
 _MADE_PER_BYTE, _MADE_AT_LEAST = 8, 10**6
 _HELD_PER_BYTE, _HELD_AT_LEAST = 100, 10**7  # several rows may share one list
+_PLAIN = (list, tuple, set, frozenset, dict)
+_CONTAINERS = (*_PLAIN, np.ndarray, pd.DataFrame, pd.Series, pd.Index)
+_DEEPEST = 100  # deeper ones end the process that hashes or compares them
+_LEAVES = {int, float, str, bytes, bool, type(None)}  # most values of most files
 
 
 class RestrictedUnpickler(pickle._Unpickler):
@@ -289,13 +293,6 @@ def _restored_arrow_array(data: tuple) -> object:
     array = pyarrow.lib._restore_array(data)
     array.validate(full=True)
     return array
-
-
-_PLAIN = (list, tuple, set, frozenset, dict)
-_CONTAINERS = (*_PLAIN, np.ndarray, pd.DataFrame, pd.Series, pd.Index)
-
-_DEEPEST = 100  # deeper ones end the process that hashes or compares them
-_LEAVES = {int, float, str, bytes, bool, type(None)}  # most values of most files
 
 
 def spread_out(value: object, most: int) -> int:

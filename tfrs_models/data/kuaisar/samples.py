@@ -37,6 +37,8 @@ _CHOICES = {
     "negatives": ("popularity", "uniform"),
     "avoid": ("earlier", "all"),
 }
+_DAY = 24 * 60 * 60 * 1000
+_BEIJING = 8 * 60 * 60 * 1000  # milliseconds ahead of UTC
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +120,6 @@ class Options:
         for name, least in _LEAST.items():
             value = whole_number(name, getattr(self, name), least=least)
             object.__setattr__(self, name, value)
-
-
-_DAY = 24 * 60 * 60 * 1000
-_BEIJING = 8 * 60 * 60 * 1000  # milliseconds ahead of UTC
 
 
 def make_samples(

@@ -17,6 +17,11 @@ from tfrs_models.data.kuaisar.search_and_recommendation import (
     SearchAndRecommendation,
 )
 
+_VERSION = "1.0.0"
+_MANIFEST = "manifest.json"
+_TABLES = ("users", "items", "sessions", "queries")
+_HISTORIES = {"item_history": "item_histories", "session_history": "session_histories"}
+
 
 def load(
     directory: str | Path, options: Options | None = None
@@ -57,12 +62,6 @@ def load(
         f"{directory} must have rec_inter.csv (raw), vocab/ (UniSAR's pickles) or "
         "manifest.json (records)."
     )
-
-
-_VERSION = "1.0.0"
-_MANIFEST = "manifest.json"
-_TABLES = ("users", "items", "sessions", "queries")
-_HISTORIES = {"item_history": "item_histories", "session_history": "session_histories"}
 
 
 def write_records(
