@@ -156,6 +156,14 @@ def test_large_whole_categories_stay_apart_where_rows_are_missing(ratings):
     assert "1 of 9 items have no row in the item table" in str(made)
 
 
+@pytest.mark.parametrize(("without", "is_noted"), [(1, False), (2, True)])
+def test_more_than_a_tenth_of_items_without_a_row_is_noted(without, is_noted):
+    frame = pd.DataFrame({"user_id": 20 * ["u"], "item_id": [*range(10), *range(10)]})
+    items = pd.DataFrame({"item_id": range(10 - without)})
+    made = data.from_frame(frame, item_frame=items, split="random")
+    assert ("have no row in the item table" in str(made)) == is_noted
+
+
 @pytest.mark.parametrize("dtype", ["datetime64[us]", "timestamp[us][pyarrow]"])
 def test_a_missing_date_is_no_number(ratings, catalogue, dtype):
     out = pd.Series(pd.to_datetime(["2020-01-01", None] * 5))
