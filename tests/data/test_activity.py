@@ -331,3 +331,22 @@ def test_wrong_arguments_are_named():
         layout.cross_features(tf.constant(user), tf.constant(item))
     with pytest.raises(ValueError, match=r"`user_features` must have the 14.*Got 3"):
         layout.cross_features(tf.constant(item), tf.constant(item))
+
+
+@pytest.mark.parametrize(("num_values", "num_categories"), [(64, 64), (65, 0)])
+def test_up_to_64_values_are_categories(num_values, num_categories):
+    """More are words or ids, of which a user has too few to count."""
+    rows = 2 * num_values
+    frame = pd.DataFrame(
+        {
+            "user_id": np.arange(rows) % 2,
+            "item_id": np.arange(rows) % num_values,
+            "timestamp": np.arange(rows),
+        }
+    )
+    frame["kind"] = frame["item_id"]
+    data = tm_data.from_frame(
+        frame, item_category_columns=["kind"], split="leave_last_out"
+    )
+    assert data.item_features[1].num_values == num_values
+    assert len(tm_data.activity_layout(data).categories) == num_categories

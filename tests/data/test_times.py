@@ -206,3 +206,24 @@ def test_times_that_mean_something_else_are_refused_with_the_cure(
 ):
     with pytest.raises(ValueError, match=message):
         data.from_frame(table(times), split="leave_last_out", **options)
+
+
+FIRST, LAST = 31_536_000, 4_102_444_799  # 1 January 1971, 31 December 2099
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1000)])
+def test_the_first_and_the_last_second_are_read(unit, factor):
+    for extreme in (FIRST, LAST):
+        times = sorted([10**9 + n for n in range(4)] + [extreme])
+        found = last_time([time * factor for time in times], timestamp_unit=unit)
+        assert found == times[-1] * 10**6
+
+
+@pytest.mark.parametrize("outside", [FIRST - 1, LAST + 1])
+def test_a_second_before_the_first_or_after_the_last_is_refused(outside):
+    times = [10**9 + n for n in range(4)] + [outside]
+    with pytest.raises(ValueError, match="must lie between 1971 and 2099"):
+        last_time(times)
+    dates = [datetime.datetime.fromtimestamp(t, datetime.UTC) for t in times]
+    with pytest.raises(ValueError, match="must lie between 1971 and 2099"):
+        last_time(dates)

@@ -139,3 +139,14 @@ def test_a_table_that_is_no_check_ins_is_refused(frame, options, message):
 def test_times_in_milliseconds_are_no_seconds():
     with pytest.raises(ValueError, match="`timestamp` must be seconds since 1970, bef"):
         CheckIns("ms", **(ROWS | {"timestamp": [1_333_476_009_900] * 2}))
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("offset", 1440), ("timestamp", 4_102_444_799)]
+)
+def test_the_ends_of_a_range_are_in_it(name, most):
+    found = CheckIns("ends", **(ROWS | {name: [most, -most]}))
+    assert getattr(found, name).tolist() == [most, -most]
+    for beyond in (most + 1, -most - 1):
+        with pytest.raises(ValueError, match=f"`{name}` must be .*Got {beyond}"):
+            CheckIns("beyond", **(ROWS | {name: [0, beyond]}))

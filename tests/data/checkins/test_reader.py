@@ -301,3 +301,25 @@ def test_a_year_of_no_check_in_is_a_time_that_cannot_be_read(
     assert found.problems == (f"{path}, line 2: the time cannot be read",)
     with pytest.raises(ValueError, match="line 2: the time cannot be read"):
         read(path, strict=True)
+
+
+@pytest.mark.parametrize("offset", [1440, -1440])
+def test_a_zone_of_a_whole_day_is_read(tmp_path, offset):
+    lines = [FOURSQUARE[0].replace("-240", str(offset)), *FOURSQUARE[1:]]
+    assert read_foursquare(write(tmp_path, lines), strict=True).offset[0] == offset
+
+
+def test_the_first_and_the_last_second_are_read(tmp_path):
+    moments = ["1970-01-01T00:00:00Z", "2099-12-31T23:59:59Z", "2100-01-01T00:00:00Z"]
+    lines = [f"0\t{moment}\t30.2\t-97.8\t1" for moment in moments]
+    found = read_gowalla(write(tmp_path, lines))
+    assert found.timestamp.tolist() == [0, 4_102_444_799]
+    assert found.num_skipped == 1
+
+
+def test_a_hundred_problems_are_told_and_all_are_counted(tmp_path):
+    wrong = FOURSQUARE[0].replace("40.7", "north")
+    found = read_foursquare(write(tmp_path, [*[wrong] * 101, FOURSQUARE[1]]))
+    assert len(found.problems) == 100
+    assert "line 100: " in found.problems[-1]
+    assert (found.num_skipped, len(found)) == (101, 1)
