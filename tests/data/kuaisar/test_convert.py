@@ -121,6 +121,16 @@ def test_negatives_are_neither_in_the_history_nor_clicked_in_the_same_search(log
                 assert not met & {*columns["negatives"][row]}
 
 
+def test_a_seed_repeats_its_negatives_and_another_draws_others(log):
+    first, again, other = (
+        convert(log[0], Options(k_core=1, seed=seed)).samples["search"]["train"]
+        for seed in (5, 5, 6)
+    )
+    np.testing.assert_array_equal(first["negatives"], again["negatives"])
+    np.testing.assert_array_equal(first["item_id"], other["item_id"])
+    assert (first["negatives"] != other["negatives"]).any()
+
+
 def test_negatives_are_drawn_by_popularity_or_evenly(log):
     found = {}
     for negatives in ("popularity", "uniform"):
