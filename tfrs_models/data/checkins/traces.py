@@ -221,7 +221,7 @@ def make_traces(
       >>> planted = tm.data.synthetic.make_check_ins(0, num_users=2)
       >>> traces = tm.data.checkins.make_traces(planted.check_ins, session_gap=240.0)
       >>> print(traces)
-      synthetic: 744 check-ins of 2 users at 149 POIs of 3 categories; ...
+      synthetic: 744 check-ins of 2 users at 84 POIs of 3 categories; ...
     """
     if min_length is None:
         min_length = length if session_gap is None else 1

@@ -64,9 +64,9 @@ def make_search_and_recommendation(
     Example:
       >>> data = tm.data.synthetic.make_search_and_recommendation(0, num_users=40)
       >>> print(data)
-      46 users, 640 items, ... search sessions, ... words
-      recommendation: ... train, ... validation, ... test
-      search: ... train, ... validation, ... test
+      46 users, 305 items, 169 search sessions, 108 words
+      recommendation: 35 train, 1 validation, 4 test
+      search: 35 train, 1 validation, 4 test
     """
     options = options or Options(
         k_core=1,
