@@ -350,3 +350,14 @@ def test_up_to_64_values_are_categories(num_values, num_categories):
     )
     assert data.item_features[1].num_values == num_values
     assert len(tm_data.activity_layout(data).categories) == num_categories
+
+
+def test_activity_added_again_is_the_same():
+    once = tm_data.with_activity(make())
+    twice = tm_data.with_activity(once)
+    for split in SPLITS:
+        for name in ("user_features", "activity"):
+            np.testing.assert_array_equal(
+                once.splits[split][name], twice.splits[split][name]
+            )
+    assert twice.items.keys() == once.items.keys()

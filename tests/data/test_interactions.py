@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import numpy as np
@@ -183,3 +184,12 @@ def test_an_epoch_of_the_default_data_takes_a_fraction_of_a_second(latest_small)
     assert rows == len(latest_small.splits["train"]["user_id"])
     # Row by row it takes several seconds; this way 0.1.
     assert min(seconds) < 1
+
+
+def test_other_rows_have_other_known_items(tiny):
+    before = tiny.known_items("test").to_list()
+    empty = {name: column[:0] for name, column in tiny.splits["validation"].items()}
+    changed = dataclasses.replace(tiny, splits=tiny.splits | {"validation": empty})
+    expected = changed.known_items("validation").to_list()
+    assert changed.known_items("test").to_list() == expected != before
+    assert tiny.known_items("test").to_list() == before

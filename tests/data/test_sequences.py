@@ -262,3 +262,10 @@ def test_data_without_a_second_row_has_nothing_to_predict():
     data = tm_data.from_frame(frame, split="global_time")
     with pytest.raises(ValueError, match="a user with two train rows"):
         tm_data.window_batches(data, 2, length=3)
+
+
+def test_histories_added_again_replace_the_first():
+    data = make()
+    expected = tm_data.with_histories(data, 3).splits["test"]["history"]
+    found = tm_data.with_histories(tm_data.with_histories(data, 6), 3)
+    np.testing.assert_array_equal(found.splits["test"]["history"], expected)
