@@ -123,7 +123,9 @@ def test_negatives_are_neither_in_the_history_nor_clicked_in_the_same_search(log
 
 def test_a_seed_repeats_its_negatives_and_another_draws_others(log):
     first, again, other = (
-        convert(log[0], Options(k_core=1, seed=seed)).samples["search"]["train"]
+        convert(log[0], Options(k_core=1, num_eval_negatives=9, seed=seed)).samples[
+            "search"
+        ]["train"]
         for seed in (5, 5, 6)
     )
     np.testing.assert_array_equal(first["negatives"], again["negatives"])
