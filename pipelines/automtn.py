@@ -24,7 +24,7 @@ from pipelines.parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
-    print_places,
+    print_paths,
     write_json,
 )
 from pipelines.parts.check_in_data import CheckInConfig, load_check_ins
@@ -141,7 +141,7 @@ def main(config: Config) -> dict:
         history=curves,
     )
     write_json(output / "metrics.json", metrics)
-    print_places(output, exported)
+    print_paths(output, exported)
     return metrics
 
 

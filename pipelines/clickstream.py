@@ -29,7 +29,7 @@ from pipelines.parts import query_towers
 from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
-    print_places,
+    print_paths,
     write_json,
 )
 from pipelines.parts.checkpoints import (
@@ -354,7 +354,7 @@ def _write(
         params=params,
     )
     write_json(config.output / "metrics.json", metrics)
-    print_places(config.output, exported)
+    print_paths(config.output, exported)
     return metrics
 
 

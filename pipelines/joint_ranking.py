@@ -17,7 +17,7 @@ from pipelines.parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
-    print_places,
+    print_paths,
     write_json,
 )
 from pipelines.parts.command import command, ending
@@ -122,7 +122,7 @@ def main(config: Config) -> dict:
         best=best,
     )
     write_json(output / "metrics.json", metrics)
-    print_places(output, exported)
+    print_paths(output, exported)
     return metrics
 
 

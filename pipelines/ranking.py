@@ -20,7 +20,7 @@ from pipelines.parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
-    print_places,
+    print_paths,
     write_json,
 )
 from pipelines.parts.checkpoints import Checkpoints, Origin
@@ -169,7 +169,7 @@ def main(config: Config) -> dict:
         tables=tables,
     )
     write_json(output / "metrics.json", metrics)
-    print_places(output, exported)
+    print_paths(output, exported)
     ask(exported, data)
     return metrics
 
@@ -230,7 +230,7 @@ def rank_by_fields(config: Config, output: Path) -> dict:
         output / "report.html", run=metrics["run"], config=config, data=data, runs=runs
     )
     write_json(output / "metrics.json", metrics)
-    print_places(output, exported)
+    print_paths(output, exported)
     return metrics
 
 

@@ -15,7 +15,7 @@ from pipelines.parts import query_towers
 from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
-    print_places,
+    print_paths,
     read_config,
     write_json,
 )
@@ -126,7 +126,7 @@ def main(config: Config) -> dict:
         monitor=MONITOR,
     )
     write_json(output / "metrics.json", metrics)
-    print_places(output, exported)
+    print_paths(output, exported)
     asked = [users[0].user_id]
     print(f"\nAsking the exported model for user {asked[0]}:")
     print_answers(exported, asked, k=min(5, data.num_items), exclude_seen=True)

@@ -16,7 +16,7 @@ import tfrs_models as tm
 from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
-    print_places,
+    print_paths,
     write_json,
 )
 from pipelines.parts.command import command, ending
@@ -168,7 +168,7 @@ def main(config: Config) -> dict:
         corpus=metrics["corpus"],
     )
     write_json(output / "metrics.json", metrics | {"export": exported.name})
-    print_places(output, exported)
+    print_paths(output, exported)
     return metrics
 
 

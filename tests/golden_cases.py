@@ -1,4 +1,4 @@
-"""Cases of the specification of clickstreams, by the function they are about."""
+"""Golden cases of the specification of clickstreams, by function."""
 
 import json
 from pathlib import Path
@@ -13,17 +13,17 @@ TOLERANCE = _FILE["tolerance"]
 
 
 def cases(api):
-    """A parameter `case` for each golden case of a function."""
+    """Parametrises a test with the golden cases of a function, as `case`."""
     found = [case for case in _FILE["cases"] if case["api"] == api]
     assert found, f"no golden case of {api}"
     return pytest.mark.parametrize("case", found, ids=lambda case: case["id"])
 
 
 def fails(case):
-    """Whether the case expects a `ValueError`."""
+    """Returns True if the case expects a `ValueError`."""
     return case["expected"] == {"raises": "ValueError"}
 
 
 def assert_close(found, expected):
-    """Within the tolerance of the file."""
+    """Compares within the tolerance of the golden cases."""
     np.testing.assert_allclose(found, expected, **TOLERANCE)

@@ -59,7 +59,7 @@ def export_ranker(
     return tm.serving.export(ranker, directory)
 
 
-def print_places(output: Path, exported: Path) -> None:
+def print_paths(output: Path, exported: Path) -> None:
     """Prints the paths of a run's report, metrics and model."""
     print(f"\nReport   {output / 'report.html'}\nMetrics  {output / 'metrics.json'}")
     print(f"Model    {exported}")

@@ -17,6 +17,7 @@ from pipelines.reporting.tables import (
     over_seeds,
     print_table,
     task_figures,
+    values_of,
 )
 from tfrs_models.metrics.bootstrap import Interval
 
@@ -164,17 +165,13 @@ def write_report(
         rows=rows,
         side_by_side=plots.side_by_side(
             {
-                name: {
-                    loss: [run.ranking[name].mean for run in same]
-                    for loss, same in by(runs, "loss").items()
-                }
+                name: values_of(runs, "loss", lambda run, n=name: run.ranking[n].mean)
                 for name in best.ranking
             }
             | {
-                "click log loss": {
-                    loss: [run.clicks["click/log_loss"] for run in same]
-                    for loss, same in by(runs, "loss").items()
-                }
+                "click log loss": values_of(
+                    runs, "loss", lambda run: run.clicks["click/log_loss"]
+                )
             }
         ),
         calibration=plots.reliability(

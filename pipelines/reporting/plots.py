@@ -98,15 +98,7 @@ def task_curves(
             for row, (name, label) in enumerate(
                 (("auc", "AUC"), ("log_loss", "log loss"))
             ):
-                for prefix, kind, colour in (
-                    ("", "training", COLOURS["model"]),
-                    ("val_", "validation", COLOURS["popularity"]),
-                ):
-                    values = history[f"{prefix}{task}/{name}"]
-                    epochs = np.arange(1, len(values) + 1)
-                    axes[row, column].plot(
-                        epochs, values, "o-", ms=3, color=colour, label=kind
-                    )
+                _draw_curves(axes[row, column], history, f"{task}/{name}")
                 axes[row, column].set(title=f"{task}: {label}")
             axes[1, column].set(xlabel="epoch")
             axes[1, column].xaxis.get_major_locator().set_params(integer=True)
@@ -240,16 +232,22 @@ def losses(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def _draw_losses(axes: Axes, history: Mapping[str, Sequence[float]]) -> None:
-    for name, label, colour in (
-        ("loss_per_example", "training", COLOURS["model"]),
-        ("val_loss_per_example", "validation", COLOURS["popularity"]),
-    ):
-        if name in history:
-            epochs = np.arange(1, len(history[name]) + 1)
-            axes.plot(epochs, history[name], "o-", ms=3, color=colour, label=label)
+    _draw_curves(axes, history, "loss_per_example")
     axes.set(title="Loss per example", xlabel="epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
+
+
+def _draw_curves(axes: Axes, history: Mapping[str, Sequence[float]], name: str) -> None:
+    """Draws a metric of training and, if there is one, of validation."""
+    for prefix, kind, colour in (
+        ("", "training", COLOURS["model"]),
+        ("val_", "validation", COLOURS["popularity"]),
+    ):
+        values = history.get(f"{prefix}{name}", ())
+        if len(values):
+            epochs = np.arange(1, len(values) + 1)
+            axes.plot(epochs, values, "o-", ms=3, color=colour, label=kind)
 
 
 def click_curves(history: Mapping[str, Sequence[float]]) -> Figure:
@@ -268,13 +266,7 @@ def click_curves(history: Mapping[str, Sequence[float]]) -> Figure:
         for axis, (name, title) in zip(
             figure.subplots(1, len(panels)), panels.items(), strict=True
         ):
-            for prefix, kind, colour in (
-                ("", "training", COLOURS["model"]),
-                ("val_", "validation", COLOURS["popularity"]),
-            ):
-                values = history[f"{prefix}{name}"]
-                epochs = np.arange(1, len(values) + 1)
-                axis.plot(epochs, values, "o-", ms=3, color=colour, label=kind)
+            _draw_curves(axis, history, name)
             axis.set(title=title, xlabel="epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend()

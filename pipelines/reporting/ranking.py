@@ -17,6 +17,7 @@ from pipelines.reporting.tables import (
     over_seeds,
     print_table,
     task_figures,
+    values_of,
 )
 from tfrs_models.metrics.bootstrap import Interval
 from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
@@ -269,10 +270,9 @@ def write_report(
         side_by_side=(
             plots.side_by_side(
                 {
-                    name: {
-                        label: [run.ranking[name].mean for run in same]
-                        for label, same in by(runs, "label").items()
-                    }
+                    name: values_of(
+                        runs, "label", lambda run, n=name: run.ranking[n].mean
+                    )
                     for name in best.ranking
                 }
             )

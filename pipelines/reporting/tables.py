@@ -1,6 +1,6 @@
 """Metrics of runs, and their tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -53,6 +53,21 @@ def by(runs: Sequence, attribute: str) -> dict[str, list]:
     for run in runs:
         groups.setdefault(getattr(run, attribute), []).append(run)
     return groups
+
+
+def values_of(
+    runs: Sequence, attribute: str, value: Callable[[object], float]
+) -> dict[str, list[float]]:
+    """Returns value of an attribute -> one number for each of its runs.
+
+    Args:
+      runs: runs to group.
+      attribute: attribute by which runs are grouped.
+      value: function of a run that returns its number.
+    """
+    return {
+        name: [value(run) for run in same] for name, same in by(runs, attribute).items()
+    }
 
 
 def over_seeds(values: Sequence[float]) -> str:
