@@ -148,7 +148,7 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
             f"pipelines.ranking --split {flags.data.split} --output DIR."
         )
     checkpoint = finished(ranking_folder, ranking.Config)
-    # A random split of another seed has rows in training that this one tests.
+    # With a random split of another seed, its training rows are test rows here.
     checkpoint.check_data(finished(retrieval_folder, retrieval.Config).about["data"])
     return Parts(
         data=data,

@@ -1,5 +1,7 @@
 """A small table of a user's own, for the pipelines."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,3 +34,14 @@ def orders(tmp_path_factory):
         category_columns=("kind",),
         split="per_user_time",
     )
+
+
+@pytest.fixture(scope="session")
+def new_users(orders, tmp_path_factory):
+    """The same table and, at its end, 30 rows of 17 users that training never sees."""
+    frame = pd.read_csv(orders.dataset)
+    new = frame.tail(30).assign(timestamp=20_000)  # after all others
+    new["user_id"] = [f"new{n % 17}" for n in range(30)]
+    path = tmp_path_factory.mktemp("table") / "with_new_users.csv"
+    pd.concat([frame, new]).to_csv(path, index=False)
+    return dataclasses.replace(orders, dataset=str(path), split="global_time")

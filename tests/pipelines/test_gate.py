@@ -4,7 +4,6 @@ import dataclasses
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -82,15 +81,9 @@ def test_users_of_the_data_are_asked_without_what_they_have(config, orders, caps
 
 
 def test_every_row_of_an_unknown_user_is_a_query_of_its_own(
-    config, orders, tmp_path, monkeypatch
+    config, new_users, monkeypatch
 ):
     """They share the index 0, but are not one user who took all of it."""
-    frame = pd.read_csv(orders.dataset)
-    new = frame.tail(30).assign(timestamp=20_000)  # after all others
-    new["user_id"] = [f"new{n % 17}" for n in range(30)]
-    path = tmp_path / "with_new_users.csv"
-    pd.concat([frame, new]).to_csv(path, index=False)
-    data = dataclasses.replace(orders, dataset=str(path), split="global_time")
     asked = []
     compare = tm.serving.gate.compare
 
@@ -99,16 +92,15 @@ def test_every_row_of_an_unknown_user_is_a_query_of_its_own(
         return compare(old, new, queries, **options)
 
     monkeypatch.setattr(tm.serving.gate, "compare", remember)
-    gate.main(dataclasses.replace(loose(config), data=data))
-    test = load_data(data, seed=42).splits["test"]["user_id"]
+    gate.main(loose(dataclasses.replace(config, data=new_users)))
+    test = load_data(new_users, seed=42).splits["test"]["user_id"]
     ((queries, options),) = asked
     users = np.concatenate([query["user_id"] for query in queries])
     assert (users == "").sum() == (test == 0).sum() >= 30
     assert len(users) == (test == 0).sum() + len(set(test[test > 0]))
     assert len(set(options["groups"])) == len(users)
-    assert {
-        len(r) for r, u in zip(options["relevant"], users, strict=True) if not u
-    } == {1}
+    taken = map(len, options["relevant"])
+    assert {n for n, user in zip(taken, users, strict=True) if not user} == {1}
 
 
 def test_requests_of_a_file_are_asked_and_too_few_are_refused(config, tmp_path, capsys):
