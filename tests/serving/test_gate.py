@@ -263,8 +263,9 @@ def test_versions_that_answer_other_rows_are_an_error():
 
 def test_metrics_of_groups_leave_out_the_rows_that_they_leave_out():
     users = np.arange(60)
-    worse = -TABLE
-    relevant = [[] if n % 3 == 0 else [int(np.argmax(TABLE[n]))] for n in users]
+    worse = TABLE + np.random.default_rng(5).normal(size=TABLE.shape)
+    order = np.argsort(-TABLE, axis=1)
+    relevant = [[] if n % 3 == 0 else [int(order[n, n % 7])] for n in users]
     groups = np.where(users % 3 == 0, users % 2, 2 + users % 5)
     found = gate.compare(
         Recorded("old", []),
@@ -281,6 +282,7 @@ def test_metrics_of_groups_leave_out_the_rows_that_they_leave_out():
     old = [float(relevant[n][0] in np.argsort(-TABLE[n])[:K]) for n in rows]
     new = [float(relevant[n][0] in np.argsort(-worse[n])[:K]) for n in rows]
     assert (change.old, change.new) == pytest.approx((np.mean(old), np.mean(new)))
+    assert len(set(np.subtract(new, old))) == 3  # win, tie and loss
     expected = bootstrap_interval(np.subtract(new, old), groups[rows])
     assert change.difference == pytest.approx(expected)
 
