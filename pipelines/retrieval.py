@@ -5,6 +5,7 @@ checkpoint, and export/1, a SavedModel for `python -m pipelines.recommend`.
 """
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import tensorflow as tf
@@ -280,6 +281,7 @@ def train(
         validation_data=data.batches("validation", 4096),
         epochs=config.epochs,
         callbacks=callbacks,
+        verbose=1 if sys.stdout.isatty() else 2,  # a bar in a file is one long line
     )
     if keep.kept is None:
         raise SystemExit(
