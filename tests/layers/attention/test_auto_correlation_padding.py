@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.layers.attention.test_auto_correlation import loops
+from tests.layers.attention.auto_correlation_loops import loops
 from tfrs_models.layers import AutoCorrelationLayer
 
 HEADS, KEY_DIM, VALUE_DIM = 2, 3, 5
