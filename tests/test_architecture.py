@@ -37,6 +37,163 @@ NEVER = {
 }
 
 
+# Modules without a test file of their name, by the test file that covers them: paths in
+# `tests`, dotted names in `tfrs_models`.
+TESTED_IN = {
+    "data/kuaisar/test_convert.py": (
+        "data.kuaisar.samples data.kuaisar.search_and_recommendation"
+    ),
+    "data/test_attributes.py": "data.several_values",
+    "data/test_table.py": "data.columns",
+    "layers/attention/test_auto_correlation.py": (
+        "layers.attention.auto_correlation_layer ops.circular_correlation"
+    ),
+    "layers/attention/test_auto_correlation_block.py": (
+        "layers.attention.series_decomposition"
+    ),
+    "layers/attention/test_auto_correlation_padding.py": (
+        "layers.attention.masked_series"
+    ),
+    "layers/attention/test_new_projections.py": "layers.attention.nearly_glorot",
+    "layers/attention/test_transformer.py": "layers.attention.multi_head_attention",
+    "layers/clickstream/test_features_extractor.py": "layers.clickstream.shared_layers",
+    "layers/contrast/test_contrasts.py": (
+        "layers.contrast.bilinear_contrast layers.contrast.pair_info_nce "
+        "layers.contrast.transition_contrast ops.softmax.contrasts"
+    ),
+    "layers/experts/test_experts.py": (
+        "layers.experts.gated layers.experts.multi_gate "
+        "layers.experts.progressive_layered"
+    ),
+    "layers/index/test_brute_force.py": (
+        "layers.index.candidate_file layers.index.exact_search"
+    ),
+    "layers/index/test_ivf.py": "layers.index.block_search layers.index.partitions",
+    "layers/index/test_restrictions.py": "layers.index.requests",
+    "layers/index/test_updates.py": (
+        "layers.index.checks layers.index.slot_index layers.index.slot_table "
+        "layers.index.table_index"
+    ),
+    "layers/interaction/test_factorization_machines.py": (
+        "layers.interaction.active_values "
+        "layers.interaction.factorization_machine "
+        "layers.interaction.field_aware_factorization_machine "
+        "layers.interaction.field_embedding"
+    ),
+    "losses/test_embedding_losses.py": "losses.n_pair losses.triplet",
+    "losses/test_list_losses.py": (
+        "losses.approx_ndcg losses.distillation losses.list_loss losses.list_mle "
+        "losses.listwise_softmax losses.pairwise losses.sampled_pairwise "
+        "losses.smooth_ap"
+    ),
+    "metrics/test_factorized_top_k.py": "metrics.answers",
+    "metrics/test_ranking.py": (
+        "metrics.ranking_means ops.lists.discounts ops.lists.list_shapes "
+        "ops.lists.positions"
+    ),
+    "models/automtn/test_automtn.py": "models.automtn.cross_modal_stack",
+    "models/automtn/test_poi_scores.py": (
+        "models.automtn.attention_predictor models.automtn.attention_scores"
+    ),
+    "models/fine_tuning/test_fine_tuning.py": "towers.hashed_text training.step_decay",
+    "models/test_field_ranker.py": "models.dcn models.deep_fm",
+    "models/test_joint_ranking_ctr.py": "ops.features.list_features",
+    "models/test_two_tower_negatives.py": (
+        "layers.negatives.mined_negatives training.index_negatives"
+    ),
+    "models/unisar/test_encoders.py": (
+        "models.unisar.entity_encoder models.unisar.query_encoder"
+    ),
+    "models/unisar/test_service_transitions.py": (
+        "models.unisar.bilinear_target_attention models.unisar.cross_fusion "
+        "models.unisar.typed_transition"
+    ),
+    "models/unisar/test_unisar.py": (
+        "models.unisar.example models.unisar.kept_items models.unisar.network "
+        "models.unisar.objective models.unisar.options"
+    ),
+    "models/unisar/test_unisar_golden.py": "models.unisar.torch_state",
+    "models/unisar/test_unisar_learns.py": "models.unisar.training",
+    "models/unisar/test_unisar_pitfalls.py": "models.unisar.weight_decay",
+    "ops/features/test_read_features.py": "ops.features.checks",
+    "ops/ranks/test_corpus_ranks.py": "ops.ranks.score_tiles ops.ranks.scores",
+    "ops/softmax/test_blocked_softmax.py": "ops.softmax.blocks",
+    "replicas/test_replicas.py": "ops.replicas",
+    "serving/client/test_clients.py": (
+        "serving.client.grpc_client serving.client.model_client "
+        "serving.client.rest_client"
+    ),
+    "serving/client/test_rest_faults.py": (
+        "serving.client.errors serving.client.http serving.client.retry_policy"
+    ),
+    "serving/test_contract.py": "serving.contract_json serving.vocabularies",
+    "serving/test_export.py": "serving.exporting serving.signatures serving.versions",
+    "serving/test_gate.py": "serving.comparison",
+    "serving/test_tuning.py": "serving.tuning_measures serving.tuning_result",
+    "serving/test_vector_store.py": "serving.vector_collections serving.vector_values",
+    "tasks/test_retrieval.py": "tasks.checks",
+    "test_model.py": "_keras",
+    "test_weights.py": "ops.weights",
+    "towers/test_feature.py": "ops.features.declared_features",
+}
+# Private attributes that tests read or replace: how many at most, and why.
+PRIVATE = {
+    "conftest.py": (2, "TensorFlow has no public way to let go of graphs"),
+    "data/test_movielens.py": (
+        7,
+        "whether a network answers and what is installed are faked",
+    ),
+    "layers/attention/test_auto_correlation_block.py": (
+        2,
+        "one part of the block is replaced or compared",
+    ),
+    "layers/index/test_live.py": (3, "a build is made to fail half way"),
+    "layers/index/test_updates.py": (1, "rows of an index are read without a query"),
+    "metrics/test_drop_in_metric.py": (1, "upstream's subclasses assign it"),
+    "models/automtn/test_automtn.py": (2, "scores of the network before any task"),
+    "models/automtn/test_poi_closeness.py": (
+        1,
+        "functions of TensorFlow's graph are counted",
+    ),
+    "models/fine_tuning/test_fine_tuning.py": (
+        4,
+        "layers inside a tower are frozen one by one",
+    ),
+    "models/unisar/test_encoders.py": (5, "weights of one projection are set"),
+    "models/unisar/test_unisar.py": (2, "tables of an encoder are set"),
+    "models/unisar/test_unisar_evaluation.py": (
+        4,
+        "what is cached has no effect on numbers",
+    ),
+    "models/unisar/test_unisar_golden.py": (
+        4,
+        "intermediate arrays of the original are compared",
+    ),
+    "models/unisar/test_unisar_learns.py": (1, "means of the losses by their part"),
+    "models/unisar/test_unisar_pitfalls.py": (
+        10,
+        "parts of the network are compared with the original",
+    ),
+    "ops/ranks/test_corpus_ranks.py": (
+        5,
+        "which code ran depends on the size and the number of cores",
+    ),
+    "pipelines/test_automtn.py": (1, "a warning without a run"),
+    "pipelines/test_clickstream.py": (3, "trials of an interrupted search are read"),
+    "pipelines/test_retrieval.py": (1, "upstream's own switch: ScaNN is not installed"),
+    "replicas/test_unisar.py": (1, "what is cached has no effect on numbers"),
+    "serving/client/test_rest_faults.py": (2, "connections that are open are counted"),
+    "serving/test_tuning.py": (1, "rows of an index are read without a query"),
+    "towers/sequence/test_auto_correlation_tower.py": (
+        4,
+        "weights of one layer are set",
+    ),
+    "towers/sequence/test_sasrec.py": (2, "weights of one layer are set"),
+}
+# Underscored names that are public: those of named tuples.
+NOT_PRIVATE = {"_asdict", "_fields", "_make", "_replace"}
+
+
 def part_of(module):
     """`tfrs_models.ops.masks` is of the part `ops`."""
     return module.split(".")[1] if "." in module else "__init__"
@@ -281,3 +438,129 @@ def test_the_root_holds_nothing_more_than_it_should():
         "tests",
         "tfrs_models",
     }
+
+
+def definitions(tree):
+    """Names of the public functions and classes of a module."""
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    names = (node.name for node in tree.body if isinstance(node, kinds))
+    return {name for name in names if not name.startswith("_")}
+
+
+def named(tree):
+    """Everything that a test imports, by its dotted name, and all names that it has."""
+    found = set(imports(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files_by_rule():
+    """Modules that define something -> their test file by the rule, whether it is."""
+    trees = {path: parse(path) for path in MODULES if path.name != "__init__.py"}
+    return {
+        module_of(path): ROOT.joinpath(
+            "tests",
+            *path.relative_to(PACKAGE).parts[:-1],
+            f"test_{path.name.removeprefix('_')}",
+        )
+        for path, tree in trees.items()
+        if definitions(tree)
+    }
+
+
+def covered_names():
+    """Module -> its dotted name, what it defines and what is built on it defines.
+
+    Built on a module are its importers and the importers of those.
+    """
+    trees = {module_of(path): parse(path) for path in MODULES}
+    reached = {name: {name, *definitions(tree)} for name, tree in trees.items()}
+    for _ in range(2):
+        before = {name: set(names) for name, names in reached.items()}
+        for importer, tree in trees.items():
+            for name in set(imports(tree)) & trees.keys():
+                reached[name] |= before[importer] - {importer}
+    return reached
+
+
+def test_the_tests_of_a_module_are_found_by_its_name_or_in_the_table():
+    by_name = files_by_rule()
+    rows = [
+        (f"tfrs_models.{module}", ROOT / "tests" / test)
+        for test, modules in TESTED_IN.items()
+        for module in modules.split()
+    ]
+    in_table = dict(rows)
+    assert len(in_table) == len(rows), "a module has one row"
+    report(
+        f"{module} has no test {path.relative_to(ROOT)}: add it, or a row of TESTED_IN."
+        for module, path in by_name.items()
+        if not path.exists() and module not in in_table
+    )
+    reached = covered_names()
+    for module, path in rows:
+        where = f"TESTED_IN, {module}: "
+        assert module in by_name, f"{where}there is no such module, or nothing in it"
+        assert not by_name[module].exists(), f"{where}it has a test of its name"
+        assert path.exists(), f"{where}there is no {path.relative_to(ROOT)}"
+        assert named(parse(path)) & reached[module], (
+            f"{where}{path.relative_to(ROOT)} neither imports it nor uses what it, or "
+            "what is built on it, defines"
+        )
+
+
+def test_no_test_imports_another_test():
+    report(
+        f"{path.relative_to(ROOT)} imports {name}: what two tests need belongs into a "
+        "module without `test_`, or into conftest.py."
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in imports(parse(path))
+        if name.split(".")[0] == "tests"
+        and any(part.startswith("test_") for part in name.split("."))
+    )
+
+
+def private_attributes(tree):
+    """Underscored attributes of other objects that a test reads or replaces."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name, owner = node.attr, ast.unparse(node.value)
+        elif isinstance(node, ast.Call) and len(node.args) > 1:
+            called = ast.unparse(node.func).split(".")[-1]
+            name = node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
+            owner = ast.unparse(node.args[0])
+            if called not in ("setattr", "getattr", "delattr"):
+                continue
+        else:
+            continue
+        is_private = str(name).startswith("_") and not str(name).startswith("__")
+        is_own = owner.split(".")[0] in ("self", "cls", "super()")
+        if is_private and not is_own and name not in NOT_PRIVATE:
+            yield f"{owner}.{name}"
+
+
+def test_private_attributes_are_not_touched_from_tests():
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        name = path.relative_to(ROOT / "tests").as_posix()
+        found = sorted(private_attributes(parse(path)))
+        count, _ = PRIVATE.get(name, (0, ""))
+        assert len(found) <= count, (
+            f"{name} touches {found}: use a public way, or count it in PRIVATE with "
+            "the reason."
+        )
+    missing = [name for name in PRIVATE if not (ROOT / "tests" / name).exists()]
+    assert not missing, f"rows of PRIVATE without a file: {missing}"
+
+
+def test_the_package_is_typed_for_those_who_use_it():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert (PACKAGE / "py.typed").is_file()
+    assert 'tfrs_models = ["py.typed"]' in project
+    assert '"Typing :: Typed"' in project
