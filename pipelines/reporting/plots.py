@@ -49,9 +49,10 @@ def learning_curves(
             right.annotate(
                 f"best: {history[monitor][best]:.4f}",
                 (epochs[best], history[monitor][best]),
-                xytext=(0, -14),
+                xytext=(-6 if best else 6, -4),
                 textcoords="offset points",
-                ha="center",
+                ha="right" if best else "left",
+                va="top",
             )
         right.set(title=title, xlabel="epoch")
         right.xaxis.get_major_locator().set_params(integer=True)
