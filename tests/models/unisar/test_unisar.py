@@ -5,7 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tests.models.unisar import unisar_batches as batches
-from tests.models.unisar.unisar_batches import change, example, make, scores
+from tests.models.unisar.unisar_batches import (
+    change,
+    example,
+    gradients,
+    make,
+    scores,
+)
 from tfrs_models.models import UniSAR
 from tfrs_models.training import LazyAdam
 
@@ -15,19 +21,6 @@ TASKS = ("recommendation", "search")
 @pytest.fixture(scope="module")
 def model():
     return make()
-
-
-def gradients(model, features):
-    variables = model.trainable_variables
-    with tf.GradientTape() as tape:
-        loss = model.compute_loss(features, training=True)
-    found = tape.gradient(loss, variables)
-    names = [variable.name for variable in variables]
-    assert len(set(names)) == len(names)
-    return {
-        name: None if gradient is None else tf.convert_to_tensor(gradient)
-        for name, gradient in zip(names, found, strict=True)
-    }
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.unisar import unisar_batches as batches
-from tests.models.unisar.test_unisar import gradients
-from tests.models.unisar.unisar_batches import example, make, scores
+from tests.models.unisar.unisar_batches import example, gradients, make, scores
 from tfrs_models.models import UniSAR
 from tfrs_models.training import LazyAdam
 

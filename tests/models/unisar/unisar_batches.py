@@ -92,3 +92,17 @@ def change(features, name, value):
 def scores(model, features, task="search"):
     """`[batch, num_candidates]` logits of one service."""
     return model({task: features})[task].numpy()
+
+
+def gradients(model, features):
+    """Gradients of the loss by the name of the variable."""
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(features, training=True)
+    found = tape.gradient(loss, variables)
+    names = [variable.name for variable in variables]
+    assert len(set(names)) == len(names)
+    return {
+        name: None if gradient is None else tf.convert_to_tensor(gradient)
+        for name, gradient in zip(names, found, strict=True)
+    }
