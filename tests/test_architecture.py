@@ -127,8 +127,9 @@ TESTED_IN = {
         "serving.client.errors serving.client.http serving.client.retry_policy"
     ),
     "serving/test_contract.py": "serving.contract_json serving.vocabularies",
-    "serving/test_export.py": "serving.exporting serving.signatures serving.versions",
+    "serving/test_exporting.py": "serving.versions",
     "serving/test_gate.py": "serving.comparison",
+    "serving/test_native_program.py": "serving.signatures",
     "serving/test_tuning.py": "serving.tuning_measures serving.tuning_result",
     "serving/test_vector_store.py": "serving.vector_collections serving.vector_values",
     "tasks/test_retrieval.py": "tasks.checks",
