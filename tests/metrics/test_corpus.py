@@ -52,7 +52,7 @@ class Towers(tfrs_models.Model):
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
     return {
@@ -61,7 +61,7 @@ def data():
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables():
     rng = np.random.default_rng(1)
     return [rng.normal(size=(NUM_ITEMS, WIDTH)).astype("float32") for _ in range(3)]
@@ -83,27 +83,33 @@ def reported(results, prefix=""):
     return [results[name.format(k)] for k in (1, 3)]
 
 
-@pytest.mark.parametrize("eagerly", [True, False])
-def test_an_evaluation_sees_weights_that_changed_since_the_last(data, tables, eagerly):
+@pytest.fixture(scope="module", params=[True, False], ids=["eager", "graph"])
+def evaluated(request, data, tables):
+    """Results, and candidates embedded so far, after each of several evaluations.
+
+    The first entry is before any evaluation, the last has batches of one row.
+    """
     model = Towers()
-    model.compile("sgd", run_eagerly=eagerly)
+    runs = [(None, model.embeddings)]
+    model.compile("sgd", run_eagerly=request.param)
     for table in tables:
         model.table.assign(table)
         results = model.evaluate(batches(data), verbose=0, return_dict=True)
+        runs.append((results, model.embeddings))
+    results = model.evaluate(batches(data, batch=1), verbose=0, return_dict=True)
+    return [*runs, (results, model.embeddings)]
+
+
+def test_an_evaluation_sees_weights_that_changed_since_the_last(
+    data, tables, evaluated
+):
+    for table, (results, _) in zip([*tables, tables[-1]], evaluated[1:], strict=True):
         np.testing.assert_allclose(reported(results), hits(data, table), rtol=1e-6)
 
 
-@pytest.mark.parametrize("eagerly", [True, False])
-def test_an_evaluation_embeds_every_candidate_exactly_once(data, tables, eagerly):
-    model = Towers()
-    looked_at = model.embeddings  # for ids that repeat, when the metric was made
-    model.compile("sgd", run_eagerly=eagerly)
-    for number, table in enumerate(tables, start=1):
-        model.table.assign(table)
-        model.evaluate(batches(data), verbose=0)
-        assert model.embeddings == looked_at + number * NUM_ITEMS
-    model.evaluate(batches(data, batch=1), verbose=0)
-    assert model.embeddings == looked_at + 4 * NUM_ITEMS
+def test_an_evaluation_embeds_every_candidate_exactly_once(evaluated):
+    embedded = [number for _, number in evaluated]
+    assert np.diff(embedded).tolist() == [NUM_ITEMS] * 4
 
 
 def test_validation_in_fit_sees_the_weights_of_its_epoch(data, tables):

@@ -379,12 +379,19 @@ def test_extra_candidates_are_rows_behind_those_of_the_batch(data):
     assert float(model.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("eagerly", [True, False])
-def test_it_trains_with_mixed_negatives(data, eagerly):
+def test_eager_training_takes_mixed_negatives_too(data):
     model = make(corpus=True, task=with_catalogue())
-    model.compile(tf.keras.optimizers.Adam(0.02), run_eagerly=eagerly)
+    model.compile(tf.keras.optimizers.Adam(0.02), run_eagerly=True)
     dataset = mixed(data, candidate_probabilities=shares(data))
-    model.fit(dataset, validation_data=batches(data), epochs=15, verbose=0)
+    losses = model.fit(dataset, epochs=2, verbose=0).history["loss_per_example"]
+    assert losses[1] < losses[0]
+
+
+def test_it_trains_with_mixed_negatives(data):
+    model = make(corpus=True, task=with_catalogue())
+    model.compile(tf.keras.optimizers.Adam(0.02))
+    dataset = mixed(data, candidate_probabilities=shares(data))
+    model.fit(dataset, epochs=15, verbose=0)
     results = model.evaluate(batches(data), verbose=0, return_dict=True)
     assert results["factorized_top_k/top_3_categorical_accuracy"] > 0.9
 
