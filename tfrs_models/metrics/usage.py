@@ -61,7 +61,7 @@ class CohortEntropy(_CohortUsage):
 
 @register
 class DeadCohorts(_CohortUsage):
-    """The share of cohorts to which no user belongs more than to the average one."""
+    """The share of cohorts to which no user belongs as much as to the average one."""
 
     def __init__(self, num_cohorts: int, name: str = "dead_cohorts", **kwargs) -> None:
         """Initializes the metric.

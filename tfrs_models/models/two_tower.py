@@ -96,8 +96,8 @@ class TwoTower(FromConfig, Model):
         if name in _EARLIER_NAMES:
             raise AttributeError(
                 f"`{name}` is now `{_EARLIER_NAMES[name]}`, whose embeddings are ready "
-                "to be indexed. The tower that the model was made with, before its "
-                f"outputs are scaled, is `{_EARLIER_NAMES[name]}.tower`."
+                "to be indexed. With `unit_norm`, the tower before its outputs are "
+                f"scaled is `{_EARLIER_NAMES[name]}.tower`."
             )
         raise AttributeError(f"{type(self).__name__} has no attribute `{name}`.")
 
