@@ -383,8 +383,8 @@ def test_eager_training_takes_mixed_negatives_too(data):
     model = make(corpus=True, task=with_catalogue())
     model.compile(tf.keras.optimizers.Adam(0.02), run_eagerly=True)
     dataset = mixed(data, candidate_probabilities=shares(data))
-    losses = model.fit(dataset, epochs=2, verbose=0).history["loss_per_example"]
-    assert losses[1] < losses[0]
+    losses = model.fit(dataset, epochs=4, verbose=0).history["loss_per_example"]
+    assert losses[-1] < losses[0]
 
 
 def test_it_trains_with_mixed_negatives(data):
