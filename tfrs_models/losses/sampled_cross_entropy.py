@@ -115,6 +115,8 @@ def sampled_softmax(
             "`positives_block` must be None with 'corrected_logq', which is defined "
             "for one positive per query. Use 'logq'."
         )
+    queries = tf.convert_to_tensor(queries)
+    candidates = tf.convert_to_tensor(candidates)
     batch, num_candidates = tf.shape(queries)[0], tf.shape(candidates)[0]
     if positive_columns is None:
         positive_columns = tf.range(batch)
