@@ -1,4 +1,4 @@
-"""Dense layers in a row."""
+"""A stack of dense layers."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,22 @@ from tfrs_models.ops.numbers import is_whole
 
 @register
 class MLP(tf.keras.layers.Layer):
-    """Dense layers with ReLU between them; the last one is linear."""
+    """Applies dense layers with ReLU between them; the last one is linear.
+
+    Example:
+      >>> layer = tm.layers.MLP([16, 1])
+      >>> layer(tf.ones([2, 3])).shape
+      TensorShape([2, 1])
+      >>> [kernel.shape.as_list() for kernel in layer.weights[::2]]
+      [[3, 16], [16, 1]]
+    """
 
     def __init__(self, units: Sequence[int], **kwargs) -> None:
         """Initializes the layer.
 
         Args:
-          units: Widths, the last one that of the output.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          units: widths of the layers; the last one is the width of the output.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self.units = tuple(units)
@@ -45,7 +53,7 @@ class MLP(tf.keras.layers.Layer):
         """Applies the layers.
 
         Args:
-          inputs: `[..., width]`.
+          inputs: `[..., width]` values.
 
         Returns:
           `[..., units[-1]]`.
@@ -57,11 +65,11 @@ class MLP(tf.keras.layers.Layer):
     def torch_arrays(
         self, names: Sequence[str], arrays: torch_weights.Arrays
     ) -> torch_weights.Targets:
-        """Where the arrays of as many `torch.nn.Linear` go.
+        """Assigns the arrays of `torch.nn.Linear` layers to the dense layers.
 
         Args:
-          names: Of the original's layers, in order.
-          arrays: The original's state dict.
+          names: names of the original's layers, in order.
+          arrays: state dict of the original.
         """
         targets = {}
         for name, layer in zip(names, self.stack, strict=True):

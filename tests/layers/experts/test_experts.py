@@ -216,3 +216,54 @@ def test_inputs_in_parts_are_for_one_level():
     layer = ProgressiveLayered(2, num_shared=1, num_specific=1, units=[3], num_levels=2)
     with pytest.raises(ValueError, match="`num_levels` must be 1.*Got 2"):
         layer.call_in_parts([tf.ones([2, 1, 3])], 0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda training: MultiGateExperts(2, num_experts=3, units=[4], dropout=0.5)(
+            X, training=training
+        ),
+        lambda training: ProgressiveLayered(
+            2, num_shared=2, num_specific=1, units=[[4], [3]], tower_units=[3]
+        )(X, training=training),
+        lambda training: ProgressiveLayered(
+            2, num_shared=2, num_specific=1, units=[4, 3], tower_units=[3]
+        ).call_in_parts([tf.constant(X)[:, None]], 1, training=training),
+    ],
+    ids=["MMoE", "PLE", "PLE in parts"],
+)
+def test_every_expert_and_tower_is_told_of_training(call, monkeypatch):
+    seen = []
+
+    class Drop(tf.keras.layers.Layer):
+        def call(self, inputs, training=None):
+            seen.append(training)
+            return inputs
+
+    monkeypatch.setattr(tf.keras.layers, "Dropout", lambda _: Drop())
+    call(True)
+    assert len(seen) >= 3
+    assert all(seen)
+    seen.clear()
+    call(False)
+    assert not any(seen)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MultiGateExperts(2, num_experts=2, units=[40], dropout=0.5),
+        lambda: ProgressiveLayered(
+            2, num_shared=1, num_specific=1, units=[40], dropout=0.5
+        ),
+    ],
+)
+def test_mixed_experts_drop_in_training_only(make):
+    layer = make()
+    still = layer(X)
+    for first, again, dropped in zip(
+        still, layer(X), layer(X, training=True), strict=True
+    ):
+        np.testing.assert_array_equal(first, again)
+        assert np.abs(first - dropped).max() > 0.01

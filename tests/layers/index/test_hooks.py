@@ -145,3 +145,13 @@ def test_an_index_and_a_call_of_its_own_need_nothing_of_ours():
     index = Own(k=1).index(tf.constant(CANDIDATES), tf.range(70) + 100)
     expected = 100 + np.argmax(QUERIES @ CANDIDATES.T, axis=1)
     np.testing.assert_array_equal(index(QUERIES)[1][:, 0], expected)
+
+
+def test_an_own_score_ranks_what_passes_a_filter():
+    odd = np.arange(70) % 2 == 1
+    index = nearest(layers.BruteForce)(k=4, capacity=100)
+    index.index(CANDIDATES, attributes={"odd": odd})
+    index.remove([69])
+    _, ids = index(QUERIES, filters={"odd": [[True]] * 4})
+    distances = np.where(odd & (np.arange(70) != 69), DISTANCES, np.inf)
+    np.testing.assert_array_equal(ids, np.argsort(distances)[:, :4])

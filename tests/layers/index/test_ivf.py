@@ -150,3 +150,22 @@ def test_upper_bounds_of_blocks_hold_for_very_long_embeddings():
         for scale in (1, 2.0**60)  # a power of two rounds nothing
     ]
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("restriction", ["filters", "exclusions"])
+def test_a_restricted_search_finds_as_much_as_a_plain_one(restriction):
+    rng = np.random.default_rng(0)
+    candidates = rng.normal(size=(2000, 16)).astype("float32")  # without any clusters
+    queries = rng.normal(size=(60, 16)).astype("float32")
+    rare = np.arange(2000) % 10 == 0
+    index = layers.IVF(k=10, block_size=8, num_probes=24)
+    index.index(candidates, attributes={"rare": rare})
+    if restriction == "filters":
+        ids = index(queries, filters={"rare": tf.constant([[True]] * 60)})[1]
+    else:
+        others = tf.constant([np.flatnonzero(~rare)] * 60)
+        ids = index(queries, exclusions=others)[1]
+    exact = 10 * nearest(queries, candidates[rare], 10)
+    plain = recall(index(queries)[1].numpy(), nearest(queries, candidates, 10))
+    assert 0.5 < plain < 1
+    assert recall(ids.numpy(), exact) >= plain

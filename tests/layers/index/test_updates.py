@@ -238,3 +238,63 @@ def test_id_zero_is_gone_with_the_last_candidate(kind):
         index.remove([0])
     index.add(np.ones([1, 3], "float32"), [0])
     assert index.num_candidates == 1
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+@pytest.mark.parametrize(("size", "width"), [(20, 3), (9, 3), (31, 3), (20, 2)])
+def test_indexing_anew_forgets_everything(kind, size, width):
+    """Also in slots that are free now: they are saved with the rest."""
+    rng = np.random.default_rng(8)
+    index = make(kind, capacity=40).index(
+        rng.normal(size=(20, 3)).astype("float32"),
+        np.arange(20) + 1000,
+        attributes={"old": np.arange(20) + 2000},
+    )
+    index.remove([1003, 1004])
+    index.add(np.ones([1, 3], "float32"), [1020], attributes={"old": [2020]})
+    assert index.staleness == 3 / 19
+    generation = index.generation
+    rows = rng.normal(size=(size, width)).astype("float32")
+    old = {"old": np.full(size, 7)} if width == 3 else {}
+    index.index(rows, attributes=old)
+    assert index.staleness == 0
+    assert index.num_candidates == size
+    assert index.embedding_dim == width
+    assert index.generation > generation
+    assert index.attributes == dict.fromkeys(old, "int64")
+    assert sorted(index.contents()[0].numpy()) == [*range(size)]
+    queries = rng.normal(size=(4, width)).astype("float32")
+    best = np.argsort(-queries @ rows.T)[:, :7]
+    gone = tf.constant([[1001, 1020, 0]] * 4)
+    np.testing.assert_array_equal(index(queries)[1], best)
+    for ids, row in zip(index(queries, exclusions=gone)[1].numpy(), best, strict=True):
+        assert ids.tolist()[:6] == [i for i in row if i != 0][:6]
+    assert (index(queries, allowed=gone)[1].numpy() == [0, *[-1] * 6]).all()
+    if old:
+        assert (index(queries, filters={"old": [[2003]] * 4})[1].numpy() == -1).all()
+    values = [w.numpy() for w in index.weights if w.dtype == tf.int64]
+    assert not any(np.isin(value, np.arange(1000, 2021)).any() for value in values)
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_the_largest_values_are_restricted_as_a_search_is(kind):
+    rng = np.random.default_rng(11)
+    ids = rng.permutation(30)[:20]
+    odd = ids % 2 == 1
+    index = make(kind, capacity=40)
+    index.index(rng.normal(size=(20, 3)).astype("float32"), ids, attributes={"o": odd})
+    values = rng.permutation(2 * 30).reshape(2, 30)
+    gone, few = ids[:5], ids[2:12]
+    for arguments, passes in (
+        ({}, lambda _: True),
+        ({"exclusions": [gone] * 2}, lambda i: i not in gone),
+        ({"allowed": [few] * 2}, lambda i: i in few),
+        ({"filters": {"o": [[True]] * 2}}, lambda i: i % 2 == 1),
+    ):
+        scores, found = index.largest(values, 6, **arguments)
+        for row in range(2):
+            left = sorted((i for i in ids if passes(i)), key=lambda i: -values[row, i])
+            left = (left + [-1] * 6)[:6]
+            assert found[row].numpy().tolist() == left
+            expected = [values[row, i] if i >= 0 else -np.inf for i in left]
+            np.testing.assert_array_equal(scores[row], expected)

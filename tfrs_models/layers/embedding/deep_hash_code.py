@@ -1,4 +1,4 @@
-"""A dense code for every id, without a table."""
+"""A dense code of every id, without a table."""
 
 from typing import Literal
 
@@ -37,11 +37,12 @@ class DeepHashCode(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          num_hashes: Width of the code; even for the normal encoding.
-          num_buckets: Values that a hash can take, in [2, 2^31 - 1).
-          encoding: `"uniform"` in [-1, 1], or standard `"normal"`.
-          seed: Of the hashes.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_hashes: width of the code; even for the normal encoding.
+          num_buckets: number of values of a hash, in [2, 2^31 - 1).
+          encoding: distribution of the code, `"uniform"` in [-1, 1] or standard
+            `"normal"`.
+          seed: seed of the hashes.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if num_hashes < 1:
@@ -72,10 +73,10 @@ class DeepHashCode(tf.keras.layers.Layer):
         """Encodes ids.
 
         Args:
-          ids: `[batch]` integers or strings.
+          ids: `[batch]` ids, integers or strings.
 
         Returns:
-          `[batch, num_hashes]` float32.
+          `[batch, num_hashes]` float32 codes.
 
         Raises:
           ValueError: ids of another dtype.

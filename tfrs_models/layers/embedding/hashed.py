@@ -1,4 +1,4 @@
-"""A table of vectors for ids of any kind."""
+"""A table of embeddings for ids of any kind."""
 
 import tensorflow as tf
 
@@ -7,18 +7,26 @@ from tfrs_models._keras import register
 
 @register
 class HashedEmbedding(tf.keras.layers.Layer):
-    """Looks ids up in a table: integers modulo its rows, strings by a hash.
+    """Looks ids up in a table: integers modulo its number of rows, strings by a hash.
 
-    Needs no vocabulary. Ids that share a row share a vector.
+    Needs no vocabulary. Ids that share a row share an embedding.
+
+    Example:
+      >>> layer = tm.layers.HashedEmbedding(100, 8)
+      >>> layer(tf.constant(["apple", "pear", "apple"])).shape
+      TensorShape([3, 8])
+      >>> vectors = layer(tf.constant([7, 107, 8]))  # 7 and 107 share a row
+      >>> np.array_equal(vectors[0], vectors[1]), np.array_equal(vectors[0], vectors[2])
+      (True, False)
     """
 
     def __init__(self, num_buckets: int, embedding_dim: int, **kwargs) -> None:
         """Initializes the layer.
 
         Args:
-          num_buckets: Rows of the table.
-          embedding_dim: Width of the vectors.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_buckets: number of rows of the table.
+          embedding_dim: width of an embedding.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if num_buckets < 1 or embedding_dim < 1:
@@ -37,7 +45,7 @@ class HashedEmbedding(tf.keras.layers.Layer):
         """Embeds ids.
 
         Args:
-          ids: Integers or strings of any shape.
+          ids: integers or strings of any shape.
 
         Returns:
           `[..., embedding_dim]`.

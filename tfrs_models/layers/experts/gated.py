@@ -1,4 +1,4 @@
-"""Experts, and a gate that weighs them."""
+"""Experts, and the weights that a gate gives them."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from tfrs_models.ops.numbers import is_whole
 
 @register
 class Expert(tf.keras.layers.Layer):
-    """Dense layers, each with ReLU and dropout."""
+    """Applies dense layers, each with ReLU and dropout."""
 
     def __init__(self, units: Sequence[int], *, dropout: float = 0.0, **kwargs) -> None:
         """Initializes the layer.
 
         Args:
-          units: Widths.
-          dropout: Share of the outputs of each layer that training drops, in [0, 1).
-          **kwargs: Of `tf.keras.layers.Layer`.
+          units: widths of the layers.
+          dropout: share of the outputs of each layer that training drops, in [0, 1).
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self.units = tuple(units)
@@ -35,11 +35,11 @@ class Expert(tf.keras.layers.Layer):
         """Applies the layers.
 
         Args:
-          inputs: `[batch, width]`.
-          training: Whether outputs are dropped.
+          inputs: `[batch, width]` values.
+          training: whether to drop outputs.
 
         Returns:
-          `[batch, units[-1]]`; the inputs where there are no layers.
+          `[batch, units[-1]]`; the inputs if there are no layers.
         """
         check_width(inputs.shape[-1])
         for layer in self.stack:
@@ -47,11 +47,14 @@ class Expert(tf.keras.layers.Layer):
         return inputs
 
     def after_first(self, values: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """What `call` makes of the first layer's product, its bias included.
+        """Applies the layers after the product of the first one, its bias included.
 
         Args:
-          values: `[batch, units[0]]`, before the ReLU.
-          training: Whether outputs are dropped.
+          values: `[batch, units[0]]` values of the first layer before its ReLU.
+          training: whether to drop outputs.
+
+        Returns:
+          `[batch, units[-1]]`.
         """
         hidden = self._drop(tf.nn.relu(values), training=training)
         for layer in self.stack[1:]:
@@ -66,16 +69,24 @@ class Expert(tf.keras.layers.Layer):
 
 
 def gate_weights(gate: tf.keras.layers.Dense, inputs: tf.Tensor) -> tf.Tensor:
-    """`[batch, num_experts]` float32 weights that sum to 1."""
+    """Computes the weights that a gate gives its experts.
+
+    Args:
+      gate: layer from the inputs to one logit for each expert.
+      inputs: `[batch, width]` values.
+
+    Returns:
+      `[batch, num_experts]` float32 weights that sum to 1.
+    """
     return tf.nn.softmax(tf.cast(gate(inputs), tf.float32))
 
 
-def weighed(weights: tf.Tensor, experts: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The weighted sum of the experts' outputs.
+def mix(weights: tf.Tensor, experts: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Sums the outputs of experts by their weights.
 
     Args:
-      weights: `[batch, num_experts]`.
-      experts: `[batch, units]` each.
+      weights: `[batch, num_experts]` weights.
+      experts: `[batch, units]` output of each expert.
 
     Returns:
       `[batch, units]`.

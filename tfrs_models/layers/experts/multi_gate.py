@@ -1,4 +1,4 @@
-"""Experts that all tasks share, weighed by a gate of each task."""
+"""Experts that all tasks share, mixed by a gate of each task."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,20 @@ from tfrs_models.layers.experts.gated import (
     Expert,
     check_sizes,
     gate_weights,
-    weighed,
+    mix,
 )
 
 
 @register
 class MultiGateExperts(tf.keras.layers.Layer):
-    """MMoE: every task sees its own mixture of the same experts.
+    """MMoE: mixes the same experts for every task, by a gate of the task.
+
+    Example:
+      >>> layer = tm.layers.MultiGateExperts(num_tasks=2, num_experts=3, units=[8, 4])
+      >>> [output.shape.as_list() for output in layer(tf.ones([5, 6]))]
+      [[5, 4], [5, 4]]
+      >>> layer.gates(tf.ones([5, 6]))[0].shape  # weights of the experts, task 0
+      TensorShape([5, 3])
 
     Reference:
       Ma et al., Modeling task relationships in multi-task learning with multi-gate
@@ -34,11 +41,11 @@ class MultiGateExperts(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          num_tasks: How many outputs.
-          num_experts: Shared by all tasks.
-          units: Widths of an expert's layers.
-          dropout: Of the experts, in [0, 1).
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_tasks: number of outputs.
+          num_experts: number of experts, which all tasks share.
+          units: widths of the layers of an expert.
+          dropout: share of the outputs of each layer that training drops, in [0, 1).
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         check_sizes(num_tasks=num_tasks, num_experts=num_experts)
@@ -56,23 +63,23 @@ class MultiGateExperts(tf.keras.layers.Layer):
         """Mixes the experts for each task.
 
         Args:
-          inputs: `[batch, width]`.
-          training: Whether experts drop outputs.
+          inputs: `[batch, width]` values.
+          training: whether experts drop outputs.
 
         Returns:
-          For each task `[batch, units[-1]]`.
+          `[batch, units[-1]]` for each task.
         """
         outputs = [expert(inputs, training=training) for expert in self.experts]
-        return [weighed(weights, outputs) for weights in self.gates(inputs)]
+        return [mix(weights, outputs) for weights in self.gates(inputs)]
 
     def gates(self, inputs: tf.Tensor) -> list[tf.Tensor]:
-        """What each task's gate gives each expert.
+        """Computes the weights that the gate of each task gives the experts.
 
         Args:
-          inputs: `[batch, width]`.
+          inputs: `[batch, width]` values.
 
         Returns:
-          For each task `[batch, num_experts]` float32; rows sum to 1.
+          `[batch, num_experts]` float32 weights for each task; rows sum to 1.
         """
         return [gate_weights(gate, inputs) for gate in self.gate_layers]
 

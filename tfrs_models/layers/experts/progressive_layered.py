@@ -9,19 +9,29 @@ from tfrs_models.layers.experts.gated import (
     Expert,
     check_sizes,
     gate_weights,
-    weighed,
+    mix,
 )
 from tfrs_models.torch_weights import UNUSED, Arrays, Targets, TorchPort, linear
 
 
 @register
 class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
-    """PLE: levels of task experts and shared experts; the gates see both.
+    """PLE: mixes experts of a task and experts that all tasks share, level by level.
 
-    In every level a task's gate weighs the task's own experts and the shared ones, in
-    this order, and the shared gate, which the last level does not have, those of all
-    tasks and the shared ones. A gate reads what its stream was before the level. One
-    level is CGC. After the last level a task may have layers of its own.
+    In every level the gate of a task mixes the experts of the task and the shared ones,
+    in this order. The shared gate, which the last level does not have, mixes the
+    experts of all tasks and the shared ones. Experts and gates of a level read the
+    mixtures of the level before. One level is CGC. After the last level a task may have
+    dense layers.
+
+    Example:
+      >>> layer = tm.layers.ProgressiveLayered(
+      ...     2, num_shared=1, num_specific=2, units=[[8], [4]], tower_units=[1]
+      ... )
+      >>> [output.shape.as_list() for output in layer(tf.ones([5, 6]))]
+      [[5, 1], [5, 1]]
+      >>> layer.gates(tf.ones([5, 6]))[0].shape  # two experts of task 0, one shared
+      TensorShape([5, 3])
 
     Reference:
       Tang et al., Progressive layered extraction: a novel multi-task learning model for
@@ -43,15 +53,16 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          num_tasks: How many outputs.
-          num_shared: Shared experts of a level.
-          num_specific: Experts of a task in a level.
-          units: Widths of the layers of an expert, `[6, 8]` for two layers; or one such
+          num_tasks: number of outputs.
+          num_shared: number of shared experts in a level.
+          num_specific: number of experts of a task in a level.
+          units: widths of the layers of an expert, `[6, 8]` for two layers; or one such
             list for each level, `[[6], [8]]` for two levels of one layer.
-          num_levels: Levels of experts; None for as many as `units` has lists, else 1.
-          tower_units: Widths of each task's layers after the last level.
-          dropout: Of experts and towers, in [0, 1).
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_levels: number of levels; if None, the number of lists in `units`, or 1.
+          tower_units: widths of the layers of a task after the last level.
+          dropout: share of the outputs of experts and towers that training drops, in
+            [0, 1).
+          **kwargs: arguments of `tf.keras.layers.Layer`.
 
         Raises:
           ValueError: a number below 1, or not one list of widths for each level.
@@ -117,11 +128,11 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
         """Mixes the experts for each task.
 
         Args:
-          inputs: `[batch, width]`.
-          training: Whether experts and towers drop outputs.
+          inputs: `[batch, width]` values.
+          training: whether experts and towers drop outputs.
 
         Returns:
-          For each task `[batch, width]` of the last layer.
+          `[batch, width]` for each task, with the width of its last layer.
         """
         streams, _ = self._levels(inputs, training=training)
         return [
@@ -132,19 +143,20 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
     def call_in_parts(
         self, parts: Sequence[tf.Tensor], task: int, training: bool = False
     ) -> tf.Tensor:
-        """One task's output for inputs that rows share in part.
+        """Computes one output for inputs that the candidates of a row share in part.
 
-        As `call` of the parts side by side, but a part that is the same for all
-        candidates of a row meets the first layers once, and is not repeated. For one
-        level.
+        The result is that of `call` for the parts side by side. A part that all
+        candidates of a row share is multiplied by the first layers once, without being
+        repeated. There must be one level.
 
         Args:
-          parts: `[batch, num_candidates, width]` each, or `[batch, 1, width]`.
-          task: Of the outputs.
-          training: Whether experts and towers drop outputs.
+          parts: `[batch, num_candidates, width]` values of each part, or `[batch, 1,
+            width]` for a shared part.
+          task: index of the output.
+          training: whether experts and towers drop outputs.
 
         Returns:
-          `[batch * num_candidates, width]` of the last layer.
+          `[batch * num_candidates, width]`, with the width of the last layer.
 
         Raises:
           ValueError: there are more levels, or experts without a layer.
@@ -182,24 +194,24 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
             )
         ]
         weights = tf.nn.softmax(tf.cast(gate, tf.float32))
-        return self.towers[task](weighed(weights, outputs), training=training)
+        return self.towers[task](mix(weights, outputs), training=training)
 
     def gates(self, inputs: tf.Tensor) -> list[tf.Tensor]:
-        """What each task's gate of the last level gives each expert.
+        """Computes the weights that the last gate of each task gives the experts.
 
         Args:
-          inputs: `[batch, width]`.
+          inputs: `[batch, width]` values.
 
         Returns:
-          For each task `[batch, num_specific + num_shared]` float32, its own experts
-          first; rows sum to 1.
+          `[batch, num_specific + num_shared]` float32 weights for each task, those of
+          its specific experts first; rows sum to 1.
         """
         return self._levels(inputs, training=False)[1]
 
     def _levels(
         self, inputs: tf.Tensor, *, training: bool
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """The tasks' streams after the last level, and its gates."""
+        """Returns the tasks' mixtures after the last level, and its gate weights."""
         streams, shared_stream = [inputs] * self.num_tasks, inputs
         for level in range(self.num_levels):
             own = [
@@ -219,34 +231,34 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
             if level + 1 < self.num_levels:
                 gate = gate_weights(self.shared_gates[level], shared_stream)
                 everything = [expert for experts in own for expert in experts]
-                shared_stream = weighed(gate, [*everything, *shared])
+                shared_stream = mix(gate, [*everything, *shared])
             streams = [
-                weighed(weights, [*experts, *shared])
+                mix(weights, [*experts, *shared])
                 for weights, experts in zip(gates, own, strict=True)
             ]
         return streams, gates
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
-        """The original's experts, gates and towers.
+        """Assigns the original's arrays to experts, gates and towers.
 
         Args:
-          arrays: The original's state dict.
+          arrays: state dict of the original.
         """
         targets = {}
 
         def add(prefix: str, layers: Sequence[tf.keras.layers.Dense]) -> None:
             # Linear, ReLU and dropout: three modules for each layer.
-            for place, layer in enumerate(layers):
-                targets.update(linear(f"{prefix}.mlp.{3 * place}", layer, arrays))
+            for index, layer in enumerate(layers):
+                targets.update(linear(f"{prefix}.mlp.{3 * index}", layer, arrays))
 
         for level in range(self.num_levels):
             for task, experts in enumerate(self.task_experts[level]):
-                for place, expert in enumerate(experts):
-                    add(f"task_experts.{level}.{task}.{place}", expert.stack)
+                for index, expert in enumerate(experts):
+                    add(f"task_experts.{level}.{task}.{index}", expert.stack)
                 gate = self.task_gates[level][task]
                 targets |= linear(f"task_gates.{level}.{task}.0", gate, arrays)
-            for place, expert in enumerate(self.shared_experts[level]):
-                add(f"share_experts.{level}.{place}", expert.stack)
+            for index, expert in enumerate(self.shared_experts[level]):
+                add(f"share_experts.{level}.{index}", expert.stack)
         for level, gate in enumerate(self.shared_gates):
             targets |= linear(f"share_gates.{level}.0", gate, arrays)
         last = f"share_gates.{self.num_levels - 1}.0"
@@ -271,7 +283,7 @@ class ProgressiveLayered(TorchPort, tf.keras.layers.Layer):
 
 
 def _widths(units: Sequence) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
-    """Widths of layers, by level where they are nested."""
+    """Returns the widths of layers, by level if they are nested."""
     nested = [isinstance(width, Sequence) for width in units]
     if any(nested) and not all(nested):
         raise ValueError(

@@ -112,7 +112,7 @@ def passing(
 def pass_filters(
     snapshot: Snapshot, restrictions: Restrictions, slots: tf.Tensor
 ) -> tf.Tensor:
-    """Returns which candidates have, of each attribute, one of the values asked for.
+    """Returns which candidates have a wanted value of each attribute.
 
     Args:
       snapshot: state of the index.

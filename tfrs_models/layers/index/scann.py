@@ -137,7 +137,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         *,
         attributes: Mapping[str, Tensor] | None = None,
     ) -> "ScaNN":
-        """Trains partitions and quantiser for candidates in place of all earlier ones.
+        """Trains partitions and quantiser for candidates, and drops all earlier ones.
 
         Args:
           candidates: `[num_candidates, embedding_dim]` embeddings.
@@ -194,7 +194,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         return self
 
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "ScaNN":
-        """Indexes the candidates of a dataset in place of all earlier ones.
+        """Indexes the candidates of a dataset, and drops all earlier ones.
 
         Args:
           candidates: batches of embeddings, of (identifiers, embeddings), or of

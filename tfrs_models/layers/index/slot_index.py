@@ -107,7 +107,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         *,
         attributes: Mapping[str, Tensor] | None = None,
     ) -> "SlotIndex":
-        """Indexes candidates in place of all earlier ones.
+        """Indexes candidates, and drops all earlier ones.
 
         After an error the earlier ones are still there. A `tf.function` of your own
         that was traced before sees the new candidates if their number, width and types
@@ -135,7 +135,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         return self
 
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "SlotIndex":
-        """Indexes the candidates of a dataset in place of all earlier ones.
+        """Indexes the candidates of a dataset, and drops all earlier ones.
 
         The dataset is read once, into a temporary file: `memory_estimate` gives the
         memory that the rest needs.
@@ -220,7 +220,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
     def _in_slots(self, embeddings: np.ndarray, layout: Layout) -> tf.Tensor:
         """Orders embeddings by their slots."""
         shape = [layout.num_slots, embeddings.shape[1]]
-        # A variable, filled in place: a tensor of a NumPy array holds it twice more.
+        # A variable, filled by chunks: a tensor of a NumPy array holds it twice more.
         ordered = tf.Variable(tf.zeros(shape, embeddings.dtype), trainable=False)
         for start in range(0, len(embeddings), CHUNK):
             rows = slice(start, start + CHUNK)

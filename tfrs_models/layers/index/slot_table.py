@@ -160,7 +160,7 @@ class SlotTable(tf.keras.layers.Layer):
         keys: Mapping[str, tf.Tensor],
         update: Update,
     ) -> None:
-        """Puts candidates into an empty table.
+        """Puts candidates into the table, and drops all earlier ones.
 
         Args:
           slots: `[num_candidates]` slot of each candidate.
@@ -171,6 +171,7 @@ class SlotTable(tf.keras.layers.Layer):
         index = index_ids(identifiers, unique=self.num_copies == 1)
         rows = slots[index.rows.numpy()].astype(np.int32)
         self._use(index.keys.numpy(), rows, update)
+        self._blank(np.arange(self._num_slots), update)
         self._write(slots, identifiers, keys, update)
 
     def insert(
@@ -231,11 +232,7 @@ class SlotTable(tf.keras.layers.Layer):
         keys, rows = self._used(update)
         left = ~np.isin(rows, slots)
         self._use(keys[left], rows[left], update)
-        blank = tf.fill([len(slots)], "" if self.id_dtype == tf.string else 0)
-        update.scatter("ids", slots, tf.cast(blank, self.id_dtype))
-        for name, (_, width) in self.attributes.items():
-            none = np.full([len(slots), width], NO_VALUE)
-            update.scatter(f"attribute_{name}", slots, none)
+        self._blank(slots, update)
 
     def move(self, old: np.ndarray, new: np.ndarray, update: Update) -> None:
         """Moves candidates from slots to free ones."""
@@ -285,6 +282,14 @@ class SlotTable(tf.keras.layers.Layer):
         update["keys"] = np.pad(keys, [0, unused])
         update["slots"] = np.pad(slots, [0, unused])
         update["num_candidates"] = len(keys)
+
+    def _blank(self, slots: np.ndarray, update: Update) -> None:
+        """Removes ids and attributes, so that they are not saved either."""
+        blank = tf.fill([len(slots)], "" if self.id_dtype == tf.string else 0)
+        update.scatter("ids", slots, tf.cast(blank, self.id_dtype))
+        for name, (_, width) in self.attributes.items():
+            none = np.full([len(slots), width], NO_VALUE)
+            update.scatter(f"attribute_{name}", slots, none)
 
     def _write(
         self,

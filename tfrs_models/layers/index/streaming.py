@@ -60,7 +60,7 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
         self._num_copies = 1
 
     def index_from_dataset(self, candidates: tf.data.Dataset) -> "Streaming":
-        """Indexes the candidates of a dataset in place of all earlier ones.
+        """Indexes the candidates of a dataset, and drops all earlier ones.
 
         Args:
           candidates: batches of embeddings or of (identifiers, embeddings).

@@ -1,4 +1,4 @@
-"""What of a batch is not zero: what factorisation machines are about."""
+"""Active values of a batch and the weights of factorisation machines over them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,12 +20,12 @@ STDDEV = 0.05  # of the vectors at first
 
 
 class ActiveValues(NamedTuple):
-    """The values `x_i` of all fields side by side; ids and numbers take one place.
+    """Values `x_i` of all fields side by side; ids and numbers take one column.
 
     Attributes:
-      rows: `[batch, num_places]` int64, rows of one table over all fields.
-      values: `[batch, num_places]`; 0 where a bag is padded.
-      one_hot_fields: `[num_places, num_fields]`, the field of each place.
+      rows: `[batch, num_columns]` int64 rows of one table over all fields.
+      values: `[batch, num_columns]` values, 0 for padding of a bag.
+      one_hot_fields: `[num_columns, num_fields]` one-hot field of each column.
     """
 
     rows: tf.Tensor
@@ -33,10 +33,10 @@ class ActiveValues(NamedTuple):
     one_hot_fields: tf.Tensor
 
     def by_field(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Sums weighted vectors over the places of each field.
+        """Sums weighted vectors over the columns of each field.
 
         Args:
-          vectors: `[batch, num_places, width]`.
+          vectors: `[batch, num_columns, width]` vectors.
 
         Returns:
           `[batch, num_fields, width]`.
@@ -45,23 +45,23 @@ class ActiveValues(NamedTuple):
 
 
 def num_rows(fields: Sequence[Feature]) -> int:
-    """Rows of one table over all fields."""
+    """Counts the rows of one table over all fields."""
     return sum(map(num_vectors, fields))
 
 
 def active_values(
     features: Features, fields: Sequence[Feature], dtype: tf.DType
 ) -> ActiveValues:
-    """Reads a batch.
+    """Reads the active values of a batch.
 
-    An id counts 1, in the row of the unknown where the field does not know it. Each
-    known value of a bag counts `1 / sqrt(n)` where the row has `n` of them; padding and
-    unknown values do not count. A number counts what it is after standardisation.
+    An id has the value 1; an unknown one has the field's row for unknown ids. Each
+    of the `n` known values of a bag has the value `1 / sqrt(n)`; padding and unknown
+    values have 0. A number has its value after standardisation.
 
     Args:
-      features: The declared fields and no others.
-      fields: Their declarations.
-      dtype: Of the values.
+      features: values of the declared fields and of no others.
+      fields: declarations of the fields.
+      dtype: type of the values.
 
     Raises:
       ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
@@ -75,18 +75,18 @@ def active_values(
         values.append(value)
         offset += num_vectors(field)
     widths = tf.stack([tf.shape(row)[1] for row in rows])
-    place_fields = tf.repeat(tf.range(len(fields)), widths)
+    field_of_column = tf.repeat(tf.range(len(fields)), widths)
     return ActiveValues(
         tf.concat(rows, axis=1),
         tf.concat(values, axis=1),
-        tf.one_hot(place_fields, len(fields), dtype=dtype),
+        tf.one_hot(field_of_column, len(fields), dtype=dtype),
     )
 
 
 def _read(
     features: Features, field: Feature, dtype: tf.DType
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows of the field's own table and their values, `[batch, places]` each."""
+    """Returns rows of the field's table and their values, `[batch, columns]` each."""
     value = declared_feature(features, field)
     if field.kind == "number":
         value = tf.cast(value, dtype)
@@ -112,13 +112,13 @@ def add_bias_and_table(
     """Adds a bias and one table over all fields to a layer.
 
     A row of the table is the value's weight, 0 at first, and then its vectors, so that
-    one gather reads both. Neither is cast in mixed precision: a sum of squares less
-    the squares does not survive float16.
+    one gather reads both. Neither is cast in mixed precision: the square of a sum minus
+    the sum of squares needs more digits than float16 has.
 
     Args:
-      layer: To be given the weights.
-      num_rows: Of the table.
-      width: Of all vectors of a value together.
+      layer: layer that gets the weights.
+      num_rows: number of rows of the table.
+      width: width of all vectors of a value together.
 
     Returns:
       The bias `[]` and the table `[num_rows, 1 + width]`.

@@ -18,15 +18,21 @@ from tfrs_models.types import Features
 
 @register
 class FactorizationMachine(tf.keras.layers.Layer):
-    """FM: a bias, a weight for each active value, and an inner product for each pair.
+    """FM: sums a bias, a weight of each active value and an inner product of each pair.
 
     `b + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j` over the active values `x_i` of
-    all fields, those of one bag among them. The pairs take time linear in the number of
-    values: `1/2 sum_d ((sum_i v_id x_i)^2 - sum_i (v_id x_i)^2)`.
+    all fields, all values of a bag included. The pairs take time linear in the number
+    of values: `1/2 sum_d ((sum_i v_id x_i)^2 - sum_i (v_id x_i)^2)`.
 
-    An id counts 1; index 0 and what is beyond the known values share the row of the
-    unknown. Of a bag's `n` known values each counts `1 / sqrt(n)`, the others nothing.
-    A number counts what it is after standardisation by its `Feature`.
+    The value of an id is 1; index 0 and ids beyond the known ones share the row of
+    unknown ids. Each of the `n` known values of a bag has the value `1 / sqrt(n)`, the
+    others 0. A number has its value after standardisation by its `Feature`.
+
+    Example:
+      >>> fields = [tm.data.Feature("user", "id", 9), tm.data.Feature("item", "id", 5)]
+      >>> layer = tm.layers.FactorizationMachine(fields, embedding_dim=4)
+      >>> layer({"user": np.array([1, 2, 3]), "item": np.array([5, 5, 0])}).shape
+      TensorShape([3])
 
     Reference:
       Rendle, Factorization machines, ICDM 2010.
@@ -38,9 +44,9 @@ class FactorizationMachine(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          fields: Declarations of the features.
-          embedding_dim: Width of the vectors `v_i`.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          fields: declarations of the features.
+          embedding_dim: width of the vectors `v_i`.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False  # numbers are standardised before they lose precision
@@ -55,14 +61,14 @@ class FactorizationMachine(tf.keras.layers.Layer):
         )
 
     def call(self, features: Features) -> tf.Tensor:
-        """The logit of each row.
+        """Computes the logit of each row.
 
         Args:
-          features: The declared fields and no others: ids `[batch]` and bags `[batch,
-            length]` of integers, numbers `[batch]`.
+          features: values of the declared fields and of no others: ids `[batch]` and
+            bags `[batch, length]` of integers, numbers `[batch]`.
 
         Returns:
-          `[batch]` in the dtype of the weights: float32 in mixed precision.
+          `[batch]` logits in the dtype of the weights: float32 in mixed precision.
 
         Raises:
           ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
@@ -71,14 +77,14 @@ class FactorizationMachine(tf.keras.layers.Layer):
         return self.with_embeddings(features)[0]
 
     def with_embeddings(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
-        """The logit of each row, and the vectors that it comes from.
+        """Computes the logit of each row, and the embedding of each field.
 
         Args:
-          features: See `call`.
+          features: values of the declared fields, as `call` takes them.
 
         Returns:
-          `[batch]`, and `[batch, num_fields, embedding_dim]`: of each field the sum of
-          `v_i x_i`.
+          `[batch]` logits, and `[batch, num_fields, embedding_dim]` embeddings: the sum
+          of `v_i x_i` over the values of the field.
         """
         active = active_values(features, self.fields, self.table.dtype)
         terms = tf.gather(self.table, active.rows) * active.values[..., None]

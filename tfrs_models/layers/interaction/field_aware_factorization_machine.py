@@ -18,16 +18,20 @@ from tfrs_models.types import Features
 
 @register
 class FieldAwareFactorizationMachine(tf.keras.layers.Layer):
-    """FFM: every value has a vector for each field that it meets.
+    """FFM: a factorisation machine whose values have one vector for each field.
 
     `b + sum_i w_i x_i + sum_{i<j} <v_{i,f_j}, v_{j,f_i}> x_i x_j` over the active
-    values of all fields; what a value counts is as in `FactorizationMachine`. Values of
-    one bag meet each other too, by their vectors for their own field, as the sum over
-    all pairs says.
+    values `x_i` of all fields, which are those of `FactorizationMachine`. The sum
+    includes pairs of values of one bag, with their vectors for the field of the bag.
 
-    No pair of values is ever formed: with the sums of each field,
-    `S_fg = sum_{i in f} v_{i,g} x_i`, the pairs are
-    `1/2 (sum_fg <S_fg, S_gf> - sum_i |v_{i,f_i} x_i|^2)`.
+    No pair of values is ever formed. With `S_fg = sum_{i in f} v_{i,g} x_i`, the sums
+    of each field, the pairs are `1/2 (sum_fg <S_fg, S_gf> - sum_i |v_{i,f_i} x_i|^2)`.
+
+    Example:
+      >>> fields = [tm.data.Feature("user", "id", 9), tm.data.Feature("tags", "bag", 5)]
+      >>> layer = tm.layers.FieldAwareFactorizationMachine(fields, embedding_dim=4)
+      >>> layer({"user": np.array([1, 2]), "tags": np.array([[5, 0], [1, 2]])}).shape
+      TensorShape([2])
 
     Reference:
       Juan et al., Field-aware factorization machines for CTR prediction, RecSys 2016.
@@ -39,9 +43,9 @@ class FieldAwareFactorizationMachine(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          fields: Declarations of the features.
-          embedding_dim: Width of the vectors; a value has one for each field.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          fields: declarations of the features.
+          embedding_dim: width of a vector; a value has one vector for each field.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False  # numbers are standardised before they lose precision
@@ -56,14 +60,14 @@ class FieldAwareFactorizationMachine(tf.keras.layers.Layer):
         )
 
     def call(self, features: Features) -> tf.Tensor:
-        """The logit of each row.
+        """Computes the logit of each row.
 
         Args:
-          features: The declared fields and no others: ids `[batch]` and bags `[batch,
-            length]` of integers, numbers `[batch]`.
+          features: values of the declared fields and of no others: ids `[batch]` and
+            bags `[batch, length]` of integers, numbers `[batch]`.
 
         Returns:
-          `[batch]` in the dtype of the weights: float32 in mixed precision.
+          `[batch]` logits in the dtype of the weights: float32 in mixed precision.
 
         Raises:
           ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
@@ -76,9 +80,9 @@ class FieldAwareFactorizationMachine(tf.keras.layers.Layer):
         shape = [tf.shape(active.rows), [len(self.fields), self.embedding_dim]]
         vectors = tf.reshape(vectors, tf.concat(shape, axis=0))  # [batch, p, g, dim]
         sums = tf.einsum("bpgd,pf->bfgd", vectors, of_field)
-        met = tf.einsum("bfgd,bgfd->b", sums, sums)
-        own = tf.einsum("bpgd,pg->b", vectors**2, of_field)  # a value with itself
-        return self.bias + tf.reduce_sum(linear, axis=1) + (met - own) / 2
+        pairs = tf.einsum("bfgd,bgfd->b", sums, sums)
+        with_itself = tf.einsum("bpgd,pg->b", vectors**2, of_field)
+        return self.bias + tf.reduce_sum(linear, axis=1) + (pairs - with_itself) / 2
 
     def get_config(self) -> dict:
         return super().get_config() | {

@@ -1,4 +1,4 @@
-"""Vectors of declared features, side by side."""
+"""Embeddings of declared features, side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,10 +14,10 @@ from tfrs_models.types import Features
 
 @register
 class FieldEmbedding(tf.keras.layers.Layer):
-    """A vector for each field: of its id, its bag or its standardised number.
+    """Embeds each field: its id, its bag or its standardised number.
 
-    A field's vector is the sum of its values' vectors, each times what the value
-    counts, as in `FactorizationMachine`; interactions are left to what follows.
+    The embedding of a field is the sum of the vectors of its values, each multiplied by
+    the value that `FactorizationMachine` describes.
     """
 
     def __init__(
@@ -26,9 +26,9 @@ class FieldEmbedding(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          fields: Declarations of the features.
-          embedding_dim: Width of a field's vector.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          fields: declarations of the features.
+          embedding_dim: width of a field's embedding.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False  # numbers are standardised before they lose precision
@@ -50,8 +50,8 @@ class FieldEmbedding(tf.keras.layers.Layer):
         """Embeds a batch.
 
         Args:
-          features: The declared fields and no others: ids `[batch]` and bags `[batch,
-            length]` of integers, numbers `[batch]`.
+          features: values of the declared fields and of no others: ids `[batch]` and
+            bags `[batch, length]` of integers, numbers `[batch]`.
 
         Returns:
           `[batch, num_fields, embedding_dim]`.

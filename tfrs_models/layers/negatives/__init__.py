@@ -1,4 +1,4 @@
-"""Layers between the scores of a batch and its loss."""
+"""Negatives of sampled losses: corrections, masks, queues and mined candidates."""
 
 from tfrs_models.layers.negatives.candidate_queue import CandidateQueue
 from tfrs_models.layers.negatives.frequency_estimator import FrequencyEstimator

@@ -1,4 +1,4 @@
-"""Candidates of earlier batches, kept as further negatives."""
+"""Candidates of earlier batches as additional negatives."""
 
 import tensorflow as tf
 
@@ -9,11 +9,19 @@ from tfrs_models.ops.replicas import gather_rows
 
 @register
 class CandidateQueue(tf.keras.layers.Layer):
-    """The embeddings of the newest candidates, first in, first out.
+    """Stores the embeddings of the newest candidates, first in, first out.
 
-    Embeddings change slowly once training is under way, so those of the last batches
-    are nearly as good as fresh ones, and cost nothing. They get no gradient. Saved
-    with the model; under a strategy all replicas share one queue.
+    Embeddings change slowly after the first steps of training, so those of the last
+    batches are nearly as good as fresh ones, and cost nothing. They get no gradient.
+    The queue is saved with the model; under a strategy all replicas share one queue.
+
+    Example:
+      >>> queue = tm.layers.CandidateQueue(capacity=3, embedding_dim=2)
+      >>> queue.enqueue(tf.ones([2, 2]), tf.constant([10, 11]))
+      >>> queue.enqueue(tf.zeros([2, 2]), tf.constant([12, 13]))  # 10 is dropped
+      >>> embeddings, ids, probability = queue(None)
+      >>> sorted(ids.numpy().tolist()), embeddings.shape
+      ([11, 12, 13], TensorShape([3, 2]))
 
     Reference:
       Wang et al., Cross-batch negative sampling for training two-tower recommenders,
@@ -31,11 +39,11 @@ class CandidateQueue(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          capacity: How many candidates to keep.
-          embedding_dim: Their width.
-          warmup: Batches for which the queue is filled but gives nothing: embeddings
-            still change fast then.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          capacity: number of candidates that the queue holds.
+          embedding_dim: width of an embedding.
+          warmup: number of first batches after each of which the queue still returns
+            nothing, because embeddings change fast in the beginning.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if capacity < 1 or embedding_dim < 1:
@@ -56,15 +64,15 @@ class CandidateQueue(tf.keras.layers.Layer):
         self._num_batches = self._state("num_batches", (), "int64")
 
     def call(self, inputs: None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """What the queue holds; nothing before the warm-up is over.
+        """Returns the candidates in the queue, none before the warm-up is over.
 
         Args:
-          inputs: None; Keras wants an argument.
+          inputs: None; Keras needs an argument.
 
         Returns:
           Embeddings `[filled, embedding_dim]`, int64 keys of their ids `[filled]`
           (integers as they are, strings by a fingerprint) and sampling probabilities
-          `[filled]`; 0 where none were given.
+          `[filled]`, 0 for candidates that were added without one.
         """
         del inputs
         warm = self._num_batches >= self.warmup
@@ -83,10 +91,10 @@ class CandidateQueue(tf.keras.layers.Layer):
     ) -> None:
         """Adds candidates and drops the oldest.
 
-        In a replica, what all replicas add is added, once.
+        Under a strategy, the candidates of all replicas are added, once.
 
         Args:
-          embeddings: `[num_candidates, embedding_dim]`.
+          embeddings: `[num_candidates, embedding_dim]` embeddings.
           ids: `[num_candidates]` ids of any dtype.
           probability: `[num_candidates]` sampling probabilities.
 
@@ -101,15 +109,19 @@ class CandidateQueue(tf.keras.layers.Layer):
             entries.append((self._probability, tf.cast(probability, tf.float32)))
         entries = [(state, gather_rows(values)) for state, values in entries]
         num_new = tf.shape(entries[0][1], tf.int64)[0]
-        kept = tf.range(tf.maximum(num_new - self.capacity, 0), num_new)
-        slots = (self._num_written + kept) % self.capacity
+        newest = tf.range(tf.maximum(num_new - self.capacity, 0), num_new)
+        slots = (self._num_written + newest) % self.capacity
         for state, values in entries:
-            state.scatter_update(tf.IndexedSlices(tf.gather(values, kept), slots))
+            state.scatter_update(tf.IndexedSlices(tf.gather(values, newest), slots))
         self._num_written.assign_add(num_new)
         self._num_batches.assign_add(1)
 
     def check_width(self, embeddings: tf.Tensor) -> None:
-        """Raises a `ValueError` for embeddings of another width than the queue's."""
+        """Raises a `ValueError` if embeddings have not the width of the queue.
+
+        Args:
+          embeddings: `[num_candidates, embedding_dim]` embeddings.
+        """
         if embeddings.shape[-1] != self.embedding_dim:
             raise ValueError(
                 "The candidates of a batch must have the queue's width, "

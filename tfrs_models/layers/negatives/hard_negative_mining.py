@@ -1,4 +1,4 @@
-"""Keeps the negatives that score highest."""
+"""Selects the negatives that score highest."""
 
 import tensorflow as tf
 
@@ -7,15 +7,22 @@ from tfrs_models._keras import register
 
 @register
 class HardNegativeMining(tf.keras.layers.Layer):
-    """Keeps each row's positive and its negatives with the largest logits."""
+    """Selects each row's positive and its negatives with the largest logits.
+
+    Example:
+      >>> logits, labels = [[3.0, 0.5, 2.0, 1.0]], [[0.0, 1.0, 0.0, 0.0]]
+      >>> logits, labels = tm.layers.HardNegativeMining(2)(logits, labels)
+      >>> sorted(zip(logits.numpy()[0].tolist(), labels.numpy()[0].tolist()))
+      [(0.5, 1.0), (2.0, 0.0), (3.0, 0.0)]
+    """
 
     def __init__(self, num_hard_negatives: int, **kwargs) -> None:
         """Initializes the layer.
 
         Args:
-          num_hard_negatives: How many negatives to keep for each query; all of them
-            where there are fewer.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_hard_negatives: number of negatives to select for each query; all of them
+            if there are fewer.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if num_hard_negatives < 1:
@@ -29,19 +36,19 @@ class HardNegativeMining(tf.keras.layers.Layer):
         """Selects columns.
 
         Args:
-          logits: `[batch, num_candidates]`; `dtype.min` marks what other layers have
-            masked, which is never kept before a valid negative.
+          logits: `[batch, num_candidates]` logits. `dtype.min` marks negatives that
+            other layers have masked; they are selected after all others.
           labels: `[batch, num_candidates]` one-hot labels.
 
         Returns:
-          Logits and labels `[batch, num_kept]` of the kept columns, with
-          `num_kept = min(num_hard_negatives + 1, num_candidates)`.
+          Logits and labels `[batch, num_selected]` of the selected columns, with
+          `num_selected = min(num_hard_negatives + 1, num_candidates)`.
         """
         logits, labels = tf.convert_to_tensor(logits), tf.convert_to_tensor(labels)
-        num_kept = tf.minimum(self.num_hard_negatives + 1, tf.shape(logits)[1])
+        num_selected = tf.minimum(self.num_hard_negatives + 1, tf.shape(logits)[1])
         # Infinity, because no logit can be larger: the positive always stays.
         order = tf.where(tf.cast(labels, tf.bool), float("inf"), logits)
-        _, columns = tf.math.top_k(order, k=num_kept, sorted=False)
+        _, columns = tf.math.top_k(order, k=num_selected, sorted=False)
         return (
             tf.gather(logits, columns, batch_dims=1),
             tf.gather(labels, columns, batch_dims=1),

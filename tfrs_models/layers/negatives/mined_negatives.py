@@ -1,4 +1,4 @@
-"""Negatives that an index found for each query."""
+"""A table of negatives that an index found for each query."""
 
 import tensorflow as tf
 
@@ -9,10 +9,17 @@ NONE = -1
 
 @register
 class MinedNegatives(tf.keras.layers.Layer):
-    """A table of candidate ids, some for each query; none at first.
+    """Stores candidate ids for each query, none at first.
 
-    `training.IndexNegatives` fills it with what the model itself finds hard. Saved with
-    the model, and not trained.
+    `training.IndexNegatives` fills the table with the candidates that the model itself
+    scores highest. It is saved with the model and not trained.
+
+    Example:
+      >>> table = tm.layers.MinedNegatives(num_queries=4, per_query=2)
+      >>> table.assign(tf.constant([2]), tf.constant([[70, 71]]))
+      >>> table(tf.constant([2, 3])).numpy()
+      array([[70, 71],
+             [-1, -1]])
 
     Reference:
       Xiong et al., Approximate nearest neighbor negative contrastive learning, ICLR
@@ -23,9 +30,9 @@ class MinedNegatives(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          num_queries: Rows of the table: query ids are below it.
-          per_query: Candidates of a query.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          num_queries: number of rows of the table; query ids are smaller.
+          per_query: number of candidates of a query.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if num_queries < 1 or per_query < 1:
@@ -46,14 +53,14 @@ class MinedNegatives(tf.keras.layers.Layer):
         )
 
     def call(self, query_ids: tf.Tensor) -> tf.Tensor:
-        """The candidates of queries.
+        """Looks up the candidates of queries.
 
         Args:
-          query_ids: `[batch]` integers.
+          query_ids: `[batch]` integer ids.
 
         Returns:
-          `[batch, per_query]` int64 candidate ids; -1 where there is none, and for a
-          query id outside of the table.
+          `[batch, per_query]` int64 candidate ids, padded with -1; all -1 for a query
+          id outside of the table.
         """
         query_ids = tf.cast(query_ids, tf.int64)
         known = (query_ids >= 0) & (query_ids < self.num_queries)
@@ -64,8 +71,8 @@ class MinedNegatives(tf.keras.layers.Layer):
         """Sets the candidates of queries.
 
         Args:
-          query_ids: `[n]` integers in `[0, num_queries)`.
-          candidate_ids: `[n, per_query]` integers; -1 for none.
+          query_ids: `[n]` integer ids in `[0, num_queries)`.
+          candidate_ids: `[n, per_query]` integer ids, padded with -1.
 
         Raises:
           ValueError: another number of candidates for a query.

@@ -1,4 +1,4 @@
-"""Removes negatives that are the positive itself."""
+"""Masks negatives that are the positive itself."""
 
 import tensorflow as tf
 
@@ -12,6 +12,14 @@ class RemoveAccidentalHits(tf.keras.layers.Layer):
 
     Another candidate with the positive's id is the same item: scoring it as a
     negative would punish a correct answer.
+
+    Example:
+      >>> labels, logits = np.eye(2, 3), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+      >>> ids = tf.constant(["a", "b", "a"])  # column 2 is the positive of row 0
+      >>> masked = tm.layers.RemoveAccidentalHits()(labels, logits, ids)
+      >>> tf.nn.softmax(masked).numpy().round(2)
+      array([[0.27, 0.73, 0.  ],
+             [0.09, 0.24, 0.67]])
     """
 
     def __init__(self, **kwargs) -> None:
@@ -25,7 +33,7 @@ class RemoveAccidentalHits(tf.keras.layers.Layer):
 
         Args:
           labels: `[batch, num_candidates]` one-hot labels.
-          logits: `[batch, num_candidates]`.
+          logits: `[batch, num_candidates]` logits.
           candidate_ids: `[num_candidates]` ids of any dtype.
 
         Returns:

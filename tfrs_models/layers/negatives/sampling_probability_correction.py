@@ -13,6 +13,11 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
     A popular item is sampled as a negative more often than a rare one; without the
     correction the model learns to rank against popularity.
 
+    Example:
+      >>> layer = tm.layers.SamplingProbabilityCorrection()
+      >>> layer([[1.0, 1.0]], [0.5, 0.01]).numpy().round(2)
+      array([[1.69, 5.61]], dtype=float32)
+
     Reference:
       Bengio and Senecal, Adaptive importance sampling, IEEE TNN 2008; Yi et al.,
       Sampling-bias-corrected neural modeling, RecSys 2019.
@@ -22,11 +27,11 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          probability_floor: Smaller probabilities are raised to this value, and those
-            above 1 lowered to 1. `1e-6` gives TensorFlow Recommenders' numbers. None
-            takes positive ones as they are, and 0 as 1e-6 with a warning; a value
+          probability_floor: value that smaller probabilities are raised to; those
+            above 1 are lowered to 1. `1e-6` gives TensorFlow Recommenders' numbers.
+            None uses positive ones unchanged, and 1e-6 for 0 with a warning; a value
             outside [0, 1] is then an error.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._floor = ProbabilityFloor(probability_floor)
@@ -42,10 +47,10 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
         """Corrects the logits.
 
         Args:
-          logits: `[batch, num_candidates]`.
-          candidate_sampling_probability: `[num_candidates]`, the chance that one draw
+          logits: `[batch, num_candidates]` logits.
+          candidate_sampling_probability: `[num_candidates]` probability that one draw
             of a candidate is this item.
-          candidate_ids: `[num_candidates]` ids, which make the error name the item.
+          candidate_ids: `[num_candidates]` ids, so that the error can name the item.
 
         Returns:
           `[batch, num_candidates]` corrected logits.
