@@ -189,7 +189,7 @@ def test_less_capacity_than_candidates_is_refused(kind):
 def test_no_use_makes_later_searches_copy_the_embeddings(make, use):
     index = make().index(np.random.default_rng(0).normal(size=(40, 3)).astype("f4"))
     use(index)
-    reads = [index._embeddings.read_value() for _ in range(2)]
+    reads = [index.snapshot()["candidates"] for _ in range(2)]
     assert len({np.asarray(memoryview(read)).ctypes.data for read in reads}) == 1
 
 
