@@ -218,22 +218,36 @@ def test_inputs_in_parts_are_for_one_level():
         layer.call_in_parts([tf.ones([2, 1, 3])], 0)
 
 
+def in_parts(layer, training):
+    return layer.call_in_parts([tf.constant(X)[:, None]], 1, training=training)
+
+
 @pytest.mark.parametrize(
-    "call",
+    ("make", "call", "number"),
     [
-        lambda training: MultiGateExperts(2, num_experts=3, units=[4], dropout=0.5)(
-            X, training=training
+        (
+            lambda: MultiGateExperts(2, num_experts=3, units=[4]),
+            lambda layer, training: layer(X, training=training),
+            3,
         ),
-        lambda training: ProgressiveLayered(
-            2, num_shared=2, num_specific=1, units=[[4], [3]], tower_units=[3]
-        )(X, training=training),
-        lambda training: ProgressiveLayered(
-            2, num_shared=2, num_specific=1, units=[4, 3], tower_units=[3]
-        ).call_in_parts([tf.constant(X)[:, None]], 1, training=training),
+        (
+            lambda: ProgressiveLayered(
+                2, num_shared=2, num_specific=1, units=[[4], [3]], tower_units=[3]
+            ),
+            lambda layer, training: layer(X, training=training),
+            2 * 4 + 2,
+        ),
+        (
+            lambda: ProgressiveLayered(
+                2, num_shared=2, num_specific=1, units=[4, 3], tower_units=[3]
+            ),
+            in_parts,
+            3 * 2 + 1,
+        ),
     ],
     ids=["MMoE", "PLE", "PLE in parts"],
 )
-def test_every_expert_and_tower_is_told_of_training(call, monkeypatch):
+def test_every_expert_and_tower_hears_of_training(make, call, number, monkeypatch):
     seen = []
 
     class Drop(tf.keras.layers.Layer):
@@ -242,12 +256,12 @@ def test_every_expert_and_tower_is_told_of_training(call, monkeypatch):
             return inputs
 
     monkeypatch.setattr(tf.keras.layers, "Dropout", lambda _: Drop())
-    call(True)
-    assert len(seen) >= 3
-    assert all(seen)
-    seen.clear()
-    call(False)
-    assert not any(seen)
+    layer = make()
+    layer(X)
+    for training in (True, False):
+        seen.clear()
+        call(layer, training)
+        assert seen == [training] * number
 
 
 @pytest.mark.parametrize(
