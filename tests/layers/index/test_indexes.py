@@ -115,7 +115,7 @@ def test_excluded_candidates_never_come(kind, dtype, ragged, candidates, queries
     np.testing.assert_array_equal(called[1], result[1])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     k=st.integers(1, 12),
