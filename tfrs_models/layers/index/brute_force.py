@@ -27,10 +27,11 @@ class BruteForce(SlotIndex):
     Example:
       >>> index = tm.layers.BruteForce(k=2)
       >>> _ = index.index([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], ["a", "b", "c"])
-      >>> scores, ids = index([[2.0, 1.0]])
+      >>> query = tf.constant([[2.0, 1.0]])
+      >>> scores, ids = index(query)
       >>> scores.numpy(), ids.numpy()
       (array([[3., 2.]], dtype=float32), array([[b'c', b'a']], dtype=object))
-      >>> index([[2.0, 1.0]], exclusions=[["c"]])[1].numpy()
+      >>> index(query, exclusions=[["c"]])[1].numpy()
       array([[b'a', b'b']], dtype=object)
     """
 

@@ -29,9 +29,10 @@ class Streaming(FromConfig, tfrs.layers.factorized_top_k.Streaming):
     Example:
       >>> items = tf.data.Dataset.from_tensor_slices((["a", "b", "c"], np.eye(3)))
       >>> index = tm.layers.Streaming(k=2).index_from_dataset(items.batch(2))
-      >>> index([[3.0, 1.0, 2.0]])[1].numpy()
+      >>> query = tf.constant([[3.0, 1.0, 2.0]])
+      >>> index(query)[1].numpy()
       array([[b'a', b'c']], dtype=object)
-      >>> index([[3.0, 1.0, 2.0]], exclusions=[["a"]])[1].numpy()
+      >>> index(query, exclusions=[["a"]])[1].numpy()
       array([[b'c', b'b']], dtype=object)
     """
 

@@ -10,7 +10,8 @@ class HardNegativeMining(tf.keras.layers.Layer):
     """Selects each row's positive and its negatives with the largest logits.
 
     Example:
-      >>> logits, labels = [[3.0, 0.5, 2.0, 1.0]], [[0.0, 1.0, 0.0, 0.0]]
+      >>> logits = tf.constant([[3.0, 0.5, 2.0, 1.0]])
+      >>> labels = tf.constant([[0.0, 1.0, 0.0, 0.0]])
       >>> logits, labels = tm.layers.HardNegativeMining(2)(logits, labels)
       >>> sorted(zip(logits.numpy()[0].tolist(), labels.numpy()[0].tolist()))
       [(0.5, 1.0), (2.0, 0.0), (3.0, 0.0)]

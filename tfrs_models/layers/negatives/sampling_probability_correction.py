@@ -15,7 +15,7 @@ class SamplingProbabilityCorrection(tf.keras.layers.Layer):
 
     Example:
       >>> layer = tm.layers.SamplingProbabilityCorrection()
-      >>> layer([[1.0, 1.0]], [0.5, 0.01]).numpy().round(2)
+      >>> layer(tf.constant([[1.0, 1.0]]), tf.constant([0.5, 0.01])).numpy().round(2)
       array([[1.69, 5.61]], dtype=float32)
 
     Reference:
