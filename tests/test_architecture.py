@@ -98,9 +98,7 @@ TESTED_IN = {
     "models/fine_tuning/test_fine_tuning.py": "towers.hashed_text training.step_decay",
     "models/test_field_ranker.py": "models.dcn models.deep_fm",
     "models/test_joint_ranking_ctr.py": "ops.features.list_features",
-    "models/test_two_tower_negatives.py": (
-        "layers.negatives.mined_negatives training.index_negatives"
-    ),
+    "models/test_two_tower_negatives.py": "training.index_negatives",
     "models/unisar/test_encoders.py": (
         "models.unisar.entity_encoder models.unisar.query_encoder"
     ),
@@ -149,7 +147,6 @@ PRIVATE = {
         "one part of the block is replaced or compared",
     ),
     "layers/index/test_live.py": (3, "a build is made to fail half way"),
-    "layers/index/test_updates.py": (1, "rows of an index are read without a query"),
     "metrics/test_drop_in_metric.py": (1, "upstream's subclasses assign it"),
     "models/automtn/test_automtn.py": (2, "scores of the network before any task"),
     "models/automtn/test_poi_closeness.py": (
