@@ -224,3 +224,20 @@ def test_a_stream_without_a_click_or_with_an_empty_batch_is_named():
         stream_batches(lambda: several(2, 0), ItemSet("ab"), 0)
     with pytest.raises(ValueError, match="`pairs` must have a search with a click"):
         click_batches([], ItemSet("ab"), 4)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_draws_of_an_unshuffled_order_follow_the_seed(is_stream):
+    search = FineTuningInput(0, [ITEMS[0]], ITEMS, dict.fromkeys(ITEMS, 0.5))
+
+    def draws(seed):
+        tf.random.set_seed(0)
+        items = ItemSet(ITEMS)
+        if is_stream:
+            dataset = stream_batches(lambda: [search] * 3, items, 2, seed=seed)
+        else:
+            dataset = click_batches([(search, None)] * 3, items, 2, seed=seed)
+        return [row for batch in dataset for row in batch["draw_order"].to_list()]
+
+    assert draws(1) == draws(1)
+    assert draws(1) != draws(2)
