@@ -814,6 +814,26 @@ def test_what_is_inside_another_learns_that_it_is_in_training(wrapper):
     assert_training_drops(layer)
 
 
+POSITIONS = FEATURES | {"item_id": np.array([[1, 2, 4], [3, 0, 0]] * 3)}
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "features"),
+    [("TwoTower", FEATURES), ("NextItem", FEATURES), ("NextItem", POSITIONS)],
+    ids=["TwoTower", "NextItem", "NextItem at all positions"],
+)
+def test_the_loss_of_training_drops(wrapper, features):
+    tf.keras.utils.set_random_seed(0)
+    model = WRAPPERS[wrapper]()
+    features = tf.nest.map_structure(tf.constant, features)
+    calm, drawn = (
+        {float(model.compute_loss(features, training=training)) for _ in range(6)}
+        for training in (False, True)
+    )
+    assert len(calm) == 1
+    assert len(drawn) > 1
+
+
 def losses_of_rows():
     yield from (cls for cls in ROWS if issubclass(cls, tf.keras.losses.Loss))
     yield from (tasks.MultiTask, tasks.Regression, tasks.Retrieval)
