@@ -243,7 +243,7 @@ def build_model(
 ) -> tm.models.UniSAR:
     """A model of the data's items and users."""
     options = {
-        "history_length": config.length,
+        "seq_len": config.length,
         "num_sessions": config.length,
         "embedding_dim": config.embedding_dim,
         "width": config.width,

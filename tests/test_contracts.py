@@ -21,9 +21,12 @@ from tfrs_models.layers.embedding.deep_hash_code import DeepHashCode
 from tfrs_models.layers.experts.gated import Expert
 from tfrs_models.layers.interaction.field_embedding import FieldEmbedding
 from tfrs_models.metrics.corpus_metrics import Coverage
-from tfrs_models.metrics.macro_mean import MacroMean
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
+from tfrs_models.models.automtn.traces import TraceEmbedding
+from tfrs_models.models.unisar.encoders import EntityEncoder, QueryEncoder
+from tfrs_models.models.unisar.training import MacroMean
+from tfrs_models.models.unisar.transitions import ServiceTransitions
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 from tfrs_models.towers.hashed_text import HashedText
 from tfrs_models.towers.sequence.history_tower import HistoryTower
@@ -103,8 +106,8 @@ def extractor(**options):
 
 
 def entity_encoder():
-    text = models.unisar.QueryEncoder(5, 3, output_dim=2)
-    layer = models.unisar.EntityEncoder(
+    text = QueryEncoder(5, 3, output_dim=2)
+    layer = EntityEncoder(
         3,
         2,
         output_dim=4,
@@ -260,7 +263,7 @@ ROWS = {
         lambda: DeepHashCode(6, num_buckets=99, encoding="normal", seed=2),
         (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
     ),
-    models.unisar.EntityEncoder: Row(entity_encoder, (np.array([[1, 0], [2, 2]]),)),
+    EntityEncoder: Row(entity_encoder, (np.array([[1, 0], [2, 2]]),)),
     Expert: Row(lambda: Expert([5, 2], dropout=0.3), (QUERIES,)),
     layers.FactorizationMachine: Row(
         lambda: layers.FactorizationMachine(FIELDS, 3), (OF_FIELDS,)
@@ -298,8 +301,8 @@ ROWS = {
         lambda: models.automtn.POICloseness(coordinates=PLACES, scale=50.0, weight=2.0),
         (np.array([[0, 2, 1]]), np.array([3, 0])),
     ),
-    layers.PairInfoNCE: Row(
-        lambda: layers.PairInfoNCE(0.3, log_temperature=False),
+    models.unisar.PairInfoNCE: Row(
+        lambda: models.unisar.PairInfoNCE(0.3, log_temperature=False),
         (QUERIES[:2], QUERIES[2:4], QUERIES[3:], CANDIDATES[:5]),
     ),
     layers.ProgressiveLayered: Row(
@@ -308,9 +311,7 @@ ROWS = {
         ),
         (QUERIES,),
     ),
-    models.unisar.QueryEncoder: Row(
-        lambda: models.unisar.QueryEncoder(5, 3, output_dim=2), (FEATURES["genres"],)
-    ),
+    QueryEncoder: Row(lambda: QueryEncoder(5, 3, output_dim=2), (FEATURES["genres"],)),
     layers.RemoveAccidentalHits: Row(
         layers.RemoveAccidentalHits, (LABELS, LOGITS, np.arange(9) % 4)
     ),
@@ -326,9 +327,9 @@ ROWS = {
         no_config="its partitions are trained",
     ),
     layers.SeriesDecomposition: Row(lambda: layers.SeriesDecomposition(3), (SERIES,)),
-    models.unisar.ServiceTransitions: Row(
-        lambda: models.unisar.ServiceTransitions(
-            4, num_items=3, num_sessions=5, dropout=0.1, encoders=["across", "search"]
+    ServiceTransitions: Row(
+        lambda: ServiceTransitions(
+            4, seq_len=3, num_sessions=5, dropout=0.1, encoders=["across", "search"]
         ),
         (
             SEQUENCES,
@@ -342,8 +343,8 @@ ROWS = {
         no_config="the dataset is not part of it",
         no_export="a dataset cannot be saved",
     ),
-    models.automtn.TraceEmbedding: Row(
-        lambda: models.automtn.TraceEmbedding(5, 9, 4),
+    TraceEmbedding: Row(
+        lambda: TraceEmbedding(5, 9, 4),
         (
             np.array([1, 0]),
             np.array([[3, 0, 9], [1, 2, 2]]),
@@ -355,8 +356,8 @@ ROWS = {
         lambda: layers.TransformerBlock(4, num_heads=2, dropout=0.5),
         (QUERIES.reshape(2, 3, 4), np.tril(np.ones((2, 3, 3), bool))),
     ),
-    layers.TransitionContrast: Row(
-        lambda: layers.TransitionContrast(0.3),
+    models.unisar.TransitionContrast: Row(
+        lambda: models.unisar.TransitionContrast(0.3),
         (SEQUENCES, SEQUENCES[::-1].copy(), VALID),
     ),
     models.unisar.TypedTransition: Row(

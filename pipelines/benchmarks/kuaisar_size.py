@@ -51,7 +51,7 @@ def make_model(sizes: Sizes) -> UniSAR:
         num_users=sizes.users,
         num_items=sizes.items,
         num_words=sizes.words,
-        history_length=sizes.length,
+        seq_len=sizes.length,
         num_sessions=sizes.length,
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from tfrs_models.data.clickstream import FineTuningParams
 from tfrs_models.data.kuaisar import Options
-from tfrs_models.models.unisar.options import checked_options
+from tfrs_models.models.unisar.unisar import checked_options
 from tfrs_models.ops.numbers import real_number, true_or_false, whole_number
 
 
@@ -51,7 +51,7 @@ def test_words_and_numbers_are_no_choice(value):
 
 
 UNISAR = {
-    **dict.fromkeys(("num_users", "num_items", "num_words", "history_length"), 3),
+    **dict.fromkeys(("num_users", "num_items", "num_words", "seq_len"), 3),
     **dict.fromkeys(("num_sessions", "embedding_dim", "width", "num_layers"), 2),
     **dict.fromkeys(("num_heads", "num_shared", "num_specific"), 1),
     **dict.fromkeys(("search_weight", "pair_weight", "transition_weight", "l2"), 0.1),

@@ -10,7 +10,7 @@ import tfrs_models
 from tests import oracles
 from tfrs_models import layers, metrics, models, towers
 from tfrs_models.data import Feature, mixed_negatives
-from tfrs_models.models.unisar.weight_decay import add_l2
+from tfrs_models.models.unisar.training import add_l2
 
 NUM_ITEMS = 11
 
@@ -228,7 +228,7 @@ def test_rows_of_a_table_decay_as_much_on_two_replicas(strategy, unused_rows):
 
     def decayed(index):
         gradient = tf.IndexedSlices(ones[index], tf.constant(rows[index]), (6, 2))
-        options = {"l2": 0.5, "unused_rows": unused_rows}
+        options = {"l2": 0.5, "unused_rows": unused_rows, "replicas": 2}
         return tf.convert_to_tensor(add_l2(gradient, tf.constant(table), **options))
 
     def on_replica():

@@ -81,5 +81,5 @@ def test_fit_and_its_evaluations_return_the_same_on_two_replicas_as_on_one(strat
     for name, values in found[0].items():
         np.testing.assert_allclose(found[1][name], values, rtol=1e-3, err_msg=name)
     # Items are kept on one replica; on several, each batch encodes its own.
-    kept = [model.network.kept_items._vectors is not None for model in (one, two)]
+    kept = [model.network.item_vectors.were_stored for model in (one, two)]
     assert kept == [True, False]

@@ -9,7 +9,6 @@ from tfrs_models.layers.attention import (
     TransformerBlock,
 )
 from tfrs_models.layers.clickstream import FeaturesExtractor, make_features_extractor
-from tfrs_models.layers.contrast import PairInfoNCE, TransitionContrast
 from tfrs_models.layers.embedding import HashedEmbedding
 from tfrs_models.layers.experts import MultiGateExperts, ProgressiveLayered
 from tfrs_models.layers.index import IVF, BruteForce, ScaNN, Streaming
@@ -44,7 +43,6 @@ __all__ = [
     "MinedNegatives",
     "MultiGateExperts",
     "MultiHeadAttention",
-    "PairInfoNCE",
     "ProgressiveLayered",
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",

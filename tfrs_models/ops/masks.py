@@ -103,23 +103,6 @@ def _row_finder(unique: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
     )
 
 
-def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Computes a softmax over the last axis under a mask, in float32.
-
-    Args:
-      scores: `[..., n]`.
-      mask: bool, True for the elements that count, in a shape that broadcasts to that
-        of the scores.
-
-    Returns:
-      `[..., n]` of the dtype of the scores: 0 where the mask is False, and rows that
-      sum to 1, or to 0 where the mask is False for all elements.
-    """
-    logits = tf.where(mask, tf.cast(scores, tf.float32), tf.float32.min)
-    weights = tf.where(mask, tf.nn.softmax(logits), 0.0)
-    return tf.cast(weights, scores.dtype)
-
-
 def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Computes a mean over the last but one axis under a mask.
 

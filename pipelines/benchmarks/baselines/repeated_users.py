@@ -6,8 +6,9 @@ import functools
 import tensorflow as tf
 
 from tfrs_models.models import UniSAR
-from tfrs_models.models.unisar import QueryEncoder
-from tfrs_models.models.unisar.network import TASKS, UniSARNetwork, UserState
+from tfrs_models.models.unisar.encoders import QueryEncoder
+from tfrs_models.models.unisar.example import TASKS
+from tfrs_models.models.unisar.network import UniSARNetwork, UserState
 
 
 def repeat_users(model: UniSAR) -> UniSAR:
@@ -23,7 +24,7 @@ def repeat_users(model: UniSAR) -> UniSAR:
 
 def encode_each(model: UniSAR) -> UniSAR:
     """Makes the model's evaluation encode the items of every batch, as the original."""
-    model.network.kept_items.kept = contextlib.nullcontext
+    model.network.item_vectors.stored = contextlib.nullcontext
     return model
 
 
@@ -60,8 +61,8 @@ def _score(
     interests = [
         _pool(network.pooling[service].kernel, repeated(events), items, repeated(valid))
         for service, events, valid in (
-            ("recommendation", transitions.recommendation, transitions.valid_items),
-            ("search", transitions.search, transitions.valid_sessions),
+            ("recommendation", transitions.recommendation, transitions.item_mask),
+            ("search", transitions.search, transitions.session_mask),
         )
     ]
     parts = [*interests, items, repeated(state.user), repeated(query)]

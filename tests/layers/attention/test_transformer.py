@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.layers import TransformerBlock
+from tfrs_models.layers import MultiHeadAttention, TransformerBlock
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(2, 5, 6)).astype("float32")
@@ -88,6 +88,45 @@ def test_training_drops():
     calm = block(INPUTS, MASK)
     np.testing.assert_array_equal(block(INPUTS, MASK), calm)
     assert not np.allclose(block(INPUTS, MASK, training=True), calm)
+
+
+def dropped_weights(layer, *inputs, **options):
+    """The Dropout layers of a layer, each with whether it changes the output."""
+    drops = [
+        part for part in layer.submodules if isinstance(part, tf.keras.layers.Dropout)
+    ]
+    calm = layer(*inputs, **options).numpy()
+    found = {}
+    for drop in drops:
+        for other in drops:
+            other.rate = 0.5 if other is drop else 0.0
+        found[drop.name] = np.any(layer(*inputs, training=True, **options) != calm)
+    return found
+
+
+@pytest.mark.parametrize("memory", [None, INPUTS[:, ::-1]])
+def test_the_attention_drops_its_weights_in_training(memory):
+    layer = MultiHeadAttention(6, num_heads=2, dropout=0.5)
+    options = {} if memory is None else {"memory": memory}
+    assert list(dropped_weights(layer, INPUTS, MASK, **options).values()) == [True]
+    weights = layer.weights_of(INPUTS, MASK, **options)
+    np.testing.assert_allclose(tf.reduce_sum(weights, axis=3), 1.0, rtol=1e-5)
+
+
+def test_the_attention_scales_what_it_does_not_drop():
+    layer = MultiHeadAttention(6, num_heads=2, dropout=0.5)
+    calm = layer(INPUTS, MASK).numpy()
+    tf.keras.utils.set_random_seed(3)
+    dropped = [layer(INPUTS, MASK, training=True) for _ in range(400)]
+    assert np.abs(np.mean(dropped, axis=0) - calm).mean() < 0.2 * np.abs(calm).mean()
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_every_dropout_of_a_block_drops(norm_first):
+    block = trained(dropout=0.5, hidden_dropout=0.5, norm_first=norm_first)
+    found = dropped_weights(block, INPUTS, MASK)
+    assert len(found) == 3  # of the attention, of both outputs, of the hidden layer
+    assert all(found.values()), found
 
 
 @pytest.mark.parametrize(

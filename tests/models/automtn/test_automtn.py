@@ -99,7 +99,7 @@ def test_every_step_says_what_it_thinks_of_every_candidate(
 def test_blocks_of_places_and_of_rows_change_nothing(
     batch, softmax_axis, places, monkeypatch
 ):
-    monkeypatch.setattr("tfrs_models.models.automtn.poi_scores._PLACES", places)
+    monkeypatch.setattr("tfrs_models.models.automtn.poi_scores._POIS", places)
     monkeypatch.setattr(
         "tfrs_models.models.automtn.poi_scores._STEP_SCORES", 25 * 11 * 2
     )
@@ -107,7 +107,7 @@ def test_blocks_of_places_and_of_rows_change_nothing(
     scores, categories = model(batch)
     trace = batch["poi_id"] - 1
     memory = _memory(model, batch)
-    whole = model.predictor(model.places.ids, memory, model.closeness(trace))
+    whole = model.predictor(model.pois.ids, memory, model.closeness(trace))
     np.testing.assert_allclose(scores, whole, rtol=1e-4, atol=1e-5)
     expected = cross_entropy(scores.numpy(), batch["next_poi_id"] - 1)
     expected += cross_entropy(categories.numpy(), batch["next_category_id"] - 1)
@@ -123,7 +123,7 @@ def _closeness():
 def _memory(model, batch):
     series = [
         layer(batch["user_id"], batch[name], batch["hour"], batch["weekday"])
-        for layer, name in ((model.places, "poi_id"), (model.categories, "category_id"))
+        for layer, name in ((model.pois, "poi_id"), (model.categories, "category_id"))
     ]
     return model.stack(*series, tf.ones_like(batch["poi_id"], tf.bool))[0]
 
@@ -163,7 +163,7 @@ def test_one_step_that_counts_scores_by_its_product_alone(batch):
     )
     model.predictor.value.assign(np.eye(25)[:, -1:])
     last = _memory(model, batch)[:, -1]
-    expected = last @ tf.transpose(model.places.ids) + model.predictor.bias
+    expected = last @ tf.transpose(model.pois.ids) + model.predictor.bias
     np.testing.assert_allclose(model(batch)[0], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -182,7 +182,7 @@ def test_renaming_places_renames_the_answers(arrays, batch):
     model, other = ported(arrays), ported(arrays)
     order = np.random.default_rng(3).permutation(11)  # new place -> old place
     new = np.argsort(order)
-    other.places.ids.assign(model.places.ids.numpy()[order])
+    other.pois.ids.assign(model.pois.ids.numpy()[order])
     matrix = arrays["distance_matrix"]
     other.closeness.set_weights([matrix[order][:, order]])
     renamed = batch | {"poi_id": new[batch["poi_id"] - 1] + 1}
@@ -221,12 +221,12 @@ def test_padding_changes_nothing_wherever_it_stands(use_residual):
 
 @pytest.mark.parametrize("softmax_axis", [None, "time", "candidates"])
 def test_what_stands_at_padding_is_not_scored(softmax_axis, monkeypatch):
-    monkeypatch.setattr("tfrs_models.models.automtn.poi_scores._PLACES", 4)
+    monkeypatch.setattr("tfrs_models.models.automtn.poi_scores._POIS", 4)
     model = spread(make(closeness=_closeness(), softmax=softmax_axis))
     rng = np.random.default_rng(3)
     steps, width = model.seq_len, model.predictor.value.shape[0]
     mask = np.arange(steps) >= np.array([[0], [steps - 2], [steps - 1]])
-    memory = rng.normal(size=(3, steps, model.places.ids.shape[1])).astype("float32")
+    memory = rng.normal(size=(3, steps, model.pois.ids.shape[1])).astype("float32")
     visited = rng.integers(11, size=(3, steps))
     other = np.where(mask[..., None], memory, memory[::-1, ::-1])
     elsewhere = np.where(mask, visited, (visited + 3) % 11)
@@ -390,15 +390,15 @@ def test_a_feature_that_does_not_fit_is_named(original, batch, change, message):
         ({"softmax": "batch"}, "`softmax` must be None, 'time' or 'candidates'"),
         (
             {"closeness": models.automtn.POICloseness(distances=np.ones((3, 3)))},
-            "`closeness` must be of the 11 places of the model. Got 3",
+            "`closeness` must be of the 11 POIs of the model. Got 3",
         ),
         (
             {"closeness": np.ones((11, 11))},
-            "`closeness` must be a layer that has `num_places`.*Got ndarray",
+            "`closeness` must be a layer that has `num_pois`.*Got ndarray",
         ),
         (
             {"closeness": tf.keras.layers.Dense(11)},
-            "`closeness` must be a layer that has `num_places`.*Got Dense",
+            "`closeness` must be a layer that has `num_pois`.*Got Dense",
         ),
         ({"category_weight": np.inf}, "`category_weight` must be finite, at least 0"),
     ],

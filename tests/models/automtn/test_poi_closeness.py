@@ -84,8 +84,8 @@ def test_places_that_are_all_equally_far_are_equally_close(distance):
             r"`coordinates` must be latitudes in \[-90, 90\].*Got \[ 1. nan\] of 0",
         ),
         ({"coordinates": [(1, 2), (91, 2)]}, r"Got \[91.  2.\] of 1"),
-        ({"coordinates": np.ones((3, 3))}, r"must be \[num_places, 2\].*\(3, 3\)"),
-        ({"distances": np.ones((3, 4))}, r"must be \[num_places, num_places\].*\(3, 4"),
+        ({"coordinates": np.ones((3, 3))}, r"must be \[num_pois, 2\].*\(3, 3\)"),
+        ({"distances": np.ones((3, 4))}, r"must be \[num_pois, num_pois\].*\(3, 4"),
         ({"distances": -np.ones((2, 2))}, "finite kilometres, none negative"),
         ({"distances": np.ones((2, 2)), "scale": -1.0}, "`scale` must be finite, not"),
         ({"distances": matrix(), "weight": np.nan}, "`weight` must be finite. Got nan"),
@@ -122,8 +122,8 @@ def test_some_places_cost_what_they_are_and_not_all(kind):
 )
 def test_a_place_beyond_the_table_is_named(kind, visited, places):
     layer = POICloseness(**{kind: COORDINATES if kind == "coordinates" else matrix()})
-    which = "places" if places == [2, 3] else "visited"
-    message = f"`{which}` must be places from 0 to 2.*Rows"
+    which = "pois" if places == [2, 3] else "visited"
+    message = f"`{which}` must be POIs from 0 to 2.*Rows"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         layer(np.array(visited), None if places is None else np.array(places))
 
@@ -132,3 +132,14 @@ def test_places_that_are_no_numbers_are_named():
     layer = POICloseness(coordinates=COORDINATES)
     with pytest.raises(ValueError, match="`visited` must be integers. Got float64"):
         layer(np.array([[0.5]]))
+
+
+def test_distances_are_read_from_the_visited_poi_to_the_other():
+    distances = np.array([[0.0, 1.0, 7.0], [3.0, 0.0, 2.0], [5.0, 4.0, 0.0]])
+    layer = POICloseness(distances=distances, scale=2.0)
+    visited, pois = np.array([[0, 2], [1, 0]]), np.array([2, 0])
+    wanted = np.zeros([2, 2, 3])
+    for row, step, poi in np.ndindex(2, 2, 3):
+        wanted[row, step, poi] = math.exp(-distances[visited[row, step], poi] / 2)
+    np.testing.assert_allclose(layer(visited), wanted, rtol=1e-6)
+    np.testing.assert_allclose(layer(visited, pois), wanted[:, :, pois], rtol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.models.automtn import AttentionPredictor, POICloseness
-from tfrs_models.models.automtn.poi_scores import PlaceScores, Traces
+from tfrs_models.models.automtn.poi_scores import POIScores, Traces
 
 BATCH, STEPS, PLACES, WIDTH = 7, 6, 23, 4
 MASK = np.arange(STEPS) >= np.array([[0], [2], [5], [3], [0], [1], [4]])
@@ -46,7 +46,7 @@ def test_blocks_of_rows_have_the_gradients_of_all_at_once(
 
     def blocked():
         traces = Traces(tf.convert_to_tensor(memory), visited, tf.constant(MASK))
-        scores = PlaceScores(predictor, table, closeness if near else None)
+        scores = POIScores(predictor, table, closeness if near else None)
         return scores.cross_entropy(traces, tf.constant(PLACE, tf.int32), WEIGHT)
 
     found = []

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.models.automtn import AttentionPredictor
-from tfrs_models.models.automtn.poi_scores import PlaceScores, Traces
+from tfrs_models.models.automtn.poi_scores import POIScores, Traces
 
 STEPS, PLACES, HELD = 25, 3000, 2**23  # 32 MB of float32
 softmaxes = pytest.mark.parametrize("softmax", [None, "time", "candidates"])
@@ -33,7 +33,7 @@ def make(softmax, batch):
         visited=tf.zeros([batch, STEPS], tf.int64),
         mask=tf.ones([batch, STEPS], tf.bool),
     )
-    return PlaceScores(predictor, tf.ones([PLACES, 2]), asked), traces, asked.sizes
+    return POIScores(predictor, tf.ones([PLACES, 2]), asked), traces, asked.sizes
 
 
 @softmaxes

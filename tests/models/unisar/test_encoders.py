@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.models.unisar import EntityEncoder, QueryEncoder
+from tfrs_models.models.unisar.encoders import EntityEncoder, QueryEncoder
 
 WORDS = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [2, 0, 2, 5]])
 CAPTIONS = np.concatenate([[[0, 0, 0, 0]], WORDS])
@@ -117,3 +117,20 @@ def test_a_text_needs_a_length():
         ValueError, match="`text_length` must be at least 1 with `text`"
     ):
         EntityEncoder(4, 3, output_dim=5, text=query_encoder())
+
+
+def test_attributes_that_are_set_again_forget_the_first():
+    layer = entity_encoder()
+    ids = np.arange(4)
+    once = entity_encoder()
+    columns = {"genre": [1, 1], "shop": [0, 1], "caption": CAPTIONS[2:]}
+    for name, values in columns.items():
+        attribute = layer._attributes[name].numpy()
+        assert np.any(attribute[len(values) :]), name  # there is something to forget
+    layer.set_attributes(columns)
+    padded = {
+        name: np.concatenate([values, np.zeros([2, *np.shape(values)[1:]], int)])
+        for name, values in columns.items()
+    }
+    once.set_attributes(padded)
+    np.testing.assert_array_equal(layer(ids), once(ids))

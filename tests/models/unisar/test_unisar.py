@@ -71,7 +71,7 @@ def test_what_padding_holds_has_no_influence(model):
 
 
 def test_more_room_for_histories_changes_nothing(model):
-    larger = make(history_length=7, num_sessions=9)
+    larger = make(seq_len=7, num_sessions=9)
     for ours, theirs in zip(larger.weights, model.weights, strict=True):
         value = theirs.numpy()
         if ours.shape != theirs.shape:  # positions: the old ones come first
@@ -217,7 +217,7 @@ def test_ranks_among_all_items_are_those_of_all_scores(model, task):
     everything = np.repeat(np.arange(1, batches.ITEMS + 1)[None], 3, axis=0)
     logits = scores(model, change(features, "item_id", everything), task)
     excluded = tf.ragged.constant([[1, 2], [], [5]], tf.int64)
-    ranks = model.corpus_ranks(features, task, excluded=excluded, block_size=7)
+    ranks = model.corpus_ranks(features, task, exclusions=excluded, block_size=7)
     for row, positive in enumerate(features["item_id"][:, 0]):
         left_out = set(excluded[row].numpy()) - {positive}
         others = [
@@ -412,7 +412,7 @@ def test_training_needs_both_services_and_what_was_drawn(model):
                 "num_users",
                 "num_items",
                 "num_words",
-                "history_length",
+                "seq_len",
                 "num_sessions",
                 "embedding_dim",
                 "width",
@@ -433,7 +433,8 @@ def test_an_encoder_that_is_left_out_says_nothing(left_out):
     encoders = [n for n in ("across", "recommendation", "search") if n != left_out]
     model = make(encoders=encoders)
     features = batches.batch()
-    state = model.network.encode(features["search"], "search")
+    network = model.network
+    state = network.encode(network.read(features["search"], "search"))
     silent = {
         "across": state.transitions.search_to_recommendation,
         "recommendation": state.transitions.within_recommendation,

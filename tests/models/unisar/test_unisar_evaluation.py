@@ -61,13 +61,13 @@ def test_an_evaluation_looks_items_up_and_never_stale_ones():
         model.train_step(features)
     assert before["loss"] != both_ways()["loss"]
     after = both_ways()["loss"]
-    kept, found = model.network.kept_items, []
+    kept, found = model.network.item_vectors, []
     kept._is_filled = True  # nobody encodes
     kept._is_full.assign(True)
     kept._vectors.assign(tf.zeros_like(kept._vectors))
     for is_kept in (True, False):
         if not is_kept:
-            with kept.kept():
+            with kept.stored():
                 pass
         model.reset_metrics()
         batch = iter(tf.data.Dataset.from_tensors(examples))

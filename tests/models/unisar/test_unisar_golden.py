@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.models.unisar import unisar_golden
 from tfrs_models.models import UniSAR
-from tfrs_models.models.unisar.service_transitions import places_by_time
+from tfrs_models.models.unisar.transitions import positions_by_time
 
 GOLDEN = unisar_golden.read()
 FEATURES = unisar_golden.features(GOLDEN)
@@ -26,22 +26,22 @@ def close(found, expected, tolerance=1e-4):
 def merged(items, sessions, example):
     """Both services' rows in the order of their times."""
     times = [example["item_history_time"], example["session_time"]]
-    places = places_by_time(tf.concat(times, axis=1))
+    positions = positions_by_time(tf.concat(times, axis=1))
     rows = np.concatenate([items, sessions], axis=1)
-    return np.take_along_axis(rows, np.argsort(places, axis=1)[..., None], axis=1)
+    return np.take_along_axis(rows, np.argsort(positions, axis=1)[..., None], axis=1)
 
 
 def test_every_stage_is_the_originals(model):
     middle, network = GOLDEN["mid"], model.network
     example = FEATURES["search"]
-    state = network.encode(example, "search")
+    state = network.encode(network.read(example, "search"))
     candidates = network.item_encoder(example["item_id"])
     close(candidates, middle["items_emb"])
     close(state.user, middle["user_emb"])
     close(state.query, middle["query_emb"])
     moves = state.transitions
-    np.testing.assert_array_equal(moves.valid_items, ~middle["rec_his_mask"])
-    np.testing.assert_array_equal(moves.valid_sessions, ~middle["src_his_mask"])
+    np.testing.assert_array_equal(moves.item_mask, ~middle["rec_his_mask"])
+    np.testing.assert_array_equal(moves.session_mask, ~middle["src_his_mask"])
     close(moves.search_to_recommendation, middle["src2rec"])
     close(moves.recommendation_to_search, middle["rec2src"])
     close(moves.within_recommendation, middle["rec2rec"])
@@ -63,14 +63,14 @@ def test_every_stage_is_the_originals(model):
         tf.constant(sessions, tf.float32),
         (example["item_history_time"], example["session_time"]),
     )
-    mask = model.network.transitions._encoders["across"]._mask(*events[1:]).numpy()
+    mask = model.network.transitions._encoders["across"]._attended(*events[1:]).numpy()
     forbidden = middle["global_mask"] | middle["all_his_mask"][:, None, :]
     assert mask.sum() == (~forbidden).sum()
     pooled = [
         network.pooling[task](fused, candidates, valid)
         for task, fused, valid in (
-            ("recommendation", moves.recommendation, moves.valid_items),
-            ("search", moves.search, moves.valid_sessions),
+            ("recommendation", moves.recommendation, moves.item_mask),
+            ("search", moves.search, moves.session_mask),
         )
     ]
     close(tf.reshape(pooled[0], [15, 8]), middle["rec_interest"])
@@ -81,7 +81,8 @@ def test_every_stage_is_the_originals(model):
 
 def test_what_the_contrast_of_pairs_reads_is_the_originals(model):
     middle = GOLDEN["mid"]
-    state = model.network.encode(FEATURES["search"], "search")
+    network = model.network
+    state = network.encode(network.read(FEATURES["search"], "search"))
     # The original has a slot for each event of the merged history.
     mask = middle["align_click_mask"]
     found = tf.where(state.is_click)

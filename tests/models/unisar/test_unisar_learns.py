@@ -40,7 +40,7 @@ def test_the_order_of_both_services_is_learned_by_the_encoder_across_alone():
             num_users=data.num_users,
             num_items=data.num_items,
             num_words=data.num_words,
-            history_length=10,
+            seq_len=10,
             num_sessions=4,
             embedding_dim=16,
             width=32,

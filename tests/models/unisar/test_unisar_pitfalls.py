@@ -121,12 +121,13 @@ def test_training_drops_in_every_part(part):
         )
     }
     features = example(search=True)
-    _, candidates = network.candidates(features)
+    read = network.read(features, "search")
+    candidates = network.item_vectors(read.item_id)
 
     def differ(training):
         logits = []
         for _ in range(2):
-            state = network.encode(features, "search", training)
+            state = network.encode(read, training)
             logits.append(network.score(state, candidates, "search", training))
         return np.any(logits[0] != logits[1])
 

@@ -11,7 +11,7 @@ SIZES = {
     "num_users": USERS,
     "num_items": ITEMS,
     "num_words": WORDS,
-    "history_length": LENGTH,
+    "seq_len": LENGTH,
     "num_sessions": SESSIONS,
     "embedding_dim": 4,
     "width": 8,

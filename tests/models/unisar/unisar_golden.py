@@ -23,7 +23,7 @@ SIZES = {
         "rec_active_level": 3,
     },
     "caption_length": 5,
-    "history_length": LENGTH,
+    "seq_len": LENGTH,
     "num_sessions": SESSIONS,
     "embedding_dim": 4,
     "width": 8,

@@ -3,9 +3,11 @@
 from tfrs_models.layers.attention.auto_correlation import AutoCorrelation
 from tfrs_models.layers.attention.auto_correlation_block import AutoCorrelationBlock
 from tfrs_models.layers.attention.auto_correlation_layer import AutoCorrelationLayer
-from tfrs_models.layers.attention.multi_head_attention import MultiHeadAttention
 from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
-from tfrs_models.layers.attention.transformer import TransformerBlock
+from tfrs_models.layers.attention.transformer import (
+    MultiHeadAttention,
+    TransformerBlock,
+)
 
 __all__ = [
     "AutoCorrelation",

@@ -1,4 +1,4 @@
-"""Attention to lags instead of positions."""
+"""Auto-correlation: attention to lags instead of positions."""
 
 import math
 from typing import NamedTuple
@@ -17,12 +17,12 @@ from tfrs_models.ops.replicas import sum_over_replicas
 
 
 class Lags(NamedTuple):
-    """The lags at which a series is most like another.
+    """The lags at which two series have the largest correlation.
 
     Attributes:
-      delays: `[batch, num_lags]` int32 steps, the most correlated first.
-      weights: `[batch, num_lags]` float32, a softmax.
-      correlation: `[batch, seq_len]` float32, the mean over all channels at every lag.
+      delays: `[batch, num_lags]` int32 lags in steps, the most correlated first.
+      weights: `[batch, num_lags]` float32 softmax of their correlations.
+      correlation: `[batch, seq_len]` float32 mean over all channels at every lag.
     """
 
     delays: tf.Tensor
@@ -47,11 +47,20 @@ class AutoCorrelation(tf.keras.layers.Layer):
 
     A constant added to query, key or values costs no precision. Transforms are in
     float32, and each step of the values reaches all steps of its row and channel: one
-    NaN makes them all NaN, and an outlier leaves about 1e-7 of its size on each.
+    NaN makes them all NaN, and an outlier adds an error of about 1e-7 of its size.
 
-    A series that is correlated with itself is like itself both ways round, `R[lag] =
-    R[L - lag]`: lags tie in pairs, and rounding says which of a pair is the last to
-    count. `AutoCorrelationLayer` draws query and key a little apart for that.
+    The correlation of a series with itself is symmetric, `R[lag] = R[L - lag]`: lags
+    tie in pairs, and rounding decides which of a pair is the last to count. Therefore
+    `AutoCorrelationLayer` initializes query and key a little differently.
+
+    Example:
+      >>> layer = tm.layers.AutoCorrelation()
+      >>> query = tf.reshape([1.0, 0.0, 0.0, 0.0], [1, 4, 1, 1])  # one channel
+      >>> key = tf.roll(query, 3, axis=1)  # three steps later
+      >>> int(layer.lags(query, key).delays[0, 0])  # 3 + 1 is the circle
+      1
+      >>> layer(query, key, value=key)[0, :, 0, 0].numpy()  # rolled by the lag
+      array([0., 0., 1., 0.], dtype=float32)
 
     Reference:
       Wu et al., Autoformer: decomposition transformers with auto-correlation for
@@ -70,15 +79,15 @@ class AutoCorrelation(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          factor: Lags per natural logarithm of the length. One lag alone has weight 1
-            and teaches query and key nothing: take more where `L` is below 8.
-          min_lags: The fewest lags. The original has none where `factor log L` is below
-            1, and then answers 0: `min_lags=0` does so too.
-          shared_lags: Whether the rows of a batch share their lags; None for training
-            only. A row whose lags are its own does not depend on the others.
-          direction: 1 as in the original, where step `t` gets what comes `lag` steps
-            later; -1 for what came `lag` steps before.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          factor: lags per natural logarithm of the length. One lag alone has weight 1,
+            so that query and key get no gradient: use more if `L` is below 8.
+          min_lags: the fewest lags. The original has no lag if `factor log L` is below
+            1, and returns 0 then: so does `min_lags=0`.
+          shared_lags: whether the rows of a batch share their lags; None for training
+            only. Without shared lags, a row does not depend on other rows.
+          direction: 1 as in the original, where step `t` gets the value `lag` steps
+            later; -1 for the value `lag` steps earlier.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if direction not in (1, -1):
@@ -101,65 +110,69 @@ class AutoCorrelation(tf.keras.layers.Layer):
         """Adds up the values at the lags of query and key.
 
         Args:
-          query: `[batch, seq_len, num_heads, key_dim]`.
-          key: `[batch, key_len, num_heads, key_dim]`.
-          value: `[batch, key_len, num_heads, value_dim]`.
-          training: Says where None was given whether rows share their lags.
-          return_correlation: Whether to return the correlation of every channel too.
+          query: `[batch, seq_len, num_heads, key_dim]` queries.
+          key: `[batch, key_len, num_heads, key_dim]` keys.
+          value: `[batch, key_len, num_heads, value_dim]` values.
+          training: whether rows share their lags if `shared_lags` is None.
+          return_correlation: whether to return the correlation of every channel too.
 
         Returns:
-          `[batch, seq_len, num_heads, value_dim]`; with the correlation `[batch,
-          seq_len, num_heads, key_dim]` float32, where asked for.
+          `[batch, seq_len, num_heads, value_dim]`; with `return_correlation` also
+          `[batch, seq_len, num_heads, key_dim]` float32.
 
         Raises:
-          ValueError: a shape that does not fit.
-          InvalidArgumentError: the same, where only the run knows.
+          ValueError: a shape is wrong.
+          InvalidArgumentError: a shape that is known only at run time is wrong.
         """
         query, key, value = _checked(query, key, value)
-        length = _length(query)
-        spectra = spectrum(query, length), spectrum(key, length)
-        lags = self._lags(*mean_correlation(*spectra, length), length, training)
+        seq_len = _seq_len(query)
+        spectra = spectrum(query, seq_len), spectrum(key, seq_len)
+        lags = self._lags(*mean_correlation(*spectra, seq_len), seq_len, training)
         out = rolled_sum(
-            value, lags.delays, lags.weights, length=length, direction=self.direction
+            value, lags.delays, lags.weights, length=seq_len, direction=self.direction
         )
         out = tf.cast(out, value.dtype)
         if not return_correlation:
             return out
-        return out, tf.transpose(correlation(*spectra, length), [0, 3, 1, 2])
+        return out, tf.transpose(correlation(*spectra, seq_len), [0, 3, 1, 2])
 
     def lags(self, query: tf.Tensor, key: tf.Tensor, training: bool = False) -> Lags:
-        """The lags that `call` adds up.
+        """Computes the lags at which `call` adds up the values.
 
         Args:
-          query: As in `call`.
-          key: As in `call`.
-          training: As in `call`.
+          query: `[batch, seq_len, num_heads, key_dim]` queries.
+          key: `[batch, key_len, num_heads, key_dim]` keys.
+          training: whether rows share their lags if `shared_lags` is None.
         """
         query, key, _ = _checked(query, key, key)
-        length = _length(query)
-        spectra = spectrum(query, length), spectrum(key, length)
-        return self._lags(*mean_correlation(*spectra, length), length, training)
+        seq_len = _seq_len(query)
+        spectra = spectrum(query, seq_len), spectrum(key, seq_len)
+        return self._lags(*mean_correlation(*spectra, seq_len), seq_len, training)
 
-    def num_lags(self, length: tf.Tensor | int) -> tf.Tensor | int:
-        """How many lags count in series of a length."""
-        if isinstance(length, int):
-            wanted = int(min(self.factor * math.log(length), length))  # it may be inf
-            return min(max(wanted, self.min_lags), length)
-        size = tf.cast(length, tf.float64)
+    def num_lags(self, seq_len: tf.Tensor | int) -> tf.Tensor | int:
+        """Returns the number of lags that count in a series.
+
+        Args:
+          seq_len: number of steps of the series.
+        """
+        if isinstance(seq_len, int):
+            wanted = int(min(self.factor * math.log(seq_len), seq_len))  # it may be inf
+            return min(max(wanted, self.min_lags), seq_len)
+        size = tf.cast(seq_len, tf.float64)
         wanted = tf.minimum(self.factor * tf.math.log(size), size)  # fits an integer
         wanted = tf.maximum(tf.cast(wanted, tf.int32), self.min_lags)
-        return tf.minimum(wanted, length)
+        return tf.minimum(wanted, seq_len)
 
     def _lags(
         self,
         correlations: tf.Tensor,
         level: tf.Tensor,
-        length: tf.Tensor | int,
+        seq_len: tf.Tensor | int,
         training: bool,
     ) -> Lags:
-        """The lags of the largest correlations; `level` is added to those of all."""
+        """Picks the lags of the largest correlations; `level` is added to them all."""
         shared = training if self.shared_lags is None else self.shared_lags
-        count = self.num_lags(length)
+        count = self.num_lags(seq_len)
         if shared:
             mean = sum_over_replicas(tf.reduce_sum(correlations, axis=0))
             delays = tf.math.top_k(mean, count).indices
@@ -179,12 +192,12 @@ class AutoCorrelation(tf.keras.layers.Layer):
         }
 
 
-def _length(query: tf.Tensor) -> tf.Tensor | int:
+def _seq_len(query: tf.Tensor) -> tf.Tensor | int:
     return tf.shape(query)[1] if query.shape[1] is None else query.shape[1]
 
 
 def _checked(*tensors: tf.Tensor) -> list[tf.Tensor]:
-    """Query, key and value."""
+    """Returns query, key and value after a check of their shapes."""
     tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
     shapes = [tensor.shape for tensor in tensors]
     fits = (

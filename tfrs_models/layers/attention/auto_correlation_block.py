@@ -1,23 +1,34 @@
-"""An encoder block whose attention is auto-correlation."""
+"""A block of a transformer with auto-correlation instead of attention."""
 
 import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.layers.attention.auto_correlation import Lags
-from tfrs_models.layers.attention.auto_correlation_layer import AutoCorrelationLayer
-from tfrs_models.layers.attention.masked_series import masked_series
+from tfrs_models.layers.attention.auto_correlation_layer import (
+    AutoCorrelationLayer,
+    masked_series,
+)
 from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
 
 
 @register
 class AutoCorrelationBlock(tf.keras.layers.Layer):
-    """Auto-correlation and a feed-forward layer, each added on and normalised.
+    """A block of auto-correlation and a feed-forward layer.
 
     `h = norm(x + correlate(x))`, `y = norm(h + dense(relu(dense(h))))`. Inputs of
-    another width go through a dense layer first. With a `decomposition` the trend is
-    taken off after each sum, as Autoformer does. Padding has no influence and is 0 in
+    another width pass a dense layer first. With a `decomposition` the trend is
+    subtracted after each sum, as in Autoformer. Padding has no influence and is 0 in
     the output. The mask that Keras carries along (`Embedding(mask_zero=True)`) is not
     read: pass `query_mask`.
+
+    Example:
+      >>> block = tm.layers.AutoCorrelationBlock(8, num_heads=2)
+      >>> series = tf.random.normal([2, 6, 3])  # six steps of three values
+      >>> output = block(series, query_mask=tf.sequence_mask([6, 4]))
+      >>> output.shape
+      TensorShape([2, 6, 8])
+      >>> bool(tf.reduce_any(output[1, 4:] != 0))  # padding
+      False
 
     Reference:
       Wu et al., Autoformer: decomposition transformers with auto-correlation for
@@ -43,19 +54,22 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         """Initializes the block.
 
         Args:
-          embedding_dim: Width of the output.
-          num_heads: See `AutoCorrelationLayer`.
-          key_dim: See `AutoCorrelationLayer`.
-          value_dim: See `AutoCorrelationLayer`.
-          hidden_units: Width inside of the feed-forward layer; `embedding_dim` where
-            None.
-          factor: See `AutoCorrelation`.
-          min_lags: See `AutoCorrelation`.
-          shared_lags: See `AutoCorrelation`.
-          direction: See `AutoCorrelation`.
-          decomposition: Window of the moving average that is taken off; None for none.
-          dropout: Share of what both parts would add that training drops.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          embedding_dim: width of the output.
+          num_heads: number of heads of queries, keys and values.
+          key_dim: width of a head's queries and keys; None for `embedding_dim //
+            num_heads`.
+          value_dim: width of a head's values; None for `embedding_dim // num_heads`.
+          hidden_units: width of the hidden feed-forward layer; None for
+            `embedding_dim`.
+          factor: lags per natural logarithm of the length.
+          min_lags: the fewest lags.
+          shared_lags: whether the rows of a batch share their lags; None for training
+            only.
+          direction: 1 to add up later steps, as in the original; -1 for earlier ones.
+          decomposition: window of the moving average that is subtracted; None for no
+            decomposition.
+          dropout: share of the output of both parts that training drops.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if not 0 <= dropout < 1:
@@ -103,17 +117,17 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         """Updates all steps.
 
         Args:
-          inputs: `[batch, seq_len, width]`.
-          key: `[batch, key_len, key_width]`, another series to correlate with; the
-            inputs where None.
-          query_mask: `[batch, seq_len]` bool, False for padding.
-          key_mask: `[batch, key_len]` bool, of another series.
-          training: Whether to drop, and see `AutoCorrelation`.
-          return_correlation: See `AutoCorrelation`.
+          inputs: `[batch, seq_len, width]` series.
+          key: `[batch, key_len, key_width]` another series to correlate with; None for
+            the inputs.
+          query_mask: `[batch, seq_len]` bool, False for padding of the inputs.
+          key_mask: `[batch, key_len]` bool, False for padding of the other series.
+          training: whether dropout is active and, by default, rows share their lags.
+          return_correlation: whether to return the correlation of every channel too.
 
         Returns:
-          `[batch, seq_len, embedding_dim]`; with the correlation `[batch, seq_len,
-          num_heads, key_dim]` float32, where asked for.
+          `[batch, seq_len, embedding_dim]`; with `return_correlation` also `[batch,
+          seq_len, num_heads, key_dim]` float32.
         """
         (inputs, query_mask), _ = masked_series(inputs, key, query_mask, key_mask)
         inputs = self._embed(inputs, query_mask)
@@ -140,13 +154,13 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         query_mask: tf.Tensor | None = None,
         key_mask: tf.Tensor | None = None,
     ) -> Lags:
-        """The lags at which the block adds up.
+        """Computes the lags at which the block adds up values.
 
         Args:
-          inputs: As in `call`.
-          key: As in `call`.
-          query_mask: As in `call`.
-          key_mask: As in `call`.
+          inputs: `[batch, seq_len, width]` series.
+          key: `[batch, key_len, key_width]` another series; None for the inputs.
+          query_mask: `[batch, seq_len]` bool, False for padding of the inputs.
+          key_mask: `[batch, key_len]` bool, False for padding of the other series.
         """
         (inputs, query_mask), _ = masked_series(inputs, key, query_mask, key_mask)
         if not self.built:
@@ -163,20 +177,20 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         self,
         inputs: tf.Tensor,
         added: tf.Tensor,
-        place: int,
+        number: int,
         mask: tf.Tensor | None,
         training: bool,
     ) -> tf.Tensor:
         total = inputs + self._drop(added, training=training)
         if self.decomposition is not None:
             total, _ = self._decompose(total, mask)
-        return self._norms[place](total)
+        return self._norms[number](total)
 
     def get_config(self) -> dict:
-        own = self._correlate.get_config()
-        kept = ("num_heads", "key_dim", "value_dim", "factor", "min_lags")
+        correlate = self._correlate.get_config()
+        names = ("num_heads", "key_dim", "value_dim", "factor", "min_lags")
         return super().get_config() | {
-            **{name: own[name] for name in (*kept, "shared_lags", "direction")},
+            **{name: correlate[name] for name in (*names, "shared_lags", "direction")},
             "embedding_dim": self.embedding_dim,
             "hidden_units": self.hidden_units,
             "decomposition": self.decomposition,

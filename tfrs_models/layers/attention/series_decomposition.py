@@ -1,4 +1,4 @@
-"""A time series as its trend and the rest."""
+"""Decomposition of a time series into its trend and the rest."""
 
 import tensorflow as tf
 
@@ -7,10 +7,18 @@ from tfrs_models._keras import register
 
 @register
 class SeriesDecomposition(tf.keras.layers.Layer):
-    """Takes the moving average off a series.
+    """Splits a series into its moving average and the rest.
 
-    Before its first step and after its last one a series is thought to stay as it is.
-    With a mask the average is over the real steps of the window instead.
+    Before its first step and after its last one a series is continued by its first and
+    last value. With a mask, the average is over the real steps of the window instead.
+
+    Example:
+      >>> layer = tm.layers.SeriesDecomposition(window=3)
+      >>> rest, trend = layer(tf.constant([[[3.0], [6.0], [0.0]]]))
+      >>> trend[0, :, 0].numpy()
+      array([4., 3., 2.], dtype=float32)
+      >>> rest[0, :, 0].numpy()
+      array([-1.,  3., -2.], dtype=float32)
 
     Reference:
       Wu et al., Autoformer: decomposition transformers with auto-correlation for
@@ -21,9 +29,9 @@ class SeriesDecomposition(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          window: Steps of the average, the own one in their middle; of an even number
-            one more before it than after it.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          window: number of steps of the average, centred on the step; an even window
+            has one more step before the centre than after it.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if window < 1:
@@ -36,7 +44,7 @@ class SeriesDecomposition(tf.keras.layers.Layer):
         """Decomposes series.
 
         Args:
-          inputs: `[batch, seq_len, width]`.
+          inputs: `[batch, seq_len, width]` series.
           mask: `[batch, seq_len]` bool, False for padding.
 
         Returns:

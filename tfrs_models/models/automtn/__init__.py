@@ -4,12 +4,5 @@ from tfrs_models.models.automtn.attention_predictor import AttentionPredictor
 from tfrs_models.models.automtn.automtn import AutoMTN
 from tfrs_models.models.automtn.cross_modal_stack import CrossModalStack
 from tfrs_models.models.automtn.poi_closeness import POICloseness
-from tfrs_models.models.automtn.trace_embedding import TraceEmbedding
 
-__all__ = [
-    "AttentionPredictor",
-    "AutoMTN",
-    "CrossModalStack",
-    "POICloseness",
-    "TraceEmbedding",
-]
+__all__ = ["AttentionPredictor", "AutoMTN", "CrossModalStack", "POICloseness"]

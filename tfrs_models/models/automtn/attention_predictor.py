@@ -1,27 +1,107 @@
-"""Scores candidates by every step of a trace."""
+"""Scores of candidates by a learned weighted sum over the steps of a trace."""
+
+from typing import Literal
 
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.models.automtn.attention_scores import (
-    DistanceMode,
-    SoftmaxAxis,
-    attention_scores,
-    step_scores,
-)
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
+
+DistanceMode = Literal["multiply", "add"]
+SoftmaxAxis = Literal["time", "candidates"]
+
+
+def step_scores(
+    candidates: tf.Tensor,
+    memory: tf.Tensor,
+    closeness: tf.Tensor | None,
+    *,
+    distance_mode: DistanceMode,
+) -> tf.Tensor:
+    """Computes products of candidates and steps, times or plus their closeness.
+
+    Args:
+      candidates: `[num_candidates, embedding_dim]` vectors of candidates.
+      memory: `[batch, seq_len, embedding_dim]` vectors of steps.
+      closeness: `[batch, seq_len, num_candidates]` closeness of steps and candidates;
+        None to leave it out.
+      distance_mode: "multiply" or "add", the use of the closeness.
+
+    Returns:
+      `[batch, seq_len, num_candidates]`.
+    """
+    scores = tf.einsum("bsd,cd->bsc", memory, candidates)
+    if closeness is None:
+        return scores
+    return scores * closeness if distance_mode == "multiply" else scores + closeness
+
+
+def attention_scores(
+    candidates: tf.Tensor,
+    memory: tf.Tensor,
+    value: tf.Tensor,
+    bias: tf.Tensor,
+    *,
+    mask: tf.Tensor,
+    closeness: tf.Tensor | None = None,
+    distance_mode: DistanceMode = "multiply",
+    softmax: SoftmaxAxis | None = None,
+    log_sum: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Scores `y_c = bias + sum_t value_t softmax(candidates_c memory_t closeness_tc)`.
+
+    Args:
+      candidates: `[num_candidates, embedding_dim]` vectors of candidates.
+      memory: `[batch, seq_len, embedding_dim]` vectors of steps.
+      value: `[seq_len]` weights of the steps.
+      bias: scalar that is added to all scores.
+      mask: `[batch, seq_len]` bool, False for padding, whose weight is 0.
+      closeness: `[batch, seq_len, num_candidates]` closeness of steps and candidates;
+        None to leave it out.
+      distance_mode: "multiply" or "add", the use of the closeness.
+      softmax: axis over which scores are normalised; None for neither.
+      log_sum: `[batch, seq_len]` log-sum-exp over all candidates if `candidates` are a
+        part of them; None if they are all.
+
+    Returns:
+      `[batch, num_candidates]`.
+    """
+    weights = tf.where(mask, value, 0.0)  # [batch, seq_len]
+    if softmax is None and (closeness is None or distance_mode == "add"):
+        pooled = tf.einsum("bs,bsd->bd", weights, memory)
+        scores = tf.matmul(pooled, candidates, transpose_b=True)
+        if closeness is not None:
+            scores += tf.einsum("bs,bsc->bc", weights, closeness)
+        return scores + bias
+    scores = step_scores(candidates, memory, closeness, distance_mode=distance_mode)
+    if softmax == "time":
+        scores = tf.where(mask[:, :, None], scores, scores.dtype.min)
+        scores = tf.nn.softmax(scores, axis=1)
+    elif softmax == "candidates" and log_sum is None:
+        scores = tf.nn.softmax(scores, axis=2)
+    elif softmax == "candidates":
+        scores = tf.exp(scores - log_sum[:, :, None])
+    return tf.einsum("bs,bsc->bc", weights, scores) + bias
 
 
 @register
 class AttentionPredictor(TorchPort, tf.keras.layers.Layer):
-    """A learned weight for every step sums up what the steps say of a candidate.
+    """Scores candidates by a learned weighted sum over the steps of a trace.
 
     `Y = S(SM(E M^T + D^T))` in the paper, where `E` are the candidates, `M` the steps,
-    `D` how close they are, and `S` the sum over the steps with a weight for each; the
-    original code has `Y = S(E M^T * D^T)`, without the softmax. One over the steps
-    must not be followed by a plain sum, of which every candidate would get 1.
+    `D` their closeness, and `S` the sum over the steps with a weight for each; the
+    original code has `Y = S(E M^T * D^T)`, without the softmax. A softmax over the
+    steps must not be followed by a plain sum, which is 1 for every candidate.
 
     The weights count from the newest step, the last one.
+
+    Example:
+      >>> predictor = tm.models.automtn.AttentionPredictor(seq_len=2)
+      >>> predictor.value.assign([[1.0], [10.0]])  # the newest step counts most
+      <...>
+      >>> candidates, memory = tf.constant([[1.0], [2.0]]), tf.ones([1, 2, 1])
+      >>> predictor(candidates, memory).numpy()
+      array([[11., 22.]], dtype=float32)
 
     Reference:
       Qin et al., Next point-of-interest recommendation with auto-correlation enhanced
@@ -39,11 +119,11 @@ class AttentionPredictor(TorchPort, tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          seq_len: Steps of a trace.
-          distance_mode: "multiply" as the original code, "add" as the paper.
-          softmax: Normalises the scores of a candidate over "time", or those of a step
-            over the "candidates"; None for neither, as the original code.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          seq_len: number of steps of a trace.
+          distance_mode: "multiply" as in the original code, "add" as in the paper.
+          softmax: "time" normalises the scores of a candidate over the steps,
+            "candidates" those of a step; None for neither, as in the original code.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self._autocast = False  # the scores are float32
@@ -76,16 +156,17 @@ class AttentionPredictor(TorchPort, tf.keras.layers.Layer):
         """Scores all candidates.
 
         Args:
-          candidates: `[num_candidates, embedding_dim]`.
-          memory: `[batch, seq_len, embedding_dim]`.
-          closeness: `[batch, seq_len, num_candidates]`; None for none.
-          mask: `[batch, seq_len]` bool, False for padding; None for none.
+          candidates: `[num_candidates, embedding_dim]` vectors of candidates.
+          memory: `[batch, seq_len, embedding_dim]` vectors of steps.
+          closeness: `[batch, seq_len, num_candidates]` closeness of steps and
+            candidates; None to leave it out.
+          mask: `[batch, seq_len]` bool, False for padding; None without padding.
 
         Returns:
           `[batch, num_candidates]` float32.
 
         Raises:
-          ValueError: a trace of another length.
+          ValueError: the traces have another number of steps.
         """
         return self.score(
             candidates, memory, self.value, self.bias, closeness=closeness, mask=mask
@@ -100,18 +181,20 @@ class AttentionPredictor(TorchPort, tf.keras.layers.Layer):
         *,
         closeness: tf.Tensor | None = None,
         mask: tf.Tensor | None = None,
-        log_mass: tf.Tensor | None = None,
+        log_sum: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """What `call` says, as a function of the layer's weights too.
+        """Computes the output of `call` as a function of the layer's weights too.
 
         Args:
-          candidates: As in `call`, or some of them.
-          memory: As in `call`.
-          value: `[seq_len, 1]`.
-          bias: `[1]`.
-          closeness: As in `call`.
-          mask: As in `call`.
-          log_mass: `[batch, seq_len]` of `log_mass`, where the candidates are some.
+          candidates: `[num_candidates, embedding_dim]` vectors of candidates.
+          memory: `[batch, seq_len, embedding_dim]` vectors of steps.
+          value: `[seq_len, 1]` weights of the steps.
+          bias: `[1]` number that is added to all scores.
+          closeness: `[batch, seq_len, num_candidates]` closeness of steps and
+            candidates; None to leave it out.
+          mask: `[batch, seq_len]` bool, False for padding; None without padding.
+          log_sum: `[batch, seq_len]` log-sum-exp over all candidates if `candidates`
+            are a part of them; None if they are all.
 
         Returns:
           `[batch, num_candidates]` float32.
@@ -133,21 +216,22 @@ class AttentionPredictor(TorchPort, tf.keras.layers.Layer):
             closeness=closeness,
             distance_mode=self.distance_mode,
             softmax=self.softmax,
-            log_mass=log_mass,
+            log_sum=log_sum,
         )
 
-    def step_mass(
+    def step_log_sum(
         self,
         candidates: tf.Tensor,
         memory: tf.Tensor,
         closeness: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """The log-sum-exp of every step's scores over some candidates.
+        """Computes the log-sum-exp of every step's scores over some candidates.
 
         Args:
-          candidates: As in `call`.
-          memory: As in `call`.
-          closeness: As in `call`.
+          candidates: `[num_candidates, embedding_dim]` vectors of candidates.
+          memory: `[batch, seq_len, embedding_dim]` vectors of steps.
+          closeness: `[batch, seq_len, num_candidates]` closeness of steps and
+            candidates; None to leave it out.
 
         Returns:
           `[batch, seq_len]` float32.

@@ -1,4 +1,4 @@
-"""Predicts where somebody goes next."""
+"""AutoMTN, a model of the next check-in of a user."""
 
 import math
 from collections.abc import Sequence
@@ -9,18 +9,19 @@ from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
-from tfrs_models.models.automtn.attention_predictor import AttentionPredictor
-from tfrs_models.models.automtn.attention_scores import DistanceMode, SoftmaxAxis
+from tfrs_models.models.automtn.attention_predictor import (
+    AttentionPredictor,
+    DistanceMode,
+    SoftmaxAxis,
+)
 from tfrs_models.models.automtn.cross_modal_stack import CrossModalStack
 from tfrs_models.models.automtn.poi_scores import (
-    PlaceScores,
+    POIScores,
     Traces,
     check_closeness,
     summed_cross_entropy,
 )
-from tfrs_models.models.automtn.trace_embedding import TraceEmbedding
-from tfrs_models.models.automtn.trace_labels import trace_labels
-from tfrs_models.models.automtn.traces import newest_trace
+from tfrs_models.models.automtn.traces import TraceEmbedding, newest_trace, trace_labels
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
 from tfrs_models.types import Features
@@ -35,17 +36,29 @@ Trace = dict[str, tf.Tensor]
 
 @register
 class AutoMTN(TorchPort, FromConfig, Model):
-    """Auto-correlation over a trace of check-ins and over that of their categories.
+    """Predicts the next POI of users by auto-correlation over their check-ins.
 
-    Each step of the trace says what it thinks of every place, near ones more, and a
-    learned weight for each step sums that up. The next category is a second task.
+    Each step of a trace of check-ins scores every POI, near ones higher, and a learned
+    weighted sum over the steps is the score of the POI. The next category is a second
+    task, and the categories of the check-ins are a second series.
 
     Features: `poi_id` `[batch, num_steps]` integers from 1 (0 is padding or an unknown
-    place, wherever it stands: the output is that of the trace without that check-in),
-    `category_id` (0 is unknown, and the check-in stays), `hour` (0 to 23) and `weekday`
-    (0 to 6) likewise, `user_id` `[batch]` or `[batch, num_steps]` from 1 (0 is
-    unknown). The newest `seq_len` check-ins count. Training needs `next_poi_id` and
-    `next_category_id` `[batch]`, 0 for none, and may have `sample_weight` `[batch]`.
+    POI at any position: the output is that of the trace without that check-in),
+    `category_id` (0 is unknown, and the check-in counts), `hour` (0 to 23) and
+    `weekday` (0 to 6) of the same shape, `user_id` `[batch]` or `[batch, num_steps]`
+    from 1 (0 is unknown). The newest `seq_len` check-ins count. Training needs
+    `next_poi_id` and `next_category_id` `[batch]`, 0 if unknown, and may have
+    `sample_weight` `[batch]`.
+
+    Example:
+      >>> model = tm.models.AutoMTN(num_users=3, num_pois=9, num_categories=2, top_k=2)
+      >>> trace = {"user_id": [1], "poi_id": [[4, 7, 4]], "category_id": [[1, 2, 1]]}
+      >>> trace |= {"hour": [[8, 12, 20]], "weekday": [[0, 0, 0]]}
+      >>> scores, categories = model({k: tf.constant(v) for k, v in trace.items()})
+      >>> scores.shape, categories.shape
+      (TensorShape([1, 9]), TensorShape([1, 2]))
+      >>> model.rank({k: tf.constant(v) for k, v in trace.items()})["next_poi_id"].shape
+      TensorShape([1, 2])
 
     Reference:
       Qin et al., Next point-of-interest recommendation with auto-correlation enhanced
@@ -78,29 +91,36 @@ class AutoMTN(TorchPort, FromConfig, Model):
         """Initializes the model. Widths and rates are ours: the paper's are not public.
 
         Args:
-          num_users: The largest user id.
-          num_pois: The largest id of a place.
-          num_categories: The largest id of a category.
-          embedding_dim: Width.
-          closeness: `models.automtn.POICloseness` of the places 1 to `num_pois`; None
+          num_users: largest id of a user.
+          num_pois: largest id of a POI.
+          num_categories: largest id of a category.
+          embedding_dim: width of all vectors.
+          closeness: `models.automtn.POICloseness` of the POIs 1 to `num_pois`; None
             leaves distances out.
-          seq_len: Check-ins of a trace, the steps of the circle.
-          num_layers: See `models.automtn.CrossModalStack`.
-          num_heads: See `models.automtn.CrossModalStack`.
-          factor: See `layers.AutoCorrelation`.
-          shared_lags: See `layers.AutoCorrelation`.
-          use_residual: See `models.automtn.CrossModalStack`.
-          dropout: Share that training drops of the embeddings and of what blocks add.
-          distance_mode: See `models.automtn.AttentionPredictor`.
-          softmax: See `models.automtn.AttentionPredictor`.
-          share_value: Whether places and categories share the weights of the steps.
-          category_weight: Of the category's loss, beside 1 of the place's.
-          top_k: Places that `rank` answers.
-          metrics: Of the evaluation, over all places, see `metrics.RankMetrics`.
-          **kwargs: Of `tf.keras.Model`.
+          seq_len: number of check-ins of a trace, the steps of the circle.
+          num_layers: number of layers of `models.automtn.CrossModalStack`.
+          num_heads: number of heads of queries, keys and values.
+          factor: lags per natural logarithm of `seq_len`.
+          shared_lags: whether the rows of a batch share their lags; None for training
+            only.
+          use_residual: whether each correlation is a block with residual connections,
+            as in the paper; otherwise its output replaces the query, as in the original
+            code.
+          dropout: share of the embeddings and of the output of blocks that training
+            drops.
+          distance_mode: "multiply" as in the original code, "add" as in the paper.
+          softmax: axis over which the scores of steps are normalised, "time" or
+            "candidates"; None for neither, as in the original code.
+          share_value: whether POIs and categories share the weights of the steps.
+          category_weight: weight of the loss of the category; that of the POI is 1.
+          top_k: number of POIs that `rank` returns.
+          metrics: names of the metrics of the evaluation over all POIs, as in
+            `metrics.RankMetrics`.
+          **kwargs: arguments of `tf.keras.Model`.
 
         Raises:
-          ValueError: closeness of another number of places, or a number out of range.
+          ValueError: the closeness has another number of POIs, or a number is out of
+            range.
         """
         super().__init__(**kwargs)
         check_closeness(closeness, num_pois)
@@ -135,7 +155,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
             for _ in range(1 if share_value else 2)
         ]
         self.predictor, self.category_predictor = predictors[0], predictors[-1]
-        self.places = TraceEmbedding(num_users, num_pois, embedding_dim, name="poi_id")
+        self.pois = TraceEmbedding(num_users, num_pois, embedding_dim, name="poi_id")
         self.categories = TraceEmbedding(
             num_users, num_categories, embedding_dim, name="category_id"
         )
@@ -148,19 +168,19 @@ class AutoMTN(TorchPort, FromConfig, Model):
     def call(
         self, features: Features, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores all places and categories as the next one.
+        """Scores all POIs and categories as the next one.
 
         Args:
-          features: See the class.
-          training: Whether to drop, and see `layers.AutoCorrelation`.
+          features: features by name, as in the class.
+          training: whether dropout is active and, by default, rows share their lags.
 
         Returns:
-          Logits, `[batch, num_pois]` of the places from 1 on, and `[batch,
+          Logits, `[batch, num_pois]` of the POIs from 1 on, and `[batch,
           num_categories]`, float32.
 
         Raises:
           ValueError: a feature is missing or has the wrong dtype or shape.
-          InvalidArgumentError: an id, an hour or a weekday out of range.
+          InvalidArgumentError: an id, an hour or a weekday is out of range.
         """
         trace = newest_trace(features, self.seq_len)
         traces, of_categories = self._encode(trace, training)
@@ -168,10 +188,10 @@ class AutoMTN(TorchPort, FromConfig, Model):
         return self._scores.all(traces), categories
 
     def rank(self, features: Features) -> dict[str, tf.Tensor]:
-        """What serving answers.
+        """Returns the best POIs and the best category of each trace, as serving does.
 
         Args:
-          features: See the class.
+          features: features by name, as in the class.
 
         Returns:
           `next_poi_id` and `score` `[batch, top_k]`, `next_category_id` `[batch]`.
@@ -185,30 +205,35 @@ class AutoMTN(TorchPort, FromConfig, Model):
         }
 
     def predict_step(self, features: Features) -> dict[str, tf.Tensor]:
-        """What `predict` yields for a batch: see `rank`."""
+        """Returns `rank` of a batch, which `predict` yields.
+
+        Args:
+          features: features by name, as in the class.
+        """
         return self.rank(features)
 
     def lags(self, features: Features) -> Lags:
-        """The lags at which the places of traces repeat, see `layers.AutoCorrelation`.
+        """Computes the lags at which the POIs of traces repeat.
 
         Args:
-          features: See the class.
+          features: features by name, as in the class.
         """
         trace = newest_trace(features, self.seq_len)
-        return self.stack.lags(self._embed(self.places, trace), trace["mask"])
+        return self.stack.lags(self._embed(self.pois, trace), trace["mask"])
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The sum over the rows of both cross-entropies, among all places.
+        """Sums both cross-entropies, among all POIs and categories, over the rows.
 
         Args:
-          features: See the class; labels and weights are checked as the traces are.
-          training: See `call`.
+          features: features by name, as in the class; labels and weights are checked
+            too.
+          training: whether dropout is active and, by default, rows share their lags.
 
         Returns:
           Scalar loss.
         """
         trace = newest_trace(features, self.seq_len)
-        place, category, weight = trace_labels(
+        poi, category, weight = trace_labels(
             features,
             trace["mask"][:, 0],
             num_pois=self.num_pois,
@@ -216,24 +241,24 @@ class AutoMTN(TorchPort, FromConfig, Model):
         )
         traces, of_categories = self._encode(trace, training)
         if training:
-            loss = self._scores.cross_entropy(traces, place, weight)
+            loss = self._scores.cross_entropy(traces, poi, weight)
         else:
             scores = self._scores.all(traces)
-            loss = summed_cross_entropy(scores, place, weight)
-            self._ranked.update_state(ranks_of_columns(scores, place), weight)
+            loss = summed_cross_entropy(scores, poi, weight)
+            self._ranked.update_state(ranks_of_columns(scores, poi), weight)
         logits = self._category_scores(of_categories, traces.mask)
         loss += self.category_weight * summed_cross_entropy(logits, category, weight)
-        add_total(self._mean, loss, tf.size(place))
+        add_total(self._mean, loss, tf.size(poi))
         if not training:
             ranks = ranks_of_columns(logits, category)
             self._ranked_categories.update_state(ranks, weight)
         return loss
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
-        """The model's metrics; without those of ranks in training.
+        """Returns the model's metrics, without those of ranks in training.
 
         Args:
-          training: Whether it is a training step.
+          training: whether it is a training step.
         """
         if not training:
             return self.metrics
@@ -246,18 +271,18 @@ class AutoMTN(TorchPort, FromConfig, Model):
         return tf.where(trace["mask"][:, :, None], found, 0)
 
     def _encode(self, trace: Trace, training: bool) -> tuple[Traces, tf.Tensor]:
-        """Both series after the stack, that of the places ready to be scored."""
+        """Returns both series after the stack, that of the POIs as traces."""
         series = [
             self._drop(self._embed(layer, trace), training=training)
-            for layer in (self.places, self.categories)
+            for layer in (self.pois, self.categories)
         ]
         memory, of_categories = self.stack(*series, trace["mask"], training=training)
         visited = tf.maximum(trace["poi_id"] - 1, 0)
         return Traces(memory, visited, trace["mask"]), of_categories
 
     @property
-    def _scores(self) -> PlaceScores:
-        return PlaceScores(self.predictor, self.places.ids, self.closeness)
+    def _scores(self) -> POIScores:
+        return POIScores(self.predictor, self.pois.ids, self.closeness)
 
     def _category_scores(self, memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         return self.category_predictor(self.categories.ids, memory, mask=mask)
@@ -268,7 +293,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
                 "`share_value` must be True for the weights of the original, which has "
                 "one weight for each step. Got False."
             )
-        tables = [*self.places.tables, *self.categories.tables]
+        tables = [*self.pois.tables, *self.categories.tables]
         return {
             **dict(zip(_TORCH_TABLES, map(TorchArray, tables), strict=True)),
             **self.stack.torch_arrays(arrays),

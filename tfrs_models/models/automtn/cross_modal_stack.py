@@ -1,4 +1,4 @@
-"""Two series that look at themselves and then at each other."""
+"""Auto-correlation within and between two series."""
 
 import tensorflow as tf
 
@@ -18,10 +18,17 @@ _ROLES = (
 
 @register
 class CrossModalStack(TorchPort, tf.keras.layers.Layer):
-    """Layers of auto-correlation between the places of a trace and their categories.
+    """Layers of auto-correlation between the POIs of a trace and their categories.
 
-    Of each layer: the places correlate with themselves, the categories with themselves,
-    the places with the categories, and the categories with the places as they are then.
+    In each layer the POIs correlate with themselves, the categories with themselves,
+    the POIs with the categories, and the categories with the updated POIs.
+
+    Example:
+      >>> stack = tm.models.automtn.CrossModalStack(4, num_layers=2)
+      >>> pois, categories = tf.random.normal([2, 6, 4]), tf.random.normal([2, 6, 4])
+      >>> pois, categories = stack(pois, categories, tf.ones([2, 6], tf.bool))
+      >>> pois.shape, categories.shape
+      (TensorShape([2, 6, 4]), TensorShape([2, 6, 4]))
 
     Reference:
       Qin et al., Next point-of-interest recommendation with auto-correlation enhanced
@@ -43,15 +50,16 @@ class CrossModalStack(TorchPort, tf.keras.layers.Layer):
         """Initializes the layers.
 
         Args:
-          embedding_dim: Width of both series.
-          num_layers: 0 leaves the series as they are.
-          num_heads: See `AutoCorrelationLayer`.
-          factor: See `AutoCorrelation`.
-          shared_lags: See `AutoCorrelation`.
-          use_residual: Whether each correlation is an `AutoCorrelationBlock`, as the
-            paper draws; else one replaces its query, as in the original code.
-          dropout: Of the blocks.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          embedding_dim: width of both series.
+          num_layers: number of layers; 0 leaves the series unchanged.
+          num_heads: number of heads of queries, keys and values.
+          factor: lags per natural logarithm of the length.
+          shared_lags: whether the rows of a batch share their lags; None for training
+            only.
+          use_residual: whether each correlation is an `AutoCorrelationBlock`, as in the
+            paper; otherwise its output replaces the query, as in the original code.
+          dropout: share of values that training drops in the blocks.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         if num_layers < 0:
@@ -74,7 +82,7 @@ class CrossModalStack(TorchPort, tf.keras.layers.Layer):
 
     def call(
         self,
-        places: tf.Tensor,
+        pois: tf.Tensor,
         categories: tf.Tensor,
         mask: tf.Tensor,
         training: bool = False,
@@ -82,39 +90,39 @@ class CrossModalStack(TorchPort, tf.keras.layers.Layer):
         """Updates both series.
 
         Args:
-          places: `[batch, seq_len, embedding_dim]`.
-          categories: `[batch, seq_len, embedding_dim]`.
+          pois: `[batch, seq_len, embedding_dim]` vectors of the POIs.
+          categories: `[batch, seq_len, embedding_dim]` vectors of their categories.
           mask: `[batch, seq_len]` bool, False for padding.
-          training: See `AutoCorrelation`.
+          training: whether dropout is active and, by default, rows share their lags.
 
         Returns:
-          Both, `[batch, seq_len, embedding_dim]`.
+          POIs and categories, `[batch, seq_len, embedding_dim]` each.
         """
         options = {"query_mask": mask, "key_mask": mask, "training": training}
         for number in range(self.num_layers):
-            of_places, of_categories, to_places, to_categories = self._layer(number)
-            places = of_places(places, places, **options)
+            of_pois, of_categories, to_pois, to_categories = self._layer(number)
+            pois = of_pois(pois, pois, **options)
             categories = of_categories(categories, categories, **options)
-            places = to_places(places, categories, **options)
-            categories = to_categories(categories, places, **options)
-        return places, categories
+            pois = to_pois(pois, categories, **options)
+            categories = to_categories(categories, pois, **options)
+        return pois, categories
 
-    def lags(self, places: tf.Tensor, mask: tf.Tensor) -> Lags:
-        """The lags of the first layer at which the places of traces repeat.
+    def lags(self, pois: tf.Tensor, mask: tf.Tensor) -> Lags:
+        """Computes the lags of the first layer at which the POIs of traces repeat.
 
         Args:
-          places: As in `call`.
-          mask: As in `call`.
+          pois: `[batch, seq_len, embedding_dim]` vectors of the POIs.
+          mask: `[batch, seq_len]` bool, False for padding.
 
         Raises:
-          ValueError: there is no layer.
+          ValueError: the stack has no layer.
         """
         if not self.num_layers:
             raise ValueError("`num_layers` must be 1 or more to have lags. Got 0.")
-        return self._layer(0)[0].lags(places, query_mask=mask)
+        return self._layer(0)[0].lags(pois, query_mask=mask)
 
     def _layer(self, number: int) -> list[tf.keras.layers.Layer]:
-        """The correlations of a layer, one for each role."""
+        """Returns the correlations of a layer, one for each role."""
         return self._correlations[number * len(_ROLES) :][: len(_ROLES)]
 
     def torch_arrays(self, arrays: Arrays) -> Targets:
@@ -127,12 +135,12 @@ class CrossModalStack(TorchPort, tf.keras.layers.Layer):
         for number in range(self.num_layers):
             for role, layer in zip(_ROLES, self._layer(number), strict=True):
                 prefix = f"{role}.{number}."
-                own = {
+                arrays_of_role = {
                     name.removeprefix(prefix): value
                     for name, value in arrays.items()
                     if name.startswith(prefix)
                 }
-                found = layer.torch_arrays(own)
+                found = layer.torch_arrays(arrays_of_role)
                 targets |= {prefix + name: target for name, target in found.items()}
         return targets
 

@@ -1,4 +1,4 @@
-"""How close places are to each other."""
+"""Closeness of POIs to each other."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,19 @@ from tfrs_models.ops.geography import haversine
 
 @register
 class POICloseness(tf.keras.layers.Layer):
-    """`weight exp(-distance / scale)` of places, from a matrix or from coordinates.
+    """Computes `weight exp(-distance / scale)` of POIs, from a matrix or coordinates.
 
     The scale is one number for all batches: a score that is normalised by the batch
-    would depend on who else is in it, and be 0 / 0 where all are equally far. Places
-    are part of the weights, the scale of the config: saved, but not trained.
+    would depend on the other rows, and be 0 / 0 if all POIs are equally far. The table
+    of the POIs is part of the weights, the scale of the config: both are saved, and
+    neither is trained.
+
+    Example:
+      >>> one_way = [[0.0, 1.0], [3.0, 0.0]]  # kilometres from the row to the column
+      >>> layer = tm.models.automtn.POICloseness(distances=one_way, scale=1.0)
+      >>> layer(tf.constant([[0, 1]])).numpy().round(3)  # a trace of two check-ins
+      array([[[1.   , 0.368],
+              [0.05 , 1.   ]]], dtype=float32)
     """
 
     def __init__(
@@ -31,21 +39,21 @@ class POICloseness(tf.keras.layers.Layer):
         """Initializes the layer.
 
         Args:
-          coordinates: `[num_places, 2]` latitudes and longitudes in degrees, from which
-            distances are computed when they are asked for: for catalogues whose matrix
-            does not fit. Or their `{"shape": ...}`, where a checkpoint will fill them.
-          distances: `[num_places, num_places]` kilometres, or their `{"shape": ...}`;
-            exactly one of the two.
-          scale: Kilometres at which closeness falls by a factor of `e`; where None, the
+          coordinates: `[num_pois, 2]` latitudes and longitudes in degrees, from which
+            distances are computed when they are needed: for catalogues whose matrix
+            does not fit in memory. Or `{"shape": ...}`, for a checkpoint to fill.
+          distances: `[num_pois, num_pois]` kilometres from the POI of the row to that
+            of the column, or `{"shape": ...}`; exactly one of the two arguments.
+          scale: kilometres at which closeness falls by a factor of `e`; None for the
             largest distance (of coordinates, the largest on a walk that goes to the
-            farthest place again and again). 0 makes all places alike.
-          weight: Closeness of a place to itself. Where closeness is added to scores, it
-            is what being near is worth to begin with: 1 takes long to be learned.
-          **kwargs: Of `tf.keras.layers.Layer`.
+            farthest POI again and again). 0 makes all POIs equally close.
+          weight: closeness of a POI to itself. If closeness is added to scores, it is
+            the initial weight of being near: 1 takes long to be learned.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
 
         Raises:
-          ValueError: both or neither, a wrong shape, numbers that are no places, or
-            a scale or weight out of range.
+          ValueError: both or neither are given, a shape is wrong, or coordinates,
+            distances, scale or weight are out of range.
         """
         super().__init__(**kwargs)
         self._autocast = False
@@ -68,7 +76,7 @@ class POICloseness(tf.keras.layers.Layer):
             raise ValueError(f"`weight` must be finite. Got {weight}.")
         self.scale = float(scale)
         self.weight = float(weight)
-        self.num_places = values.shape[0]
+        self.num_pois = values.shape[0]
         self._kind = name
         self._table = self.add_weight(
             name,
@@ -79,42 +87,42 @@ class POICloseness(tf.keras.layers.Layer):
             experimental_autocast=False,
         )
 
-    def call(self, visited: tf.Tensor, places: tf.Tensor | None = None) -> tf.Tensor:
-        """How close visited places are to others.
+    def call(self, visited: tf.Tensor, pois: tf.Tensor | None = None) -> tf.Tensor:
+        """Computes the closeness of visited POIs to others.
 
         Args:
-          visited: `[batch, seq_len]` numbers of places.
-          places: `[num_candidates]` numbers of places; all where None.
+          visited: `[batch, seq_len]` indices of visited POIs.
+          pois: `[num_candidates]` indices of POIs; None for all.
 
         Returns:
-          `[batch, seq_len, num_candidates]` float32; nothing else that is held is
-          larger than a few times that.
+          `[batch, seq_len, num_candidates]` float32; no temporary tensor is larger than
+          a few times that.
 
         Raises:
-          ValueError: numbers that are no integers.
-          InvalidArgumentError: a number of no place; it names the rows.
+          ValueError: indices are no integers.
+          InvalidArgumentError: an index is out of range; it names the rows.
         """
-        visited = self._numbers("visited", visited)
-        if places is not None:
-            places = self._numbers("places", places)
+        visited = self._indices("visited", visited)
+        if pois is not None:
+            pois = self._indices("pois", pois)
         if self._kind == "coordinates":
-            others = self._table if places is None else tf.gather(self._table, places)
+            others = self._table if pois is None else tf.gather(self._table, pois)
             found = haversine(tf.gather(self._table, visited)[:, :, None], others)
-        elif places is None:
+        elif pois is None:
             found = tf.gather(self._table, visited)
         else:  # neither whole rows nor whole columns, which may be many
-            cells = visited[:, :, None] * self.num_places + places
+            cells = visited[:, :, None] * self.num_pois + pois
             found = tf.gather(tf.reshape(self._table, [-1]), cells)
         return self.weight * tf.exp(-tf.math.divide_no_nan(found, self.scale))
 
-    def _numbers(self, name: str, places: tf.Tensor) -> tf.Tensor:
-        places = tf.convert_to_tensor(places)
-        if not places.dtype.is_integer:
-            raise ValueError(f"`{name}` must be integers. Got {places.dtype.name}.")
-        places = tf.cast(places, tf.int64)
-        ok = (places >= 0) & (places < self.num_places)
-        last = self.num_places - 1
-        return require(places, ok, f"`{name}` must be places from 0 to {last}")
+    def _indices(self, name: str, pois: tf.Tensor) -> tf.Tensor:
+        pois = tf.convert_to_tensor(pois)
+        if not pois.dtype.is_integer:
+            raise ValueError(f"`{name}` must be integers. Got {pois.dtype.name}.")
+        pois = tf.cast(pois, tf.int64)
+        ok = (pois >= 0) & (pois < self.num_pois)
+        last = self.num_pois - 1
+        return require(pois, ok, f"`{name}` must be POIs from 0 to {last}")
 
     def get_config(self) -> dict:
         layout = {"shape": list(self._table.shape)}
@@ -132,7 +140,7 @@ def _parsed(name: str, given: np.ndarray | Mapping) -> np.ndarray:
     values = np.asarray(given, np.float32)
     columns = 2 if name == "coordinates" else len(values) if values.ndim else 0
     if values.ndim != 2 or values.shape[1] != columns or not len(values):
-        shape = "num_places, 2" if name == "coordinates" else "num_places, num_places"
+        shape = "num_pois, 2" if name == "coordinates" else "num_pois, num_pois"
         raise ValueError(f"`{name}` must be [{shape}]. Got shape {values.shape}.")
     highest = np.array([90, 180]) if name == "coordinates" else np.inf
     lowest = -highest if name == "coordinates" else 0
@@ -143,18 +151,18 @@ def _parsed(name: str, given: np.ndarray | Mapping) -> np.ndarray:
             if name == "coordinates"
             else "finite kilometres, none negative"
         )
-        place = int(np.flatnonzero(wrong.any(axis=1))[0])
-        raise ValueError(f"`{name}` must be {rule}. Got {values[place]} of {place}.")
+        row = int(np.flatnonzero(wrong.any(axis=1))[0])
+        raise ValueError(f"`{name}` must be {rule}. Got {values[row]} of {row}.")
     return values
 
 
 def _largest(name: str, values: np.ndarray) -> float:
     if name == "distances":
         return float(values.max())
-    places = tf.constant(values, tf.float64)
-    place, largest = 0, -1.0
+    pois = tf.constant(values, tf.float64)
+    poi, largest = 0, -1.0
     while True:
-        found = haversine(places[place], places).numpy()
+        found = haversine(pois[poi], pois).numpy()
         if found.max() <= largest:
             return largest
-        place, largest = int(found.argmax()), float(found.max())
+        poi, largest = int(found.argmax()), float(found.max())

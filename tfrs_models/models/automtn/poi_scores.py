@@ -1,4 +1,4 @@
-"""Scores of all places by traces, for catalogues of any size."""
+"""Scores of all POIs for traces, for catalogues of any size."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from tfrs_models.models.automtn.attention_predictor import AttentionPredictor
 from tfrs_models.ops.ranks.scored_ranks import scores_in_blocks
 from tfrs_models.ops.softmax.blocked_softmax import blocked_softmax_cross_entropy
 
-_PLACES = 1024  # scored at once, at most
-_STEP_SCORES = 2**22  # scores of single steps in a block: what fits the cache is faster
+_POIS = 1024  # scored at once, at most
+_STEP_SCORES = 2**22  # scores of single steps in a block, which fit in the cache
 
 
 class Traces(NamedTuple):
-    """What is scored.
+    """Encoded traces of a batch.
 
     Attributes:
-      memory: `[batch, seq_len, embedding_dim]`, what each step says.
-      visited: `[batch, seq_len]` places from 0.
+      memory: `[batch, seq_len, embedding_dim]` vectors of the steps.
+      visited: `[batch, seq_len]` indices of visited POIs, from 0.
       mask: `[batch, seq_len]` bool, False for padding.
     """
 
@@ -27,19 +27,19 @@ class Traces(NamedTuple):
     mask: tf.Tensor
 
 
-class PlaceScores(NamedTuple):
-    """How traces score places; `[batch, seq_len, num_places]` is never held.
+class POIScores(NamedTuple):
+    """Scores POIs by traces, without ever holding `[batch, seq_len, num_pois]`.
 
-    Evaluation holds `[batch, seq_len, block]`, a block of places, the fewer the larger
-    the batch. Training holds `[block, seq_len, num_places]`, a block of rows, the fewer
-    the more places, and one row at least: of 25 steps and a million places 100 MB, a
-    few times over for the gradients.
+    Evaluation holds `[batch, seq_len, block]`, a block of POIs, the fewer the larger
+    the batch. Training holds `[block, seq_len, num_pois]`, a block of rows, the fewer
+    the more POIs, and one row at least: with 25 steps and a million POIs 100 MB, a few
+    times over for the gradients.
 
     Attributes:
-      predictor: Sums up the steps.
-      table: `[num_places, embedding_dim]`.
-      closeness: From visited places and some places, or None for all, to `[batch,
-        seq_len, num_candidates]`; None where distances do not count.
+      predictor: layer that sums up the scores of the steps.
+      table: `[num_pois, embedding_dim]` vectors of all POIs.
+      closeness: function from visited POIs and some POIs (None for all) to `[batch,
+        seq_len, num_candidates]`; None to leave distances out.
     """
 
     predictor: AttentionPredictor
@@ -47,43 +47,48 @@ class PlaceScores(NamedTuple):
     closeness: Callable[..., tf.Tensor] | None
 
     def all(self, traces: Traces) -> tf.Tensor:
-        """`[batch, num_places]` float32 scores, a block of places at a time."""
-        mass = None
-        if self.predictor.softmax == "candidates":
-            mass = self._step_mass(traces)
+        """Computes `[batch, num_pois]` float32 scores, a block of POIs at a time.
 
-        def score(places: tf.Tensor) -> tf.Tensor:
+        Args:
+          traces: encoded traces of the batch.
+        """
+        log_sum = None
+        if self.predictor.softmax == "candidates":
+            log_sum = self._step_log_sum(traces)
+
+        def score(pois: tf.Tensor) -> tf.Tensor:
             return self.predictor.score(
-                tf.gather(self.table, places),
+                tf.gather(self.table, pois),
                 traces.memory,
                 self.predictor.value,
                 self.predictor.bias,
-                closeness=self._near(traces.visited, places),
+                closeness=self._near(traces.visited, pois),
                 mask=traces.mask,
-                log_mass=mass,
+                log_sum=log_sum,
             )
 
         scores = scores_in_blocks(
-            score, self.table.shape[0], block_size=_places_at_once(traces)
+            score, self.table.shape[0], block_size=_pois_at_once(traces)
         )
         return tf.ensure_shape(scores, [None, self.table.shape[0]])
 
     def cross_entropy(
         self, traces: Traces, positives: tf.Tensor, weight: tf.Tensor
     ) -> tf.Tensor:
-        """Summed cross-entropy among all places, a block of rows at a time.
+        """Sums the cross-entropy among all POIs, a block of rows at a time.
 
         Args:
-          traces: `[batch]` of them.
-          positives: `[batch]` int32 places from 0; below 0 counts nothing.
-          weight: `[batch]`.
+          traces: encoded traces of the batch.
+          positives: `[batch]` int32 indices of the next POIs; rows below 0 have no
+            loss.
+          weight: `[batch]` weights of the rows.
 
         Returns:
-          Scalar.
+          Scalar loss.
         """
 
         def score(
-            place: slice, rows: Sequence[tf.Tensor], shared: Sequence[tf.Tensor]
+            block: slice, rows: Sequence[tf.Tensor], shared: Sequence[tf.Tensor]
         ) -> tf.Tensor:
             table, value, bias = shared
             return self.predictor.score(
@@ -91,8 +96,8 @@ class PlaceScores(NamedTuple):
                 *rows,
                 value,
                 bias,
-                closeness=self._near(traces.visited[place]),
-                mask=traces.mask[place],
+                closeness=self._near(traces.visited[block]),
+                mask=traces.mask[block],
             )
 
         size, steps = self.table.shape[0], self.predictor.seq_len
@@ -111,22 +116,22 @@ class PlaceScores(NamedTuple):
         )
 
     def _near(
-        self, visited: tf.Tensor, places: tf.Tensor | None = None
+        self, visited: tf.Tensor, pois: tf.Tensor | None = None
     ) -> tf.Tensor | None:
-        return None if self.closeness is None else self.closeness(visited, places)
+        return None if self.closeness is None else self.closeness(visited, pois)
 
-    def _step_mass(self, traces: Traces) -> tf.Tensor:
-        """`[batch, seq_len]`, the log-sum-exp of each step's scores of all places."""
-        size, block = self.table.shape[0], _places_at_once(traces)
+    def _step_log_sum(self, traces: Traces) -> tf.Tensor:
+        """Computes the `[batch, seq_len]` log-sum-exp of each step over all POIs."""
+        size, block = self.table.shape[0], _pois_at_once(traces)
 
-        def add(first: tf.Tensor, mass: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            places = tf.range(first, tf.minimum(first + block, size))
-            part = self.predictor.step_mass(
-                tf.gather(self.table, places),
+        def add(first: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            pois = tf.range(first, tf.minimum(first + block, size))
+            part = self.predictor.step_log_sum(
+                tf.gather(self.table, pois),
                 traces.memory,
-                self._near(traces.visited, places),
+                self._near(traces.visited, pois),
             )
-            return first + block, tf.reduce_logsumexp(tf.stack([mass, part]), axis=0)
+            return first + block, tf.reduce_logsumexp(tf.stack([total, part]), axis=0)
 
         lowest = tf.fill(tf.shape(traces.mask), tf.float32.min)
         return tf.while_loop(
@@ -134,24 +139,24 @@ class PlaceScores(NamedTuple):
         )[1]
 
 
-def _places_at_once(traces: Traces) -> tf.Tensor:
-    """Places of a block, so that a larger batch does not hold more."""
+def _pois_at_once(traces: Traces) -> tf.Tensor:
+    """Returns the number of POIs of a block, the fewer the larger the batch."""
     steps = tf.maximum(tf.size(traces.mask), 1)
-    return tf.clip_by_value(_STEP_SCORES // steps, 1, _PLACES)
+    return tf.clip_by_value(_STEP_SCORES // steps, 1, _POIS)
 
 
 def summed_cross_entropy(
     logits: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor
 ) -> tf.Tensor:
-    """The sum over rows of what their logits make of their labels.
+    """Sums the cross-entropy of the labels over the rows.
 
     Args:
-      logits: `[batch, num_classes]`.
-      labels: `[batch]` int32; below 0 counts nothing.
-      weight: `[batch]`.
+      logits: `[batch, num_classes]` logits.
+      labels: `[batch]` int32 classes; rows below 0 have no loss.
+      weight: `[batch]` weights of the rows.
 
     Returns:
-      Scalar.
+      Scalar loss.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         tf.maximum(labels, 0), logits
@@ -159,23 +164,23 @@ def summed_cross_entropy(
     return tf.reduce_sum(tf.where(labels >= 0, weight, 0.0) * losses)
 
 
-def check_closeness(closeness: object, num_places: int) -> None:
-    """Raises a `ValueError` for what is no closeness of so many places.
+def check_closeness(closeness: object, num_pois: int) -> None:
+    """Raises `ValueError` if a layer is no closeness of the POIs of a model.
 
     Args:
-      closeness: Of a model; None for none.
-      num_places: That the model scores.
+      closeness: layer of closeness; None to leave distances out.
+      num_pois: number of POIs that the model scores.
     """
     if closeness is None:
         return
     is_layer = isinstance(closeness, tf.keras.layers.Layer)
-    if not is_layer or not hasattr(closeness, "num_places"):
+    if not is_layer or not hasattr(closeness, "num_pois"):
         raise ValueError(
-            "`closeness` must be a layer that has `num_places`, such as "
+            "`closeness` must be a layer that has `num_pois`, such as "
             f"`models.automtn.POICloseness`. Got {type(closeness).__name__}."
         )
-    if closeness.num_places != num_places:
+    if closeness.num_pois != num_pois:
         raise ValueError(
-            f"`closeness` must be of the {num_places} places of the model. Got "
-            f"{closeness.num_places}."
+            f"`closeness` must be of the {num_pois} POIs of the model. Got "
+            f"{closeness.num_pois}."
         )

@@ -1,25 +1,54 @@
-"""What UniSAR reads of a batch of one service."""
+"""Reads and checks a batch of one service."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.ops.features.checks import require, same_shape
-from tfrs_models.ops.features.read_features import integers, known_ids
+from tfrs_models.ops.features.checks import require, require_ids, same_shape
+from tfrs_models.ops.features.read_features import integers
 from tfrs_models.types import Features
+
+RECOMMENDATION, SEARCH = TASKS = ("recommendation", "search")
+_RANKS = {
+    "user_id": 1,
+    "item_history": 2,
+    "item_history_time": 2,
+    "session_query": 3,
+    "session_items": 3,
+    "session_time": 2,
+}
+
+
+class Limits(NamedTuple):
+    """Largest ids and lengths that the tables of a model have rows for.
+
+    Attributes:
+      num_users: number of users; ids are 0 to `num_users - 1`.
+      num_items: number of items; ids are 1 to `num_items`.
+      num_words: number of words; ids are 1 to `num_words`.
+      seq_len: items of a history, at most.
+      num_sessions: searches of a history, at most.
+    """
+
+    num_users: int
+    num_items: int
+    num_words: int
+    seq_len: int
+    num_sessions: int
 
 
 class Example(NamedTuple):
-    """A batch of one service, checked; what padding holds is 0.
+    """A checked batch of one service, in which all padding is 0.
 
     Attributes:
-      user_id: `[batch]`.
-      item_history: `[batch, num_items]`.
-      item_time: `[batch, num_items]`, 0 for padding.
-      session_query: `[batch, num_sessions, num_words]` words.
-      session_items: `[batch, num_sessions, num_clicks]`.
-      session_time: `[batch, num_sessions]`, 0 for padding.
-      query: `[batch, num_words]` words; None where there is no search.
+      user_id: `[batch]` users.
+      item_history: `[batch, seq_len]` items.
+      item_time: `[batch, seq_len]` times of the items, 0 for padding.
+      session_query: `[batch, num_sessions, num_words]` words of each search.
+      session_items: `[batch, num_sessions, num_clicks]` items clicked in each search.
+      session_time: `[batch, num_sessions]` times of the searches, 0 for padding.
+      query: `[batch, num_words]` words of the current search; None in a recommendation.
+      item_id: `[batch, num_candidates]` candidates, 0 for padding; None if not read.
     """
 
     user_id: tf.Tensor
@@ -29,66 +58,135 @@ class Example(NamedTuple):
     session_items: tf.Tensor
     session_time: tf.Tensor
     query: tf.Tensor | None
+    item_id: tf.Tensor | None
 
 
 def read_example(
-    features: Features,
-    *,
-    num_users: int,
-    num_items: int,
-    num_words: int,
-    history_length: int,
-    num_sessions: int,
-    is_search: bool,
+    features: Features, limits: Limits, task: str, *, candidates: bool = True
 ) -> Example:
-    """Reads and checks a batch.
+    """Reads a batch of one service.
 
     Args:
-      features: See `models.UniSAR`.
-      num_users: Users there are.
-      num_items: Items there are, from 1 on.
-      num_words: Words there are, from 1 on.
-      history_length: Items of a history, at most.
-      num_sessions: Searches of a history, at most.
-      is_search: Whether there is a query.
+      features: features by name, as in `models.UniSAR`.
+      limits: largest ids and lengths.
+      task: `"recommendation"` or `"search"`, which has a query.
+      candidates: whether to read `item_id`.
 
     Raises:
       ValueError: a feature is missing, of another kind, or too long.
-      InvalidArgumentError: an id is beyond its table, a time below 0, or a history not
-        oldest first with its padding last.
+      InvalidArgumentError: an id is beyond its table, a time is negative, or a history
+        is not in the order of time with its padding last.
     """
-    user_id = known_ids(features, "user_id", num_users - 1, rank=1)
-    history = known_ids(features, "item_history", num_items, rank=2)
-    item_time = _times(features, "item_history_time", history)
-    words = known_ids(features, "session_query", num_words, rank=3)
-    clicks = known_ids(features, "session_items", num_items, rank=3)
-    session_time = _times(features, "session_time", words[:, :, 0])
-    clicks = _same_slots("session_items", clicks, "session_query", session_time)
-    _not_longer("item_history", history, history_length)
-    _not_longer("session_query", words, num_sessions)
-    query = None
-    if is_search:
-        query = known_ids(features, "query", num_words, rank=2)
-        query = same_rows("query", query, user_id)
-    history = same_rows("item_history", history, user_id)
-    session_time = same_rows("session_query", session_time, user_id)
-    item_time = _in_order("item_history_time", tf.where(history > 0, item_time, 0))
-    session_time = _in_order("session_time", session_time)
-    real = (session_time > 0)[:, :, None]
+    ranks = _RANKS | {"query": 2} if task == SEARCH else dict(_RANKS)
+    ranks |= {"item_id": 2} if candidates else {}
+    read = {name: integers(features, name, rank=rank) for name, rank in ranks.items()}
+    read = _of_one_shape(read)
+    _check_length("item_history", read["item_history"], limits.seq_len)
+    _check_length("session_query", read["session_query"], limits.num_sessions)
+    read = _in_tables(read, limits)
+    history = read["item_history"]
+    item_time = tf.where(history > 0, read["item_history_time"], 0)
+    item_time = _in_order("item_history_time", item_time)
+    session_time = _in_order("session_time", read["session_time"])
+    is_session = (session_time > 0)[:, :, None]
     return Example(
-        user_id,
+        read["user_id"],
         tf.where(item_time > 0, history, 0),
         item_time,
-        tf.where(real, words, 0),
-        tf.where(real, clicks, 0),
+        tf.where(is_session, read["session_query"], 0),
+        tf.where(is_session, read["session_items"], 0),
         session_time,
-        query,
+        read.get("query"),
+        read.get("item_id"),
     )
 
 
-def _times(features: Features, name: str, slots: tf.Tensor) -> tf.Tensor:
-    times = integers(features, name, rank=2)
-    times = _same_slots(name, times, name.removesuffix("_time"), slots)
+def read_random(features: Features, limits: Limits) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads the random negatives of a batch.
+
+    Args:
+      features: `query` and `item_id`.
+      limits: largest ids.
+
+    Returns:
+      `[m, num_words]` words of queries and `[n]` items.
+    """
+    read = {
+        "query": integers(features, "query", rank=2),
+        "item_id": integers(features, "item_id", rank=1),
+    }
+    read = _in_tables(read, limits)
+    return read["query"], read["item_id"]
+
+
+def with_positive(items: tf.Tensor) -> tf.Tensor:
+    """Returns the candidates after a check that column 0 has an item in every row.
+
+    Args:
+      items: `[batch, num_candidates]` items, 0 for padding.
+
+    Raises:
+      InvalidArgumentError: a row has padding in column 0.
+    """
+    ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
+    message = (
+        "Feature `item_id` must have the positive in column 0, not padding: leave rows "
+        "without one out"
+    )
+    return require(items, ok, message)
+
+
+def no_rows() -> Features:
+    """Makes an example of either service without a row."""
+    row = tf.zeros([0, 1], tf.int64)
+    return {
+        "user_id": row[:, 0],
+        "item_history": row,
+        "item_history_time": row,
+        "session_query": row[..., None],
+        "session_items": row[..., None],
+        "session_time": row,
+        "item_id": row,
+        "query": row,
+    }
+
+
+def _of_one_shape(read: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Checks that features have the rows and slots of one another."""
+    slots = {
+        "item_history_time": ("item_history", read["item_history"]),
+        "session_items": ("session_query", read["session_query"][:, :, 0]),
+        "session_time": ("session_query", read["session_query"][:, :, 0]),
+    }
+    rules = {
+        name: (values, f"have a value for each slot of `{other}`")
+        for name, (other, values) in slots.items()
+    }
+    others = [name for name in read if name != "user_id" and name not in rules]
+    for name in others:
+        rules[name] = (read["user_id"], "have a row for each of `user_id`")
+    return read | {
+        name: same_shape(read[name], other, f"Feature `{name}` must {rule}")
+        for name, (other, rule) in rules.items()
+    }
+
+
+def _in_tables(read: dict[str, tf.Tensor], limits: Limits) -> dict[str, tf.Tensor]:
+    """Checks that ids are in their tables, and times not negative."""
+    largest = dict.fromkeys(("query", "session_query"), limits.num_words)
+    largest |= dict.fromkeys(
+        ("item_id", "item_history", "session_items"), limits.num_items
+    )
+    largest["user_id"] = limits.num_users - 1
+    return {
+        name: require_ids(values, name, largest[name])
+        if name in largest
+        else _not_negative(name, values)
+        for name, values in read.items()
+    }
+
+
+def _not_negative(name: str, times: tf.Tensor) -> tf.Tensor:
     check = tf.debugging.assert_non_negative(
         times, f"Feature `{name}` must hold times above 0, and 0 for padding."
     )
@@ -97,7 +195,7 @@ def _times(features: Features, name: str, slots: tf.Tensor) -> tf.Tensor:
 
 
 def _in_order(name: str, times: tf.Tensor) -> tf.Tensor:
-    """The times, once none but padding follows padding or a later time."""
+    """Checks that only padding follows padding, and no time an earlier one."""
     before, after = times[:, :-1], times[:, 1:]
     ok = (after == 0) | ((before > 0) & (before <= after))
     message = (
@@ -109,52 +207,13 @@ def _in_order(name: str, times: tf.Tensor) -> tf.Tensor:
         return tf.identity(times)
 
 
-def with_positive(items: tf.Tensor) -> tf.Tensor:
-    """The candidates, once column 0 has an item in every row.
-
-    Args:
-      items: `[batch, num_candidates]`, 0 for padding.
-
-    Raises:
-      InvalidArgumentError: a row has padding there.
-    """
-    ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
+def _check_length(name: str, values: tf.Tensor, seq_len: int) -> None:
     message = (
-        "Feature `item_id` must have the positive in column 0, not padding: leave rows "
-        "without one out"
-    )
-    return require(items, ok, message)
-
-
-def same_rows(name: str, values: tf.Tensor, user_id: tf.Tensor) -> tf.Tensor:
-    """The values, once they have a row for each of `user_id`.
-
-    Args:
-      name: Of the feature.
-      values: `[batch, ...]`.
-      user_id: `[batch]`.
-
-    Raises:
-      ValueError, InvalidArgumentError: another number of rows; nothing is broadcast.
-    """
-    message = f"Feature `{name}` must have a row for each of `user_id`"
-    return same_shape(values, user_id, message)
-
-
-def _same_slots(
-    name: str, values: tf.Tensor, other: str, slots: tf.Tensor
-) -> tf.Tensor:
-    message = f"Feature `{name}` must have a value for each slot of `{other}`"
-    return same_shape(values, slots, message)
-
-
-def _not_longer(name: str, values: tf.Tensor, length: int) -> None:
-    message = (
-        f"Feature `{name}` must have at most {length} slots, which the model has "
+        f"Feature `{name}` must have at most {seq_len} slots, which the model has "
         "positions for: keep the newest"
     )
     size = values.shape[1]
-    if size is not None and size > length:
+    if size is not None and size > seq_len:
         raise ValueError(f"{message}. Got {size}.")
     if size is None:
-        tf.debugging.assert_less_equal(tf.shape(values)[1], length, message)
+        tf.debugging.assert_less_equal(tf.shape(values)[1], seq_len, message)

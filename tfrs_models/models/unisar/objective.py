@@ -1,39 +1,59 @@
-"""What UniSAR is trained for."""
+"""The training objective of UniSAR: clicks and two contrasts."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrs_models.layers.contrast import PairInfoNCE, TransitionContrast
-from tfrs_models.models.unisar.network import RECOMMENDATION, SEARCH, UserState
+from tfrs_models.models.unisar.contrasts import PairInfoNCE, TransitionContrast
+from tfrs_models.models.unisar.example import RECOMMENDATION, SEARCH
+from tfrs_models.models.unisar.network import UserState
 from tfrs_models.ops.replicas import gather_rows, num_replicas, sum_over_replicas
 
 PAIRS = "pairs"
 TERMS = ("click", "pair", "transition")
+Negatives = tuple[tf.Tensor, tf.Tensor]
+
+
+class Totals(NamedTuple):
+    """Numbers of a batch over all replicas, as scalar float32.
+
+    Attributes:
+      rows: number of rows.
+      candidates: number of candidates without padding.
+      clicks: number of clicks in past searches.
+    """
+
+    rows: tf.Tensor
+    candidates: tf.Tensor
+    clicks: tf.Tensor
 
 
 class UniSARObjective(tf.keras.layers.Layer):
-    """The clicks and the two contrasts of `models.UniSAR`."""
+    """Computes the click loss and the two contrasts of `models.UniSAR`."""
 
     def __init__(self, options: Mapping, **kwargs) -> None:
         """Initializes the layers; a contrast of weight 0 has none.
 
         Args:
-          options: The arguments of `models.UniSAR`, by name.
-          **kwargs: Of `tf.keras.layers.Layer`.
+          options: arguments of `models.UniSAR` by name.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         is_log = {"log_temperature": options["log_temperature"]}
         encoders = options["encoders"]
-        self.pair_weight = options["pair_weight"]
-        self.transition_weight = options["transition_weight"]
+        self.weights_of_terms = {
+            "click": 1.0,
+            "pair": options["pair_weight"],
+            "transition": options["transition_weight"],
+        }
         self.layers_by_name: dict[str, tf.keras.layers.Layer] = {}
-        if self.pair_weight:
+        if options["pair_weight"]:
             self.layers_by_name[PAIRS] = PairInfoNCE(
                 options["pair_temperature"], name=PAIRS, **is_log
             )
         for service in (RECOMMENDATION, SEARCH):
-            if self.transition_weight and {"across", service} <= set(encoders):
+            if options["transition_weight"] and {"across", service} <= set(encoders):
                 self.layers_by_name[service] = TransitionContrast(
                     options["transition_temperature"], name=service, **is_log
                 )
@@ -47,77 +67,94 @@ class UniSARObjective(tf.keras.layers.Layer):
         state: UserState,
         logits: tf.Tensor,
         is_candidate: tf.Tensor,
-        negatives: tuple[tf.Tensor, tf.Tensor] | None,
+        negatives: Negatives | None,
         training: bool = False,
-    ) -> dict[str, tf.Tensor]:
-        """The terms of a batch, not weighed.
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Computes the terms of a batch, without their weights.
 
         Args:
-          state: Of the batch.
-          logits: `[batch, num_candidates]`, the positive in column 0.
+          state: encoded users of the batch.
+          logits: `[batch, num_candidates]` logits, the positive in column 0.
           is_candidate: `[batch, num_candidates]` bool, False for padding.
-          negatives: Vectors of drawn queries and of drawn items, `[n, width]` each.
-          training: Whether a gradient will be asked for.
+          negatives: vectors of random queries and of random items of all replicas, `[n,
+            width]` each.
+          training: whether gradients will be computed.
 
         Returns:
           `"click"`, `"pair"` and `"transition"`, scalars whose sum over the replicas is
-          the mean over all their rows; without `negatives` there is no `"pair"`.
+          the mean over all their rows (without `negatives` there is no `"pair"`), and
+          the number of rows of all replicas.
         """
-        losses = {"click": self._clicks(logits, is_candidate)}
+        totals = self._totals(logits, is_candidate, state.is_click)
+        losses = {"click": self._click_loss(logits, is_candidate, totals)}
         if PAIRS in self.layers_by_name and negatives is not None:
-            losses["pair"] = self._pairs(state, negatives, training)
-        if losses_of_services := self._transitions(state):
-            losses["transition"] = tf.add_n(losses_of_services)
-        return losses
+            losses["pair"] = self._pair_loss(state, negatives, totals, training)
+        if losses_of_services := self._transition_losses(state):
+            losses["transition"] = tf.add_n(losses_of_services) / num_replicas()
+        return losses, totals.rows
 
-    def weighed(self, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The sum of what `call` returns, each times its weight."""
-        weights = (1.0, self.pair_weight, self.transition_weight)
-        weights = dict(zip(TERMS, weights, strict=True))
+    def negatives(self, vectors: Negatives) -> Negatives:
+        """Gathers the negatives of all replicas.
+
+        Args:
+          vectors: vectors of random queries and of random items, `[n, width]` each.
+        """
+        queries, items = vectors
+        return gather_rows(queries), gather_rows(items)
+
+    def weighted(self, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Sums the terms of a batch, each times its weight.
+
+        Args:
+          losses: terms by name.
+        """
+        weights = self.weights_of_terms
         return tf.add_n([weights[name] * loss for name, loss in losses.items()])
 
-    def _clicks(self, logits: tf.Tensor, is_candidate: tf.Tensor) -> tf.Tensor:
+    def _totals(self, logits: tf.Tensor, *masks: tf.Tensor) -> Totals:
+        rows = tf.cast(tf.shape(logits)[0], tf.float32)
+        counts = [tf.math.count_nonzero(mask, dtype=tf.float32) for mask in masks]
+        return Totals(*tf.unstack(sum_over_replicas(tf.stack([rows, *counts]))))
+
+    def _click_loss(
+        self, logits: tf.Tensor, is_candidate: tf.Tensor, totals: Totals
+    ) -> tf.Tensor:
         """Mean cross-entropy of all candidates, of which the first is clicked."""
         is_first = tf.equal(tf.range(tf.shape(logits)[1]), 0)
         labels = tf.zeros_like(logits) + tf.cast(is_first, logits.dtype)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
         total = tf.reduce_sum(tf.where(is_candidate, losses, 0.0))
-        count = tf.math.count_nonzero(is_candidate, dtype=total.dtype)
-        return tf.math.divide_no_nan(total, sum_over_replicas(count))
+        return tf.math.divide_no_nan(total, totals.candidates)
 
-    def _pairs(
-        self,
-        state: UserState,
-        negatives: tuple[tf.Tensor, tf.Tensor],
-        training: bool,
+    def _pair_loss(
+        self, state: UserState, negatives: Negatives, totals: Totals, training: bool
     ) -> tf.Tensor:
-        """A pair for each click: what was searched and what was clicked."""
+        """Mean over the clicks in searches, each a pair of a query and an item."""
         clicks = tf.where(state.is_click)
         queries = tf.gather_nd(state.session_query, clicks[:, :2])
         items = tf.gather_nd(state.session_items, clicks)
-        drawn = [gather_rows(vectors) for vectors in negatives]
-        total = self.layers_by_name[PAIRS](queries, items, *drawn, training=training)
-        count = sum_over_replicas(tf.cast(tf.shape(clicks)[0], total.dtype))
-        return tf.math.divide_no_nan(total, count)
+        contrast = self.layers_by_name[PAIRS]
+        total = contrast(queries, items, *negatives, training=training)
+        return tf.math.divide_no_nan(total, totals.clicks)
 
-    def _transitions(self, state: UserState) -> list[tf.Tensor]:
+    def _transition_losses(self, state: UserState) -> list[tf.Tensor]:
         transitions = state.transitions
-        has_both = tf.reduce_any(transitions.valid_items, axis=1)
-        has_both &= tf.reduce_any(transitions.valid_sessions, axis=1)
+        has_both = tf.reduce_any(transitions.item_mask, axis=1)
+        has_both &= tf.reduce_any(transitions.session_mask, axis=1)
         views = {
             RECOMMENDATION: (
                 transitions.search_to_recommendation,
                 transitions.within_recommendation,
-                transitions.valid_items,
+                transitions.item_mask,
             ),
             SEARCH: (
                 transitions.recommendation_to_search,
                 transitions.within_search,
-                transitions.valid_sessions,
+                transitions.session_mask,
             ),
         }
         return [
-            layer(*views[service], include=has_both) / num_replicas()
+            layer(*views[service], user_mask=has_both)
             for service, layer in self.layers_by_name.items()
             if service in views
         ]

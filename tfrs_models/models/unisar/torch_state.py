@@ -1,12 +1,13 @@
-"""The names of UniSAR's original."""
+"""Names of the arrays of UniSAR's original."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.layers.contrast.bilinear_contrast import BilinearContrast
-from tfrs_models.models.unisar.network import TASKS, UniSARNetwork
+from tfrs_models.models.unisar.contrasts import BilinearContrast
+from tfrs_models.models.unisar.example import TASKS
+from tfrs_models.models.unisar.network import UniSARNetwork
 from tfrs_models.torch_weights import (
     UNUSED,
     Arrays,
@@ -39,19 +40,19 @@ def unisar_arrays(
     contrasts: Mapping[str, BilinearContrast],
     arrays: Arrays,
 ) -> Targets:
-    """Where the original's arrays go.
+    """Maps the arrays of the original to the variables of the port.
 
-    With them scores are the original's, but for users who have no event in one of the
-    services or in both: there the original's masks forbid all keys, which is NaN or
-    zero as its PyTorch has it, and ours is what the events that there are say.
+    With them scores are those of the original, but for users without any event in one
+    of the services or in both: the original's masks forbid all keys then, which gives
+    NaN or 0 depending on PyTorch, and the port uses the events that exist.
 
     Args:
-      network: The port.
-      contrasts: `"pairs"` and one for each service; those of weight 0 are missing here
-        and there.
-      arrays: The original's state dict; what it holds twice or never uses may be left
-        out of it. The last row of its items may be the mask that it never uses, and is
-        dropped.
+      network: the layers of the port.
+      contrasts: layers of the contrasts by name, `"pairs"` and one for each service;
+        those of weight 0 are missing in both systems.
+      arrays: state dict of the original; duplicates and arrays that it never uses may
+        be left out. The last row of its items may be the mask that it never uses, and
+        is dropped.
 
     Raises:
       ValueError: copies of the query encoder disagree.
@@ -87,8 +88,8 @@ def unisar_arrays(
         pooling = f"{short}_his_attn_pooling"
         targets |= under(pooling, network.pooling[task], arrays)
         layers = [*network.heads[task].stack, network.logits[task]]
-        for place, layer in enumerate(layers):  # linear, ReLU, dropout
-            targets |= linear(f"{short}_fc_layer.fc.{3 * place}", layer, arrays)
+        for number, layer in enumerate(layers):  # linear, ReLU, dropout
+            targets |= linear(f"{short}_fc_layer.fc.{3 * number}", layer, arrays)
         if task in contrasts:
             targets |= under(f"{short}_his_cl", contrasts[task], arrays)
     if "pairs" in contrasts:
@@ -106,5 +107,5 @@ def _same(arrays: Arrays, name: str, copy: str) -> None:
 
 
 def _without_mask(rows: np.ndarray, table: tf.Variable) -> np.ndarray:
-    """The rows of the items; the original has one more, of an item that is none."""
+    """Returns the rows of the items without the original's row of its mask."""
     return rows[:-1] if len(rows) == table.shape[0] + 1 else rows

@@ -1,75 +1,52 @@
-"""How UniSAR is trained and evaluated."""
+"""Training and evaluation of UniSAR."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from tfrs_models.metrics.macro_mean import MacroMean
+from tfrs_models._keras import register
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
-from tfrs_models.models.unisar.example import with_positive
-from tfrs_models.models.unisar.network import (
+from tfrs_models.models.unisar.example import (
     RECOMMENDATION,
     SEARCH,
     TASKS,
-    UniSARNetwork,
-    UserState,
     no_rows,
+    with_positive,
 )
+from tfrs_models.models.unisar.network import UniSARNetwork
 from tfrs_models.models.unisar.objective import TERMS, UniSARObjective
-from tfrs_models.models.unisar.weight_decay import add_l2
 from tfrs_models.ops.features.read_features import check_named
 from tfrs_models.ops.ranks.rank_metrics import ndcg
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
-from tfrs_models.ops.replicas import sum_over_replicas
+from tfrs_models.ops.replicas import gather_rows, num_replicas
 from tfrs_models.types import Features
 
 METRICS = tuple(f"{m}_at_{k}" for m in ("hit_rate", "ndcg") for k in (1, 5, 10, 20, 50))
 MONITOR = "ndcg_at_5"
-_SPARED = {"bias:0", "beta:0"}  # of the decay, in the original too
-_SPARED_BY_US = _SPARED | {"gamma:0", "temperature:0"}
-
-
-class _LossPerExample(tf.keras.metrics.Metric):
-    """A number that follows from other metrics.
-
-    As a metric it is one number for all replicas; Keras adds up what each returns.
-    """
-
-    def __init__(self, compute: Callable[[], tf.Tensor]) -> None:
-        """Initializes the metric.
-
-        Args:
-          compute: From the other metrics to a scalar.
-        """
-        super().__init__("loss_per_example")
-        self._compute = compute
-
-    def update_state(self) -> None:
-        """Does nothing: the other metrics hold the state."""
-
-    def result(self) -> tf.Tensor:
-        return self._compute()
+_NOT_DECAYED = {"bias:0", "beta:0"}  # in the original too
+_NOT_DECAYED_BY_US = _NOT_DECAYED | {"gamma:0", "temperature:0"}
+Gradient = tf.Tensor | tf.IndexedSlices
 
 
 class UniSARTraining(Model):
-    """Both services' losses, metrics and decay.
+    """Trains and evaluates both services of `models.UniSAR`.
 
     Evaluation reports hit rates and NDCG of each service, ties by their expectation,
     and `ndcg_at_5`, the mean over both, by which to choose a model. Each term of the
-    loss is reported as the mean over its service's rows, and `loss_per_example` weighs
+    loss is reported as the mean over its service's rows, and `loss_per_example` weights
     these as the loss does; `loss` is a mean over steps, in some of which a service may
     have no rows.
 
     Attributes:
-      network: What is trained.
+      network: the layers that are trained.
     """
 
     network: UniSARNetwork
     _options: Mapping[str, object]
 
     def _prepare_training(self) -> None:
-        """Makes losses, metrics and all variables: their sizes are known."""
+        """Makes losses, metrics and all variables, whose sizes are known."""
         self.objective = UniSARObjective(self._options, name="objective")
         self.ranked = {task: RankMetrics(METRICS, name=task) for task in TASKS}
         self._means = {
@@ -82,19 +59,20 @@ class UniSARTraining(Model):
         self({task: no_rows() for task in TASKS})
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
-        """The loss of both services; of one alone in evaluation where one is missing.
+        """Computes the loss of both services; evaluation may lack one of them.
 
         Args:
-          features: See the class. Without `"random"`, as in evaluation, the contrast of
-            queries and items is left out; a service may have no rows.
-          training: Whether to drop.
+          features: features by name, as in `models.UniSAR`. Without `"random"`, as in
+            evaluation, the contrast of queries and items is left out; a service may
+            have no rows.
+          training: whether dropout is active.
 
         Returns:
           Scalar loss, without the decay.
 
         Raises:
           ValueError: an example is missing.
-          InvalidArgumentError: a positive is padding, or see `models.UniSAR.call`.
+          InvalidArgumentError: a positive is padding, or a feature is out of range.
         """
         check_named(features)
         for name in (*TASKS, "random") if training else ():
@@ -104,19 +82,20 @@ class UniSARTraining(Model):
                 )
         negatives, total = None, tf.zeros([])
         if "random" in features:
-            negatives = self.network.drawn(features["random"])
+            negatives = self.network.encode_random(features["random"])
+            negatives = self.objective.negatives(negatives)
         for task in self._tasks(features):
-            state, items, logits = self._score(features[task], task, training)
+            state, items, logits = self.network.run(features[task], task, training)
             items = with_positive(items)
-            terms = self.objective(
+            terms, all_rows = self.objective(
                 state, logits, items > 0, negatives, training=training
             )
             rows = tf.cast(tf.shape(logits)[0], tf.float32)
             for term, share in terms.items():  # of the mean over all replicas' rows
-                cost = share * sum_over_replicas(rows)
-                add_total(self._means[f"{task}_{term}_loss"], cost, rows)
+                mean = self._means[f"{task}_{term}_loss"]
+                add_total(mean, share * all_rows, rows)
             weight = self._options["search_weight"] if task == SEARCH else 1.0
-            total += weight * self.objective.weighed(terms)
+            total += weight * self.objective.weighted(terms)
             if not training:
                 scores = tf.where(items > 0, logits, logits.dtype.min)
                 ranks = ranks_of_columns(scores, tf.zeros_like(items[:, 0]))
@@ -128,46 +107,60 @@ class UniSARTraining(Model):
     def apply_gradients(
         self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
-        """Moves the variables; the decay is part of their gradients."""
-        l2, unused_rows = self._options["l2"], self._options["decay_unused_rows"]
-        spared = _SPARED if unused_rows else _SPARED_BY_US
-        gradients = [
-            gradient
-            if gradient is None or variable.name.split("/")[-1] in spared
-            else add_l2(gradient, variable, l2=l2, unused_rows=unused_rows)
+        """Updates the variables by gradients to which the decay is added.
+
+        Args:
+          gradients: gradients of the loss, one for each variable.
+          variables: variables of the model.
+        """
+        unused_rows = self._options["decay_unused_rows"]
+        kept_out = _NOT_DECAYED if unused_rows else _NOT_DECAYED_BY_US
+        is_decayed = [
+            gradient is not None and variable.name.split("/")[-1] not in kept_out
             for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+        options = {
+            "l2": self._options["l2"],
+            "unused_rows": unused_rows,
+            "replicas": num_replicas(),
+        }
+        gradients = [
+            add_l2(gradient, variable, **options) if decayed else gradient
+            for gradient, variable, decayed in zip(
+                gradients, variables, is_decayed, strict=True
+            )
         ]
         super().apply_gradients(gradients, variables)
 
     def evaluate(self, *args, **kwargs) -> object:
-        """As `tf.keras.Model.evaluate`; its first step encodes all items, once.
+        """Evaluates as `tf.keras.Model.evaluate`; the first step encodes all items.
 
         That takes `num_items` vectors of memory. On several replicas, each batch
-        encodes its own.
+        encodes its own items.
 
         Args:
-          *args: Of `tf.keras.Model.evaluate`.
-          **kwargs: Of `tf.keras.Model.evaluate`.
+          *args: arguments of `tf.keras.Model.evaluate`.
+          **kwargs: arguments of `tf.keras.Model.evaluate`.
         """
         if self.distribute_strategy.num_replicas_in_sync > 1:
             return super().evaluate(*args, **kwargs)
-        with self.network.kept_items.kept():
+        with self.network.item_vectors.stored():
             return super().evaluate(*args, **kwargs)
 
     def make_test_function(self, force: bool = False) -> Callable:
-        """As Keras's; what it traces looks items up.
+        """Makes Keras's function of an evaluation step, in which items are looked up.
 
         Args:
-          force: Whether to make another one.
+          force: whether to make another function if there is one.
         """
         if self.test_function is None or force:
             step = super().make_test_function(force)
 
-            def on_kept_items(iterator: Iterator) -> dict[str, tf.Tensor]:
-                with self.network.kept_items.looked_up():
+            def on_stored_items(iterator: Iterator) -> dict[str, tf.Tensor]:
+                with self.network.item_vectors.looked_up():
                     return step(iterator)
 
-            self.test_function = on_kept_items
+            self.test_function = on_stored_items
         return self.test_function
 
     def reported_metrics(self, *, training: bool) -> list[tf.keras.metrics.Metric]:
@@ -182,11 +175,11 @@ class UniSARTraining(Model):
             task: {term: self._means[f"{task}_{term}_loss"].result() for term in TERMS}
             for task in TASKS
         }
-        losses = {task: self.objective.weighed(terms[task]) for task in TASKS}
+        losses = {task: self.objective.weighted(terms[task]) for task in TASKS}
         return losses[RECOMMENDATION] + self._options["search_weight"] * losses[SEARCH]
 
     def _tasks(self, features: Features) -> list[str]:
-        """Services that have an example."""
+        """Returns the services that have an example."""
         if tasks := [task for task in TASKS if task in features]:
             return tasks
         raise ValueError(
@@ -194,10 +187,122 @@ class UniSARTraining(Model):
             f"{sorted(features)}."
         )
 
-    def _score(
-        self, features: Features, task: str, training: bool
-    ) -> tuple[UserState, tf.Tensor, tf.Tensor]:
-        """The rows' state, their candidates, and the logits of those."""
-        state = self.network.encode(features, task, training)
-        items, candidates = self.network.candidates(features)
-        return state, items, self.network.score(state, candidates, task, training)
+
+class _LossPerExample(tf.keras.metrics.Metric):
+    """Computes a number from other metrics.
+
+    As a metric it is one number for all replicas; Keras adds up plain numbers.
+    """
+
+    def __init__(self, compute: Callable[[], tf.Tensor]) -> None:
+        """Initializes the metric.
+
+        Args:
+          compute: function that computes a scalar from the other metrics.
+        """
+        super().__init__("loss_per_example")
+        self._compute = compute
+
+    def update_state(self) -> None:
+        """Does nothing: the other metrics hold the state."""
+
+    def result(self) -> tf.Tensor:
+        return self._compute()
+
+
+@register
+class MacroMean(tf.keras.metrics.Metric):
+    """Computes the mean over groups of the means of their rows.
+
+    One number for a model of several services, one of which has ten times the rows of
+    the other.
+    """
+
+    def __init__(self, num_groups: int, name: str = "macro_mean", **kwargs) -> None:
+        """Initializes the metric.
+
+        Args:
+          num_groups: number of groups; those without a row are left out.
+          name: name of the metric in logs.
+          **kwargs: arguments of `tf.keras.metrics.Metric`.
+        """
+        super().__init__(name=name, **kwargs)
+        if num_groups < 1:
+            raise ValueError(f"`num_groups` must be at least 1. Got {num_groups}.")
+        self.num_groups = num_groups
+        self._totals, self._counts = (
+            self.add_weight(kind, (num_groups,), initializer="zeros")
+            for kind in ("totals", "counts")
+        )
+
+    def update_state(self, values: tf.Tensor, group: int) -> tf.Operation:
+        """Adds rows of a group.
+
+        Args:
+          values: `[batch]` values of the rows.
+          group: number of the group, from 0 on.
+        """
+        values = tf.cast(values, self._totals.dtype)
+        is_group = tf.one_hot(group, self.num_groups, dtype=values.dtype)
+        count = tf.cast(tf.size(values), values.dtype)
+        return tf.group(
+            self._totals.assign_add(is_group * tf.reduce_sum(values)),
+            self._counts.assign_add(is_group * count),
+        )
+
+    def result(self) -> tf.Tensor:
+        """Returns the mean so far; 0 without a row."""
+        means = tf.math.divide_no_nan(self._totals, self._counts)
+        num_groups = tf.math.count_nonzero(self._counts, dtype=means.dtype)
+        return tf.math.divide_no_nan(tf.reduce_sum(means), num_groups)
+
+    def reset_state(self) -> None:
+        """Forgets all rows."""
+        for variable in self.variables:  # Keras resets scalars only
+            variable.assign(tf.zeros_like(variable))
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"num_groups": self.num_groups}
+
+
+def add_l2(
+    gradient: Gradient,
+    variable: tf.Variable,
+    *,
+    l2: float,
+    unused_rows: bool,
+    replicas: int,
+) -> Gradient:
+    """Adds the gradient of `l2 / 2 * |w|^2` to a gradient.
+
+    Optimizers sum the gradients of replicas, so each adds a share of the decay: for a
+    row of a table one of as many as have the row, else one of all.
+
+    Args:
+      gradient: gradient, dense or of some rows of a table.
+      variable: variable `w`.
+      l2: rate of the decay, at least 0.
+      unused_rows: whether rows of a table without a gradient decay too: the result is
+        dense then. Otherwise it stays sparse and has each row once.
+      replicas: number of replicas.
+    """
+    if isinstance(gradient, tf.IndexedSlices):
+        if not unused_rows:
+            rows, positions = tf.unique(gradient.indices)
+            total = tf.math.unsorted_segment_sum(
+                gradient.values, positions, num_segments=tf.size(rows)
+            )
+            decay = l2 * tf.cast(tf.gather(variable, rows), total.dtype)
+            if replicas > 1:
+                shares = tf.cast(_replicas_with(rows), total.dtype)
+                decay /= tf.reshape(shares, [-1] + [1] * (total.shape.rank - 1))
+            return tf.IndexedSlices(total + decay, rows, gradient.dense_shape)
+        gradient = tf.convert_to_tensor(gradient)
+    return gradient + l2 / replicas * tf.cast(variable, gradient.dtype)
+
+
+def _replicas_with(rows: tf.Tensor) -> tf.Tensor:
+    """Counts the replicas that have each of the rows; no replica has a row twice."""
+    everywhere = gather_rows(rows)
+    counts = tf.unique_with_counts(tf.concat([rows, everywhere], axis=0)).count
+    return counts[: tf.size(rows)] - 1  # the first are this replica's rows

@@ -73,6 +73,24 @@ def require(values: tf.Tensor, ok: tf.Tensor, message: str) -> tf.Tensor:
         return tf.identity(values)
 
 
+def require_ids(ids: tf.Tensor, name: str, largest: int) -> tf.Tensor:
+    """Returns ids after a check that a table has a row for each of them.
+
+    Args:
+      ids: `[batch, ...]` integers.
+      name: name of the feature in the message.
+      largest: last row of the table.
+
+    Raises:
+      InvalidArgumentError: an id is below 0 or above `largest`; it names the rows.
+    """
+    message = (
+        f"Feature `{name}` must hold ids from 0 to {largest}, which the model is made "
+        "for: leave others out or make a larger model"
+    )
+    return require(ids, (ids >= 0) & (ids <= largest), message)
+
+
 def finite_features(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Returns the features, or raises an error that names one that is not finite.
 

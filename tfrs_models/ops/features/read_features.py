@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tfrs_models.ops.features.checks import require
+from tfrs_models.ops.features.checks import require_ids
 from tfrs_models.types import Features
 
 
@@ -143,12 +143,7 @@ def known_ids(features: Features, name: str, largest: int, *, rank: int) -> tf.T
       ValueError: the feature is missing, not of integers, or of another rank.
       InvalidArgumentError: an id is not in the table; the error names its rows.
     """
-    ids = integers(features, name, rank=rank)
-    message = (
-        f"Feature `{name}` must hold ids from 0 to {largest}, which the model is made "
-        "for: leave others out or make a larger model"
-    )
-    return require(ids, (ids >= 0) & (ids <= largest), message)
+    return require_ids(integers(features, name, rank=rank), name, largest)
 
 
 def integers(features: Features, name: str, *, rank: int) -> tf.Tensor:

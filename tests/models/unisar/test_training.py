@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfrs_models.metrics.macro_mean import MacroMean
+from tfrs_models.models.unisar.training import MacroMean
 
 
 def test_groups_count_alike_and_those_without_rows_not_at_all():
@@ -26,3 +26,10 @@ def test_a_group_whose_values_are_all_zero_counts():
 def test_a_wrong_size_is_named():
     with pytest.raises(ValueError, match="`num_groups` must be at least 1. Got 0"):
         MacroMean(0)
+
+
+def test_a_group_whose_rows_are_all_zero_counts():
+    metric = MacroMean(2)
+    metric.update_state([0.0, 0.0], 0)
+    metric.update_state([1.0], 1)
+    assert metric.result() == 0.5

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrs_models.layers import PairInfoNCE, TransitionContrast
-from tfrs_models.ops.softmax.contrasts import pair_info_nce, transition_contrast
+from tfrs_models.models.unisar import PairInfoNCE, TransitionContrast
+from tfrs_models.models.unisar.contrasts import pair_info_nce, transition_contrast
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 RNG = np.random.default_rng(0)

@@ -8,13 +8,15 @@ from tfrs_models.layers import MultiHeadAttention
 from tfrs_models.models.unisar import (
     BilinearTargetAttention,
     CrossFusion,
-    ServiceTransitions,
     TypedTransition,
 )
-from tfrs_models.models.unisar.service_transitions import places_by_time
+from tfrs_models.models.unisar.transitions import ServiceTransitions, positions_by_time
 
 RNG = np.random.default_rng(0)
 ITEMS, SESSIONS, WIDTH = 4, 3, 6
+
+
+TRUE = np.ones([2, 5], bool)
 
 
 def normal(*shape):
@@ -36,8 +38,8 @@ TIMES = np.array([[10, 20, 35, 50], [5, 30, 0, 0]]), np.array([[15, 20, 60], [6,
 def test_events_alternate_as_in_the_originals_sampler(row):
     ids = np.array([[3, 5, 2, 7, 1, 2, 4], [4, 9, 0, 0, 3, 0, 0]])
     types = np.array([1, 1, 1, 1, 2, 2, 2])
-    places = places_by_time(np.concatenate(TIMES, axis=1)).numpy()
-    order = np.argsort(places[row])
+    positions = positions_by_time(np.concatenate(TIMES, axis=1)).numpy()
+    order = np.argsort(positions[row])
     wanted = [[3, 1, 5, 2, 2, 7, 4], [4, 3, 9, 0, 0, 0, 0]][row]
     wanted_types = [[1, 2, 1, 2, 1, 1, 2], [1, 2, 1, 1, 1, 2, 2]][row]
     np.testing.assert_array_equal(ids[row][order], wanted)
@@ -47,8 +49,8 @@ def test_events_alternate_as_in_the_originals_sampler(row):
 def test_times_of_any_size_are_in_order():
     rng = np.random.default_rng(2)
     times = rng.integers(2**60, 2**60 + 4, size=(5, 9)) * rng.integers(2, size=(5, 9))
-    places = places_by_time(times).numpy()
-    for row, found in zip(times, places, strict=True):
+    positions = positions_by_time(times).numpy()
+    for row, found in zip(times, positions, strict=True):
         keys = [(t == 0, t, place) for place, t in enumerate(row)]
         wanted = [sorted(keys).index(key) for key in keys]
         np.testing.assert_array_equal(found, wanted)
@@ -117,7 +119,7 @@ def test_an_event_sees_the_types_that_it_should_and_no_padding(across):
 
 
 def transitions(**options):
-    layer = ServiceTransitions(WIDTH, num_items=ITEMS, num_sessions=SESSIONS, **options)
+    layer = ServiceTransitions(WIDTH, seq_len=ITEMS, num_sessions=SESSIONS, **options)
     return trained(layer, *events())
 
 
@@ -231,7 +233,7 @@ def test_pooling_is_a_softmax_over_real_events_for_each_candidate():
         (lambda: TypedTransition(4, num_layers=0), "`num_layers` must be at least 1"),
         (
             lambda: ServiceTransitions(
-                4, num_items=2, num_sessions=2, encoders=["now", "search"]
+                4, seq_len=2, num_sessions=2, encoders=["now", "search"]
             ),
             r"`encoders` must be among .* Got \['now'\]",
         ),
@@ -242,3 +244,37 @@ def test_pooling_is_a_softmax_over_real_events_for_each_candidate():
 def test_wrong_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (
+            lambda: TypedTransition(WIDTH, num_layers=2, dropout=0.5),
+            lambda: (normal(2, 5, WIDTH), np.array([[0, 0, 1, 1, 1]]), TRUE),
+        ),
+        (
+            lambda: CrossFusion(WIDTH, dropout=0.5),
+            lambda: (normal(2, 5, WIDTH), normal(2, 5, WIDTH), TRUE),
+        ),
+        (
+            lambda: ServiceTransitions(
+                WIDTH, seq_len=ITEMS, num_sessions=SESSIONS, dropout=0.5
+            ),
+            events,
+        ),
+    ],
+)
+def test_every_dropout_drops_in_training_only(layer, inputs):
+    layer, inputs = layer(), inputs()
+    trained(layer, *inputs)
+    calm = np.concatenate([np.ravel(x) for x in tf.nest.flatten(layer(*inputs))])
+    drops = [
+        part for part in layer.submodules if isinstance(part, tf.keras.layers.Dropout)
+    ]
+    assert drops
+    for drop in drops:
+        for other in drops:
+            other.rate = 0.5 if other is drop else 0.0
+        found = tf.nest.flatten(layer(*inputs, training=True))
+        assert np.any(np.concatenate([np.ravel(x) for x in found]) != calm), drop.name
