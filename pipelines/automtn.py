@@ -1,14 +1,15 @@
-"""Predicts the next place of a trace: python -m pipelines.automtn.
+"""Predicts the next POI of a trace of check-ins: python -m pipelines.automtn.
 
 Without `--data` the check-ins are SYNTHETIC (`data.synthetic.make_check_ins`): half of
-what comes next takes the period of a round to know, the rest the distance from the last
-place. Your own, of Foursquare's New York or Tokyo or in their format, or Gowalla's:
+the next check-ins follow from the period of a round, the rest from the distance to the
+last POI. Your own check-ins, in the format of Foursquare's New York and Tokyo or of
+Gowalla:
 
     python -m pipelines.automtn --data dataset_TSMC2014_NYC.txt
     python -m pipelines.automtn --data Gowalla_totalCheckins.txt --format gowalla
 
-Beside AutoMTN stand the most popular places, the user's most frequent ones, a
-first-order Markov chain, the nearest places, and AutoMTN without its lags and without
+AutoMTN is compared with the most popular POIs, the user's most frequent ones, a
+first-order Markov chain, the nearest POIs, and AutoMTN without its lags and without
 distances. Writes report.html, metrics.json and export/1 to `artifacts/automtn`.
 """
 
@@ -52,45 +53,45 @@ VARIANTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Flags of the next-place pipeline."""
+    """Flags of the pipeline of the next POI."""
 
     data: tyro.conf.OmitArgPrefixes[CheckInConfig] = dataclasses.field(
         default_factory=CheckInConfig
     )
     embedding_dim: Width = 32
-    """Width."""
+    """Width of all vectors."""
     num_layers: Depth = 1
-    """Of the stack of correlations."""
+    """Layers of the stack of correlations."""
     num_heads: Width = 1
-    """Of each correlation."""
+    """Heads of each correlation."""
     factor: float = 3.0
     """Lags per natural logarithm of the trace's length."""
     use_residual: bool = True
-    """Blocks as the paper draws, not the bare layers of its code."""
+    """Whether correlations are blocks, as in the paper; else layers, as in its code."""
     shared_lags: bool | None = False
-    """Whether traces of a batch share their lags; None for training, as the code."""
+    """Whether traces of a batch share lags; None: in training only, as the code."""
     distance_mode: Literal["multiply", "add"] = "add"
-    """Whether closeness multiplies a step's score, as the code, or is added."""
+    """Whether closeness multiplies a step's score, as in the code, or is added."""
     softmax: Literal["time", "candidates"] | None = None
-    """Over what a step's scores are normalised."""
+    """Axis over which the scores of steps are normalised; None for neither."""
     distance_scale: Weight = 1.0
     """Kilometres at which closeness falls by a factor of e."""
     distance_weight: Number = 4.0
-    """Closeness of a place to itself."""
+    """Closeness of a POI to itself."""
     category_weight: Weight = 1.0
-    """Of the category's loss."""
+    """Weight of the category's loss."""
     dropout: ShareBelowOne = 0.1
-    """Of embeddings and blocks."""
+    """Share of embeddings and of the output of blocks that training drops."""
     batch_size: int = 32
     """Traces of a batch."""
     learning_rate: Rate = 0.01
-    """Of Adam."""
+    """Learning rate of Adam."""
     epochs: int = 12
-    """The weights of the best one are kept, by the MRR of validation."""
+    """Epochs of training; the weights of the best one in validation MRR are kept."""
     ablations: bool = True
     """Whether to train without lags and without distances too."""
     seed: Seed = 42
-    """Of the planted check-ins, the weights and the order."""
+    """Seed of the planted check-ins, the weights and the order."""
     output: Path = Path("artifacts/automtn")
     """Folder of the report, the metrics and the export."""
 
@@ -146,7 +147,7 @@ def main(config: Config) -> dict:
 
 
 def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.AutoMTN:
-    """The model of the flags, or an ablation of it."""
+    """Makes the model of the flags, or an ablation of it."""
     options = {
         "closeness": tm.models.automtn.POICloseness(
             coordinates=traces.coordinates,
@@ -174,7 +175,7 @@ def build_model(config: Config, traces: Traces, **changes: object) -> tm.models.
 
 
 def untrained(config: Config, traces: Traces, **changes: object) -> tm.models.AutoMTN:
-    """The model before training, of the seed."""
+    """Makes the model of the flags with the initial weights of the seed."""
     tf.keras.utils.set_random_seed(config.seed)
     return build_model(config, traces, **changes)
 
@@ -182,7 +183,7 @@ def untrained(config: Config, traces: Traces, **changes: object) -> tm.models.Au
 def train(
     config: Config, traces: Traces, **changes: object
 ) -> tuple[tm.models.AutoMTN, dict[str, list[float]]]:
-    """Fits the model; the best epoch's weights are kept."""
+    """Trains the model, and restores the weights of the best epoch."""
     model = untrained(config, traces, **changes)
     batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
@@ -200,7 +201,7 @@ def train(
 
 
 def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
-    """The next places of traces, in and out as people know them."""
+    """Exports a ranker from traces to next POIs, all by their original names."""
     features = traces.features(traces.rows("test")[:4])
     sent = {n: v for n, v in features.items() if not n.startswith("next_")}
     return export_ranker(
@@ -213,7 +214,7 @@ def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
 
 
 def _start(config: Config, traces: Traces) -> tm.models.AutoMTN:
-    """The untrained model, or the end of the program before any work."""
+    """Makes the untrained model, or ends the program before any work."""
     try:
         return untrained(config, traces)
     except ValueError as error:
@@ -221,7 +222,7 @@ def _start(config: Config, traces: Traces) -> tm.models.AutoMTN:
 
 
 def _warn_of_one_lag(factor: float, length: int) -> None:
-    """Says when the flags leave the correlation nothing to choose from."""
+    """Warns if the flags leave only one lag, which teaches query and key nothing."""
     if tm.layers.AutoCorrelation(factor=factor).num_lags(length) == 1:
         print(
             f"A factor of {factor} leaves one lag of traces of {length} steps: its "

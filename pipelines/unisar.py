@@ -62,31 +62,31 @@ class Config:
     data: str = SYNTHETIC
     """`synthetic`, or a folder of KuaiSAR's files, UniSAR's pickles or records."""
     raw: Options = dataclasses.field(default_factory=Options)
-    """How raw files become samples; for those only."""
+    """Options of the conversion of raw files into samples."""
     users: Annotated[int, Range(1, 10_000_000)] = 12_000
-    """Of synthetic data, besides the edge cases."""
+    """Users of synthetic data, besides the edge cases."""
     length: Width = 10
     """Items and searches of a history, at most."""
     embedding_dim: Width = 16
     """Width of ids, words and categories; 32 in the paper."""
     width: Width = 32
-    """Of everything else; 64 in the paper."""
+    """Width of all other vectors; 64 in the paper."""
     dropout: ShareBelowOne = 0.0
     """Share that training drops; 0.1 in the paper."""
     search_weight: Weight = 0.1
-    """Of the search's loss."""
+    """Weight of the search's loss."""
     pair_weight: Weight = 0.001
-    """Of the contrast of queries and clicked items."""
+    """Weight of the contrast of queries and clicked items."""
     pair_temperature: Temperature = 0.5
-    """Of it, before training."""
+    """Temperature of that contrast before training."""
     transition_weight: Weight = 0.0001
-    """Of the contrast of transitions; 0.1 in the paper."""
+    """Weight of the contrast of transitions; 0.1 in the paper."""
     transition_temperature: Temperature = 0.1
-    """Of it, before training."""
+    """Temperature of that contrast before training."""
     log_temperature: bool = True
     """Whether temperatures are learned by their logarithm; not so in the original."""
     l2: Weight = 0.0
-    """Of the weights; 3e-5 in the paper."""
+    """Decay of the weights; 3e-5 in the paper."""
     decay_unused_rows: bool = False
     """Whether rows that a batch does not have decay too, as in the original."""
     batch_size: int = 256
@@ -94,7 +94,7 @@ class Config:
     num_random: Width = 64
     """Random items and queries of a step; 1,024 in the paper."""
     learning_rate: Rate = 0.003
-    """Of Adam; 0.001 in the paper."""
+    """Learning rate of Adam; 0.001 in the paper."""
     lazy: bool = False
     """Whether Adam leaves rows alone that a batch does not have: for large tables."""
     epochs: int = 16
@@ -108,7 +108,7 @@ class Config:
     seeds: int = 1
     """Trainings of each variant."""
     seed: Seed = 42
-    """Of the synthetic data, the weights and the order of the batches."""
+    """Seed of the synthetic data, the weights and the order of the batches."""
     corpus_rows: CountOrNone = 512
     """Test rows of each service that are ranked among all items; 0 for none."""
     output: Path = Path("artifacts/unisar")
@@ -173,7 +173,7 @@ def main(config: Config) -> dict:
 
 
 def load(config: Config) -> SearchAndRecommendation:
-    """The data that the flags name."""
+    """Loads the data that the flags name."""
     try:
         if config.data == SYNTHETIC:
             return tm.data.synthetic.make_search_and_recommendation(
@@ -219,13 +219,13 @@ def run(
 
 
 def callbacks(config: Config) -> list[tf.keras.callbacks.Callback]:
-    """The rate falls, and later training ends, where validation gets no better."""
+    """Makes the callbacks that lower the rate and later end the training."""
     return [
         tf.keras.callbacks.ReduceLROnPlateau(
             MONITOR,
             mode="max",
             factor=0.1,
-            patience=config.rate_patience + 1,  # Keras acts at its patience, not after
+            patience=config.rate_patience + 1,  # Keras acts one epoch earlier
             min_delta=0.0,
             min_lr=1e-6,
         ),
@@ -241,7 +241,7 @@ def callbacks(config: Config) -> list[tf.keras.callbacks.Callback]:
 def build_model(
     config: Config, data: SearchAndRecommendation, variant: str
 ) -> tm.models.UniSAR:
-    """A model of the data's items and users."""
+    """Makes a model of the data's items and users."""
     options = {
         "seq_len": config.length,
         "num_sessions": config.length,
@@ -268,7 +268,7 @@ def build_model(
 
 
 def lengths(config: Config) -> dict[str, int]:
-    """How much of the histories the data keeps."""
+    """Returns the lengths of the histories that the data keeps."""
     return {
         "item_history_length": config.length,
         "session_history_length": config.length,
@@ -278,12 +278,12 @@ def lengths(config: Config) -> dict[str, int]:
 def evaluation(
     config: Config, data: SearchAndRecommendation, split: str
 ) -> tf.data.Dataset:
-    """Both services' samples of a split."""
+    """Returns the samples of both services of a split."""
     return data.evaluation_batches(split, 512, **lengths(config))
 
 
 def serving_examples(config: Config, data: SearchAndRecommendation) -> dict[str, dict]:
-    """A batch of each service, for the export."""
+    """Returns a batch of each service for the export."""
     return {
         name: next(iter(data.batches(task, "test", 4, **lengths(config))))
         for name, task in (("recommend", "recommendation"), ("search", "search"))

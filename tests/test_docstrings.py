@@ -20,16 +20,7 @@ PENDING = (
     "tfrs_models/losses/prob_margin_ranking.py",
     "tfrs_models/metrics/accumulator.py",
     "tfrs_models/metrics/distance_shift.py",
-    "tfrs_models/models/automtn",
     "tfrs_models/models/fine_tuning",
-    "tfrs_models/models/unisar",
-    "pipelines/automtn.py",
-    "pipelines/parts/check_in_data.py",
-    "pipelines/parts/poi_baselines.py",
-    "pipelines/reporting/automtn.py",
-    "pipelines/reporting/poi_plots.py",
-    "pipelines/reporting/unisar.py",
-    "pipelines/unisar.py",
 )
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Reference", "Yields", "Example")
 ENTRY = re.compile(r"^ {2}(\*{0,2}\w+(?:, \*{0,2}\w+)*): (.*)")

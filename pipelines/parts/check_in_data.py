@@ -30,19 +30,19 @@ class CheckInConfig(TableConfig):
     data: str = SYNTHETIC
     """`synthetic`, or a file of check-ins."""
     format: Literal["foursquare", "gowalla", "table"] = "foursquare"
-    """Of the file: those of Foursquare and Gowalla, with commas and a header too, or a
-    .parquet, .csv or .tsv of your own."""
+    """Format of the file: Foursquare or Gowalla, with commas and a header too, or
+    a .parquet, .csv or .tsv of your own."""
     columns: tuple[str, ...] = ()
-    """Of your own table, where they are not found by their names: user=guest poi=shop,
+    """Columns of your own table that are not found by their names: user=guest poi=shop,
     and so on for category, lat, lon, offset and time."""
     offset: Annotated[int, Range(-1440, 1440)] | None = None
-    """Minutes ahead of UTC of all rows of your own table, where it has no column."""
+    """Minutes ahead of UTC of all rows of your own table, if it has no such column."""
     length: Width = 25
     """Check-ins of a trace of a file; planted trips have their own."""
     min_length: Width | None = None
-    """Fewest check-ins of a trace; `length` where None, 1 with a session gap."""
+    """Fewest check-ins of a trace; None for `length`, or for 1 with a session gap."""
     session_gap: Positive | None = None
-    """Hours without a check-in after which another session begins; None for none."""
+    """Hours without a check-in after which another session begins; None: never."""
     stride: int = 1
     """Check-ins from one target to the next."""
     users: Annotated[int, Range(1, 1_000_000)] = 200
@@ -51,11 +51,11 @@ class CheckInConfig(TableConfig):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CheckInData:
-    """What is trained on and tested with.
+    """Traces of check-ins with their splits, and the truth of synthetic ones.
 
     Args:
-      traces: With their splits.
-      planted: The truth, where the check-ins are synthetic.
+      traces: traces of check-ins in three splits.
+      planted: planted check-ins with their periods; None for check-ins of a file.
     """
 
     traces: Traces
@@ -63,17 +63,17 @@ class CheckInData:
 
     @property
     def test_periods(self) -> np.ndarray | None:
-        """`[num_test]` planted periods of the test traces."""
+        """Planted periods of the test traces, `[num_test]`."""
         return None if self.planted is None else self.planted.period[self._test_trips]
 
     @property
     def test_returns(self) -> np.ndarray | None:
-        """`[num_test]` bool, whether the planted target takes the period."""
+        """Whether the target of a test trace follows the period, `[num_test]` bool."""
         return None if self.planted is None else self.planted.returns[self._test_trips]
 
     @property
     def _test_trips(self) -> np.ndarray:
-        """Trips of the test traces: users are sorted by name, trips by time."""
+        """Trips of the test traces; users are sorted by name, trips by time."""
         planted = self.planted
         users = planted.check_ins.user[:: planted.trip_length]
         order = np.argsort(users, kind="stable")
@@ -82,6 +82,10 @@ class CheckInData:
 
 def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
     """Makes or reads check-ins and cuts them into traces.
+
+    Args:
+      config: flags of the data.
+      seed: seed of synthetic check-ins.
 
     Raises:
       SystemExit: the flags or the file do not make traces.

@@ -1,4 +1,4 @@
-"""What next-place models have to beat."""
+"""Baselines of models that predict the next POI."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,38 +11,38 @@ from tfrs_models.ops.geography import haversine
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 Features = dict[str, np.ndarray]
-_ROWS = 256  # of a batch, at most, and
-_SCORES = 2**22  # of all its rows: 16 MB
+_ROWS = 256  # rows of a batch, at most
+_SCORES = 2**22  # scores of a batch, at most: 16 MB
 
 
 def popularity(traces: Traces) -> Callable[[Features], np.ndarray]:
-    """How often a place is visited in training."""
+    """Scores a POI by its number of visits in training."""
     counts = _counts(traces)
     return lambda features: np.tile(counts, (len(features["user_id"]), 1))
 
 
 def of_the_user(traces: Traces) -> Callable[[Features], np.ndarray]:
-    """How often the user visits a place in training; popularity breaks ties."""
+    """Scores a POI by the user's visits in training; popularity breaks ties."""
     score = _pair_scores(*_visits(traces), traces)
     return lambda features: score(features["user_id"])
 
 
 def markov(traces: Traces) -> Callable[[Features], np.ndarray]:
-    """How often a place follows the last one in training; popularity breaks ties."""
+    """Scores a POI by how often it follows the last one; popularity breaks ties."""
     steps = np.flatnonzero(traces.steps("train"))
-    place = traces.columns["poi_id"]
-    score = _pair_scores(place[steps], place[steps + 1], traces)
+    poi = traces.columns["poi_id"]
+    score = _pair_scores(poi[steps], poi[steps + 1], traces)
     return lambda features: score(features["poi_id"][:, -1])
 
 
 def nearest(traces: Traces) -> Callable[[Features], np.ndarray]:
-    """How near a place is to the last one; that one itself comes last."""
-    places = tf.constant(traces.coordinates)
+    """Scores a POI by its nearness to the last one, which itself comes last."""
+    pois = tf.constant(traces.coordinates)
 
     def score(features: Features) -> np.ndarray:
         last = features["poi_id"][:, -1]
-        here = tf.gather(places, np.maximum(last - 1, 0))
-        found = -haversine(here[:, None], places).numpy().astype(np.float32)
+        here = tf.gather(pois, np.maximum(last - 1, 0))
+        found = -haversine(here[:, None], pois).numpy().astype(np.float32)
         found[np.arange(len(last)), last - 1] = -np.inf
         found[last == 0] = 0
         return found
@@ -61,11 +61,11 @@ BASELINES = {
 def rank_test(
     traces: Traces, score: Callable[[Features], np.ndarray]
 ) -> tm.metrics.RankTable:
-    """Ranks of the test targets among all places.
+    """Ranks the test targets among all POIs.
 
     Args:
-      traces: Whose test split.
-      score: From features of traces to `[batch, num_pois]` scores.
+      traces: traces whose test split is ranked.
+      score: function from features of traces to `[batch, num_pois]` scores.
     """
     parts = [
         ranks_of_columns(
@@ -87,17 +87,17 @@ def _batches(traces: Traces) -> Iterator[Features]:
 
 
 def _pair_scores(
-    given: np.ndarray, place: np.ndarray, traces: Traces
+    given: np.ndarray, poi: np.ndarray, traces: Traces
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """From what is given to how often each place goes with it, for pairs of both."""
+    """Makes a function from given values to the counts of their pairs with POIs."""
     width = traces.num_pois + 1
-    pairs, times = np.unique(given * width + place, return_counts=True)
+    pairs, times = np.unique(given * width + poi, return_counts=True)
     given, column = pairs // width, pairs % width - 1
     ties = _tie_break(traces)
 
-    def score(asked: np.ndarray) -> np.ndarray:
-        found = np.tile(ties, (len(asked), 1))
-        edges = (np.searchsorted(given, asked, side=side) for side in ("left", "right"))
+    def score(queries: np.ndarray) -> np.ndarray:
+        found = np.tile(ties, (len(queries), 1))
+        edges = (np.searchsorted(given, queries, side=s) for s in ("left", "right"))
         for row, first, last in zip(found, *edges, strict=True):
             row[column[first:last]] += times[first:last]
         return found
@@ -106,18 +106,18 @@ def _pair_scores(
 
 
 def _visits(traces: Traces) -> tuple[np.ndarray, np.ndarray]:
-    """Users and places of the check-ins that training covers, each once."""
+    """Returns users and POIs of the check-ins that training covers, each once."""
     seen = traces.steps("train")
     seen[traces.target[traces.rows("train")]] = True
     return traces.columns["user_id"][seen], traces.columns["poi_id"][seen]
 
 
 def _counts(traces: Traces) -> np.ndarray:
-    _, place = _visits(traces)
-    return np.bincount(place, minlength=traces.num_pois + 1)[1:].astype(np.float32)
+    _, poi = _visits(traces)
+    return np.bincount(poi, minlength=traces.num_pois + 1)[1:].astype(np.float32)
 
 
 def _tie_break(traces: Traces) -> np.ndarray:
-    """Popularity in [0, 1), by the largest: sums of a big file would be too small."""
+    """Scales popularity to [0, 1) by the largest count; shares would be too small."""
     counts = _counts(traces)
     return counts / (1 + counts.max())

@@ -1,4 +1,4 @@
-"""What the next-place pipeline measures and shows."""
+"""Figures and report of the pipeline of the next POI."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ METRICS = {
     "MRR": "mrr",
     "NDCG@10": "ndcg_at_10",
 }
-_ROWS = 512  # test traces that are looked at
+_ROWS = 512  # test traces that the report reads
 
 
 def print_tables(tables: Mapping[str, RankTable], data: CheckInData) -> dict:
@@ -52,7 +52,7 @@ def write_report(
     tables: Mapping[str, RankTable],
     history: Mapping[str, list[float]],
 ) -> Path:
-    """Writes the page of a run."""
+    """Writes the report of a run."""
     traces = data.traces
     rows = traces.rows("test")[:_ROWS]
     features = traces.features(rows)
@@ -93,11 +93,11 @@ def write_report(
 
 
 def lag_figures(lags: Lags, periods: np.ndarray) -> tuple[float, float]:
-    """How well lags agree with planted periods.
+    """Compares lags with planted periods.
 
     Args:
-      lags: Of traces.
-      periods: `[num_traces]`.
+      lags: lags of some traces.
+      periods: `[num_traces]` planted periods in steps.
 
     Returns:
       The share of traces whose strongest lag but 0 is a multiple of the period, and the
@@ -125,7 +125,7 @@ def _planted_table(
     tables: Mapping[str, RankTable], data: CheckInData
 ) -> tuple[list[str], list[list[str]]]:
     returns = data.test_returns
-    header = ["", "Acc@1 of returns", "Acc@10 of returns", "Acc@10 of places near"]
+    header = ["", "Acc@1 of returns", "Acc@10 of returns", "Acc@10 of POIs near"]
     rows = []
     for name, table in tables.items():
         first, ten = table.values("hit_rate_at_1"), table.values("hit_rate_at_10")

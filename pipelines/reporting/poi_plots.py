@@ -1,4 +1,4 @@
-"""Maps of traces, and the lags at which they repeat."""
+"""Plots of traces on a map, and of the lags at which they repeat."""
 
 from collections.abc import Mapping
 
@@ -14,14 +14,15 @@ _COLOURS = ("#1d4ed8", "#c2410c", "#047857", "#7c3aed", "#6b7280")
 def example_trace(
     features: Mapping[str, np.ndarray], hits: np.ndarray
 ) -> dict[str, np.ndarray] | None:
-    """The first trace that was hit and can be drawn, or that can be drawn at all.
+    """Picks the trace to draw with the most hits, the first of equal ones.
 
     Args:
-      features: Of traces.
-      hits: `[num_traces]`, the more the better.
+      features: features of traces by name.
+      hits: `[num_traces]` numbers of hits.
 
     Returns:
-      The features of one trace with a known step and a known target, None of none.
+      The features of one trace with a known step and a known target; None if there is
+      no such trace.
     """
     known = (features["poi_id"] > 0).any(axis=1) & (features["next_poi_id"] > 0)
     if not known.any():
@@ -33,19 +34,19 @@ def example_trace(
 def trace_map(
     coordinates: np.ndarray, trace: np.ndarray, target: int, predicted: np.ndarray
 ) -> Figure:
-    """Where a trace went, what came next, and what was expected.
+    """Draws a trace, the next check-in, and the predicted ones on a map.
 
     Args:
-      coordinates: `[num_pois, 2]` degrees of the places 1, 2, ...
-      trace: `[seq_len]` places, one of them known; 0 for padding.
-      target: The next place.
-      predicted: `[k]` places, the most likely first.
+      coordinates: `[num_pois, 2]` degrees of the POIs 1, 2, ...
+      trace: `[seq_len]` POIs, at least one of them known; 0 for padding.
+      target: the next POI.
+      predicted: `[k]` POIs, the most likely first.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 5.5), layout="constrained")
         axes = figure.subplots()
         latitude, longitude = coordinates.T
-        axes.plot(longitude, latitude, ".", color="#d1d5db", ms=4, label="places")
+        axes.plot(longitude, latitude, ".", color="#d1d5db", ms=4, label="POIs")
         visited = trace[trace > 0] - 1
         axes.plot(
             longitude[visited],
@@ -61,20 +62,20 @@ def trace_map(
         axes.plot(
             longitude[last], latitude[last], "o", color=_COLOURS[0], ms=10, label="now"
         )
-        places = predicted - 1
+        best = predicted - 1
         axes.plot(
-            longitude[places],
-            latitude[places],
+            longitude[best],
+            latitude[best],
             "s",
             mfc="none",
             color=_COLOURS[1],
             ms=9,
             ls="none",
-            label=f"the {len(places)} most likely",
+            label=f"the {len(best)} most likely",
         )
         axes.annotate(
             "1",
-            (longitude[places[0]], latitude[places[0]]),
+            (longitude[best[0]], latitude[best[0]]),
             xytext=(6, 6),
             textcoords="offset points",
             color=_COLOURS[1],
@@ -97,11 +98,12 @@ def trace_map(
 def lag_curves(
     correlations: Mapping[str, np.ndarray], periods: np.ndarray | None
 ) -> Figure:
-    """Mean correlation of traces at every lag, of each planted period by itself.
+    """Draws the mean correlation at every lag, in one panel for each planted period.
 
     Args:
-      correlations: `[num_traces, seq_len]` of each model.
-      periods: `[num_traces]`, whose multiples are marked; None where none are known.
+      correlations: `[num_traces, seq_len]` correlations by the name of the model.
+      periods: `[num_traces]` planted periods, whose multiples are marked; None if they
+        are unknown.
     """
     with mpl.rc_context(STYLE):
         groups = [None] if periods is None else np.unique(periods).tolist()

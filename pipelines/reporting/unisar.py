@@ -1,4 +1,4 @@
-"""What the pipeline of UniSAR measures and shows."""
+"""Figures and report of the pipeline of UniSAR."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,26 +13,26 @@ from pipelines.reporting import plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import by, over_seeds, print_table
 from tfrs_models.metrics.rank_metrics import RankMetrics
+from tfrs_models.models.unisar.example import TASKS
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
-TASKS = ("recommendation", "search")
 SHOWN = ("hit_rate_at_1", "ndcg_at_5", "ndcg_at_10")
 _CORPUS = ("hit_rate_at_10", "ndcg_at_10", "mrr")
-_ROWS = 64  # that are ranked among all items at once
-_EVENTS = 24  # of an attention map
+_ROWS = 64  # rows that are ranked among all items at once
+_EVENTS = 24  # events of an attention map, at most
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One trained variant and what it does on the test split.
+    """One trained variant with its figures on the test split.
 
     Args:
-      variant: Its name.
-      seed: Of the training.
-      epochs: That it trained.
-      validation: The best mean NDCG@5 of both services in validation.
-      test: `service/metric` -> value.
-      history: Of the training, as Keras has it.
+      variant: name of the variant.
+      seed: seed of the training.
+      epochs: number of epochs of the training.
+      validation: best mean NDCG@5 of both services in validation.
+      test: values of the metrics by `service/metric`.
+      history: history of the training as returned by Keras.
     """
 
     variant: str
@@ -43,7 +43,7 @@ class Run:
     history: dict[str, list[float]]
 
     def figures(self) -> dict:
-        """What metrics.json says of it."""
+        """Returns the entry of the run in metrics.json."""
         return {
             "variant": self.variant,
             "seed": self.seed,
@@ -54,12 +54,12 @@ class Run:
 
 
 class AttentionMap(NamedTuple):
-    """How the events of a user look at those of the other service, oldest first.
+    """Attention weights between a user's events of both services, oldest first.
 
     Attributes:
-      weights: `[num_events, num_events]`, the mean over the heads.
-      labels: Of the events.
-      is_search: Of the events.
+      weights: `[num_events, num_events]` mean weights over the heads.
+      labels: names of the events.
+      is_search: `[num_events]` bool, whether an event is a search.
     """
 
     weights: np.ndarray
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def popularity(data: tm.data.kuaisar.SearchAndRecommendation) -> dict[str, float]:
-    """What the number of clicks in the training of each service reaches."""
+    """Evaluates ranking by the number of clicks in the training of each service."""
     found = {}
     for task in TASKS:
         train, test = (data.samples[task][split] for split in ("train", "test"))
@@ -108,7 +108,7 @@ def corpus_figures(
     data: tm.data.kuaisar.SearchAndRecommendation,
     config: object,
 ) -> dict[str, float]:
-    """Test rows of both services ranked among all items."""
+    """Ranks test rows of both services among all items."""
     found = {}
     for task in TASKS if config.corpus_rows else ():
         ranked = RankMetrics(_CORPUS, name=task)
@@ -137,14 +137,14 @@ def attention_map(
     length: int,
     row: int | None = None,
 ) -> AttentionMap:
-    """The encoder across, on the history of a user of the test split.
+    """Computes the weights of the encoder across on the history of a test user.
 
     Args:
-      model: Trained.
-      data: That it was trained on.
-      length: Of the histories.
-      row: Of the first 512 test rows of the recommendation; where None, the one with
-        the most events that fit on a map.
+      model: trained model.
+      data: data of the model.
+      length: number of items and of searches of a history.
+      row: index among the first 512 test rows of the recommendation; None for the row
+        with the most events that fit on a map.
     """
     lengths = {"item_history_length": length, "session_history_length": length}
     batch = next(iter(data.batches("recommendation", "test", 512, **lengths)))
@@ -200,7 +200,7 @@ def write_report(
     baseline: Mapping[str, float],
     corpus: Mapping[str, float],
 ) -> Path:
-    """Writes the page that shows all of it."""
+    """Writes the report of all runs."""
     header, rows = table(runs, baseline)
     seen = attention_map(model, data, length=config.length)
     groups = by(runs, "variant")
@@ -235,5 +235,5 @@ def write_report(
 
 
 def _spoken(name: str) -> str:
-    """`search/ndcg_at_5` in words, which a narrow column can break."""
+    """Returns `search/ndcg_at_5` in words, which a narrow column can break."""
     return name.replace("_at_", "@").replace("_", " ").replace("/", " ")
