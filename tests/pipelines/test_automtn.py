@@ -1,4 +1,4 @@
-"""The next-place pipeline from flags to files, and what is planted in its data."""
+"""The pipeline of the next POI from flags to files, and what is planted in its data."""
 
 import collections
 import dataclasses

@@ -1,7 +1,10 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.dropouts import dropouts_that_drop
 from tfrs_models.layers import MultiHeadAttention, TransformerBlock
 
 RNG = np.random.default_rng(0)
@@ -90,25 +93,12 @@ def test_training_drops():
     assert not np.allclose(block(INPUTS, MASK, training=True), calm)
 
 
-def dropped_weights(layer, *inputs, **options):
-    """The Dropout layers of a layer, each with whether it changes the output."""
-    drops = [
-        part for part in layer.submodules if isinstance(part, tf.keras.layers.Dropout)
-    ]
-    calm = layer(*inputs, **options).numpy()
-    found = {}
-    for drop in drops:
-        for other in drops:
-            other.rate = 0.5 if other is drop else 0.0
-        found[drop.name] = np.any(layer(*inputs, training=True, **options) != calm)
-    return found
-
-
 @pytest.mark.parametrize("memory", [None, INPUTS[:, ::-1]])
 def test_the_attention_drops_its_weights_in_training(memory):
     layer = MultiHeadAttention(6, num_heads=2, dropout=0.5)
     options = {} if memory is None else {"memory": memory}
-    assert list(dropped_weights(layer, INPUTS, MASK, **options).values()) == [True]
+    call = functools.partial(layer, INPUTS, MASK, **options)
+    assert dropouts_that_drop(layer, call) == [True]
     weights = layer.weights_of(INPUTS, MASK, **options)
     np.testing.assert_allclose(tf.reduce_sum(weights, axis=3), 1.0, rtol=1e-5)
 
@@ -124,9 +114,8 @@ def test_the_attention_scales_what_it_does_not_drop():
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_every_dropout_of_a_block_drops(norm_first):
     block = trained(dropout=0.5, hidden_dropout=0.5, norm_first=norm_first)
-    found = dropped_weights(block, INPUTS, MASK)
-    assert len(found) == 3  # of the attention, of both outputs, of the hidden layer
-    assert all(found.values()), found
+    found = dropouts_that_drop(block, functools.partial(block, INPUTS, MASK))
+    assert found == 3 * [True]  # the attention, both outputs, the hidden layer
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The port of AutoMTN against golden arrays, loops and what a user relies on."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.dropouts import dropouts_that_drop
 from tests.models.automtn.automtn_data import features, golden, make, ported
 from tfrs_models import models
 from tfrs_models.models import AutoMTN
@@ -261,13 +264,13 @@ def test_what_stands_at_padding_does_not_go_through_the_stack(use_residual):
     np.testing.assert_allclose(found.correlation, wanted.correlation, atol=1e-5)
 
 
-def test_training_drops_and_inference_does_not(batch):
-    model = spread(make(dropout=0.5))
-    whole = model(batch)[0]
-    np.testing.assert_array_equal(model(batch)[0], whole)
-    assert not np.allclose(
-        model(batch, training=True)[0], model(batch, training=True)[0]
-    )
+@pytest.mark.parametrize("use_residual", [False, True])
+def test_every_dropout_drops_in_training_only(batch, use_residual):
+    options = {"shared_lags": False, "use_residual": use_residual, "num_layers": 1}
+    model = spread(make(dropout=0.5, **options))
+    model(batch)
+    found = dropouts_that_drop(model, functools.partial(model, batch))
+    assert found == [True] * (5 if use_residual else 1)  # of the blocks, of the series
 
 
 def test_categories_may_have_weights_of_the_steps_of_their_own():

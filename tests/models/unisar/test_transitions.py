@@ -1,9 +1,12 @@
 """Typed transitions, fusion and pooling, against loops and by what they must not do."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.dropouts import dropouts_that_drop
 from tfrs_models.layers import MultiHeadAttention
 from tfrs_models.models.unisar import (
     BilinearTargetAttention,
@@ -268,13 +271,4 @@ def test_wrong_arguments_are_named(make, message):
 def test_every_dropout_drops_in_training_only(layer, inputs):
     layer, inputs = layer(), inputs()
     trained(layer, *inputs)
-    calm = np.concatenate([np.ravel(x) for x in tf.nest.flatten(layer(*inputs))])
-    drops = [
-        part for part in layer.submodules if isinstance(part, tf.keras.layers.Dropout)
-    ]
-    assert drops
-    for drop in drops:
-        for other in drops:
-            other.rate = 0.5 if other is drop else 0.0
-        found = tf.nest.flatten(layer(*inputs, training=True))
-        assert np.any(np.concatenate([np.ravel(x) for x in found]) != calm), drop.name
+    assert all(dropouts_that_drop(layer, functools.partial(layer, *inputs)))
