@@ -117,7 +117,7 @@ def test_a_label_that_no_model_could_learn_is_named(read, name, values, message)
 @pytest.mark.parametrize("read", [read, labels_in_a_graph])
 def test_ids_become_columns(read):
     found = read(LABELS)
-    np.testing.assert_array_equal(found.place, [10, -1, 2])
+    np.testing.assert_array_equal(found.poi, [10, -1, 2])
     np.testing.assert_array_equal(found.category, [-1, 3, 0])
     np.testing.assert_array_equal(found.weight, LABELS["sample_weight"])
     whole = read(LABELS | {"sample_weight": np.array([1, 2, 0])})
