@@ -1,4 +1,4 @@
-"""Multi-head attention and the block of a transformer."""
+"""Multi-head attention, and the encoder and decoder blocks of a transformer."""
 
 import numpy as np
 import tensorflow as tf
@@ -296,6 +296,108 @@ class TransformerBlock(TorchPort, tf.keras.layers.Layer):
             "hidden_dropout": self.hidden_dropout,
             "norm_first": self.norm_first,
             "epsilon": self.epsilon,
+        }
+
+
+@register
+class CrossFusion(TorchPort, tf.keras.layers.Layer):
+    """A decoder block: attention to the inputs, to a memory, and a feed-forward layer.
+
+    Each part is added on and normalised, and every position attends to later ones too.
+
+    Example:
+      >>> layer = tm.models.unisar.CrossFusion(4)
+      >>> within, across = tf.random.normal([2, 3, 4]), tf.random.normal([2, 3, 4])
+      >>> mask = tf.sequence_mask([3, 1])
+      >>> layer(within, across, mask).shape
+      TensorShape([2, 3, 4])
+
+    Reference:
+      Vaswani et al., Attention is all you need, NeurIPS 2017; Shi et al., UniSAR:
+      modeling user transition behaviors between search and recommendation, SIGIR 2024.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        *,
+        num_heads: int = 2,
+        dropout: float = 0.0,
+        **kwargs,
+    ) -> None:
+        """Initializes the layer.
+
+        Args:
+          embedding_dim: width of inputs and output, and of the hidden feed-forward
+            layer.
+          num_heads: number of attention heads; divides `embedding_dim`.
+          dropout: share that training drops of the attention weights, of the hidden
+            feed-forward layer and of the output of each part.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        self.embedding_dim = embedding_dim
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self._norms = [
+            tf.keras.layers.LayerNormalization(epsilon=1e-5) for _ in range(3)
+        ]
+        self._own, self._other = (
+            MultiHeadAttention(embedding_dim, num_heads=num_heads, dropout=dropout)
+            for _ in range(2)
+        )
+        self._inner = tf.keras.layers.Dense(embedding_dim, "relu")
+        self._outer = tf.keras.layers.Dense(embedding_dim)
+        self._drop = tf.keras.layers.Dropout(dropout)
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        memory: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Updates all positions.
+
+        Args:
+          inputs: `[batch, seq_len, embedding_dim]` vectors of events.
+          memory: `[batch, seq_len, embedding_dim]` other vectors of the same events.
+          mask: `[batch, seq_len]` bool, False for padding, to which no event attends.
+          training: whether dropout is active.
+
+        Returns:
+          `[batch, seq_len, embedding_dim]`.
+        """
+
+        def add(norm: tf.keras.layers.Layer, old: tf.Tensor, new: tf.Tensor):
+            return norm(old + self._drop(new, training=training))
+
+        mask = mask[:, None, :]
+        first, second, third = self._norms
+        hidden = add(first, inputs, self._own(inputs, mask, training=training))
+        seen = self._other(hidden, mask, memory, training=training)
+        hidden = add(second, hidden, seen)
+        inner = self._drop(self._inner(hidden), training=training)
+        return add(third, hidden, self._outer(inner))
+
+    def torch_arrays(self, arrays: Arrays) -> Targets:
+        """Maps the arrays of a `torch.nn.TransformerDecoderLayer`.
+
+        Args:
+          arrays: state dict of the original.
+        """
+        targets = under("self_attn", self._own, arrays)
+        targets |= under("multihead_attn", self._other, arrays)
+        feed_forward = (self._inner, self._outer)
+        return targets | transformer_layer(
+            feed_forward, self._norms, self.embedding_dim, arrays
+        )
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "embedding_dim": self.embedding_dim,
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
         }
 
 

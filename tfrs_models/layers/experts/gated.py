@@ -31,6 +31,10 @@ class Expert(tf.keras.layers.Layer):
         self.stack = [tf.keras.layers.Dense(width, "relu") for width in self.units]
         self._drop = tf.keras.layers.Dropout(dropout)
 
+    def build(self, input_shape: tf.TensorShape) -> None:
+        check_width(input_shape[-1])
+        super().build(input_shape)
+
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Applies the layers.
 
@@ -41,7 +45,6 @@ class Expert(tf.keras.layers.Layer):
         Returns:
           `[batch, units[-1]]`; the inputs if there are no layers.
         """
-        check_width(inputs.shape[-1])
         for layer in self.stack:
             inputs = self._drop(layer(inputs), training=training)
         return inputs

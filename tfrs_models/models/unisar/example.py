@@ -80,14 +80,18 @@ def read_example(
     ranks = _RANKS | {"query": 2} if task == SEARCH else dict(_RANKS)
     ranks |= {"item_id": 2} if candidates else {}
     read = {name: integers(features, name, rank=rank) for name, rank in ranks.items()}
-    read = _of_one_shape(read)
     _check_length("item_history", read["item_history"], limits.seq_len)
     _check_length("session_query", read["session_query"], limits.num_sessions)
-    read = _in_tables(read, limits)
-    history = read["item_history"]
-    item_time = tf.where(history > 0, read["item_history_time"], 0)
-    item_time = _in_order("item_history_time", item_time)
-    session_time = _in_order("session_time", read["session_time"])
+    rules = _shape_rules(read)
+    largest = _largest_ids(limits)
+    read |= {name: same_shape(read[name], *rule) for name, rule in rules.items()}
+    read |= {n: require_ids(read[n], n, largest[n]) for n in read if n in largest}
+    history, session_time = read["item_history"], read["session_time"]
+    item_time = read["item_history_time"]
+    item_time = tf.where((history > 0) | (item_time < 0), item_time, 0)
+    item_time, session_time = _in_order(
+        {"item_history_time": item_time, "session_time": session_time}
+    )
     is_session = (session_time > 0)[:, :, None]
     return Example(
         read["user_id"],
@@ -111,12 +115,12 @@ def read_random(features: Features, limits: Limits) -> tuple[tf.Tensor, tf.Tenso
     Returns:
       `[m, num_words]` words of queries and `[n]` items.
     """
-    read = {
-        "query": integers(features, "query", rank=2),
-        "item_id": integers(features, "item_id", rank=1),
-    }
-    read = _in_tables(read, limits)
-    return read["query"], read["item_id"]
+    words, items = (
+        integers(features, name, rank=rank)
+        for name, rank in (("query", 2), ("item_id", 1))
+    )
+    words = require_ids(words, "query", limits.num_words)
+    return words, require_ids(items, "item_id", limits.num_items)
 
 
 def with_positive(items: tf.Tensor) -> tf.Tensor:
@@ -151,60 +155,56 @@ def no_rows() -> Features:
     }
 
 
-def _of_one_shape(read: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Checks that features have the rows and slots of one another."""
+def _shape_rules(read: dict[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, str]]:
+    """Returns, by feature, the feature whose shape it must have and a message."""
+    sessions = read["session_query"][:, :, 0]
     slots = {
         "item_history_time": ("item_history", read["item_history"]),
-        "session_items": ("session_query", read["session_query"][:, :, 0]),
-        "session_time": ("session_query", read["session_query"][:, :, 0]),
+        "session_items": ("session_query", sessions),
+        "session_time": ("session_query", sessions),
     }
     rules = {
-        name: (values, f"have a value for each slot of `{other}`")
+        name: (values, f"Feature `{name}` must have a value for each slot of `{other}`")
         for name, (other, values) in slots.items()
     }
-    others = [name for name in read if name != "user_id" and name not in rules]
-    for name in others:
-        rules[name] = (read["user_id"], "have a row for each of `user_id`")
-    return read | {
-        name: same_shape(read[name], other, f"Feature `{name}` must {rule}")
-        for name, (other, rule) in rules.items()
+    others = [name for name in read if name != "user_id" and name not in slots]
+    return rules | {
+        name: (
+            read["user_id"],
+            f"Feature `{name}` must have a row for each of `user_id`",
+        )
+        for name in others
     }
 
 
-def _in_tables(read: dict[str, tf.Tensor], limits: Limits) -> dict[str, tf.Tensor]:
-    """Checks that ids are in their tables, and times not negative."""
-    largest = dict.fromkeys(("query", "session_query"), limits.num_words)
-    largest |= dict.fromkeys(
-        ("item_id", "item_history", "session_items"), limits.num_items
-    )
-    largest["user_id"] = limits.num_users - 1
+def _largest_ids(limits: Limits) -> dict[str, int]:
     return {
-        name: require_ids(values, name, largest[name])
-        if name in largest
-        else _not_negative(name, values)
-        for name, values in read.items()
+        "user_id": limits.num_users - 1,
+        "item_history": limits.num_items,
+        "session_query": limits.num_words,
+        "session_items": limits.num_items,
+        "query": limits.num_words,
+        "item_id": limits.num_items,
     }
 
 
-def _not_negative(name: str, times: tf.Tensor) -> tf.Tensor:
-    check = tf.debugging.assert_non_negative(
-        times, f"Feature `{name}` must hold times above 0, and 0 for padding."
-    )
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(times)
-
-
-def _in_order(name: str, times: tf.Tensor) -> tf.Tensor:
-    """Checks that only padding follows padding, and no time an earlier one."""
-    before, after = times[:, :-1], times[:, 1:]
-    ok = (after == 0) | ((before > 0) & (before <= after))
-    message = (
-        f"Feature `{name}` must not go back, and padding must come last (time 0, or "
-        "item 0): sort each history by its times"
-    )
-    check = require(after, ok, message)
-    with tf.control_dependencies([check]):
-        return tf.identity(times)
+def _in_order(times: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+    """Checks that times are not negative, and that only padding follows padding."""
+    checks = []
+    for name, values in times.items():
+        not_negative = tf.debugging.assert_non_negative(
+            values, f"Feature `{name}` must hold times above 0, and 0 for padding."
+        )
+        before, after = values[:, :-1], values[:, 1:]
+        ok = (after == 0) | ((before > 0) & (before <= after))
+        message = (
+            f"Feature `{name}` must not go back, and padding must come last (time 0, "
+            "or item 0): sort each history by its times"
+        )
+        checks.append(require(after, ok, message))
+        checks += [] if not_negative is None else [not_negative]
+    with tf.control_dependencies(checks):
+        return [tf.identity(values) for values in times.values()]
 
 
 def _check_length(name: str, values: tf.Tensor, seq_len: int) -> None:

@@ -165,12 +165,12 @@ class UniSARNetwork(tf.keras.layers.Layer):
           example: a checked batch of one service.
           training: whether dropout is active.
         """
-        events = self._events(example)
         user = self.user_encoder(example.user_id)
         if example.query is None:
             query = tf.convert_to_tensor(self.no_query)
         else:
             query = self.query_encoder(example.query)
+        events = self._events(example)
         transitions = self.transitions(
             events.items, events.sessions, _times(example), training=training
         )

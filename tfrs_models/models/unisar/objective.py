@@ -1,14 +1,18 @@
 """The training objective of UniSAR: clicks and two contrasts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from tfrs_models.models.unisar.contrasts import PairInfoNCE, TransitionContrast
+from tfrs_models._keras import register
 from tfrs_models.models.unisar.example import RECOMMENDATION, SEARCH
 from tfrs_models.models.unisar.network import UserState
-from tfrs_models.ops.replicas import gather_rows, num_replicas, sum_over_replicas
+from tfrs_models.ops.masks import masked_mean
+from tfrs_models.ops.replicas import gather_rows, sum_over_replicas
+from tfrs_models.ops.softmax.blocked_softmax import blocked_softmax_cross_entropy
+from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
 
 PAIRS = "pairs"
 TERMS = ("click", "pair", "transition")
@@ -19,11 +23,13 @@ class Totals(NamedTuple):
     """Numbers of a batch over all replicas, as scalar float32.
 
     Attributes:
+      replicas: number of replicas.
       rows: number of rows.
       candidates: number of candidates without padding.
       clicks: number of clicks in past searches.
     """
 
+    replicas: tf.Tensor
     rows: tf.Tensor
     candidates: tf.Tensor
     clicks: tf.Tensor
@@ -90,7 +96,7 @@ class UniSARObjective(tf.keras.layers.Layer):
         if PAIRS in self.layers_by_name and negatives is not None:
             losses["pair"] = self._pair_loss(state, negatives, totals, training)
         if losses_of_services := self._transition_losses(state):
-            losses["transition"] = tf.add_n(losses_of_services) / num_replicas()
+            losses["transition"] = tf.add_n(losses_of_services) / totals.replicas
         return losses, totals.rows
 
     def negatives(self, vectors: Negatives) -> Negatives:
@@ -114,7 +120,8 @@ class UniSARObjective(tf.keras.layers.Layer):
     def _totals(self, logits: tf.Tensor, *masks: tf.Tensor) -> Totals:
         rows = tf.cast(tf.shape(logits)[0], tf.float32)
         counts = [tf.math.count_nonzero(mask, dtype=tf.float32) for mask in masks]
-        return Totals(*tf.unstack(sum_over_replicas(tf.stack([rows, *counts]))))
+        totals = sum_over_replicas(tf.stack([1.0, rows, *counts]))
+        return Totals(*tf.unstack(totals))
 
     def _click_loss(
         self, logits: tf.Tensor, is_candidate: tf.Tensor, totals: Totals
@@ -158,3 +165,301 @@ class UniSARObjective(tf.keras.layers.Layer):
             for service, layer in self.layers_by_name.items()
             if service in views
         ]
+
+
+def pair_info_nce(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    negatives: tf.Tensor,
+    *,
+    weight: tf.Tensor,
+    temperature: tf.Tensor | float,
+    training: bool = True,
+) -> tf.Tensor:
+    """Sums the cross-entropy of each pair's positive among negatives.
+
+    `-log softmax([s(a, p), s(a, n_1), ...])_0` with `s(a, b) = tanh(a W b) / T`. The
+    scores are made block by block and never held all at once.
+
+    Args:
+      anchors: `[num_pairs, embedding_dim]` vectors, such as those of searches.
+      positives: `[num_pairs, embedding_dim]` vectors, such as those of clicked items.
+      negatives: `[num_negatives, embedding_dim]` vectors, the same for all pairs.
+      weight: `[embedding_dim, embedding_dim]` matrix `W`.
+      temperature: `T`, above 0.
+      training: whether gradients will be computed; False is faster.
+
+    Returns:
+      Scalar float32, 0 without a pair; differentiable once.
+
+    Raises:
+      ValueError: the widths differ.
+
+    Reference:
+      Shi et al., UniSAR: modeling user transition behaviors between search and
+      recommendation, SIGIR 2024.
+    """
+    tensors = [anchors, positives, negatives, weight, temperature]
+    anchors, positives, negatives, weight, temperature = (
+        tf.cast(tensor, tf.float32) for tensor in tensors
+    )
+    widths = [t.shape[-1] for t in (anchors, positives, negatives)]
+    if len(set(widths)) > 1:
+        raise ValueError(
+            "`anchors`, `positives` and `negatives` must have the same width. Got "
+            f"{widths}."
+        )
+
+    def scores(block: slice, rows: list, shared: list) -> tf.Tensor:
+        del block
+        (anchor, positive), (negatives, weight, temperature) = rows, shared
+        turned = tf.matmul(anchor, weight)
+        first = tf.reduce_sum(turned * positive, axis=1, keepdims=True)
+        others = tf.matmul(turned, negatives, transpose_b=True)
+        return tf.tanh(tf.concat([first, others], axis=1)) / temperature
+
+    return blocked_softmax_cross_entropy(
+        scores,
+        tf.shape(negatives)[0] + 1,
+        positives=tf.zeros(tf.shape(anchors)[:1], tf.int32),
+        rows=[anchors, positives],
+        shared=[negatives, weight, temperature],
+        training=training,
+    )
+
+
+def transition_contrast(
+    cross: tf.Tensor,
+    within: tf.Tensor,
+    mask: tf.Tensor,
+    *,
+    weight: tf.Tensor,
+    temperature: tf.Tensor | float,
+) -> tf.Tensor:
+    """Computes the cross-entropy of a user's other view among all views of all users.
+
+    With both views below each other, `Z = [cross; within]`, the logits are
+    `tanh(Z W Z^T) / T`. The positive of row `i` is the other view of its user, the
+    negatives are all other rows but row `i`.
+
+    Args:
+      cross: `[batch, embedding_dim]` view of a user's events across the services.
+      within: `[batch, embedding_dim]` view of the same events within their service.
+      mask: `[batch]` bool, False for users who lack a view: they are neither positives
+        nor negatives.
+      weight: `[embedding_dim, embedding_dim]` matrix `W`.
+      temperature: `T`, above 0.
+
+    Returns:
+      `[batch]` float32, the mean of a user's two rows; 0 for masked users, and without
+      any other user.
+
+    Reference:
+      Shi et al., UniSAR: modeling user transition behaviors between search and
+      recommendation, SIGIR 2024.
+    """
+    batch = tf.shape(mask)[0]
+    cross, within, weight = (tf.cast(t, tf.float32) for t in (cross, within, weight))
+    views = tf.concat([cross, within], axis=0)
+    logits = tf.matmul(tf.matmul(views, weight), views, transpose_b=True)
+    logits = tf.tanh(logits) / tf.cast(temperature, tf.float32)
+    seen = tf.tile(mask, [2])[None, :] & ~tf.eye(2 * batch, dtype=tf.bool)
+    # A masked row still has a finite loss, which is dropped below.
+    positive = tf.roll(tf.range(2 * batch), batch, axis=0)
+    seen |= tf.equal(positive[:, None], tf.range(2 * batch)[None, :])
+    log_p = tf.nn.log_softmax(tf.where(seen, logits, logits.dtype.min))
+    losses = -tf.gather(log_p, positive, batch_dims=1)
+    return tf.where(mask, (losses[:batch] + losses[batch:]) / 2, 0.0)
+
+
+class BilinearContrast(TorchPort, tf.keras.layers.Layer):
+    """Holds `W` and the temperature `T` of the similarity `tanh(a W b) / T`."""
+
+    _temperature_of_original: str
+
+    def __init__(
+        self, temperature: float = 0.5, *, log_temperature: bool = True, **kwargs
+    ) -> None:
+        """Initializes the layer.
+
+        Args:
+          temperature: temperature before training, above 0.
+          log_temperature: whether the logarithm of the temperature is learned, so that
+            it stays above 0; the original learns the temperature itself.
+          **kwargs: arguments of `tf.keras.layers.Layer`.
+        """
+        super().__init__(**kwargs)
+        if not temperature > 0:
+            raise ValueError(f"`temperature` must be above 0. Got {temperature}.")
+        self.initial_temperature = float(temperature)
+        self.log_temperature = log_temperature
+        start = np.log(temperature) if log_temperature else temperature
+        with tf.name_scope(self.name):  # HDF5 files want distinct names
+            self.temperature_weight = self.add_weight(
+                "temperature",
+                (),
+                dtype=tf.float32,
+                initializer=tf.keras.initializers.Constant(start),
+                experimental_autocast=False,
+            )
+
+    @property
+    def temperature(self) -> tf.Tensor:
+        """The temperature as a scalar float32."""
+        value = tf.convert_to_tensor(self.temperature_weight)
+        return tf.exp(value) if self.log_temperature else value
+
+    def build(self, input_shape: tf.TensorShape | Sequence[int]) -> None:
+        width = input_shape[-1]
+        self.kernel = self.add_weight(
+            "kernel",
+            (width, width),
+            dtype=tf.float32,
+            initializer="glorot_normal",
+            experimental_autocast=False,
+        )
+        super().build(input_shape)
+
+    def torch_arrays(self, arrays: Arrays) -> Targets:
+        """Maps the matrix and the temperature of the original.
+
+        Args:
+          arrays: state dict of the original.
+
+        Raises:
+          ValueError: the temperature has no logarithm, and `log_temperature` wants it.
+        """
+        if not self.built:
+            self.build(np.shape(arrays["weight_matrix"]))
+        name = self._temperature_of_original
+        if self.log_temperature and not np.all(arrays.get(name, 1.0) > 0):
+            raise ValueError(
+                f"`{name}` must be above 0 for its logarithm to be learned. Got "
+                f"{arrays[name]}: `log_temperature=False` learns it as it is."
+            )
+        layout = np.log if self.log_temperature else np.asarray
+        return {
+            "weight_matrix": TorchArray(self.kernel),
+            name: TorchArray(self.temperature_weight, layout),
+        }
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "temperature": self.initial_temperature,
+            "log_temperature": self.log_temperature,
+        }
+
+
+@register
+class PairInfoNCE(BilinearContrast):
+    """Contrasts pairs with random negatives in both directions.
+
+    Queries are matched with their items among random items, and items with their
+    queries among random queries, by a learned bilinear similarity.
+
+    Example:
+      >>> layer = tm.models.unisar.PairInfoNCE()
+      >>> queries, items, others = (tf.random.normal([n, 4]) for n in (3, 3, 7))
+      >>> loss = layer(queries, items, others, others, training=True)
+      >>> float(loss) > 0
+      True
+      >>> float(layer(queries[:0], items[:0], others, others))  # there is no pair
+      0.0
+
+    Reference:
+      Shi et al., UniSAR: modeling user transition behaviors between search and
+      recommendation, SIGIR 2024.
+    """
+
+    _temperature_of_original = "temp"
+
+    def call(
+        self,
+        queries: tf.Tensor,
+        items: tf.Tensor,
+        negative_queries: tf.Tensor,
+        negative_items: tf.Tensor,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Sums the mean loss of both directions over the pairs.
+
+        Args:
+          queries: `[num_pairs, embedding_dim]` vectors of queries.
+          items: `[num_pairs, embedding_dim]` vectors of the clicked items.
+          negative_queries: `[num_negative_queries, embedding_dim]` random queries.
+          negative_items: `[num_negative_items, embedding_dim]` random items.
+          training: whether gradients will be computed.
+
+        Returns:
+          Scalar float32, 0 without a pair.
+        """
+        options = {
+            "weight": self.kernel,
+            "temperature": self.temperature,
+            "training": training,
+        }
+        of_queries = pair_info_nce(queries, items, negative_items, **options)
+        of_items = pair_info_nce(items, queries, negative_queries, **options)
+        return (of_queries + of_items) / 2
+
+
+@register
+class TransitionContrast(BilinearContrast):
+    """Contrasts two views of the mean event of each user with those of other users.
+
+    Users of all replicas are each other's negatives. The similarity is learned.
+
+    Example:
+      >>> layer = tm.models.unisar.TransitionContrast()
+      >>> cross, within = tf.random.normal([2, 3, 4]), tf.random.normal([2, 3, 4])
+      >>> mask = tf.sequence_mask([3, 1], 3)
+      >>> float(layer(cross, within, mask)) > 0
+      True
+      >>> float(layer(cross[:1], within[:1], mask[:1]))  # no other user
+      0.0
+
+    Reference:
+      Shi et al., UniSAR: modeling user transition behaviors between search and
+      recommendation, SIGIR 2024.
+    """
+
+    _temperature_of_original = "infoNCE_temp"
+
+    def call(
+        self,
+        cross: tf.Tensor,
+        within: tf.Tensor,
+        mask: tf.Tensor,
+        user_mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Computes the mean loss over the users of all replicas.
+
+        Args:
+          cross: `[batch, seq_len, embedding_dim]` events as they follow from those of
+            another service.
+          within: `[batch, seq_len, embedding_dim]` the same events as they follow from
+            those of their own service.
+          mask: `[batch, seq_len]` bool, False for padding.
+          user_mask: `[batch]` bool, False for users who do not count; users without an
+            event never count.
+
+        Returns:
+          Scalar float32, 0 if no user counts.
+        """
+        counts = tf.reduce_any(mask, axis=1)
+        if user_mask is not None:
+            counts &= user_mask
+        views = [masked_mean(tf.convert_to_tensor(v), mask) for v in (cross, within)]
+        # One collective operation is faster than three.
+        rows = tf.concat([*views, tf.cast(counts, views[0].dtype)[:, None]], axis=1)
+        rows = gather_rows(rows)
+        cross, within, counts = tf.split(rows, [*(v.shape[-1] for v in views), 1], 1)
+        losses = transition_contrast(
+            cross,
+            within,
+            counts[:, 0] > 0,
+            weight=self.kernel,
+            temperature=self.temperature,
+        )
+        count = tf.cast(tf.math.count_nonzero(counts), losses.dtype)
+        return tf.math.divide_no_nan(tf.reduce_sum(losses), count)

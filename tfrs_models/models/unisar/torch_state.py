@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.models.unisar.contrasts import BilinearContrast
 from tfrs_models.models.unisar.example import TASKS
 from tfrs_models.models.unisar.network import UniSARNetwork
+from tfrs_models.models.unisar.objective import BilinearContrast
 from tfrs_models.torch_weights import (
     UNUSED,
     Arrays,

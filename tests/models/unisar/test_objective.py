@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.models.unisar import PairInfoNCE, TransitionContrast
-from tfrs_models.models.unisar.contrasts import pair_info_nce, transition_contrast
+from tfrs_models.models.unisar.objective import pair_info_nce, transition_contrast
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 RNG = np.random.default_rng(0)
