@@ -26,10 +26,3 @@ def test_a_group_whose_values_are_all_zero_counts():
 def test_a_wrong_size_is_named():
     with pytest.raises(ValueError, match="`num_groups` must be at least 1. Got 0"):
         MacroMean(0)
-
-
-def test_a_group_whose_rows_are_all_zero_counts():
-    metric = MacroMean(2)
-    metric.update_state([0.0, 0.0], 0)
-    metric.update_state([1.0], 1)
-    assert metric.result() == 0.5
