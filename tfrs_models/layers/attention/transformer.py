@@ -1,4 +1,4 @@
-"""Multi-head attention, and the encoder and decoder blocks of a transformer."""
+"""Attention with softmax weights, and the blocks of a transformer."""
 
 import numpy as np
 import tensorflow as tf
@@ -399,6 +399,78 @@ class CrossFusion(TorchPort, tf.keras.layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout,
         }
+
+
+@register
+class BilinearTargetAttention(TorchPort, tf.keras.layers.Layer):
+    """Sums up a history for each candidate, weighted by the softmax of `h W c`.
+
+    The history is held once for all candidates of a row, not repeated for each.
+
+    Example:
+      >>> layer = tm.models.unisar.BilinearTargetAttention()
+      >>> history, candidates = tf.random.normal([2, 5, 4]), tf.random.normal([2, 3, 4])
+      >>> mask = tf.sequence_mask([5, 2])  # the second user has two events
+      >>> layer(history, candidates, mask).shape
+      TensorShape([2, 3, 4])
+
+    Reference:
+      Shi et al., UniSAR: modeling user transition behaviors between search and
+      recommendation, SIGIR 2024.
+    """
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        width = input_shape[-1]
+        self.kernel = self.add_weight(
+            "kernel", (width, width), initializer="glorot_normal"
+        )
+        super().build(input_shape)
+
+    def call(
+        self, history: tf.Tensor, candidates: tf.Tensor, mask: tf.Tensor
+    ) -> tf.Tensor:
+        """Sums up the history for each candidate.
+
+        Args:
+          history: `[batch, seq_len, embedding_dim]` vectors of events.
+          candidates: `[batch, num_candidates, embedding_dim]` vectors of candidates, or
+            `[1, num_candidates, embedding_dim]` if all rows have the same candidates.
+          mask: `[batch, seq_len]` bool, False for padding.
+
+        Returns:
+          `[batch, num_candidates, embedding_dim]`; 0 for a history without an event.
+        """
+        weights = self.weights_of(history, candidates, mask)
+        return tf.matmul(weights, history)
+
+    def weights_of(
+        self, history: tf.Tensor, candidates: tf.Tensor, mask: tf.Tensor
+    ) -> tf.Tensor:
+        """Computes the weight of each event for each candidate.
+
+        Args:
+          history: `[batch, seq_len, embedding_dim]` vectors of events.
+          candidates: `[batch, num_candidates, embedding_dim]` vectors of candidates, or
+            `[1, num_candidates, embedding_dim]` if all rows have the same candidates.
+          mask: `[batch, seq_len]` bool, False for padding.
+
+        Returns:
+          `[batch, num_candidates, seq_len]`; rows sum to 1, or to 0 without an event.
+        """
+        kernel = tf.cast(self.kernel, history.dtype)
+        turned = tf.matmul(history, kernel)  # short, where candidates are many
+        scores = tf.matmul(tf.cast(candidates, turned.dtype), turned, transpose_b=True)
+        return masked_softmax(scores, mask[:, None, :])
+
+    def torch_arrays(self, arrays: Arrays) -> Targets:
+        """Maps the original's matrix, which has an additional axis of length 1.
+
+        Args:
+          arrays: state dict of the original.
+        """
+        if not self.built:
+            self.build((None, None, np.shape(arrays["W"])[-1]))
+        return {"W": TorchArray(self.kernel, lambda value: np.squeeze(value, 0))}
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

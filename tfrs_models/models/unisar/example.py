@@ -62,7 +62,12 @@ class Example(NamedTuple):
 
 
 def read_example(
-    features: Features, limits: Limits, task: str, *, candidates: bool = True
+    features: Features,
+    limits: Limits,
+    task: str,
+    *,
+    candidates: bool = True,
+    positive_first: bool = False,
 ) -> Example:
     """Reads a batch of one service.
 
@@ -71,11 +76,12 @@ def read_example(
       limits: largest ids and lengths.
       task: `"recommendation"` or `"search"`, which has a query.
       candidates: whether to read `item_id`.
+      positive_first: whether column 0 of `item_id` must not be padding.
 
     Raises:
       ValueError: a feature is missing, of another kind, or too long.
-      InvalidArgumentError: an id is beyond its table, a time is negative, or a history
-        is not in the order of time with its padding last.
+      InvalidArgumentError: an id is beyond its table, a time is negative, a history is
+        not in the order of time with its padding last, or a positive is padding.
     """
     ranks = _RANKS | {"query": 2} if task == SEARCH else dict(_RANKS)
     ranks |= {"item_id": 2} if candidates else {}
@@ -86,6 +92,8 @@ def read_example(
     largest = _largest_ids(limits)
     read |= {name: same_shape(read[name], *rule) for name, rule in rules.items()}
     read |= {n: require_ids(read[n], n, largest[n]) for n in read if n in largest}
+    if positive_first:
+        read["item_id"] = _with_positive(read["item_id"])
     history, session_time = read["item_history"], read["session_time"]
     item_time = read["item_history_time"]
     item_time = tf.where((history > 0) | (item_time < 0), item_time, 0)
@@ -121,23 +129,6 @@ def read_random(features: Features, limits: Limits) -> tuple[tf.Tensor, tf.Tenso
     )
     words = require_ids(words, "query", limits.num_words)
     return words, require_ids(items, "item_id", limits.num_items)
-
-
-def with_positive(items: tf.Tensor) -> tf.Tensor:
-    """Returns the candidates after a check that column 0 has an item in every row.
-
-    Args:
-      items: `[batch, num_candidates]` items, 0 for padding.
-
-    Raises:
-      InvalidArgumentError: a row has padding in column 0.
-    """
-    ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
-    message = (
-        "Feature `item_id` must have the positive in column 0, not padding: leave rows "
-        "without one out"
-    )
-    return require(items, ok, message)
 
 
 def no_rows() -> Features:
@@ -186,6 +177,15 @@ def _largest_ids(limits: Limits) -> dict[str, int]:
         "query": limits.num_words,
         "item_id": limits.num_items,
     }
+
+
+def _with_positive(items: tf.Tensor) -> tf.Tensor:
+    ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
+    message = (
+        "Feature `item_id` must have the positive in column 0, not padding: leave rows "
+        "without one out"
+    )
+    return require(items, ok, message)
 
 
 def _in_order(times: dict[str, tf.Tensor]) -> list[tf.Tensor]:

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
-from tfrs_models._keras import register
-from tfrs_models.layers.attention.transformer import masked_softmax
+from tfrs_models.layers.attention.transformer import BilinearTargetAttention
 from tfrs_models.layers.experts import ProgressiveLayered
 from tfrs_models.layers.experts.gated import Expert
 from tfrs_models.models.unisar.encoders import EntityEncoder, ItemVectors, QueryEncoder
@@ -22,7 +20,6 @@ from tfrs_models.models.unisar.example import (
 )
 from tfrs_models.models.unisar.transitions import ServiceTransitions, Transitions
 from tfrs_models.ops.masks import masked_mean
-from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
 from tfrs_models.types import Features
 
 
@@ -36,6 +33,7 @@ class UserState(NamedTuple):
       session_query: `[batch, num_sessions, width]` vectors of past queries.
       session_items: `[batch, num_sessions, num_clicks, width]` vectors of past clicks.
       is_click: `[batch, num_sessions, num_clicks]` bool, False for padding.
+      candidates: `[batch, num_candidates, width]` vectors of the example's candidates.
     """
 
     user: tf.Tensor
@@ -44,22 +42,30 @@ class UserState(NamedTuple):
     session_query: tf.Tensor
     session_items: tf.Tensor
     is_click: tf.Tensor
+    candidates: tf.Tensor
 
 
-class Events(NamedTuple):
-    """The vectors of a batch's past events.
+class Vectors(NamedTuple):
+    """The vectors of a batch, before events are related to one another.
 
     Attributes:
+      user: `[batch, width]` vectors of the users.
+      query: `[batch, width]` vectors of searches; `[1, width]` of the recommendation.
       items: `[batch, seq_len, width]` vectors of the items of a history.
       sessions: `[batch, num_sessions, width]` vectors of searches with their clicks.
-      queries: `[batch, num_sessions, width]` vectors of the words of searches.
-      clicks: `[batch, num_sessions, num_clicks, width]` vectors of clicked items.
+      session_query: `[batch, num_sessions, width]` vectors of the words of searches.
+      session_items: `[batch, num_sessions, num_clicks, width]` vectors of clicks.
+      candidates: `[batch, num_candidates, width]` vectors of candidates; None if they
+        were not read.
     """
 
+    user: tf.Tensor
+    query: tf.Tensor
     items: tf.Tensor
     sessions: tf.Tensor
-    queries: tf.Tensor
-    clicks: tf.Tensor
+    session_query: tf.Tensor
+    session_items: tf.Tensor
+    candidates: tf.Tensor | None
 
 
 class UniSARNetwork(tf.keras.layers.Layer):
@@ -130,7 +136,12 @@ class UniSARNetwork(tf.keras.layers.Layer):
         }
 
     def run(
-        self, features: Features, task: str, training: bool = False
+        self,
+        features: Features,
+        task: str,
+        training: bool = False,
+        *,
+        positive_first: bool = False,
     ) -> tuple[UserState, tf.Tensor, tf.Tensor]:
         """Scores the candidates of an example of one service.
 
@@ -138,25 +149,28 @@ class UniSARNetwork(tf.keras.layers.Layer):
           features: features by name, as in `models.UniSAR`.
           task: `"recommendation"` or `"search"`.
           training: whether dropout is active.
+          positive_first: whether column 0 of the candidates must not be padding.
 
         Returns:
           The encoded users, their candidates `[batch, num_candidates]` and the logits
           of these, `[batch, num_candidates]` float32.
         """
-        example = self.read(features, task)
+        example = self.read(features, task, positive_first=positive_first)
         state = self.encode(example, training)
-        candidates = self.item_vectors(example.item_id)
-        logits = self.score(state, candidates, task, training)
+        logits = self.score(state, state.candidates, task, training)
         return state, example.item_id, logits
 
-    def read(self, features: Features, task: str) -> Example:
+    def read(
+        self, features: Features, task: str, *, positive_first: bool = False
+    ) -> Example:
         """Reads and checks an example of one service.
 
         Args:
           features: features by name, as in `models.UniSAR`.
           task: `"recommendation"` or `"search"`.
+          positive_first: whether column 0 of the candidates must not be padding.
         """
-        return read_example(features, self._limits, task)
+        return read_example(features, self._limits, task, positive_first=positive_first)
 
     def encode(self, example: Example, training: bool = False) -> UserState:
         """Encodes users, queries and histories.
@@ -165,18 +179,16 @@ class UniSARNetwork(tf.keras.layers.Layer):
           example: a checked batch of one service.
           training: whether dropout is active.
         """
-        user = self.user_encoder(example.user_id)
-        if example.query is None:
-            query = tf.convert_to_tensor(self.no_query)
-        else:
-            query = self.query_encoder(example.query)
-        events = self._events(example)
-        transitions = self.transitions(
-            events.items, events.sessions, _times(example), training=training
-        )
-        is_click = example.session_items > 0
+        vectors = self._vectors(example)
+        times = example.item_time, example.session_time
         return UserState(
-            user, query, transitions, events.queries, events.clicks, is_click
+            vectors.user,
+            vectors.query,
+            self.transitions(vectors.items, vectors.sessions, times, training=training),
+            vectors.session_query,
+            vectors.session_items,
+            example.session_items > 0,
+            vectors.candidates,
         )
 
     def weights_across(self, features: Features, task: str) -> list[tf.Tensor]:
@@ -191,23 +203,31 @@ class UniSARNetwork(tf.keras.layers.Layer):
           order.
         """
         example = read_example(features, self._limits, task, candidates=False)
-        events = self._events(example)
-        return self.transitions.weights_across(
-            events.items, events.sessions, _times(example)
-        )
+        vectors = self._vectors(example)
+        times = example.item_time, example.session_time
+        return self.transitions.weights_across(vectors.items, vectors.sessions, times)
 
-    def _events(self, example: Example) -> Events:
+    def _vectors(self, example: Example) -> Vectors:
         clicks = example.session_items
         seq_len, shape = tf.shape(example.item_history)[1], tf.shape(clicks)
         flat = tf.reshape(clicks, [shape[0], shape[1] * shape[2]])
         ids = tf.concat([example.item_history, flat], axis=1)
         items = self.item_vectors(ids)  # both at once: many occur in both
-        queries = self.query_encoder(example.session_query)
         clicked = tf.reshape(items[:, seq_len:], [*tf.unstack(shape), items.shape[-1]])
+        candidates = example.item_id
+        if candidates is not None:
+            candidates = self.item_vectors(candidates)
+        queries = self.query_encoder(example.session_query)
+        if example.query is None:
+            query = tf.convert_to_tensor(self.no_query)
+        else:
+            query = self.query_encoder(example.query)
+        user = self.user_encoder(example.user_id)
         sessions = queries + masked_mean(clicked, clicks > 0)
         is_session = (example.session_time > 0)[:, :, None]
         sessions = tf.where(is_session, sessions, 0)
-        return Events(items[:, :seq_len], sessions, queries, clicked)
+        items = items[:, :seq_len]
+        return Vectors(user, query, items, sessions, queries, clicked, candidates)
 
     def score(
         self,
@@ -255,79 +275,3 @@ class UniSARNetwork(tf.keras.layers.Layer):
         """
         words, items = read_random(features, self._limits)
         return self.query_encoder(words), self.item_encoder(items)
-
-
-@register
-class BilinearTargetAttention(TorchPort, tf.keras.layers.Layer):
-    """Sums up a history for each candidate, weighted by the softmax of `h W c`.
-
-    The history is held once for all candidates of a row, not repeated for each.
-
-    Example:
-      >>> layer = tm.models.unisar.BilinearTargetAttention()
-      >>> history, candidates = tf.random.normal([2, 5, 4]), tf.random.normal([2, 3, 4])
-      >>> mask = tf.sequence_mask([5, 2])  # the second user has two events
-      >>> layer(history, candidates, mask).shape
-      TensorShape([2, 3, 4])
-
-    Reference:
-      Shi et al., UniSAR: modeling user transition behaviors between search and
-      recommendation, SIGIR 2024.
-    """
-
-    def build(self, input_shape: tf.TensorShape) -> None:
-        width = input_shape[-1]
-        self.kernel = self.add_weight(
-            "kernel", (width, width), initializer="glorot_normal"
-        )
-        super().build(input_shape)
-
-    def call(
-        self, history: tf.Tensor, candidates: tf.Tensor, mask: tf.Tensor
-    ) -> tf.Tensor:
-        """Sums up the history for each candidate.
-
-        Args:
-          history: `[batch, seq_len, embedding_dim]` vectors of events.
-          candidates: `[batch, num_candidates, embedding_dim]` vectors of candidates, or
-            `[1, num_candidates, embedding_dim]` if all rows have the same candidates.
-          mask: `[batch, seq_len]` bool, False for padding.
-
-        Returns:
-          `[batch, num_candidates, embedding_dim]`; 0 for a history without an event.
-        """
-        weights = self.weights_of(history, candidates, mask)
-        return tf.matmul(weights, history)
-
-    def weights_of(
-        self, history: tf.Tensor, candidates: tf.Tensor, mask: tf.Tensor
-    ) -> tf.Tensor:
-        """Computes the weight of each event for each candidate.
-
-        Args:
-          history: `[batch, seq_len, embedding_dim]` vectors of events.
-          candidates: `[batch, num_candidates, embedding_dim]` vectors of candidates, or
-            `[1, num_candidates, embedding_dim]` if all rows have the same candidates.
-          mask: `[batch, seq_len]` bool, False for padding.
-
-        Returns:
-          `[batch, num_candidates, seq_len]`; rows sum to 1, or to 0 without an event.
-        """
-        kernel = tf.cast(self.kernel, history.dtype)
-        turned = tf.matmul(history, kernel)  # short, where candidates are many
-        scores = tf.matmul(tf.cast(candidates, turned.dtype), turned, transpose_b=True)
-        return masked_softmax(scores, mask[:, None, :])
-
-    def torch_arrays(self, arrays: Arrays) -> Targets:
-        """Maps the original's matrix, which has an additional axis of length 1.
-
-        Args:
-          arrays: state dict of the original.
-        """
-        if not self.built:
-            self.build((None, None, np.shape(arrays["W"])[-1]))
-        return {"W": TorchArray(self.kernel, lambda value: np.squeeze(value, 0))}
-
-
-def _times(example: Example) -> tuple[tf.Tensor, tf.Tensor]:
-    return example.item_time, example.session_time

@@ -12,7 +12,6 @@ from tfrs_models.models.unisar.example import (
     SEARCH,
     TASKS,
     no_rows,
-    with_positive,
 )
 from tfrs_models.models.unisar.network import UniSARNetwork
 from tfrs_models.models.unisar.objective import TERMS, UniSARObjective
@@ -85,8 +84,9 @@ class UniSARTraining(Model):
             negatives = self.network.encode_random(features["random"])
             negatives = self.objective.negatives(negatives)
         for task in self._tasks(features):
-            state, items, logits = self.network.run(features[task], task, training)
-            items = with_positive(items)
+            state, items, logits = self.network.run(
+                features[task], task, training, positive_first=True
+            )
             terms, all_rows = self.objective(
                 state, logits, items > 0, negatives, training=training
             )

@@ -10,7 +10,6 @@ from tfrs_models.models.unisar.example import (
     RECOMMENDATION,
     SEARCH,
     TASKS,
-    with_positive,
 )
 from tfrs_models.models.unisar.network import UniSARNetwork
 from tfrs_models.models.unisar.torch_state import unisar_arrays
@@ -265,9 +264,8 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
         """
         if task not in TASKS:
             raise ValueError(f"`task` must be one of {list(TASKS)}. Got {task!r}.")
-        example = self.network.read(features, task)
+        example = self.network.read(features, task, positive_first=True)
         state = self.network.encode(example)
-        items = with_positive(example.item_id)
         padding = tf.zeros([tf.shape(state.user)[0], 1], tf.int64)
         padding = tf.RaggedTensor.from_tensor(padding)
         if exclusions is not None:
@@ -280,7 +278,7 @@ class UniSAR(FromConfig, TorchPort, UniSARTraining):
         return ranks_by_scorer(
             score,
             self._options["num_items"] + 1,
-            items[:, 0],
+            example.item_id[:, 0],
             excluded=padding,
             block_size=block_size,
         )
