@@ -50,6 +50,5 @@ __all__ = [
     "SeriesDecomposition",
     "Streaming",
     "TransformerBlock",
-    "TransitionContrast",
     "make_features_extractor",
 ]
