@@ -190,11 +190,13 @@ def _with_positive(items: tf.Tensor) -> tf.Tensor:
 
 def _in_order(times: dict[str, tf.Tensor]) -> list[tf.Tensor]:
     """Checks that times are not negative, and that only padding follows padding."""
-    checks = []
+    checked, checks = [], []
     for name, values in times.items():
         not_negative = tf.debugging.assert_non_negative(
             values, f"Feature `{name}` must hold times above 0, and 0 for padding."
         )
+        with tf.control_dependencies([] if not_negative is None else [not_negative]):
+            values = tf.identity(values)
         before, after = values[:, :-1], values[:, 1:]
         ok = (after == 0) | ((before > 0) & (before <= after))
         message = (
@@ -202,9 +204,9 @@ def _in_order(times: dict[str, tf.Tensor]) -> list[tf.Tensor]:
             "or item 0): sort each history by its times"
         )
         checks.append(require(after, ok, message))
-        checks += [] if not_negative is None else [not_negative]
+        checked.append(values)
     with tf.control_dependencies(checks):
-        return [tf.identity(values) for values in times.values()]
+        return [tf.identity(values) for values in checked]
 
 
 def _check_length(name: str, values: tf.Tensor, seq_len: int) -> None:
