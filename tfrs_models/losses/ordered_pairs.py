@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrs_models.ops.lists.discounts import discounts, gains
 from tfrs_models.ops.lists.list_shapes import Lists
-from tfrs_models.ops.softmax.blocks import once_differentiable
+from tfrs_models.ops.softmax.blocked_softmax import once_differentiable
 
 POSITIVE = ("graded", "binary")
 PAIRS = ("mean", "sum")

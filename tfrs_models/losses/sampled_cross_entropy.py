@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfrs_models.ops.masks import item_numbers
 from tfrs_models.ops.ranks.scores import dot_scores
-from tfrs_models.ops.softmax.blocks import (
+from tfrs_models.ops.softmax.blocked_softmax import (
     BlockLoss,
     log_sum_exp,
     row_weights,

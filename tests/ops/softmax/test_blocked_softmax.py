@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests import oracles
 from tfrs_models.ops import blocked_softmax_cross_entropy
-from tfrs_models.ops.softmax.blocks import block_rows
+from tfrs_models.ops.softmax.blocked_softmax import block_rows
 
 BATCH, NUM_CANDIDATES, WIDTH = 7, 6, 3
 
