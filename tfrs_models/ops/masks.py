@@ -101,18 +101,3 @@ def _row_finder(unique: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda ids: tf.cond(
         small, lambda: look_up(ids), lambda: find_rows(index, ids)
     )
-
-
-def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Computes a mean over the last but one axis under a mask.
-
-    Args:
-      values: `[..., n, width]`.
-      mask: `[..., n]` bool, True for the elements that count.
-
-    Returns:
-      `[..., width]`; 0 where the mask is False for all elements.
-    """
-    total = tf.reduce_sum(tf.where(mask[..., None], values, 0), axis=-2)
-    count = tf.math.count_nonzero(mask, axis=-1, keepdims=True, dtype=values.dtype)
-    return tf.math.divide_no_nan(total, count)

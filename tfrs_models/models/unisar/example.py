@@ -17,6 +17,15 @@ _RANKS = {
     "session_items": 3,
     "session_time": 2,
 }
+_NO_POSITIVE = (
+    "Feature `item_id` must have the positive in column 0, not padding: leave rows "
+    "without one out"
+)
+_NEGATIVE_TIME = "Feature `{}` must hold times above 0, and 0 for padding"
+_NOT_IN_ORDER = (
+    "Feature `{}` must not go back, and padding must come last (time 0, or item 0): "
+    "sort each history by its times"
+)
 
 
 class Limits(NamedTuple):
@@ -93,13 +102,21 @@ def read_example(
     read |= {name: same_shape(read[name], *rule) for name, rule in rules.items()}
     read |= {n: require_ids(read[n], n, largest[n]) for n in read if n in largest}
     if positive_first:
-        read["item_id"] = _with_positive(read["item_id"])
-    history, session_time = read["item_history"], read["session_time"]
+        items = read["item_id"]
+        ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
+        read["item_id"] = require(items, ok, _NO_POSITIVE)
+    history = read["item_history"]
     item_time = read["item_history_time"]
     item_time = tf.where((history > 0) | (item_time < 0), item_time, 0)
-    item_time, session_time = _in_order(
-        {"item_history_time": item_time, "session_time": session_time}
-    )
+    times = {"item_history_time": item_time, "session_time": read["session_time"]}
+    for name, values in times.items():
+        values = require(values, values >= 0, _NEGATIVE_TIME.format(name))
+        before, after = values[:, :-1], values[:, 1:]
+        in_order = (after == 0) | ((before > 0) & (before <= after))
+        check = require(after, in_order, _NOT_IN_ORDER.format(name))
+        with tf.control_dependencies([check]):
+            times[name] = tf.identity(values)
+    item_time, session_time = times.values()
     is_session = (session_time > 0)[:, :, None]
     return Example(
         read["user_id"],
@@ -177,36 +194,6 @@ def _largest_ids(limits: Limits) -> dict[str, int]:
         "query": limits.num_words,
         "item_id": limits.num_items,
     }
-
-
-def _with_positive(items: tf.Tensor) -> tf.Tensor:
-    ok = (items > 0) | (tf.range(tf.shape(items)[1]) > 0)
-    message = (
-        "Feature `item_id` must have the positive in column 0, not padding: leave rows "
-        "without one out"
-    )
-    return require(items, ok, message)
-
-
-def _in_order(times: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-    """Checks that times are not negative, and that only padding follows padding."""
-    checked, checks = [], []
-    for name, values in times.items():
-        not_negative = tf.debugging.assert_non_negative(
-            values, f"Feature `{name}` must hold times above 0, and 0 for padding."
-        )
-        with tf.control_dependencies([] if not_negative is None else [not_negative]):
-            values = tf.identity(values)
-        before, after = values[:, :-1], values[:, 1:]
-        ok = (after == 0) | ((before > 0) & (before <= after))
-        message = (
-            f"Feature `{name}` must not go back, and padding must come last (time 0, "
-            "or item 0): sort each history by its times"
-        )
-        checks.append(require(after, ok, message))
-        checked.append(values)
-    with tf.control_dependencies(checks):
-        return [tf.identity(values) for values in checked]
 
 
 def _check_length(name: str, values: tf.Tensor, seq_len: int) -> None:

@@ -18,8 +18,11 @@ from tfrs_models.models.unisar.example import (
     read_example,
     read_random,
 )
-from tfrs_models.models.unisar.transitions import ServiceTransitions, Transitions
-from tfrs_models.ops.masks import masked_mean
+from tfrs_models.models.unisar.transitions import (
+    ServiceTransitions,
+    Transitions,
+    masked_mean,
+)
 from tfrs_models.types import Features
 
 

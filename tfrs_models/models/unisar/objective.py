@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.models.unisar.example import RECOMMENDATION, SEARCH
 from tfrs_models.models.unisar.network import UserState
-from tfrs_models.ops.masks import masked_mean
+from tfrs_models.models.unisar.transitions import masked_mean
 from tfrs_models.ops.replicas import gather_rows, sum_over_replicas
 from tfrs_models.ops.softmax.blocked_softmax import blocked_softmax_cross_entropy
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
@@ -98,15 +98,6 @@ class UniSARObjective(tf.keras.layers.Layer):
         if losses_of_services := self._transition_losses(state):
             losses["transition"] = tf.add_n(losses_of_services) / totals.replicas
         return losses, totals.rows
-
-    def negatives(self, vectors: Negatives) -> Negatives:
-        """Gathers the negatives of all replicas.
-
-        Args:
-          vectors: vectors of random queries and of random items, `[n, width]` each.
-        """
-        queries, items = vectors
-        return gather_rows(queries), gather_rows(items)
 
     def weighted(self, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Sums the terms of a batch, each times its weight.

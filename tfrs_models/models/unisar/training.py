@@ -81,8 +81,8 @@ class UniSARTraining(Model):
                 )
         negatives, total = None, tf.zeros([])
         if "random" in features:
-            negatives = self.network.encode_random(features["random"])
-            negatives = self.objective.negatives(negatives)
+            vectors = self.network.encode_random(features["random"])
+            negatives = tuple(gather_rows(rows) for rows in vectors)
         for task in self._tasks(features):
             state, items, logits = self.network.run(
                 features[task], task, training, positive_first=True
@@ -90,12 +90,12 @@ class UniSARTraining(Model):
             terms, all_rows = self.objective(
                 state, logits, items > 0, negatives, training=training
             )
+            weight = self._options["search_weight"] if task == SEARCH else 1.0
+            total += weight * self.objective.weighted(terms)
             rows = tf.cast(tf.shape(logits)[0], tf.float32)
             for term, share in terms.items():  # of the mean over all replicas' rows
                 mean = self._means[f"{task}_{term}_loss"]
                 add_total(mean, share * all_rows, rows)
-            weight = self._options["search_weight"] if task == SEARCH else 1.0
-            total += weight * self.objective.weighted(terms)
             if not training:
                 scores = tf.where(items > 0, logits, logits.dtype.min)
                 ranks = ranks_of_columns(scores, tf.zeros_like(items[:, 0]))

@@ -421,5 +421,20 @@ def positions_by_time(times: tf.Tensor) -> tf.Tensor:
     return tf.argsort(order, axis=1)
 
 
+def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Computes a mean over the last but one axis under a mask.
+
+    Args:
+      values: `[..., n, width]`.
+      mask: `[..., n]` bool, True for the elements that count.
+
+    Returns:
+      `[..., width]`; 0 where the mask is False for all elements.
+    """
+    total = tf.reduce_sum(tf.where(mask[..., None], values, 0), axis=-2)
+    count = tf.math.count_nonzero(mask, axis=-1, keepdims=True, dtype=values.dtype)
+    return tf.math.divide_no_nan(total, count)
+
+
 def _joined(times: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     return tf.concat([tf.cast(part, tf.int64) for part in times], axis=1)
