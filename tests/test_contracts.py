@@ -838,7 +838,7 @@ def test_the_loss_of_training_drops(wrapper, features):
 def losses_of_rows():
     yield from (cls for cls in ROWS if issubclass(cls, tf.keras.losses.Loss))
     yield from (tasks.MultiTask, tasks.Regression, tasks.Retrieval)
-    yield from (layers.PairInfoNCE, layers.TransitionContrast)
+    yield from (models.unisar.PairInfoNCE, models.unisar.TransitionContrast)
 
 
 @pytest.mark.parametrize("cls", losses_of_rows(), ids=lambda cls: cls.__name__)
