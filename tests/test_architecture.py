@@ -45,22 +45,11 @@ TESTED_IN = {
     ),
     "data/test_attributes.py": "data.several_values",
     "data/test_table.py": "data.columns",
-    "layers/attention/test_auto_correlation.py": (
-        "layers.attention.auto_correlation_layer ops.circular_correlation"
-    ),
+    "layers/attention/test_auto_correlation.py": ("ops.circular_correlation"),
     "layers/attention/test_auto_correlation_block.py": (
         "layers.attention.series_decomposition"
     ),
-    "layers/attention/test_auto_correlation_padding.py": (
-        "layers.attention.masked_series"
-    ),
-    "layers/attention/test_new_projections.py": "layers.attention.nearly_glorot",
-    "layers/attention/test_transformer.py": "layers.attention.multi_head_attention",
     "layers/clickstream/test_features_extractor.py": "layers.clickstream.shared_layers",
-    "layers/contrast/test_contrasts.py": (
-        "layers.contrast.bilinear_contrast layers.contrast.pair_info_nce "
-        "layers.contrast.transition_contrast ops.softmax.contrasts"
-    ),
     "layers/experts/test_experts.py": (
         "layers.experts.gated layers.experts.multi_gate "
         "layers.experts.progressive_layered"
@@ -92,30 +81,15 @@ TESTED_IN = {
         "ops.lists.positions"
     ),
     "models/automtn/test_automtn.py": "models.automtn.cross_modal_stack",
-    "models/automtn/test_poi_scores.py": (
-        "models.automtn.attention_predictor models.automtn.attention_scores"
-    ),
+    "models/automtn/test_poi_scores.py": ("models.automtn.attention_predictor"),
     "models/fine_tuning/test_fine_tuning.py": "towers.hashed_text training.step_decay",
     "models/test_field_ranker.py": "models.dcn models.deep_fm",
     "models/test_joint_ranking_ctr.py": "ops.features.list_features",
     "models/test_two_tower_negatives.py": "training.index_negatives",
-    "models/unisar/test_encoders.py": (
-        "models.unisar.entity_encoder models.unisar.query_encoder"
-    ),
-    "models/unisar/test_service_transitions.py": (
-        "models.unisar.bilinear_target_attention models.unisar.cross_fusion "
-        "models.unisar.typed_transition"
-    ),
-    "models/unisar/test_unisar.py": (
-        "models.unisar.example models.unisar.kept_items models.unisar.network "
-        "models.unisar.objective models.unisar.options"
-    ),
+    "models/unisar/test_unisar.py": "models.unisar.example models.unisar.network",
     "models/unisar/test_unisar_golden.py": "models.unisar.torch_state",
-    "models/unisar/test_unisar_learns.py": "models.unisar.training",
-    "models/unisar/test_unisar_pitfalls.py": "models.unisar.weight_decay",
     "ops/features/test_read_features.py": "ops.features.checks",
     "ops/ranks/test_corpus_ranks.py": "ops.ranks.score_tiles ops.ranks.scores",
-    "ops/softmax/test_blocked_softmax.py": "ops.softmax.blocks",
     "replicas/test_replicas.py": "ops.replicas",
     "serving/client/test_clients.py": (
         "serving.client.grpc_client serving.client.model_client "
@@ -179,7 +153,6 @@ PRIVATE = {
     "pipelines/test_automtn.py": (1, "a warning without a run"),
     "pipelines/test_clickstream.py": (3, "trials of an interrupted search are read"),
     "pipelines/test_retrieval.py": (1, "upstream's own switch: ScaNN is not installed"),
-    "replicas/test_unisar.py": (1, "what is cached has no effect on numbers"),
     "serving/client/test_rest_faults.py": (2, "connections that are open are counted"),
     "serving/test_tuning.py": (1, "rows of an index are read without a query"),
     "towers/sequence/test_auto_correlation_tower.py": (

@@ -22,9 +22,7 @@ PENDING = {
     "metrics.DistanceShift",
     "metrics.distance_shift",
     "metrics.metrics_accumulator",
-    "models.automtn",
     "models.fine_tuning",
-    "models.unisar",
 }
 LONGEST = 8
 
