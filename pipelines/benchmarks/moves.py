@@ -58,7 +58,7 @@ def count_moves(step: Callable[[], object]) -> Moves:
         step()
     finally:
         sys.setprofile(None)
-    before = [None, *files[:-1]]
+    before = [None, *files][: len(files)]
     moves = sum(old != new for old, new in zip(before, files, strict=True))
     return Moves(len(set(files)), moves, sum(crossings))
 
