@@ -440,9 +440,12 @@ class TransitionContrast(BilinearContrast):
         counts = tf.reduce_any(mask, axis=1)
         if user_mask is not None:
             counts &= user_mask
-        views = [masked_mean(tf.convert_to_tensor(v), mask) for v in (cross, within)]
+        views = [
+            tf.cast(masked_mean(tf.convert_to_tensor(view), mask), tf.float32)
+            for view in (cross, within)
+        ]
         # One collective operation is faster than three.
-        rows = tf.concat([*views, tf.cast(counts, views[0].dtype)[:, None]], axis=1)
+        rows = tf.concat([*views, tf.cast(counts, tf.float32)[:, None]], axis=1)
         rows = gather_rows(rows)
         cross, within, counts = tf.split(rows, [*(v.shape[-1] for v in views), 1], 1)
         losses = transition_contrast(
