@@ -137,3 +137,11 @@ def test_half_precision_is_welcome():
     np.testing.assert_allclose(
         tf.cast(half, tf.float32), block(INPUTS, MASK), rtol=0.1, atol=0.2
     )
+
+
+@pytest.mark.parametrize("make", [MultiHeadAttention, TransformerBlock])
+def test_weights_may_be_looked_at_before_the_first_call(make):
+    layer = make(6, num_heads=2)
+    before = layer.weights_of(INPUTS, MASK)
+    layer(INPUTS, MASK)
+    np.testing.assert_allclose(layer.weights_of(INPUTS, MASK), before, rtol=1e-5)

@@ -114,6 +114,8 @@ class MultiHeadAttention(TorchPort, tf.keras.layers.Layer):
           `[batch, num_heads, seq_len, memory_len]`; rows sum to 1, or to 0 if all of
           the row is masked.
         """
+        if not self.built:
+            self.build(inputs.shape)
         query, key, _ = self._heads(inputs, memory)
         return self._attend(query, key, mask)
 

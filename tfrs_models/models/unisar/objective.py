@@ -406,8 +406,8 @@ class TransitionContrast(BilinearContrast):
       >>> mask = tf.sequence_mask([3, 1], 3)
       >>> float(layer(cross, within, mask)) > 0
       True
-      >>> float(layer(cross[:1], within[:1], mask[:1]))  # no other user
-      0.0
+      >>> float(layer(cross[:1], within[:1], mask[:1])) == 0  # no other user
+      True
 
     Reference:
       Shi et al., UniSAR: modeling user transition behaviors between search and
