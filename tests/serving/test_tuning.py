@@ -222,6 +222,29 @@ def test_cheap_is_cheap_for_what_is_served(for_batches, monkeypatch):
     assert result.chosen is not result.curve[int(np.argmin(other))]
 
 
+@pytest.mark.parametrize(("seconds", "is_slow"), [(2.0, True), (1.0, False)])
+def test_a_grid_goes_on_while_it_is_no_slower_than_exact_search(
+    seconds, is_slow, monkeypatch
+):
+    calls, clock = [], [0.0]
+
+    def now():
+        calls.append(1)
+        if len(calls) % 2 == 0:  # the end of exact search, or of a setting
+            clock[0] += 1.0 if len(calls) == 2 else seconds
+        return clock[0]
+
+    monkeypatch.setattr("time.perf_counter", now)
+    monkeypatch.setattr(
+        tuning_measures, "latencies", lambda some, *_, **__: [(1.0, 1.0)] * len(some)
+    )
+    grid = [{"num_probes": probes} for probes in (8, 20, 60)]
+    monkeypatch.setattr(tuning, "grids", lambda *_: [grid])
+    result = quick(ivf().index(CANDIDATES, NAMES), QUERIES, recall_target=0.3)
+    assert result.curve[0].recall.low >= 0.3
+    assert (len(result.curve) == 1) == is_slow
+
+
 def test_scann_is_set_by_leaves_and_reordering():
     index = layers.ScaNN(num_leaves=4, num_reordering_candidates=10).index(CANDIDATES)
     exact = layers.BruteForce().index(CANDIDATES)
