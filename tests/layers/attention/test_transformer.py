@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.dropouts import dropouts_that_drop
 from tfrs_models.layers import MultiHeadAttention, TransformerBlock
+from tfrs_models.layers.attention.transformer import BilinearTargetAttention
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(2, 5, 6)).astype("float32")
@@ -145,3 +146,11 @@ def test_weights_may_be_looked_at_before_the_first_call(make):
     before = layer.weights_of(INPUTS, MASK)
     layer(INPUTS, MASK)
     np.testing.assert_allclose(layer.weights_of(INPUTS, MASK), before, rtol=1e-5)
+
+
+def test_a_summary_of_a_history_shows_its_weights_before_the_first_call():
+    layer, mask = BilinearTargetAttention(), np.ones((2, 5), bool)
+    before = layer.weights_of(tf.constant(INPUTS), INPUTS[:, :2], mask)
+    layer(tf.constant(INPUTS), INPUTS[:, :2], mask)
+    after = layer.weights_of(tf.constant(INPUTS), INPUTS[:, :2], mask)
+    np.testing.assert_array_equal(after, before)

@@ -459,6 +459,8 @@ class BilinearTargetAttention(TorchPort, tf.keras.layers.Layer):
         Returns:
           `[batch, num_candidates, seq_len]`; rows sum to 1, or to 0 without an event.
         """
+        if not self.built:
+            self.build(history.shape)
         kernel = tf.cast(self.kernel, history.dtype)
         turned = tf.matmul(history, kernel)  # short, where candidates are many
         scores = tf.matmul(tf.cast(candidates, turned.dtype), turned, transpose_b=True)
