@@ -196,7 +196,7 @@ def build_index(parts: Parts, *, recall: float | None, k: int) -> Index:
     index = index_items(kind(k=k), parts.retriever, data)
     if recall is not None:
         users = _query_features(parts, "test")
-        queries = parts.retriever.query_model(
+        queries = parts.retriever.query_tower(
             {name: tf.constant(values[1:]) for name, values in users.items()}
         )
         print(tm.serving.tuning.tune(index, queries, recall_target=recall, k=k))
@@ -222,7 +222,7 @@ def build_cascade(
     """
     data, activity = parts.data, parts.activity
     recommender = tm.serving.Recommender(
-        parts.retriever.query_model,
+        parts.retriever.query_tower,
         index,
         user_ids=data.vocabularies["user_id"],
         user_features=_query_features(parts, split),

@@ -29,17 +29,34 @@ def config(tmp_path):
     return Config(folder)
 
 
+@pytest.fixture
+def set_handler():
+    """Sets handlers for one test."""
+    before = {}
+
+    def set_one(number, handler):
+        before[number] = signal.signal(number, handler)
+
+    yield set_one
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("number", "by", "code"),
     [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)],
 )
-def test_a_stop_says_what_the_run_wrote_and_nothing_else(config, number, by, code):
+def test_a_stop_says_what_the_run_wrote_and_nothing_else(
+    config, number, by, code, set_handler
+):
     @command
     def main(config):
         write_text(config.output / "new.txt", "new")
         (config.output / ".unfinished-x").touch()
         os.kill(os.getpid(), number)
 
+    # A shell starts what runs in the background with Ctrl-C ignored.
+    set_handler(signal.SIGINT, signal.default_int_handler)
     handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(SystemExit) as stopped:
         main(config)
