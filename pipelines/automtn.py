@@ -187,9 +187,7 @@ def train(
     model = untrained(config, traces, **changes)
     batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
-    stop = tf.keras.callbacks.EarlyStopping(
-        MONITOR, mode="max", patience=config.epochs, restore_best_weights=True
-    )
+    stop = tm.training.StopOnMetric(MONITOR, patience=config.epochs)
     fitted = model.fit(
         batches,
         validation_data=traces.batches("validation", 256),

@@ -232,9 +232,7 @@ def train(
     tf.keras.utils.set_random_seed(config.seed)
     model = build_model(config, params, clicks)
     validation = clicks.batches("validation", config.batch_size)
-    stop = tf.keras.callbacks.EarlyStopping(
-        MONITOR, mode="max", patience=config.patience, restore_best_weights=True
-    )
+    stop = tm.training.StopOnMetric(MONITOR, patience=config.patience)
     before = model.evaluate(validation, verbose=0, return_dict=True)
     initial = clicks.two_tower.get_weights()
     accumulate = tm.training.AccumulateMetrics(["val_not_irrelevant_dist_shift"])

@@ -136,11 +136,7 @@ def run(config: Config, data: ListData, loss: str, *, seed: int) -> Run:
         data.train(seed),
         validation_data=data.validation,
         epochs=config.epochs,
-        callbacks=[
-            tf.keras.callbacks.EarlyStopping(
-                MONITOR, patience=config.patience, restore_best_weights=True
-            )
-        ],
+        callbacks=[tm.training.StopOnMetric(MONITOR, patience=config.patience)],
         verbose=0,
     )
     return evaluate(model, data, loss, seed=seed, fitted=fitted)

@@ -253,9 +253,7 @@ def run(
         validation_data=data.validation,
         epochs=config.epochs,
         callbacks=[
-            tf.keras.callbacks.EarlyStopping(
-                MONITOR, patience=config.patience, restore_best_weights=True
-            ),
+            tm.training.StopOnMetric(MONITOR, patience=config.patience),
             tf.keras.callbacks.LambdaCallback(on_epoch_end=_print_epoch),
         ],
         verbose=0,

@@ -264,8 +264,11 @@ def train(
     checkpoints = Checkpoints(config.output / "checkpoint")
     keep = KeepBest(checkpoints, origin, MONITOR, kept=start)
     callbacks = [
-        tf.keras.callbacks.EarlyStopping(
-            MONITOR, mode="max", patience=config.patience, baseline=keep.best
+        tm.training.StopOnMetric(
+            MONITOR,
+            patience=config.patience,
+            restore_best_weights=False,  # `keep` has them
+            baseline=keep.best,
         ),
         keep,
         tf.keras.callbacks.TensorBoard(config.output / "logs"),

@@ -229,12 +229,7 @@ def callbacks(config: Config) -> list[tf.keras.callbacks.Callback]:
             min_delta=0.0,
             min_lr=1e-6,
         ),
-        tf.keras.callbacks.EarlyStopping(
-            MONITOR,
-            mode="max",
-            patience=config.patience + 1,
-            restore_best_weights=True,
-        ),
+        tm.training.StopOnMetric(MONITOR, patience=config.patience + 1),
     ]
 
 

@@ -103,8 +103,8 @@ def validation_curve(
     """
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
-    stop = tf.keras.callbacks.EarlyStopping(
-        VALIDATION[metric], mode="max", patience=patience
+    stop = tm.training.StopOnMetric(
+        VALIDATION[metric], patience=patience, restore_best_weights=False
     )
     history = build(data, setting).fit(
         training_batches(data, setting, seed=seed),

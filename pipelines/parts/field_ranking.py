@@ -91,8 +91,8 @@ def train(
     has_validation = len(data.splits["validation"]["user_id"]) > 0
     options = {}
     if has_validation:
-        stop = tf.keras.callbacks.EarlyStopping(
-            "val_loss_per_example", patience=setting.patience, restore_best_weights=True
+        stop = tm.training.StopOnMetric(
+            "val_loss_per_example", patience=setting.patience
         )
         options = {
             "validation_data": batches(data, "validation", setting.batch_size),
