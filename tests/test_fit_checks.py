@@ -9,6 +9,7 @@ import tensorflow as tf
 import tfrs_models
 from tfrs_models import models, tasks, towers
 from tfrs_models._fit_checks import direction
+from tfrs_models.metrics.corpus_metrics import parse_metric
 
 RNG = np.random.default_rng(0)
 FEATURES = {
@@ -232,3 +233,22 @@ def test_callbacks_take_the_smallest_error_for_the_best(model, kind):
     with pytest.warns(UserWarning, match='would maximise `val_accept.*mode="min"'):
         model.fit(FEATURES, verbose=0, callbacks=[callback])
     assert best_of(callback, model, [0.5, 0.2, 0.3]) == 0.2
+
+
+@pytest.mark.parametrize(
+    "metric", ["hit_rate_at_10", "ndcg_at_5", "mrr", "auc", "coverage_at_10"]
+)
+def test_a_metric_of_the_corpus_has_a_direction(metric):
+    assert parse_metric(metric)
+    assert direction(f"val_factorized_top_k/{metric}") == "max"
+
+
+@pytest.mark.parametrize("metric", ["tie_rate", "miss_rate"])
+def test_ties_and_misses_are_better_without(metric):
+    assert parse_metric(metric)
+    assert direction(f"val_factorized_top_k/{metric}") == "min"
+
+
+def test_novelty_is_neither_better_nor_worse():
+    assert parse_metric("novelty_at_10")
+    assert direction("val_factorized_top_k/novelty_at_10") is None
