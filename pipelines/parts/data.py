@@ -36,6 +36,9 @@ class DataConfig(TableConfig):
     tenth."""
     min_rating: Number | None = None
     """Smallest rating of a positive row; by default all rows are positives."""
+    ties: Literal["random", "file"] = "random"
+    """Order of a user's rows with equal times: drawn with the seed, or that of the file,
+    if the file has the order of events."""
     user_column: str = "user_id"
     """Column of the user ids in your own table."""
     item_column: str = "item_id"
@@ -90,12 +93,13 @@ def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
 
     Args:
       config: flags of the data.
-      seed: seed of a random split.
+      seed: seed of a random split and of the order of equal times.
 
     Raises:
       SystemExit: the flags name no data, or data that cannot be used.
     """
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
+    options["ties"] = config.ties
     if is_table(config.dataset):
         options |= {name: getattr(config, _TABLE_FLAGS[name]) for name in _TABLE_FLAGS}
     else:

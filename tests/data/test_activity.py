@@ -54,13 +54,15 @@ def strangers():
 
 
 def in_time(data):
-    """All rows as dicts, by time; of equal times those of an earlier split first."""
+    """All rows as dicts, by time; equal times in their drawn order."""
     rows = []
     for split in SPLITS:
         names = data.splits[split].keys() & {"user_id", "item_id", "rating"}
         for row, time in enumerate(data.splits[split]["timestamp"]):
             values = {name: data.splits[split][name][row].item() for name in names}
-            rows.append((time, len(rows), {"split": split, "row": row, **values}))
+            order = data.splits[split].get("tie_order")
+            place = len(rows) if order is None else order[row]
+            rows.append((time, place, {"split": split, "row": row, **values}))
     return [row for *_, row in sorted(rows, key=lambda row: row[:2])]
 
 

@@ -30,7 +30,8 @@ def timeline(data):
         for row, (user, item, time) in enumerate(
             zip(part["user_id"], part["item_id"], part["timestamp"], strict=True)
         ):
-            rows.append((user, time, len(rows), item, split, row))
+            place = part["tie_order"][row] if "tie_order" in part else len(rows)
+            rows.append((user, time, place, item, split, row))
     return sorted(rows)
 
 
@@ -75,9 +76,9 @@ def test_no_change_of_a_later_row_changes_an_earlier_history():
             )
 
 
-def test_equal_times_keep_the_order_of_the_table():
+def test_equal_times_keep_the_order_of_a_table_that_is_the_truth():
     frame = pd.DataFrame({"item_id": list("abcdef"), "user_id": 1, "timestamp": 7})
-    data = tm_data.from_frame(frame, split="leave_last_out")
+    data = tm_data.from_frame(frame, split="leave_last_out", ties="file")
     names = data.vocabularies["item_id"]
     history = histories(data, "test", 9)[0]
     assert [names[i - 1] for i in history if i] == list("abcde")

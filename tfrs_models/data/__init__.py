@@ -15,6 +15,7 @@ from tfrs_models.data.probabilities import (
 )
 from tfrs_models.data.ranking import RANKING_TASKS, ranking_batches, ranking_groups
 from tfrs_models.data.sequences import history_table, window_batches, with_histories
+from tfrs_models.data.slices import row_slices
 from tfrs_models.data.table import from_frame
 from tfrs_models.feature import Feature
 
@@ -35,6 +36,7 @@ __all__ = [
     "mixed_negatives",
     "ranking_batches",
     "ranking_groups",
+    "row_slices",
     "sampling_probability_lookup",
     "synthetic",
     "window_batches",

@@ -2,7 +2,7 @@
 
 The state of a user before a row is a set of sums over the user's earlier rows, whatever
 their split: the number of rows, the number of rows with each category, and the same two
-weighted by the ratings. Rows with equal times keep the order of the table.
+weighted by the ratings. Rows with equal times have the order that `from_frame` draws.
 """
 
 import dataclasses

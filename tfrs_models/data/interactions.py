@@ -19,6 +19,9 @@ EARLIER = {
     "serving": SPLIT_NAMES,
 }
 
+ORDERING = ("timestamp_us", "tie_order")
+"""Columns that order rows and are no features."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Interactions:
@@ -41,8 +44,9 @@ class Interactions:
       titles: `[num_items + 1]` display names of the items; row 0 is "unknown".
       splits: "train", "validation" and "test" -> columns `user_id`, `item_id` (int64
         indices) and, if the data have them, `rating` (float32), `timestamp` (int64
-        seconds) and `timestamp_us` (int64 microseconds, which order the rows and are
-        not in batches), each `[num_rows]`.
+        seconds), `timestamp_us` (int64 microseconds) and, where a split does not keep
+        their order, `tie_order` (int64, ascending among equal times), each
+        `[num_rows]`. The last two order the rows and are not in batches.
       candidate_probabilities: `[num_items + 1]` share of each item in the train rows.
       summary: sizes and leakage audit; print it.
 
@@ -155,7 +159,7 @@ class Interactions:
         columns = {
             name: tf.constant(column)
             for name, column in self._columns(split).items()
-            if name != "timestamp_us"
+            if name not in ORDERING
         }
         users = {k: tf.constant(v) for k, v in self.users.items()}
         items = {k: tf.constant(v) for k, v in self.items.items()}
@@ -251,8 +255,8 @@ def timeline(
 ) -> Timeline:
     """Collects the rows of some splits and their order by user and time.
 
-    Of rows with equal times, those of an earlier split come first. In every split by
-    time this is the order of the table.
+    Rows with equal times have the order that `from_frame` drew or took from the table.
+    In interactions without it those of an earlier split come first.
 
     Args:
       data: interactions with timestamps.
@@ -279,8 +283,11 @@ def timeline(
         none = train[name][:0]
         return np.concatenate([none, *(data.splits[split][name] for split in splits)])
 
+    keys = (column(time), column("user_id"))
+    if "tie_order" in train:
+        keys = (column("tie_order"), *keys)
     return Timeline(
         columns={name: column(name) for name in names},
         split=np.repeat(np.arange(len(splits)), lengths),
-        order=np.lexsort((column(time), column("user_id"))),
+        order=np.lexsort(keys),
     )

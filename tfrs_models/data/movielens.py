@@ -122,7 +122,7 @@ def tfds(
 
     Returns:
       The split data. The rows have the order in which TFDS stored them, which is
-      random; it decides between equal timestamps.
+      random; with `ties="file"` it decides between equal timestamps.
 
     Raises:
       ValueError: `name` is not a ratings configuration of MovieLens.

@@ -2,7 +2,7 @@
 
 A history is a row of item indices in the order of time, padded with 0 on the right, so
 the newest item is the last one other than 0. A history that is too long loses its
-oldest items. Rows with equal times keep the order of the table.
+oldest items. Rows with equal times have the order that `from_frame` draws.
 """
 
 import dataclasses

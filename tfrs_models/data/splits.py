@@ -1,8 +1,9 @@
 """Splits of rows into train, validation and test.
 
 Every function returns an int8 array with one entry per row: `TRAIN`, `VALIDATION` or
-`TEST`. Rows with equal timestamps keep the order of the file, so the file alone
-determines a split; the audit counts the test rows that depend on this order.
+`TEST`. Rows with equal timestamps keep the order in which they are given. `from_frame`
+draws this order with the seed, because a file often sorts such rows by item id; the
+audit counts the test rows that depend on it.
 """
 
 import numpy as np
@@ -11,6 +12,8 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
 TIME_SPLITS = ("per_user_time", "leave_last_out", "global_time", "new_items")
 SPLITS = (*TIME_SPLITS, "random")
+UNORDERED_SPLITS = ("new_items", "random")
+"""Splits whose test rows may lie before train rows of the same user."""
 
 
 def split_per_user_time(
@@ -181,7 +184,7 @@ def _round_half_up(x: np.ndarray | float) -> np.ndarray:
 def _ages(user: np.ndarray, timestamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row, the number of its user's later rows, and of all its user's rows."""
     user = np.asarray(user)
-    order = np.lexsort((timestamp, user))  # stable: ties keep the file's order
+    order = np.lexsort((timestamp, user))  # stable: ties keep their order
     counts = np.bincount(user)
     ends = np.cumsum(counts)
     age = np.empty(len(user), np.int64)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tfrs_models.data.splits import TEST, TRAIN
+from tfrs_models.data.ties import Ties
 
 HOUR = 3600
 
@@ -24,7 +25,7 @@ class Audit:
       repeated_rows: number of validation and test rows whose user has the same item in
         an earlier split.
       tied_rows: number of test rows with the same timestamp as the user's previous row.
-        The order of the file decides which of the two is predicted from the other.
+        Which of the two is predicted from the other is drawn, or up to the file.
       followed_rows: number of test rows with any earlier row of the user.
       long_gap_rows: number of test rows more than one hour after the user's previous
         row. The other test rows continue a session.
@@ -188,6 +189,7 @@ class Summary:
       density: share of the user-item pairs that have one or more rows.
       audit: counts of what the split lets leak.
       notes: additional warnings about the table, one sentence each.
+      ties: counts of equal times and the rule of their order, or None without times.
     """
 
     name: str
@@ -201,6 +203,7 @@ class Summary:
     density: float
     audit: Audit
     notes: tuple[str, ...] = ()
+    ties: Ties | None = None
 
     def __str__(self) -> str:
         """Formats the summary as aligned lines."""
@@ -212,13 +215,15 @@ class Summary:
             )
         cold_items = self.num_items - self.num_train_items
         rows = "  ".join(f"{name} {count:,}" for name, count in self.rows.items())
+        tied = () if self.ties is None else self.ties.warnings
         lines = [
             f"{self.name}: split {self.split}, {positives}",
             f"  users  {self.num_users:,} in train, {self.audit.cold_users:,} more in "
             "test",
             f"  items  {self.num_items:,}, of which {cold_items:,} never in train",
             f"  rows   {rows}  (density {self.density:.2%})",
+            *([] if self.ties is None else [f"  ties   {self.ties}"]),
             str(self.audit),
-            *(f"  warning: {note}" for note in self.notes),
+            *(f"  warning: {note}" for note in (*tied, *self.notes)),
         ]
         return "\n".join(lines)

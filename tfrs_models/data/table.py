@@ -1,6 +1,7 @@
 """Interactions from a pandas table."""
 
 import difflib
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,14 +15,22 @@ from tfrs_models.data.attributes import (
 from tfrs_models.data.columns import read_ids, read_ratings, require_rows
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.probabilities import candidate_probabilities
-from tfrs_models.data.splits import SPLIT_NAMES, TIME_SPLITS, TRAIN, split_rows
+from tfrs_models.data.splits import (
+    SPLIT_NAMES,
+    TIME_SPLITS,
+    TRAIN,
+    UNORDERED_SPLITS,
+    split_rows,
+)
 from tfrs_models.data.summary import Summary, audit
+from tfrs_models.data.ties import TIES, count_ties, drawn_order
 from tfrs_models.data.times import FIRST_SECOND, SECOND, read_timestamps
 
 RESERVED = (
     "rating",
     "timestamp",
     "timestamp_us",
+    "tie_order",
     "candidate_sampling_probability",
     "known_items",
     "history",
@@ -30,6 +39,11 @@ RESERVED = (
     "item_features",
     "history_timestamp",
 )
+NO_TIMES = (
+    "the table has no times: histories, features of activity and whatever else asks "
+    "what came first are off."
+)
+_DAY = 86_400
 
 
 def from_frame(
@@ -56,6 +70,7 @@ def from_frame(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     min_rating: float | None = None,
+    ties: str = "random",
     seed: int = 42,
 ) -> Interactions:
     """Indexes, joins, splits and audits a table with one row per interaction.
@@ -65,7 +80,7 @@ def from_frame(
     table, also items that only have rows below `min_rating`.
 
     Args:
-      frame: table with one row per interaction; its order decides between equal times.
+      frame: table with one row per interaction.
       name: name of the data, for the summary.
       user_column: column of the user ids.
       item_column: column of the item ids.
@@ -95,7 +110,10 @@ def from_frame(
       test_fraction: share of the test rows, or of the items for "new_items".
       min_rating: smallest rating of a positive; rows below it are dropped. None keeps
         all rows.
-      seed: seed of the draw of random rows or new items.
+      ties: "random" puts rows with equal times in an order drawn with the seed, the
+        same in every split, history and window; "file" takes the order of the table for
+        the order of events.
+      seed: seed of the draws of equal times, random rows and new items.
 
     Returns:
       The split data; print them for a summary.
@@ -113,6 +131,8 @@ def from_frame(
       ({'train': 3, 'validation': 0, 'test': 3}, ['item_id', 'colour'])
     """
     require_rows(frame, "frame")
+    if ties not in TIES:
+        raise ValueError(f"`ties` must be one of {TIES}. Got {ties!r}.")
     rating_column = found_column(frame, rating_column, "rating")
     timestamp_column = found_column(frame, timestamp_column, "timestamp")
     refuse_shared_columns(
@@ -135,9 +155,11 @@ def from_frame(
             argument="timestamp_column",
         )
         rows["timestamp"] = rows["timestamp_us"] // SECOND
-        notes += step_notes(rows["timestamp_us"])
+        notes += time_notes(rows["timestamp_us"])
     elif split in TIME_SPLITS:
         refuse_time_split(frame, split)
+    else:
+        notes.append(NO_TIMES)
     user_table, user_names, without_row = attribute_table(
         frame, user, user_names, own=user_frame, column=user_column, side="user"
     )
@@ -148,6 +170,15 @@ def from_frame(
     notes += missing_rows("item", without_row, len(item_names))
 
     rows, num_dropped = _positives(rows, min_rating)
+    counted = None
+    if "timestamp_us" in rows:
+        user, item, micro = (rows[k] for k in ("user_id", "item_id", "timestamp_us"))
+        counted = count_ties(user, item, item_names, micro, rule=ties)
+        if ties == "random":
+            order = drawn_order(user, user_names, item, item_names, micro, seed=seed)
+            rows = {column: values[order] for column, values in rows.items()}
+        if counted.tied_rows and split in UNORDERED_SPLITS:
+            rows["tie_order"] = np.arange(len(micro))
     part = split_rows(
         rows["user_id"],
         rows["item_id"],
@@ -226,6 +257,7 @@ def from_frame(
             dropped_rows=num_dropped,
             density=density,
             audit=audited,
+            ties=counted,
             notes=tuple(notes),
         ),
     )
@@ -320,11 +352,18 @@ def missing_rows(side: str, count: int, of: int) -> list[str]:
     ]
 
 
-def step_notes(micro: np.ndarray) -> list[str]:
-    """Makes a note if times (microseconds) number rows or steps and are not dates."""
-    if micro.max(initial=0) >= FIRST_SECOND * SECOND:
+def time_notes(micro: np.ndarray) -> list[str]:
+    """Makes a note if times (microseconds) number steps, or are yet to come."""
+    if micro.max(initial=0) < FIRST_SECOND * SECOND:
+        return [
+            "all times lie in 1970: they tell the order, and their differences are "
+            "taken for seconds. Dates need `timestamp_unit` or `timestamp_format`."
+        ]
+    coming = micro > (time.time() + _DAY) * SECOND  # clocks of all zones are allowed
+    if not coming.any():
         return []
     return [
-        "all times lie in 1970: they tell the order, and their differences are taken "
-        "for seconds. Dates need `timestamp_unit` or `timestamp_format`."
+        f"{coming.sum():,} of {len(micro):,} rows have times that are yet to come, up "
+        f"to {np.datetime64(int(micro.max()), 'us').astype('datetime64[D]')}: are unit "
+        "and format right?"
     ]
