@@ -37,8 +37,8 @@ class DataConfig(TableConfig):
     min_rating: Number | None = None
     """Smallest rating of a positive row; by default all rows are positives."""
     ties: Literal["random", "file"] = "random"
-    """Order of a user's rows with equal times: drawn with the seed, or that of the file,
-    if the file has the order of events."""
+    """Order of a user's rows with equal times: drawn with the seed, or that of a file
+    whose rows are in the order of events."""
     user_column: str = "user_id"
     """Column of the user ids in your own table."""
     item_column: str = "item_id"
