@@ -75,6 +75,7 @@ TESTED_IN = {
         "losses.listwise_softmax losses.pairwise losses.sampled_pairwise "
         "losses.smooth_ap"
     ),
+    "metrics/test_beyond_accuracy.py": "metrics.top_k_lists",
     "metrics/test_factorized_top_k.py": "metrics.answers",
     "metrics/test_ranking.py": (
         "metrics.ranking_means ops.lists.discounts ops.lists.list_shapes "

@@ -2,9 +2,15 @@
 
 from tfrs_models.metrics.accumulator import metrics_accumulator
 from tfrs_models.metrics.auc import grouped_auc
+from tfrs_models.metrics.beyond_accuracy import (
+    average_popularity,
+    beyond_accuracy,
+    novelty,
+)
 from tfrs_models.metrics.bootstrap import bootstrap_interval
 from tfrs_models.metrics.calibration import ExpectedCalibrationError
 from tfrs_models.metrics.distance_shifts import DistanceShift, distance_shift
+from tfrs_models.metrics.exposure import exposure
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
 from tfrs_models.metrics.rank_tables import RankTable, popularity_slices, rank_table
 from tfrs_models.metrics.ranking import (
@@ -34,12 +40,16 @@ __all__ = [
     "PrecisionAtK",
     "RankTable",
     "RecallAtK",
+    "average_popularity",
     "average_precision",
+    "beyond_accuracy",
     "bootstrap_interval",
     "distance_shift",
+    "exposure",
     "grouped_auc",
     "metrics_accumulator",
     "ndcg",
+    "novelty",
     "popularity_slices",
     "precision",
     "rank_table",
