@@ -3,6 +3,7 @@
 from tfrs_models import _keras  # noqa: F401  isort: skip  binds `tf.keras` before all else
 
 from tfrs_models import (
+    baselines,
     data,
     layers,
     losses,
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Model",
+    "baselines",
     "data",
     "layers",
     "losses",

@@ -27,6 +27,7 @@ from tfrs_models.metrics.ranking_means import (
     PrecisionAtK,
     RecallAtK,
 )
+from tfrs_models.metrics.score_ranks import rank_scores
 from tfrs_models.metrics.usage import GateEntropy
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "novelty",
     "popularity_slices",
     "precision",
+    "rank_scores",
     "rank_table",
     "recall",
     "reciprocal_rank",

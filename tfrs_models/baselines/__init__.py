@@ -1,0 +1,22 @@
+"""Simple recommenders, to compare with and to serve where they win.
+
+All have one interface: `fit` on interactions, `score` users at times. `choose` finds
+their parameters on validation rows.
+"""
+
+from tfrs_models.baselines.baseline import Baseline
+from tfrs_models.baselines.choosing import Choice, choose
+from tfrs_models.baselines.popularity import Popularity
+from tfrs_models.baselines.recent_popularity import RecentPopularity
+from tfrs_models.baselines.user_history import UserHistory
+from tfrs_models.baselines.weighted_sum import WeightedSum
+
+__all__ = [
+    "Baseline",
+    "Choice",
+    "Popularity",
+    "RecentPopularity",
+    "UserHistory",
+    "WeightedSum",
+    "choose",
+]
