@@ -12,6 +12,11 @@ from tfrs_models.metrics.calibration import ExpectedCalibrationError
 from tfrs_models.metrics.distance_shifts import DistanceShift, distance_shift
 from tfrs_models.metrics.exposure import exposure
 from tfrs_models.metrics.factorized_top_k import FactorizedTopK
+from tfrs_models.metrics.group_intervals import group_intervals
+from tfrs_models.metrics.list_attributes import (
+    calibration_divergence,
+    intra_list_diversity,
+)
 from tfrs_models.metrics.rank_tables import RankTable, popularity_slices, rank_table
 from tfrs_models.metrics.ranking import (
     average_precision,
@@ -28,6 +33,7 @@ from tfrs_models.metrics.ranking_means import (
     RecallAtK,
 )
 from tfrs_models.metrics.score_ranks import rank_scores
+from tfrs_models.metrics.serendipity import serendipity
 from tfrs_models.metrics.usage import GateEntropy
 
 __all__ = [
@@ -45,9 +51,12 @@ __all__ = [
     "average_precision",
     "beyond_accuracy",
     "bootstrap_interval",
+    "calibration_divergence",
     "distance_shift",
     "exposure",
+    "group_intervals",
     "grouped_auc",
+    "intra_list_diversity",
     "metrics_accumulator",
     "ndcg",
     "novelty",
@@ -57,4 +66,5 @@ __all__ = [
     "rank_table",
     "recall",
     "reciprocal_rank",
+    "serendipity",
 ]

@@ -7,7 +7,11 @@ import numpy as np
 
 
 def checked_lists(
-    lists: np.ndarray, num_items: int, *, name: str = "lists"
+    lists: np.ndarray,
+    num_items: int,
+    *,
+    name: str = "lists",
+    may_be_empty: bool = False,
 ) -> np.ndarray:
     """Returns top-k lists with 0 for every padding.
 
@@ -15,6 +19,7 @@ def checked_lists(
       lists: `[num_users, k]` item indices in 1 to `num_items`; 0 and -1 are padding.
       num_items: number of items in the catalogue.
       name: name of the argument in errors.
+      may_be_empty: whether the lists may hold padding only.
 
     Returns:
       `[num_users, k]` int64 item indices, 0 where a list has no item.
@@ -45,7 +50,7 @@ def checked_lists(
             "row in `items`, whose row 0 is the unknown item."
         )
     lists = np.maximum(lists.astype(np.int64), 0)
-    if not lists.any():
+    if not may_be_empty and not lists.any():
         raise ValueError(f"`{name}` must hold at least one item. Got padding only.")
     ordered = np.sort(lists, axis=1)
     repeats = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] > 0)).any(axis=1)
