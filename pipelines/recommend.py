@@ -1,6 +1,8 @@
 """Recommends with an exported model: python -m pipelines.recommend --user 42 -k 10."""
 
 import dataclasses
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +40,12 @@ def main(config: Config) -> dict:
 
 
 def print_answers(
-    model: Path, users: tuple[str, ...] | list[str], *, k: int, exclude_seen: bool
+    model: Path,
+    users: tuple[str, ...] | list[str],
+    *,
+    k: int,
+    exclude_seen: bool,
+    about: Mapping[str, str] | None = None,
 ) -> dict:
     """Prints a table of recommendations for each user, by the SavedModel alone.
 
@@ -47,6 +54,7 @@ def print_answers(
       users: ids of users, as text.
       k: number of items for each user, at most those of the model.
       exclude_seen: whether to leave out items that the user already has.
+      about: id of a user -> a sentence to print before the items; None for none.
 
     Returns:
       Output of the model -> array, one row for each user.
@@ -74,6 +82,8 @@ def print_answers(
         print(
             f"\nUser {user}" + ("" if known else " is unknown: the most popular items")
         )
+        if words := (about or {}).get(user):
+            print(textwrap.fill(words, 88, initial_indent="  ", subsequent_indent="  "))
         print(f"  {'score':>7}  {'item':<8} title")
         for item, title, score in zip(
             answer["item_id"][row],

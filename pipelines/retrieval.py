@@ -5,7 +5,7 @@ checkpoint, and export/1, a SavedModel for `python -m pipelines.recommend`.
 """
 
 import dataclasses
-import sys
+import textwrap
 from pathlib import Path
 
 import tensorflow as tf
@@ -32,13 +32,16 @@ from pipelines.parts.command import command, ending
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.flags import CountOrNone, Seed
 from pipelines.parts.indexes import build_indexes
+from pipelines.parts.progress import EpochLines, step
 from pipelines.parts.query_towers import QueryTowerConfig
 from pipelines.recommend import print_answers
 from pipelines.reporting.retrieval import (
+    answered,
     evaluate,
     example_users,
     index_recall,
     print_metrics,
+    question,
     write_report,
 )
 
@@ -82,23 +85,31 @@ def main(config: Config) -> dict:
     if start is not None:
         start.check_flags(config)
     tf.keras.utils.set_random_seed(config.seed)
-    data, origin = load(config, run=new_run())
+    with step("Loading the data"):
+        data, origin = load(config, run=new_run())
     if start is not None:
         start.check_data(origin.data)
-    print(data.summary, "\n")
+    print(f"\n{data.summary}\n")
 
-    model = query_towers.build_model(config, data)
-    add_corpus_metrics(model, data)
+    with step("Building the model"):
+        model = query_towers.build_model(config, data)
+        create_weights(model, data)
+        add_corpus_metrics(model, data)
+    described = query_towers.description(config, data, model)
+    print(f"\n{textwrap.fill(described, 88)}\n")
     history, kept = train(config, data, model, origin, start=start)
 
-    evaluation = evaluate(model, data)
+    with step("Evaluation") as evaluating:
+        evaluation = evaluate(model, data)
+        evaluating.note = f"{len(data.splits['test']['user_id']):,} test rows"
     print_metrics(evaluation)
-    exact, approximate = build_indexes(model, data)
-    recall = index_recall(exact, approximate, model, data)
-    if recall is not None:
-        print(f"ScaNN finds {recall:.1%} of the exact top 100 on the test queries.")
-
-    exported = export_recommender(config, data, model, exact, output / "export")
+    with step("Index") as indexing:
+        exact, approximate = build_indexes(model, data)
+        recall = index_recall(exact, approximate, model, data)
+        if recall is not None:
+            indexing.note = f"ScaNN finds {recall:.1%} of the exact top 100"
+    with step("Export and its verification"):
+        exported = export_recommender(config, data, model, exact, output / "export")
     metrics = {
         "run": origin.run,
         "checkpoint": kept.id,
@@ -115,6 +126,17 @@ def main(config: Config) -> dict:
         query_towers.user_features(config, data, "test"),
         seed=config.seed,
     )
+    asked = question(data, users[0])
+    print(f"\nWhat {exported} answers to a user of a wide taste and to a new one:")
+    answer = print_answers(
+        exported,
+        list(asked),
+        k=min(10, data.num_items),
+        exclude_seen=True,
+        about={
+            user: f", who had last: {'; '.join(had)}" for user, had in asked.items()
+        },
+    )
     write_report(
         output / "report.html",
         run=origin.run,
@@ -122,15 +144,14 @@ def main(config: Config) -> dict:
         data=data,
         history=history,
         evaluation=evaluation,
+        model=described,
         users=users,
+        asked=answered(asked, answer),
         recall=recall,
         monitor=MONITOR,
     )
     write_json(output / "metrics.json", metrics)
     print_paths(output, exported)
-    asked = [users[0].user_id]
-    print(f"\nAsking the exported model for user {asked[0]}:")
-    print_answers(exported, asked, k=min(5, data.num_items), exclude_seen=True)
     return metrics
 
 
@@ -189,8 +210,13 @@ def fill(
     model: tm.models.TwoTower, data: tm.data.Interactions, checkpoint: Checkpoint
 ) -> None:
     """Creates all weights of a model and loads their values from a checkpoint."""
-    model(next(iter(data.batches("test", 1))))
+    create_weights(model, data)
     checkpoint.load(model)
+
+
+def create_weights(model: tm.models.TwoTower, data: tm.data.Interactions) -> None:
+    """Creates all weights of a model."""
+    model(next(iter(data.batches("test", 1))))
 
 
 def export_recommender(
@@ -278,13 +304,20 @@ def train(
             ),
             id_features=query_towers.ID_FEATURES[config.query_tower],
         ),
+        EpochLines(
+            {
+                "loss per example": "loss_per_example",
+                "validation NDCG@10": MONITOR,
+                "hit rate at 10": "val_factorized_top_k/top_10_categorical_accuracy",
+            }
+        ),
     ]
     fitted = model.fit(
         batches,
         validation_data=data.batches("validation", 4096),
         epochs=config.epochs,
         callbacks=callbacks,
-        verbose=1 if sys.stdout.isatty() else 2,  # a bar in a file is one long line
+        verbose=0,
     )
     if keep.kept is None:
         raise SystemExit(

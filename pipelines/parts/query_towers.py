@@ -1,6 +1,7 @@
 """Query towers of the retrieval pipeline: their flags, models, batches and features."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipelines.parts.user_towers import (
     build_user_tower,
     without_some_ids,
 )
+from tfrs_models.feature import Feature
 
 QueryTower = Literal["history", "gru", "sasrec", "autocorrelation", "id"]
 Negatives = Literal["batch", "corpus"]
@@ -247,3 +249,50 @@ def learning_rate(
         warmup_target=config.learning_rate,
         warmup_steps=warmup,
     )
+
+
+_POOLED = {
+    "history": "pooled by recency and by the time between them",
+    "gru": "read by a GRU",
+    "sasrec": "read by a causal transformer",
+    "autocorrelation": "read by an auto-correlation transformer",
+}
+
+
+def description(
+    config: QueryTowerConfig, data: tm.data.Interactions, model: tm.models.TwoTower
+) -> str:
+    """Describes a model in a sentence: towers, size and negatives.
+
+    Args:
+      config: flags, resolved.
+      data: interactions whose features the towers read.
+      model: model whose weights exist.
+    """
+    if config.query_tower != "id":
+        user = (
+            f"a user is the newest {config.history_length} items, "
+            f"{_POOLED[config.query_tower]}"
+        )
+        rows = f"batch of {config.batch_size:,} windows of histories"
+    else:
+        user = "a user is a row of a table of ids"
+        if config.user_tower:
+            user = f"a user is a user tower, {config.user_tower}"
+        elif config.features == "all" and data.user_features[1:]:
+            user += f" and {_names(data.user_features[1:])}"
+        rows = f"batch of {config.batch_size:,} rows"
+    features = data.item_features[: 1 if config.features == "id" else None]
+    negatives = "all items of the catalogue"
+    if config.negatives == "batch":
+        negatives = f"the other positives of a {rows}, corrected for their popularity"
+    size = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    return (
+        f"Two towers: {user}; an item is {_names(features)}. {config.embedding_dim} "
+        f"dimensions, {size:,} parameters. Negatives: {negatives}."
+    )
+
+
+def _names(features: Sequence[Feature]) -> str:
+    *first, last = (feature.name.replace("item_id", "its id") for feature in features)
+    return f"{', '.join(first)} and {last}" if first else last

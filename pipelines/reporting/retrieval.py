@@ -1,6 +1,7 @@
 """Metrics and report of the retrieval pipeline."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class ExampleUser:
 
     Args:
       user_id: id of the user, as in the data.
-      history: titles of the newest items before the test rows, newest first.
+      history: titles of the user's newest items, newest first.
       recommendations: title of an item, and whether it is in the user's test rows.
       num_held_out: number of the user's items in the test rows.
     """
@@ -191,7 +192,9 @@ def example_users(
     num_users: int = 10,
     k: int = 10,
 ) -> list[ExampleUser]:
-    """Recommends to random users of the test rows, the least active first.
+    """Recommends to some users of the test rows, the one with the widest taste first.
+
+    The others are random, the least active first.
 
     Args:
       model: trained model.
@@ -207,8 +210,11 @@ def example_users(
     if not len(known):
         known = np.arange(1, data.num_users + 1)
     rng = np.random.default_rng(seed)
-    users = rng.choice(known, min(num_users, len(known)), replace=False)
-    users = users[np.argsort(earlier.row_lengths().numpy()[users])]
+    widest = max(rng.permutation(known), key=lambda user: _breadth(data, user))
+    others = known[known != widest]
+    others = rng.choice(others, min(num_users - 1, len(others)), replace=False)
+    others = others[np.argsort(earlier.row_lengths().numpy()[others])]
+    users = np.concatenate([[widest], others])
     features = {name: values[users] for name, values in user_features.items()}
     _, items = index.query_with_exclusions(
         model.query_tower(features),
@@ -218,7 +224,7 @@ def example_users(
     return [
         ExampleUser(
             user_id=str(data.vocabularies["user_id"][user - 1]),
-            history=[str(data.titles[item]) for item in _last_items(data, user)],
+            history=[str(data.titles[item]) for item in newest_items(data, user)],
             recommendations=[
                 (str(data.titles[item]), bool(item in held_out))
                 for item in row
@@ -231,9 +237,58 @@ def example_users(
     ]
 
 
-def _last_items(data: tm.data.Interactions, user: int, count: int = 8) -> np.ndarray:
-    """Returns a user's newest items before the test rows, newest first."""
-    columns = [data.splits[split] for split in ("train", "validation")]
+def question(data: tm.data.Interactions, widest: ExampleUser) -> dict[str, list[str]]:
+    """Returns the users to query the exported model for, and what they had last.
+
+    Args:
+      data: interactions that the model is trained on.
+      widest: user of a wide taste.
+
+    Returns:
+      User id -> titles of all splits, newest first; none for a user who is new.
+    """
+    ids = data.vocabularies["user_id"]
+    (row,) = np.flatnonzero(ids == widest.user_id) + 1
+    new = "new"
+    while new in ids:
+        new += "er"
+    last = newest_items(data, row, ("train", "validation", "test"))
+    return {widest.user_id: [str(data.titles[item]) for item in last], new: []}
+
+
+def answered(users: dict[str, list[str]], answer: dict) -> list[ExampleUser]:
+    """Joins users with the answers of the exported model.
+
+    Args:
+      users: user id -> titles of the newest items, from `question`.
+      answer: outputs of the exported model, one row for each user.
+    """
+    return [
+        ExampleUser(
+            user_id=user,
+            history=history,
+            recommendations=[(t.decode(), False) for t in titles if t],
+            num_held_out=0,
+        )
+        for (user, history), titles in zip(users.items(), answer["title"], strict=True)
+    ]
+
+
+def newest_items(
+    data: tm.data.Interactions,
+    user: int,
+    splits: Sequence[str] = ("train", "validation"),
+    count: int = 8,
+) -> np.ndarray:
+    """Returns a user's newest items of some splits, newest first.
+
+    Args:
+      data: interactions.
+      user: index of the user.
+      splits: names of the splits.
+      count: largest number of items.
+    """
+    columns = [data.splits[split] for split in splits]
     items = np.concatenate([c["item_id"][c["user_id"] == user] for c in columns])
     if "timestamp_us" in columns[0]:
         times = np.concatenate(
@@ -241,6 +296,14 @@ def _last_items(data: tm.data.Interactions, user: int, count: int = 8) -> np.nda
         )
         items = items[np.argsort(times, kind="stable")]
     return items[::-1][:count]
+
+
+def _breadth(data: tm.data.Interactions, user: int) -> int:
+    """Number of distinct categories, or else items, among a user's newest items."""
+    items = newest_items(data, user)
+    categories = [f.name for f in data.item_features[1:] if f.kind in ("bag", "id")]
+    values = data.items[categories[0]] if categories else data.items["item_id"]
+    return len(np.unique(values[items][values[items] > 0]))
 
 
 def write_report(
@@ -251,7 +314,9 @@ def write_report(
     data: tm.data.Interactions,
     history: dict,
     evaluation: Evaluation,
+    model: str,
     users: list[ExampleUser],
+    asked: list[ExampleUser],
     recall: float | None,
     monitor: str,
 ) -> Path:
@@ -273,6 +338,8 @@ def write_report(
         verdict=verdict(evaluation.metrics),
         curves=learning_curves(history, monitor=monitor) if history else None,
         hit_rates=hit_rate_curves(ks, rates),
+        model=model,
         users=users,
+        asked=asked,
         recall=recall,
     )
