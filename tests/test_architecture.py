@@ -45,6 +45,11 @@ TESTED_IN = {
         "data.kuaisar.samples data.kuaisar.search_and_recommendation"
     ),
     "data/test_attributes.py": "data.several_values",
+    "data/test_files.py": "data.table_files",
+    "data/test_formats.py": (
+        "data.formats.description data.formats.known data.formats.preparing "
+        "data.formats.reading data.formats.recognition"
+    ),
     "data/test_table.py": "data.columns",
     "layers/attention/test_auto_correlation.py": ("ops.circular_correlation"),
     "layers/attention/test_auto_correlation_block.py": (

@@ -15,9 +15,9 @@ from tfrs_models.data.checkins import (
     read_foursquare,
     read_gowalla,
 )
-from tfrs_models.data.files import read_table
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.synthetic.check_ins import PlantedCheckIns, make_check_ins
+from tfrs_models.data.table_files import read_table
 
 SYNTHETIC = "synthetic"
 _TRIP_GAP = 240.0  # hours: planted trips are a month apart

@@ -27,7 +27,11 @@ class DataConfig(TableConfig):
 
     dataset: str = "movielens-latest-small"
     """movielens-latest-small, recbole:ml-100k, tfds:movielens/<config>, or the path of
-    your own .parquet, .csv or .tsv table, the latter two also as .gz, .bz2 or .xz."""
+    a file: a known format such as ratings.dat or *.inter, or your own .parquet, .csv or
+    .tsv table; texts also as .gz, .bz2 or .xz."""
+    file_format: str = "auto"
+    """Name of the known format of the file, if it looks like several; `table` for your
+    own table."""
     split: Literal[
         "leave_last_out", "per_user_time", "global_time", "new_items", "random"
     ] = "leave_last_out"
@@ -39,14 +43,20 @@ class DataConfig(TableConfig):
     ties: Literal["random", "file"] = "random"
     """Order of a user's rows with equal times: drawn with the seed, or that of a file
     whose rows are in the order of events."""
-    user_column: str = "user_id"
-    """Column of the user ids in your own table."""
-    item_column: str = "item_id"
-    """Column of the item ids in your own table."""
+    user_column: str = "auto"
+    """Column of the user ids in your own table; `auto` is that of the known format, or
+    user_id."""
+    item_column: str = "auto"
+    """Column of the item ids in your own table; `auto` is that of the known format, or
+    item_id."""
     rating_column: str = "auto"
     """Column of the ratings in your own table."""
     timestamp_column: str = "auto"
     """Column of the times in your own table; splits by time need one."""
+    events: tuple[str, ...] = ()
+    """Kinds of events to keep, such as transaction; by default all."""
+    event_column: str | None = None
+    """Column of the kinds of events in your own table."""
     item_table: str | None = None
     """Table of your items' features, with the same item column."""
     title_column: str | None = None
@@ -69,10 +79,13 @@ class DataConfig(TableConfig):
 
 # Arguments of `from_table` -> the flags that set them.
 _TABLE_FLAGS = {
+    "file_format": "file_format",
     "user_column": "user_column",
     "item_column": "item_column",
     "rating_column": "rating_column",
     "timestamp_column": "timestamp_column",
+    "events": "events",
+    "event_column": "event_column",
     "encoding": "encoding",
     "timestamp_unit": "timestamp_unit",
     "timestamp_format": "timestamp_format",
@@ -101,7 +114,12 @@ def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
     options["ties"] = config.ties
     if is_table(config.dataset):
-        options |= {name: getattr(config, _TABLE_FLAGS[name]) for name in _TABLE_FLAGS}
+        usual = DataConfig()  # a flag that is not given leaves the choice to the format
+        options |= {
+            name: getattr(config, flag)
+            for name, flag in _TABLE_FLAGS.items()
+            if getattr(config, flag) != getattr(usual, flag)
+        }
     else:
         _refuse_table_flags(config)
     try:
@@ -118,7 +136,7 @@ def _refuse_table_flags(config: DataConfig) -> None:
             raise SystemExit(
                 f"`--{flag.replace('_', '-')}` is for a table of your own. Got "
                 f"`--dataset {config.dataset}`: leave it out, or name a file that ends "
-                "in .parquet, .csv or .tsv."
+                "in .parquet, .csv, .tsv, .dat, .txt or .inter."
             )
 
 

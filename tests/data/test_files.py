@@ -215,11 +215,11 @@ def test_a_file_with_a_header_only_is_empty(tmp_path):
         data.load(path)
 
 
-@pytest.mark.parametrize("name", ["movielens", "recbole:ml-1m", "table.txt", ""])
+@pytest.mark.parametrize("name", ["movielens", "recbole:ml-1m", "table.xlsx", ""])
 def test_another_name_is_refused_with_the_names_there_are(name):
     with pytest.raises(ValueError, match="`dataset` must be one of") as error:
         data.load(name)
-    for form in ("movielens-latest-small", "recbole:ml-100k", "tfds:", ".csv"):
+    for form in ("movielens-latest-small", "recbole:ml-100k", ".csv", ".dat"):
         assert form in str(error.value)
 
 

@@ -101,7 +101,7 @@ def test_few_items_need_no_approximate_index(monkeypatch, capsys, num_items):
     assert f"there are {num_items}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dataset", ["movielens-latest-small", "clicks.txt"])
+@pytest.mark.parametrize("dataset", ["movielens-latest-small", "clicks.xlsx"])
 def test_a_flag_of_tables_that_nothing_reads_is_refused(dataset):
     config = DataConfig(dataset=dataset, timestamp_unit="ms")
     with pytest.raises(SystemExit, match="`--timestamp-unit` is for a table of your o"):

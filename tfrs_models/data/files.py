@@ -1,22 +1,31 @@
-"""Interactions by the name of a data set, or from a Parquet, CSV or TSV file."""
+"""Interactions by the name of a data set, or from a file: a known format or a table."""
 
-import bz2
-import codecs
-import csv
+import dataclasses
 import difflib
-import gzip
-import lzma
 import os
-import zlib
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pandas as pd
 
-from tfrs_models.data import movielens
+from tfrs_models.data import formats, movielens
+from tfrs_models.data.columns import require_column
+from tfrs_models.data.formats.description import Part
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.table import from_frame
+from tfrs_models.data.table_files import (
+    SUFFIXES,
+    WITHOUT_HEADER,
+    column_names,
+    first_lines,
+    read_table,
+    require_file,
+    separator_of,
+    split_header,
+    suffix_of,
+    unpacked,
+)
 
 FORMS = (
     "movielens-latest-small",
@@ -24,15 +33,9 @@ FORMS = (
     "tfds:movielens/100k-ratings",
     "path/to/interactions.parquet",
     "path/to/interactions.csv",
+    "path/to/ratings.dat",
 )
-SUFFIXES = (".parquet", ".csv", ".tsv")
-_PACKED = (".gz", ".bz2", ".xz")
-_OPEN = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+_AUTO = "auto"
 
 
 def load(
@@ -42,10 +45,13 @@ def load(
 
     Args:
       dataset: "movielens-latest-small" (offline), "recbole:ml-100k",
-        "tfds:movielens/<config>", or the path of a `.parquet`, `.csv` or `.tsv` file.
-      **options: arguments of `from_frame`. A path also takes `item_table` and
-        `user_table`, paths of tables with one row per item or user, and `encoding`, the
-        encoding of text files without a byte order mark.
+        "tfds:movielens/<config>", or the path of a file: a known format such as
+        `ratings.dat`, or an own table as `.parquet`, `.csv` or `.tsv`.
+      **options: arguments of `from_frame`. A path also takes `file_format`, the name of
+        its format if that is ambiguous, `item_table` and `user_table`, paths of tables
+        with one row per item or user, `events`, the kinds of events to keep, with
+        their `event_column`, and `encoding`, the encoding of text files without a byte
+        order mark.
 
     Returns:
       The split data; print them for a summary.
@@ -81,30 +87,53 @@ def load(
 
 
 def is_table(dataset: str | os.PathLike) -> bool:
-    """Tells whether `dataset` is the name of a file that `from_table` reads."""
-    return _suffix(Path(dataset)) in SUFFIXES
+    """Tells whether `dataset` is the path of a file that `from_table` reads."""
+    path = Path(dataset)
+    is_name = str(dataset) in ("", *FORMS) or str(dataset).startswith("tfds:")
+    return not is_name and (suffix_of(path) in SUFFIXES or path.exists())
 
 
 def from_table(
     path: str | os.PathLike,
     *,
+    file_format: str = "auto",
+    user_column: str = "auto",
+    item_column: str = "auto",
     item_table: str | os.PathLike | None = None,
     user_table: str | os.PathLike | None = None,
+    events: Sequence[str] | None = None,
+    event_column: str | None = None,
     encoding: str | None = None,
     **options: Any,
 ) -> Interactions:
-    """Reads a `.parquet`, `.csv` or `.tsv` file with one row per interaction.
+    """Reads a file with one row per interaction: a known format, or an own table.
 
-    Text files may be compressed (`.csv.gz`, `.bz2`, `.xz`). The separator is the most
-    frequent of comma, semicolon, tab and bar in the header. Values of text files stay
-    as they are written: "007" and "NA" are values, an empty field is a missing value.
+    A known format is recognised by its first lines; it determines the columns, the unit
+    of the times, and the tables of items and users that lie beside the file. A given
+    argument wins over that of the format. A file that has the given columns for users
+    and items is an own table.
+
+    Text files may be compressed (`.csv.gz`, `.bz2`, `.xz`). The separator of an own
+    table is the most frequent of comma, semicolon, tab and bar in the header. Values of
+    text files stay as they are written: "007" and "NA" are values, an empty field is a
+    missing value.
 
     Args:
-      path: path of the interactions.
-      item_table: path of a file with one row per item, or None.
-      user_table: path of a file with one row per user, or None.
+      path: path of the interactions, or of a folder with one such file.
+      file_format: name of the format; "auto" recognises it, "table" stands for an
+        own table.
+      user_column: column of the user ids; "auto" stands for that of the format, or
+        `user_id`.
+      item_column: column of the item ids; "auto" stands for that of the format, or
+        `item_id`.
+      item_table: path of a file with one row per item; None for the one that the format
+        has beside the interactions, if any.
+      user_table: path of a file with one row per user; None for the one that the format
+        has beside the interactions, if any.
+      events: kinds of events to keep, such as "transaction"; None keeps all.
+      event_column: column of the kinds of events; None stands for that of the format.
       encoding: encoding of text files without a byte order mark, such as "latin-1";
-        None stands for UTF-8.
+        None stands for UTF-8, in known formats for Latin-1 where UTF-8 is not possible.
       **options: columns and splitting rule, the arguments of `from_frame`.
 
     Returns:
@@ -112,128 +141,115 @@ def from_table(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file cannot be read, or the table cannot be used.
+      ValueError: the file cannot be read, has no or several known formats, or its table
+        cannot be used.
     """
-    tables = {"item_frame": item_table, "user_frame": user_table}
-    frames = {
-        argument: read_table(
-            table, encoding=encoding, argument=argument.replace("frame", "table")
+    path = _one_file(Path(path), encoding)
+    tables = {"item": item_table, "user": user_table}
+    tables = {side: table for side, table in tables.items() if table is not None}
+    columns = {"user_column": user_column, "item_column": item_column}
+    given = {k: v for k, v in (columns | options).items() if v != _AUTO}
+    found = _recognised(path, file_format, given, encoding)
+    if found is None:
+        part, frames = Part(_own_table(path, given, encoding), given), {}
+    else:
+        part, frames = formats.read_format(
+            path, found, given=given, own_tables=tables, encoding=encoding
         )
-        for argument, table in tables.items()
-        if table is not None
+        event_column = event_column or found.form.event_column
+    part = _chosen_events(part, events, event_column)
+    frames |= {
+        f"{side}_frame": read_table(table, encoding=encoding, argument=f"{side}_table")
+        for side, table in tables.items()
     }
-    return from_frame(
-        read_table(path, encoding=encoding, argument="path"),
-        **{"name": _unpacked(Path(path)).stem, **frames, **options},
+    data = from_frame(
+        part.frame, **{"name": unpacked(path).stem, **frames, **part.options}
     )
+    if found is None and not part.notes:
+        return data
+    lines = part.notes if found is None else (_title(found, part), *part.notes)
+    summary = dataclasses.replace(data.summary, reading=lines)
+    return dataclasses.replace(data, summary=summary)
 
 
-def read_table(
-    path: str | os.PathLike, *, argument: str, encoding: str | None = None
-) -> pd.DataFrame:
-    """Reads a file; values of a text file stay text, so that "007" stays "007".
-
-    Args:
-      path: path of a `.parquet`, `.csv` or `.tsv` file.
-      argument: the argument that named the file, for the error message.
-      encoding: encoding of text files without a byte order mark; None stands for UTF-8.
-
-    Returns:
-      The table.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the suffix or the encoding is wrong, a column name is repeated, or the
-        content does not have the format of the suffix.
-    """
-    path = Path(path)
-    suffix = _suffix(path)
-    if suffix not in SUFFIXES:
+def _one_file(path: Path, encoding: str | None) -> Path:
+    """The path itself, or the only file of a known format in a folder."""
+    if not path.is_dir():
+        if suffix_of(path) in SUFFIXES:
+            require_file(path, "path")
+        return path
+    files = [file for file in sorted(path.iterdir()) if file.is_file()]
+    known = [f for f in files if suffix_of(f) in SUFFIXES]
+    known = [f for f in known if formats.recognise(f, encoding=encoding) is not None]
+    if len(known) != 1:
+        names = ", ".join(file.name for file in known or files[:10])
         raise ValueError(
-            f"`{argument}` must end with one of {SUFFIXES}, the last two also packed "
-            f"as {', '.join(_PACKED)}. Got {str(path)!r}: convert it with pandas."
+            "`path` must be a file, or a folder with one file of a known format. Got "
+            f"{str(path)!r} with {len(known)} of them: name one of the files {names}."
         )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"`{argument}` must be a file that exists. Got {str(path)!r}, looked up "
-            f"from {str(Path.cwd())!r}."
-        )
-    try:
-        if suffix == ".parquet":
-            # Integer columns with missing values stay integers.
-            return pd.read_parquet(path, dtype_backend="numpy_nullable")
-        return _read_text(path, suffix, encoding)
-    except UnicodeError as error:
+    return known[0]
+
+
+def _recognised(
+    path: Path, file_format: str, given: dict, encoding: str | None
+) -> formats.Recognised | None:
+    if not path.is_file() or suffix_of(path) not in SUFFIXES:
+        return None  # `read_table` has the error
+    chosen = [given.get(name) for name in ("user_column", "item_column")]
+    if file_format == _AUTO and set(chosen) <= set(_header(path, encoding)):
+        return None
+    return formats.recognise(path, file_format=file_format, encoding=encoding)
+
+
+def _header(path: Path, encoding: str | None) -> list[str]:
+    if suffix_of(path) == ".parquet":
+        return column_names(path)
+    line = next(iter(first_lines(path, encoding)), "")
+    return split_header(line, separator_of(line, suffix_of(path)))
+
+
+def _own_table(path: Path, given: dict, encoding: str | None) -> pd.DataFrame:
+    if suffix_of(path) in WITHOUT_HEADER and path.is_file():
+        columns = {"user_column": "user_id", "item_column": "item_id"} | given
+        wanted = {columns["user_column"], columns["item_column"]}
+        if not wanted & set(_header(path, encoding)):
+            raise formats.unknown_text(path, encoding)
+    return read_table(path, argument="path", encoding=encoding)
+
+
+def _chosen_events(
+    part: Part, events: Sequence[str] | None, column: str | None
+) -> Part:
+    if column is None:
+        if events is not None:
+            raise ValueError(
+                f"`events` needs the column of the kinds of events. Got {events} and "
+                f"no `event_column`; the columns are {list(part.frame.columns)}."
+            )
+        return part
+    kinds = require_column(part.frame, column, argument="event_column").astype(str)
+    counts = kinds.value_counts()
+    text = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+    if events is None:
+        return part.plus(part.frame, f"events: {text}; all are kept")
+    unknown = sorted(set(events) - set(counts.index))
+    if unknown or not len(events):
         raise ValueError(
-            f"`{argument}` must be in {encoding or 'UTF-8'}. Got {str(path)!r}: "
-            f'{error}. What to do: name its `encoding`, often "latin-1" or "cp1252".'
-        ) from error
-    except LookupError as error:
-        raise ValueError(f"`encoding` must be one that Python has: {error}.") from error
-    except (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(
-            f"`{argument}` must be a readable {suffix} file with a header. Got "
-            f"{str(path)!r}: {error}"
-        ) from error
-
-
-def _suffix(path: Path) -> str:
-    """The suffix in lower case, without that of a compression."""
-    return _unpacked(path).suffix.lower()
-
-
-def _unpacked(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix.lower() in _PACKED else path
-
-
-def _open(path: Path) -> BinaryIO:
-    """Opens a file and decompresses it by its first bytes, whatever its name is."""
-    with path.open("rb") as file:
-        start = file.read(8)
-    unpack = (opener for mark, opener in _OPEN.items() if start.startswith(mark))
-    return next(unpack, open)(path, "rb")
-
-
-def _read_text(path: Path, suffix: str, encoding: str | None) -> pd.DataFrame:
-    with _open(path) as file:
-        start = file.read(len(codecs.BOM_UTF8))
-    marked = (name for mark, name in _MARKS.items() if start.startswith(mark))
-    encoding = next(marked, encoding or "utf-8")
-    with _open(path) as file:
-        lines = (line.strip("\r\n") for line in codecs.getreader(encoding)(file))
-        header = next((line for line in lines if line.strip()), "")
-    separator = _separator(header, suffix)
-    # Some headers have a blank after each separator: "user_id, item_id".
-    form = {"skipinitialspace": f"{separator} " in header}
-    names = Counter(next(csv.reader([header], delimiter=separator, **form), []))
-    twice = [name for name, count in names.items() if name and count > 1]
-    if twice:
-        raise ValueError(
-            f"the header must have each column once. It has {twice} more than once: "
-            "rename or drop one of them."
+            f"`events` must be kinds in the column {column!r}: {text}. Got "
+            f"{tuple(events)}."
         )
-    with _open(path) as file:
-        frame = pd.read_csv(
-            file,
-            sep=separator,
-            encoding=encoding,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            **form,
-        )
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise ValueError(
-            f"rows must have as many values as the header. It has {len(names)} columns "
-            "and rows have more: is there a separator at the end of each row?"
-        )
-    return frame
+    frame = part.frame[kinds.isin(events).to_numpy()].reset_index(drop=True)
+    return part.plus(frame, f"events: {text}; kept {', '.join(events)}")
 
 
-def _separator(header: str, suffix: str) -> str:
-    """The most frequent separator of a header; a bar counts only without any other."""
-    usual = "\t" if suffix == ".tsv" else ","
-    counts = {mark: header.count(mark) for mark in (usual, ",", ";", "\t")}
-    if not any(counts.values()) and "|" in header:
-        return "|"
-    return max(counts, key=counts.get)
+def _title(found: formats.Recognised, part: Part) -> str:
+    """The line on a recognised format and the meaning of its columns."""
+    options = part.options
+    parts = {
+        "users": options["user_column"],
+        "items": options["item_column"],
+        "ratings": options.get("rating_column"),
+        "times": options.get("timestamp_column"),
+    }
+    meaning = ", ".join(f"{name} {column}" for name, column in parts.items() if column)
+    return f"read as {found.form.title} ({found.form.name}): {meaning}"

@@ -190,6 +190,7 @@ class Summary:
       audit: counts of what the split lets leak.
       notes: additional warnings about the table, one sentence each.
       ties: counts of equal times and the rule of their order, or None without times.
+      reading: format of the file and what was read from it, a line each.
     """
 
     name: str
@@ -204,6 +205,7 @@ class Summary:
     audit: Audit
     notes: tuple[str, ...] = ()
     ties: Ties | None = None
+    reading: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Formats the summary as aligned lines."""
@@ -218,6 +220,7 @@ class Summary:
         tied = () if self.ties is None else self.ties.warnings
         lines = [
             f"{self.name}: split {self.split}, {positives}",
+            *(f"  {line}" for line in self.reading),
             f"  users  {self.num_users:,} in train, {self.audit.cold_users:,} more in "
             "test",
             f"  items  {self.num_items:,}, of which {cold_items:,} never in train",
