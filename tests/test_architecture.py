@@ -47,7 +47,7 @@ TESTED_IN = {
     "data/test_attributes.py": "data.several_values",
     "data/test_files.py": "data.table_files",
     "data/test_formats.py": (
-        "data.formats.description data.formats.known data.formats.preparing "
+        "data.formats.description data.formats.preparing "
         "data.formats.reading data.formats.recognition"
     ),
     "data/test_table.py": "data.columns",

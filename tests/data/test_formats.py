@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfrs_models import data
+from tfrs_models.data.formats import FORMATS, recognise
 
 SPLIT = {"validation_fraction": 0}
 
@@ -165,6 +166,17 @@ def test_a_format_that_the_file_does_not_have_is_refused(tmp_path):
         data.load(path, file_format="recbole")
     with pytest.raises(ValueError, match="`file_format` must be one of .*'movielens'"):
         data.load(path, file_format="movielense")
+
+
+def test_a_format_is_recognised_whatever_the_name_of_the_file(tmp_path):
+    write(tmp_path, mine_txt=RATINGS, own_txt=ATOMIC, none_txt="a::b\n")
+    names = [recognise(tmp_path / f"{n}.txt") for n in ("mine", "own", "none")]
+    assert [found and found.form.name for found in names] == [
+        "movielens",
+        "recbole",
+        None,
+    ]
+    assert len({form.name for form in FORMATS}) == len(FORMATS)
 
 
 def test_a_folder_without_one_known_file_names_what_it_has(tmp_path):
