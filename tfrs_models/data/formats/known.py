@@ -1,7 +1,14 @@
 """The known formats of files with interactions."""
 
-from tfrs_models.data.formats import preparing
 from tfrs_models.data.formats.description import Companion, Format, Look
+from tfrs_models.data.formats.preparing import (
+    U_ITEM,
+    atomic_items,
+    atomic_rows,
+    atomic_users,
+    movie_titles,
+    u_item,
+)
 
 _ID, _ANY = r"[^\s:]+", r".*"
 _WHOLE, _NUMBER = r"\d+", r"-?\d+(\.\d+)?([eE][-+]?\d+)?"
@@ -26,11 +33,11 @@ RECBOLE = Format(
             prepare=prepare,
         )
         for side, prepare in (
-            ("item", preparing.atomic_items),
-            ("user", preparing.atomic_users),
+            ("item", atomic_items),
+            ("user", atomic_users),
         )
     ),
-    prepare=preparing.atomic_rows,
+    prepare=atomic_rows,
 )
 
 _RATING_COLUMNS = {
@@ -56,7 +63,7 @@ MOVIELENS = Format(
             ("movies.dat",),
             Look("::", ("movieId", "title", "genres"), (_ID, _ANY, _ANY)),
             _MOVIES,
-            preparing.movie_titles,
+            movie_titles,
         ),
         Companion(
             "user",
@@ -82,7 +89,7 @@ MOVIELENS_CSV = Format(
             ("movies.csv",),
             Look(",", ("movieId", "title", "genres")),
             _MOVIES,
-            preparing.movie_titles,
+            movie_titles,
         ),
     ),
 )
@@ -97,9 +104,9 @@ MOVIELENS_100K = Format(
         Companion(
             "item",
             ("u.item",),
-            Look("|", preparing.U_ITEM, (_ANY,) * len(preparing.U_ITEM)),
+            Look("|", U_ITEM, (_ANY,) * len(U_ITEM)),
             _MOVIES,
-            preparing.u_item,
+            u_item,
         ),
         Companion(
             "user",
