@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tfrs_models import data
-from tfrs_models.data.formats import FORMATS, recognise
+from tfrs_models.data.formats.known import FORMATS
+from tfrs_models.data.formats.recognition import recognise
 
 SPLIT = {"validation_fraction": 0}
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from tfrs_models.data import formats, movielens
+from tfrs_models.data import movielens
 from tfrs_models.data.columns import require_column
 from tfrs_models.data.formats.description import Part
+from tfrs_models.data.formats.reading import read_format
+from tfrs_models.data.formats.recognition import Recognised, recognise, unknown_text
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.table import from_frame
 from tfrs_models.data.table_files import (
@@ -153,7 +155,7 @@ def from_table(
     if found is None:
         part, frames = Part(_own_table(path, given, encoding), given), {}
     else:
-        part, frames = formats.read_format(
+        part, frames = read_format(
             path, found, given=given, own_tables=tables, encoding=encoding
         )
         event_column = event_column or found.form.event_column
@@ -180,7 +182,7 @@ def _one_file(path: Path, encoding: str | None) -> Path:
         return path
     files = [file for file in sorted(path.iterdir()) if file.is_file()]
     known = [f for f in files if suffix_of(f) in SUFFIXES]
-    known = [f for f in known if formats.recognise(f, encoding=encoding) is not None]
+    known = [f for f in known if recognise(f, encoding=encoding) is not None]
     if len(known) != 1:
         names = ", ".join(file.name for file in known or files[:10])
         raise ValueError(
@@ -192,13 +194,13 @@ def _one_file(path: Path, encoding: str | None) -> Path:
 
 def _recognised(
     path: Path, file_format: str, given: dict, encoding: str | None
-) -> formats.Recognised | None:
+) -> Recognised | None:
     if not path.is_file() or suffix_of(path) not in SUFFIXES:
         return None  # `read_table` has the error
     chosen = [given.get(name) for name in ("user_column", "item_column")]
     if file_format == _AUTO and set(chosen) <= set(_header(path, encoding)):
         return None
-    return formats.recognise(path, file_format=file_format, encoding=encoding)
+    return recognise(path, file_format=file_format, encoding=encoding)
 
 
 def _header(path: Path, encoding: str | None) -> list[str]:
@@ -213,7 +215,7 @@ def _own_table(path: Path, given: dict, encoding: str | None) -> pd.DataFrame:
         columns = {"user_column": "user_id", "item_column": "item_id"} | given
         wanted = {columns["user_column"], columns["item_column"]}
         if not wanted & set(_header(path, encoding)):
-            raise formats.unknown_text(path, encoding)
+            raise unknown_text(path, encoding)
     return read_table(path, argument="path", encoding=encoding)
 
 
@@ -242,7 +244,7 @@ def _chosen_events(
     return part.plus(frame, f"events: {text}; kept {', '.join(events)}")
 
 
-def _title(found: formats.Recognised, part: Part) -> str:
+def _title(found: Recognised, part: Part) -> str:
     """The line on a recognised format and the meaning of its columns."""
     options = part.options
     parts = {
