@@ -105,7 +105,12 @@ def test_what_does_not_fit_into_the_budget_is_left_out():
 def test_a_sample_of_the_validation_rows_is_drawn_with_the_seed():
     data = random_log(3, rows=400)
     values = [
-        [c.value for c in choose(data, names=["popularity"], num_rows=10, seed=seed)]
+        [
+            choice.value
+            for choice in choose(
+                data, names=["popularity"], exclude=False, num_rows=10, seed=seed
+            )
+        ]
         for seed in (1, 1, 2, 3)
     ]
     assert values[0] == values[1]

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from tests.baselines.logs import random_log, with_rows
 from tfrs_models.baselines import (
+    EASE,
+    ItemKNN,
     Popularity,
     RecentPopularity,
     UserHistory,
@@ -21,7 +23,13 @@ TIME_AWARE = [
     UserHistory(half_life_days=4.0),
     WeightedSum([RecentPopularity(), UserHistory()], [1, 0.3]),
 ]
-ALL = [*TIME_AWARE, Popularity()]
+ALL = [
+    *TIME_AWARE,
+    Popularity(),
+    ItemKNN(half_life_items=2.0),
+    EASE(regularization=3.0, half_life_days=2.0),
+    WeightedSum([RecentPopularity(), ItemKNN()], [1, 0.3]),
+]
 SPLITS = ["per_user_time", "leave_last_out", "global_time", "new_items", "random"]
 
 
@@ -50,6 +58,7 @@ def assert_blind_to_the_future(baseline, data, split, seed):
         baseline.fit(other, split=split).score(users, times),
         baseline.fit(data, split=split).score(users, times),
         rtol=1e-5,
+        atol=1e-6,
     )
 
 

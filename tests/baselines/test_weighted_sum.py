@@ -34,6 +34,17 @@ def test_an_unknown_user_gets_the_order_of_popularity():
     np.testing.assert_array_equal(np.argsort(scores), np.argsort(counts))
 
 
+def test_a_sum_of_fitted_baselines_is_fitted():
+    data = random_log(2)
+    parts = [Popularity().fit(data), UserHistory().fit(data)]
+    users = np.arange(3)
+    np.testing.assert_array_equal(
+        WeightedSum(parts, [1, 2]).score(users),
+        WeightedSum([Popularity(), UserHistory()], [1, 2]).fit(data).score(users),
+    )
+    assert not WeightedSum([parts[0], UserHistory()], [1, 2]).is_fitted
+
+
 def test_a_sum_is_time_aware_or_personal_if_a_part_is():
     assert not WeightedSum([Popularity()], [1]).reads_times
     assert WeightedSum([Popularity(), RecentPopularity()], [1, 1]).reads_times

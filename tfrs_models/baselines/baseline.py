@@ -27,7 +27,7 @@ class Baseline(abc.ABC):
     """
 
     reads_times: ClassVar[bool] = False
-    """Whether `fit` needs timestamps, and `score` reads rows up to the query's time."""
+    """Whether `fit` needs timestamps."""
 
     is_personal: ClassVar[bool] = True
     """Whether users get different scores."""
@@ -38,6 +38,11 @@ class Baseline(abc.ABC):
     @abc.abstractmethod
     def name(self) -> str:
         """Name for tables, with the parameters."""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it can score."""
+        return self._fitted is not None
 
     @property
     def num_items(self) -> int:

@@ -3,21 +3,17 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfrs_models.baselines.baseline import Baseline
-from tfrs_models.baselines.popularity import Popularity
-from tfrs_models.baselines.recent_popularity import RecentPopularity
-from tfrs_models.baselines.rows import DAY, times_of
-from tfrs_models.baselines.user_history import UserHistory
-from tfrs_models.baselines.weighted_sum import WeightedSum
+from tfrs_models.baselines.grids import GRIDS, Grid, Problem
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.metrics.corpus_metrics import parse_rank_metric
 from tfrs_models.metrics.score_ranks import rank_scores
 
-WEIGHTS = (0.1, 0.3, 1.0, 3.0)
+_SHARE = 0.8  # of the budget, before the weighted sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +62,22 @@ def choose(
       shorter than the log, or 1/64, 1/16 and 1/4 of the log if it is shorter than two
       days;
     - `"user_history"`: no decay, and every second of these half-lives;
-    - `"weighted_sum"`: the best of the first two + 0.1, 0.3, 1 or 3 times the best
-      personal one.
+    - `"item_knn"`: 100 neighbours with a shrinkage of 10 or 50, then histories with a
+      half-life of 2 or 10 items;
+    - `"ease"`: regularization 100, 300 or 1000, then the same half-lives; for the
+      20,000, 10,000, 5,000 or 2,000 most frequent items, the largest number for which
+      half of the remaining time is enough;
+    - `"als"`, if `implicit` is installed: 64 factors, weighting alpha 3 or 10 or BM25
+      with 0.5;
+    - `"weighted_sum"`: the best popularity + 0.1, 0.3, 1 or 3 times the best personal
+      baseline; a fifth of the budget is reserved for it.
 
-    A kind that needs timestamps is left out of data without them. A fit that would go
-    beyond the budget, by the time of similar fits, is left out as well; the result has
-    a note of either. Parameters are compared on validation rows alone. To measure on
-    test rows, fit again: `choice.baseline.fit(data, split="test")`.
+    A kind that needs timestamps is left out of data without them. A fit that is
+    expected to go beyond the budget, by its size or by the time of the fit before it,
+    is left out as well; the result has a note of either. With a budget that suffices,
+    the result depends on the data and the seed alone. Parameters are compared on
+    validation rows alone. To measure on test rows, fit again:
+    `choice.baseline.fit(data, split="test")`.
 
     Args:
       data: interactions with validation rows.
@@ -81,7 +86,7 @@ def choose(
       metric: name of a metric of ranks, larger is better, such as `"mrr"`.
       exclude: whether items that the user had before the split do not compete.
       num_rows: number of validation rows that are ranked, drawn if there are more.
-      seed: seed of the draw.
+      seed: seed of the draw, and of ALS.
 
     Returns:
       A choice for each kind, the best one first and those left out last.
@@ -99,18 +104,16 @@ def choose(
       popularity
       user_history needs timestamps
     """
-    kinds = tuple(_GRIDS) if names is None else tuple(names)
-    if unknown := set(kinds) - set(_GRIDS):
+    kinds = tuple(GRIDS) if names is None else tuple(names)
+    if unknown := set(kinds) - set(GRIDS):
         raise ValueError(
-            f"`names` must be among {tuple(_GRIDS)}. Got {sorted(unknown)}."
+            f"`names` must be among {tuple(GRIDS)}. Got {sorted(unknown)}."
         )
     if not budget_seconds > 0:
         raise ValueError(f"`budget_seconds` must be positive. Got {budget_seconds}.")
     parse_rank_metric(metric, "metric")
     trial = _Trial(data, metric, exclude, num_rows, seed, budget_seconds)
-    choices = []
-    for kind in (kind for kind in _GRIDS if kind in kinds):
-        choices.append(trial.best(kind, _GRIDS[kind](data, choices)))
+    choices = [trial.best(kind) for kind in GRIDS if kind in kinds]
     return sorted(choices, key=lambda c: -c.value if c.num_tried else math.inf)
 
 
@@ -138,91 +141,46 @@ class _Trial:
             rows = {name: column[np.sort(drawn)] for name, column in rows.items()}
         self._data, self._rows, self._metric = data, rows, metric
         self._exclusions = data.known_items("validation") if exclude else None
-        self._has_times = times_of(rows) is not None
-        self._budget, self._spent = budget, 0.0
+        self._end = time.perf_counter() + _SHARE * budget
+        self._reserve = budget - _SHARE * budget
+        self._quickest = 0.0  # a ranking by popularity takes this long
+        self._problem = Problem(data, self._seconds_left, seed)
 
-    def best(self, kind: str, grid: Iterator[Baseline] | str) -> Choice:
-        """Tries a grid; a text in its position is the reason why there is none."""
-        chosen, best, tried, seconds, longest = None, -math.inf, 0, 0.0, 0.0
-        note = grid if isinstance(grid, str) else ""
-        for baseline in () if note else grid:
-            if baseline.reads_times and not self._has_times:
-                note = "needs timestamps"
-                break
-            if tried and self._spent + longest > self._budget:
-                note = f"stopped after {tried} settings: no time left"
-                break
-            if self._spent > self._budget:
-                note = "no time left"
-                break
-            started = time.perf_counter()
-            baseline = baseline.fit(self._data, split="validation")
-            value = self._value(baseline)
-            elapsed = time.perf_counter() - started
-            seconds, longest = seconds + elapsed, max(longest, elapsed)
-            self._spent += elapsed
-            tried += 1
-            if value > best:
-                chosen, best = baseline, value
-        return Choice(
-            kind=kind,
-            name=chosen.name if chosen else kind,
-            baseline=chosen,
-            value=best if chosen else math.nan,
-            seconds=seconds,
-            num_tried=tried,
-            note=note,
-        )
+    def best(self, kind: str) -> Choice:
+        """Tries the grid of a kind."""
+        if kind == "weighted_sum":
+            self._end += self._reserve
+        started = time.perf_counter()
+        tried, note = self._run(GRIDS[kind](self._problem), kind)
+        seconds = time.perf_counter() - started
+        if not tried:
+            return Choice(kind, kind, None, math.nan, seconds, note=note)
+        baseline, value = max(tried, key=lambda pair: pair[1])
+        self._problem.found[kind] = baseline, value
+        return Choice(kind, baseline.name, baseline, value, seconds, len(tried), note)
+
+    def _run(self, grid: Grid, kind: str) -> tuple[list[tuple[Baseline, float]], str]:
+        """Fits one baseline after the other; returns them with values, and a note."""
+        tried, longest = [], 2 * self._quickest
+        try:
+            baseline, expected = next(grid)
+            while True:
+                left = self._seconds_left()
+                if kind != "popularity" and left < max(longest, expected):
+                    return tried, f"no time left after {len(tried)} settings"
+                started = time.perf_counter()
+                if not baseline.is_fitted:
+                    baseline = baseline.fit(self._data, split="validation")
+                tried.append((baseline, self._value(baseline)))
+                longest = time.perf_counter() - started
+                self._quickest = self._quickest or longest
+                baseline, expected = grid.send(tried[-1])
+        except StopIteration as end:
+            return tried, end.value
 
     def _value(self, baseline: Baseline) -> float:
         table = rank_scores(baseline.score, self._rows, exclusions=self._exclusions)
         return float(np.nanmean(table.values(self._metric), dtype=np.float64))
 
-
-def _half_lives(data: Interactions) -> list[float]:
-    """Half-lives in days that are shorter than the log of train and validation."""
-    ends = [times_of(data.splits[split]) for split in ("train", "validation")]
-    if any(times is None for times in ends):
-        return [1.0]
-    times = np.concatenate(ends)
-    log = float(times.max() - times.min()) / DAY
-    if log < 2:
-        return [max(log, 1 / DAY) / part for part in (64, 16, 4)]
-    return [days for days in (1.0, 2.0, 4.0, 7.0, 30.0, 90.0, 365.0) if days < log]
-
-
-def _popularity(data: Interactions, choices: list[Choice]) -> Iterator[Baseline]:
-    del data, choices
-    yield Popularity()
-
-
-def _recent_popularity(data: Interactions, choices: list[Choice]) -> Iterator[Baseline]:
-    del choices
-    yield from map(RecentPopularity, _half_lives(data))
-
-
-def _user_history(data: Interactions, choices: list[Choice]) -> Iterator[Baseline]:
-    del choices
-    yield from map(UserHistory, [math.inf, *_half_lives(data)[::2]])
-
-
-def _weighted_sum(
-    data: Interactions, choices: list[Choice]
-) -> Iterator[Baseline] | str:
-    """Sums of the best popularity and the best personal baseline so far."""
-    del data
-    tried = [choice for choice in choices if choice.baseline is not None]
-    popular = [c for c in tried if not c.baseline.is_personal]
-    personal = [c for c in tried if c.baseline.is_personal]
-    if not popular or not personal:
-        return "needs a popularity and a personal baseline"
-    parts = [max(kind, key=lambda c: c.value).baseline for kind in (popular, personal)]
-    return (WeightedSum(parts, (1.0, weight)) for weight in WEIGHTS)
-
-
-_GRIDS: dict[str, Callable[[Interactions, list[Choice]], Iterator[Baseline] | str]] = {
-    "popularity": _popularity,
-    "recent_popularity": _recent_popularity,
-    "user_history": _user_history,
-    "weighted_sum": _weighted_sum,
-}
+    def _seconds_left(self) -> float:
+        return self._end - time.perf_counter()

@@ -20,7 +20,7 @@ class WeightedSum(Baseline):
     user, whose row is 0, leaves the order to the others.
 
     Args:
-      parts: baselines; it does not matter whether they are fitted.
+      parts: baselines. A sum of baselines that are all fitted is fitted.
       weights: weight of each of them.
 
     Raises:
@@ -48,6 +48,9 @@ class WeightedSum(Baseline):
             )
         if not np.all(np.isfinite(self.weights)):
             raise ValueError(f"`weights` must be finite. Got {self.weights}.")
+        sizes = {part._fitted for part in self.parts}
+        if len(sizes) == 1:
+            self._set(_fitted=sizes.pop())
 
     @property
     def reads_times(self) -> bool:
@@ -67,9 +70,7 @@ class WeightedSum(Baseline):
 
     def fit(self, data: Interactions, *, split: str = "test") -> "WeightedSum":
         parts = [part.fit(data, split=split) for part in self.parts]
-        fitted = dataclasses.replace(self, parts=parts)
-        fitted._set(_fitted=(data.num_users, data.num_items))
-        return fitted
+        return dataclasses.replace(self, parts=parts)
 
     def _fit(self, rows: Rows) -> None:
         raise NotImplementedError("`fit` fits the parts")
