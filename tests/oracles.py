@@ -18,15 +18,16 @@ def scores(queries, candidates):
 def ranks(scores, positives, exclusions=None):
     """Counts the candidates above each positive, those tied with it, and all rivals.
 
-    A positive of -1 is no candidate: its counts are 0, 0 and None.
+    A positive of -1 is no candidate, and one that is excluded is not recommended: both
+    rank behind everything, with no number of rivals: inf, 0 and None.
     """
     above, tied, competing = [], [], []
     for i, positive in enumerate(positives):
-        if positive < 0:
-            above.append(0), tied.append(0), competing.append(None)
+        own = {*exclusions[i]} if exclusions is not None else set()
+        if positive < 0 or positive in own:
+            above.append(math.inf), tied.append(0), competing.append(None)
             continue
-        out = {positive, *(exclusions[i] if exclusions is not None else ())}
-        rivals = [s for j, s in enumerate(scores[i]) if j not in out]
+        rivals = [s for j, s in enumerate(scores[i]) if j not in {positive, *own}]
         above.append(sum(s > scores[i, positive] for s in rivals))
         tied.append(sum(s == scores[i, positive] for s in rivals))
         competing.append(len(rivals))

@@ -438,7 +438,9 @@ ROWS = {
         call=update,
     ),
     RankMetrics: Row(
-        lambda: RankMetrics(["hit_rate_at_2", "mrr"], ties="pessimistic"),
+        lambda: RankMetrics(
+            ["hit_rate_at_2", "mrr"], ties="pessimistic", hidden="leave-out"
+        ),
         (LOGITS,),
         call=lambda metric, scores: update(
             metric, ranks_of_columns(scores, tf.range(len(LOGITS)))

@@ -186,6 +186,7 @@ def test_labels_of_one_class_are_noticed_before_a_validation_hides_them():
         ("rating/rmse", "min"),
         ("val_like/calibration_error", "min"),
         ("factorized_top_k/miss_rate", "min"),
+        ("val_factorized_top_k/hidden_rate", "min"),
         ("mapped_loss", "min"),
         ("gate_entropy", None),
         ("val_num_pairs", None),

@@ -13,7 +13,9 @@ SIDE = RNG.normal(size=(3, 4)).astype("float32")
 BINARY = RNG.integers(2, size=(3, 1)).astype("float32")
 LISTS = np.array([[1.0, 0, 2], [0, 1, 0], [2, 0, -1]], "float32")
 CORPUS = tf.data.Dataset.from_tensor_slices((np.arange(3), SIDE)).batch(2)
-RANKS = CorpusRanks(*(tf.constant([0, 1, 2]),) * 3, tf.ones([3], tf.bool))
+RANKS = CorpusRanks(
+    *(tf.constant([0, 1, 2]),) * 3, tf.ones([3], tf.bool), tf.zeros([3], tf.bool)
+)
 
 TAKERS = {
     "MultiTask": lambda w: tasks.MultiTask(1)(BINARY, SIDE[:, :1], sample_weight=w),

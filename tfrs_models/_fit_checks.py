@@ -19,7 +19,7 @@ _LARGER_IS_BETTER = re.compile(
 )
 _SMALLER_IS_BETTER = re.compile(
     _PREFIX + r"(?:loss|.*_loss|loss_.*|.*error|rmse|mae|mse|miss_rate|tie_rate"
-    r"|dead_cohorts)"
+    r"|hidden_rate|dead_cohorts)"
 )
 
 

@@ -6,7 +6,7 @@ from tests import oracles
 from tfrs_models import layers, metrics
 
 KS = (1, 2, 5)
-EXTRA = ("mrr", "ndcg_at_3", "auc", "tie_rate", "miss_rate")
+EXTRA = ("mrr", "ndcg_at_3", "auc", "tie_rate", "miss_rate", "hidden_rate")
 
 
 def whole_numbers(rng, *shape):
@@ -29,14 +29,33 @@ def ragged(rows, dtype="int32"):
     return tf.RaggedTensor.from_row_lengths(flat, [len(row) for row in rows])
 
 
-def oracle(queries, corpus, positives, *, weights=None, excluded=None, ties="expected"):
-    """Weighted means of all metrics; a positive of -1 is a miss."""
+def oracle(
+    queries,
+    corpus,
+    positives,
+    *,
+    weights=None,
+    excluded=None,
+    ties="expected",
+    leave_out=False,
+):
+    """Weighted means of all metrics; a positive of -1 or one that is hidden is a miss.
+
+    Where hidden positives are left out, their rows have no weight.
+    """
     weights = np.ones(len(queries)) if weights is None else np.asarray(weights)
+    all_weights = weights
+    excluded = [[]] * len(queries) if excluded is None else excluded
+    hidden = [p >= 0 and p in e for p, e in zip(positives, excluded, strict=True)]
+    if leave_out:
+        weights = np.where(hidden, 0, weights)
     above, tied, competing = oracles.ranks(
         oracles.scores(queries, corpus), positives, excluded
     )
 
-    def mean(values, weights=weights):
+    def mean(values, weights=weights):  # of nothing: 0
+        if not sum(weights):
+            return 0.0
         return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
 
     def values(kind, k=None):
@@ -51,7 +70,8 @@ def oracle(queries, corpus, positives, *, weights=None, excluded=None, ties="exp
     out["mrr"], out["ndcg_at_3"] = mean(values("mrr")), mean(values("ndcg", 3))
     out["auc"] = mean(values("auc"))
     out["tie_rate"] = mean([float(t > 0) for t in tied])
-    out["miss_rate"] = mean([float(p < 0) for p in positives])
+    out["miss_rate"] = mean([float(number is None) for number in competing])
+    out["hidden_rate"] = mean(map(float, hidden), all_weights)
     return out
 
 
@@ -77,9 +97,19 @@ def test_the_names_are_upstreams():
     ]
 
 
-@pytest.mark.parametrize("ties", ["expected", "pessimistic", "optimistic"])
+@pytest.mark.parametrize(
+    ("ties", "hidden"),
+    [
+        ("expected", "miss"),
+        ("pessimistic", "leave-out"),
+        ("optimistic", "miss"),
+        ("expected", "leave-out"),
+    ],
+)
 @pytest.mark.parametrize("num_heads", [None, 3])
-def test_every_value_is_the_loops_over_batches_weights_and_exclusions(ties, num_heads):
+def test_every_value_is_the_loops_over_batches_weights_and_exclusions(
+    ties, hidden, num_heads
+):
     rng = np.random.default_rng(11)
     ids = rng.permutation(np.arange(100, 119))
     corpus = whole_numbers(rng, 19, 3)
@@ -89,8 +119,10 @@ def test_every_value_is_the_loops_over_batches_weights_and_exclusions(ties, num_
     positives[4] = -1
     weights = rng.uniform(size=13)
     excluded = [rng.integers(-3, 22, size=n % 7).tolist() for n in range(13)]
+    for row in (2, 6, 11):  # the row's own positive is among them, once or twice
+        excluded[row] += [positives[row]] * (row % 2 + 1)
     metric = metrics.FactorizedTopK(
-        dataset(corpus, ids), ks=KS, ties=ties, metrics=EXTRA
+        dataset(corpus, ids), ks=KS, ties=ties, metrics=EXTRA, hidden=hidden
     )
     for rows in (slice(0, 5), slice(5, 13)):
         metric.update_state(
@@ -106,7 +138,13 @@ def test_every_value_is_the_loops_over_batches_weights_and_exclusions(ties, num_
     assert_results(
         metric,
         oracle(
-            queries, corpus, positives, weights=weights, excluded=excluded, ties=ties
+            queries,
+            corpus,
+            positives,
+            weights=weights,
+            excluded=excluded,
+            ties=ties,
+            leave_out=hidden == "leave-out",
         ),
     )
 
@@ -166,16 +204,46 @@ def test_a_k_above_the_number_of_candidates_is_always_a_hit():
     assert list(results(metric).values()) == [1.0, 1.0]
 
 
-def test_the_own_positive_is_never_excluded_and_exclusions_make_room():
+def test_exclusions_make_room_for_others_and_hide_the_own_positive():
     corpus = np.diag(np.arange(1.0, 6.0)).astype("float32")  # item 4 scores highest
     metric = metrics.FactorizedTopK(dataset(corpus), ks=[1, 3])
     metric.update_state(
-        tf.ones([2, 5]),
-        corpus[:2],
-        tf.constant([2, 1]),
-        exclude=tf.constant([[4, 3, 2], [4, 4, 4]]),  # dense
+        tf.ones([3, 5]),
+        corpus[:3],
+        tf.constant([2, 1, 2]),
+        exclude=tf.constant([[4, 3, 2], [4, 4, 4], [4, 3, 3]]),  # dense
     )
-    assert list(results(metric).values()) == [0.5, 1.0]
+    np.testing.assert_allclose(list(results(metric).values()), [1 / 3, 2 / 3])
+
+
+def test_rows_whose_positive_is_hidden_can_be_left_out_and_are_counted():
+    corpus = np.diag(np.arange(1.0, 6.0)).astype("float32")
+    metric = metrics.FactorizedTopK(dataset(corpus), ks=[1], hidden="leave-out")
+    metric.update_state(
+        tf.ones([4, 5]),
+        corpus[:4],
+        tf.constant([2, 4, 1, 4]),
+        tf.constant([3.0, 1.0, 2.0, 2.0]),
+        exclude=ragged([[4, 3, 2], [], [3, 4], [0, 4]]),
+    )
+    # The first and the last row are left out: 5 of 8 by weight. One of the others hits.
+    assert results(metric) == pytest.approx(
+        {"top_1_categorical_accuracy": 1 / 3, "hidden_rate": 5 / 8}
+    )
+
+
+@pytest.mark.parametrize("hidden", ["miss", "leave-out"])
+def test_an_evaluation_of_repeats_only_has_no_hit(hidden):
+    metric = metrics.FactorizedTopK(
+        dataset(np.eye(4)), ks=[1, 4, 9], metrics=["mrr", "auc"], hidden=hidden
+    )
+    metric.update_state(
+        tf.ones([2, 4]),
+        tf.ones([2, 4]),
+        tf.constant([0, 3]),
+        exclude=ragged([[0, 1, 2, 3], [3, 1]]),  # all items; more than one is left
+    )
+    assert list(results(metric).values())[:5] == [0.0] * 5
 
 
 def test_the_table_of_exclusions_is_read_by_query_id_and_joins_those_of_the_row():
@@ -275,7 +343,8 @@ def test_coverage_and_novelty_look_at_what_serving_would_show(most_excluded, num
     assert results(metric)["novelty_at_3"] == pytest.approx(np.mean(surprise), rel=1e-5)
 
 
-def test_an_approximate_index_is_judged_by_id():
+@pytest.mark.parametrize("hidden", ["miss", "leave-out"])
+def test_an_approximate_index_is_judged_by_id(hidden):
     rng = np.random.default_rng(1)
     corpus = rng.normal(size=(300, 8)).astype("float32")
     queries = rng.normal(size=(20, 8)).astype("float32")
@@ -284,8 +353,10 @@ def test_an_approximate_index_is_judged_by_id():
     index = layers.ScaNN(
         num_leaves=1, num_leaves_to_search=1, num_reordering_candidates=300
     ).index(corpus, ids)
-    metric = metrics.FactorizedTopK(index, ks=KS)
+    metric = metrics.FactorizedTopK(index, ks=KS, hidden=hidden)
     excluded = [rng.choice(300, size=n, replace=False).tolist() for n in range(20)]
+    for row in (0, 3, 17):
+        excluded[row].append(positives[row])
     weights = rng.uniform(size=20)
     metric.update_state(
         queries,
@@ -294,7 +365,15 @@ def test_an_approximate_index_is_judged_by_id():
         tf.constant(weights, tf.float32),
         exclude=ragged([ids[e] for e in excluded], "str"),
     )
-    expected = oracle(queries, corpus, positives, weights=weights, excluded=excluded)
+    expected = oracle(
+        queries,
+        corpus,
+        positives,
+        weights=weights,
+        excluded=excluded,
+        leave_out=hidden == "leave-out",
+    )
+    assert ("hidden_rate" in results(metric)) == (hidden == "leave-out")
     assert_results(metric, {name: expected[name] for name in results(metric)})
 
 
@@ -393,6 +472,7 @@ def test_reset_states_forgets_everything():
     [
         ({"ks": [5, 0]}, r"`k` of `ks` must be at least 1. Got 0"),
         ({"ks": [2.5]}, r"`k` of `ks` must be a whole number from 1. Got 2.5"),
+        ({"hidden": "hit"}, r"`hidden` must be 'miss' or 'leave-out'.*Got 'hit'"),
         ({"ties": "lucky"}, r"`ties` must be one of .*Got 'lucky'"),
         ({"metrics": ["ndcg"]}, r"`metrics` must be .*Got 'ndcg'"),
         ({"metrics": ["recall_at_3"]}, r"`metrics` must be .*Got 'recall_at_3'"),

@@ -10,7 +10,7 @@ def oracle(queries, corpus, ids, positives, known):
     rows = []
     for query, positive, own in zip(queries, positives, known, strict=True):
         scores = {int(i): float(query @ c) for i, c in zip(ids, corpus, strict=True)}
-        target = scores.get(positive)
+        target = None if positive in own else scores.get(positive)
         rivals = [
             score
             for item, score in scores.items()
@@ -33,6 +33,8 @@ def ranked():
     queries = rng.integers(-3, 4, size=(17, 3)).astype("float32")
     positives = np.append(rng.choice(ids, 16), 1000)  # the last is no candidate
     known = [rng.choice(ids, rng.integers(5)).tolist() for _ in queries]
+    for row in (1, 8, 15):  # the exclusions hide the positive
+        known[row] += [positives[row], positives[row]]
     batches = tf.data.Dataset.from_tensor_slices(
         {
             "query": queries,
@@ -42,6 +44,8 @@ def ranked():
     ).ragged_batch(5)
     candidates = tf.data.Dataset.from_tensor_slices((ids, corpus)).batch(4)
     table = rank_table(lambda f: f["query"], candidates, batches)
+    hidden = [p in own for p, own in zip(positives, known, strict=True)]
+    assert table.hidden.tolist() == hidden
     return table, oracle(queries, corpus, ids, positives, known)
 
 
@@ -88,6 +92,23 @@ def test_auc_tie_rate_and_miss_rate_follow_from_the_ranks_too(ranked):
         beaten = (rivals - above - tied + tied / 2) / rivals if found else 0
         assert auc[row] == pytest.approx(beaten, abs=1e-6)
     assert 0 < tie_rate.mean() < 1
+
+
+def test_rows_whose_positive_is_hidden_are_misses_until_they_are_left_out(ranked):
+    table, expected = ranked
+    assert 3 <= table.values("hidden_rate").sum() < 8
+    assert not table.values("hit_rate_at_30")[table.hidden].any()
+    rest = table.take(~table.hidden)
+    assert not rest.hidden.any()
+    assert rest.above.tolist() == [
+        above or 0
+        for (above, *_), hidden in zip(expected, table.hidden, strict=True)
+        if not hidden
+    ]
+    swapped = table.take(np.array([9, 8]))
+    assert swapped.hidden.tolist() == [False, True]
+    with pytest.raises(ValueError, match=r"each of the 17 queries. Got the shape \(3,"):
+        table.take(np.array([True, False, True]))
 
 
 def test_a_query_without_another_candidate_has_no_auc():

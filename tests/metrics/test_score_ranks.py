@@ -6,20 +6,23 @@ from tfrs_models.metrics import rank_scores
 
 
 def oracle(scores, positive, known):
-    """(above, tied, rivals, found) by comparing pairs of scores."""
+    """(above, tied, rivals, found, hidden) by comparing pairs of scores."""
     rivals = [
         item
         for item in range(1, len(scores) + 1)
         if item != positive and item not in known
     ]
     if not 1 <= positive <= len(scores):
-        return 0, 0, len(rivals), False
+        return 0, 0, len(rivals), False, False
+    if positive in known:
+        return 0, 0, len(rivals), False, True
     own = scores[positive - 1]
     values = [scores[item - 1] for item in rivals]
     if np.isnan(own):
-        return len(rivals), 0, len(rivals), True
+        return len(rivals), 0, len(rivals), True, False
     above = sum(bool(np.isnan(value) or value > own) for value in values)
-    return above, sum(value == own for value in values), len(rivals), True
+    tied = sum(value == own for value in values)
+    return above, tied, len(rivals), True, False
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +59,10 @@ def test_the_table_holds_the_rank_of_every_row(case, block_size, exclude):
             table.tied[row],
             table.num_candidates[row],
             table.found[row],
+            table.hidden[row],
         )
         assert found == expected
+    assert table.hidden.any() == exclude
 
 
 def test_scores_are_computed_in_the_order_of_time():

@@ -9,6 +9,7 @@ import tensorflow_recommenders as tfrs
 from tfrs_models.layers.index.hooks import has_own_scores, search_then_exclude
 from tfrs_models.layers.index.streaming import Streaming
 from tfrs_models.layers.index.table_index import TableIndex
+from tfrs_models.ops.ranks.hidden_positives import hidden_positives
 from tfrs_models.ops.ranks.lookup import comparable
 
 _ULPS = 8.0  # rounding slack of a score that another kernel computed
@@ -23,7 +24,7 @@ def hits_by_answers(
     exclude: tf.RaggedTensor | None,
     *,
     ks: Sequence[int],
-) -> list[tf.Tensor]:
+) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Returns whether each positive is among the first `k` answers of an index.
 
     Args:
@@ -32,11 +33,13 @@ def hits_by_answers(
       positives: `[batch, embedding_dim]` embeddings; used only where there are no ids.
       positive_ids: `[batch]` ids. Where None the index is exact, and a positive is a
         hit if fewer than `k` answers score higher.
-      exclude: `[batch, None]` ids that do not compete in a row; only with ids.
+      exclude: `[batch, None]` ids that do not compete in a row; only with ids. A
+        positive among them is no hit.
       ks: numbers of answers that count.
 
     Returns:
-      A `[batch]` bool for each `k`.
+      A `[batch]` bool for each `k`, and `[batch]` bool, True where the exclusions hide
+      the positive.
     """
     k = max(ks)
     if (size := getattr(index, "num_candidates", None)) is not None:
@@ -48,20 +51,17 @@ def hits_by_answers(
         slack = tf.reduce_sum(tf.abs(queries * positives), axis=1) + tf.abs(own)
         own += _ULPS * np.finfo(np.float32).eps * slack
         above = tf.math.count_nonzero(scores > own[:, None], axis=1)
-        return [above < k for k in ks]
+        return [above < k for k in ks], tf.zeros_like(own, tf.bool)
     if exclude is None:
         scores, retrieved = index(queries, k=k)
     else:
-        own = tf.gather(positive_ids, exclude.value_rowids())
-        keep = tf.not_equal(
-            comparable(exclude.values, own.dtype), comparable(own, exclude.dtype)
-        )
-        exclude = tf.ragged.boolean_mask(exclude, exclude.with_values(keep))
         scores, retrieved = _search_without(index, queries, exclude, k)
+    hidden = hidden_positives(positive_ids, exclude)
     own = comparable(positive_ids, retrieved.dtype)
     hit = tf.equal(own[:, None], comparable(retrieved, own.dtype))
     hit &= tf.math.is_finite(scores)  # other scores fill ranks without a candidate
-    return [tf.reduce_any(hit[:, :k], axis=1) for k in ks]
+    hit &= ~hidden[:, None]
+    return [tf.reduce_any(hit[:, :k], axis=1) for k in ks], hidden
 
 
 def _search_without(

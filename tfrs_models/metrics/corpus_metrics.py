@@ -9,10 +9,12 @@ from tfrs_models._keras import register
 from tfrs_models.metrics.corpus import Corpus
 from tfrs_models.ops.ranks import rank_metrics
 from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
+from tfrs_models.ops.ranks.hidden_positives import LEAVE_OUT, MISS
 from tfrs_models.ops.ranks.scores import dot_scores
 
 _NAME = re.compile(
-    r"(hit_rate|ndcg|coverage|novelty)_at_([1-9]\d*)|mrr|auc|tie_rate|miss_rate"
+    r"(hit_rate|ndcg|coverage|novelty)_at_([1-9]\d*)"
+    r"|mrr|auc|tie_rate|miss_rate|hidden_rate"
 )
 _OF_RECOMMENDATIONS = ("coverage", "novelty")
 
@@ -52,8 +54,8 @@ def parse_metric(metric: str, argument: str = "metrics") -> tuple[str, int | Non
     if not match:
         raise ValueError(
             f"`{argument}` must be 'hit_rate_at_10', 'ndcg_at_10', 'mrr', 'auc', "
-            "'tie_rate', 'miss_rate', 'coverage_at_10' or 'novelty_at_10' (any k). Got "
-            f"{metric!r}."
+            "'tie_rate', 'miss_rate', 'hidden_rate', 'coverage_at_10' or "
+            f"'novelty_at_10' (any k). Got {metric!r}."
         )
     return (match[1], int(match[2])) if match[1] else (metric, None)
 
@@ -92,7 +94,7 @@ def rank_values(
       ties: `"expected"`, `"pessimistic"` or `"optimistic"`.
 
     Returns:
-      `[batch]` float32; the worst value where the positive is no candidate.
+      `[batch]` float32; the worst value where the positive is a miss.
     """
     found = tf.cast(ranks.found, tf.float32)
     above, tied = rank_metrics.resolve_ties(ranks.above, ranks.tied, ties=ties)
@@ -106,6 +108,8 @@ def rank_values(
         return found * rank_metrics.auc(above, tied, ranks.num_candidates)
     if kind == "tie_rate":
         return found * tf.cast(ranks.tied > 0, tf.float32)
+    if kind == "hidden_rate":
+        return tf.cast(ranks.hidden, tf.float32)
     return 1 - found  # miss_rate
 
 
@@ -156,11 +160,18 @@ class RankMean(EvaluationMean):
     """The mean over queries of a metric that follows from their ranks."""
 
     def __init__(
-        self, corpus: Corpus | None, metric: str, *, ties: str, name: str
+        self,
+        corpus: Corpus | None,
+        metric: str,
+        *,
+        ties: str,
+        name: str,
+        hidden: str = MISS,
     ) -> None:
         super().__init__(corpus, name)
         self._kind, self._k = parse_metric(metric)
         self._ties = ties
+        self._leaves_out = hidden == LEAVE_OUT and self._kind != "hidden_rate"
 
     def update(self, ranked: Ranked) -> tf.Operation:
         """Adds a batch."""
@@ -171,10 +182,22 @@ class RankMean(EvaluationMean):
     ) -> tf.Operation:
         """Adds a batch that needs no corpus."""
         if self._kind == "auc":  # a query without another candidate has none
-            counts = tf.cast(ranks.num_candidates > 0, tf.float32)
-            weight = counts if weight is None else tf.cast(weight, tf.float32) * counts
+            weight = _weight_where(ranks.num_candidates > 0, weight)
         values = rank_values(ranks, self._kind, self._k, ties=self._ties)
+        return self.update_values(values, ranks.hidden, weight)
+
+    def update_values(
+        self, values: tf.Tensor, hidden: tf.Tensor, weight: tf.Tensor | None
+    ) -> tf.Operation:
+        """Adds the values of a batch, whose `hidden` rows may be left out."""
+        if self._leaves_out:
+            weight = _weight_where(~hidden, weight)
         return self.update_state(values, weight)
+
+
+def _weight_where(mask: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    mask = tf.cast(mask, tf.float32)
+    return mask if weight is None else tf.cast(weight, tf.float32) * mask
 
 
 @register

@@ -19,6 +19,7 @@ from tfrs_models.metrics.corpus_metrics import (
 )
 from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row, ranks_by_score
+from tfrs_models.ops.ranks.hidden_positives import LEAVE_OUT, MISS, check_hidden
 from tfrs_models.ops.ranks.lookup import find_copies
 from tfrs_models.ops.ranks.rank_metrics import check_ties
 from tfrs_models.ops.ranks.scores import best_copies
@@ -59,6 +60,7 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         ties: str = "expected",
         metrics: Sequence[str | tf.keras.metrics.TopKCategoricalAccuracy] = (),
         exclude: tf.RaggedTensor | None = None,
+        hidden: str = MISS,
         candidate_probabilities: tf.Tensor | None = None,
         duplicates: str = "warn",
     ) -> None:
@@ -80,11 +82,14 @@ class FactorizedTopK(tfrs.metrics.Factorized):
             at least one user; `"novelty_at_10"`, mean bits of surprise of the
             recommended candidates; `"tie_rate"`, share of queries whose positive ties
             with another candidate; `"miss_rate"`, share of queries whose positive is no
-            candidate at all. A `TopKCategoricalAccuracy`, as old scripts give it, adds
-            its `k` to `ks`.
+            candidate at all, or hidden; `"hidden_rate"`, share of all queries whose
+            positive is among their own exclusions. A `TopKCategoricalAccuracy`, as old
+            scripts give it, adds its `k` to `ks`.
           exclude: `[num_queries, None]` candidate ids by query id: items that each user
             already has and will not be given. `update_state` then needs `query_ids`.
-            The positive itself is never excluded.
+          hidden: value of a query whose positive is among its own exclusions: `"miss"`,
+            because it will not be given either, or `"leave-out"` for none. The latter
+            adds `"hidden_rate"` to the metrics.
           candidate_probabilities: `[num_candidates]` popularity of each candidate in
             the order of `candidates`, for novelty.
           duplicates: "warn" or "error", the consequence of ids that repeat among the
@@ -95,18 +100,22 @@ class FactorizedTopK(tfrs.metrics.Factorized):
         self._ks = [_check_k(k) for k in ks]
         check_ties(ties)
         self._exclude = exclude
+        if check_hidden(hidden) == LEAVE_OUT and "hidden_rate" not in metrics:
+            metrics = [*metrics, "hidden_rate"]
         self._corpus = Corpus(duplicates=check_duplicates(duplicates))
         self._index = None
         old = [metric for metric in metrics if not isinstance(metric, str)]
         kinds = {name: parse_metric(name) for name in metrics if isinstance(name, str)}
-        self._needs_ranks = tuple(kinds)
+        self._needs_ranks = tuple(name for name in kinds if name != "hidden_rate")
         if candidates is not None:
             self._take(candidates)
         names = [f"{self.name}/top_{k}_categorical_accuracy" for k in self._ks]
         names += [metric.name for metric in old]
         self._ks += [k_of_keras_metric(metric) for metric in old]
         self._top_k_metrics = [
-            Mean(self._corpus, f"hit_rate_at_{k}", ties=ties, name=metric)
+            Mean(
+                self._corpus, f"hit_rate_at_{k}", ties=ties, hidden=hidden, name=metric
+            )
             for k, metric in zip(self._ks, names, strict=True)
         ]
         extras = []
@@ -121,7 +130,9 @@ class FactorizedTopK(tfrs.metrics.Factorized):
                     self._corpus, k, candidate_probabilities, name=own_name
                 )
             else:
-                extra = RankMean(self._corpus, metric, ties=ties, name=own_name)
+                extra = RankMean(
+                    self._corpus, metric, ties=ties, hidden=hidden, name=own_name
+                )
             extras.append(extra)
         self._extra_metrics = extras  # whole: Keras tracks what is assigned
 
@@ -181,7 +192,7 @@ class FactorizedTopK(tfrs.metrics.Factorized):
           sample_weight: `[batch]` weights of the metrics; coverage and novelty, which
             are about all recommendations, ignore them.
           query_ids: `[batch]` integer rows of the constructor's `exclude`.
-          exclude: `[batch, None]` ids of candidates that do not compete in this row,
+          exclude: `[batch, None]` ids of candidates that this row will not be given,
             ragged or dense, on top of the constructor's.
 
         Returns:
@@ -215,7 +226,7 @@ class FactorizedTopK(tfrs.metrics.Factorized):
                 "positive is known by its score only."
             )
         if index is not None:
-            hits = hits_by_answers(
+            hits, hidden = hits_by_answers(
                 index,
                 queries,
                 tf.cast(true_candidate_embeddings, tf.float32),
@@ -223,8 +234,11 @@ class FactorizedTopK(tfrs.metrics.Factorized):
                 exclude,
                 ks=self._ks,
             )
-            means = zip(self._top_k_metrics, hits, strict=True)
-            return tf.group([mean.update_state(hit, weight) for mean, hit in means])
+            hits += [hidden] * len(self._extra_metrics)  # `hidden_rate` at most
+            means = zip(self._top_k_metrics + self._extra_metrics, hits, strict=True)
+            return tf.group(
+                [mean.update_values(hit, hidden, weight) for mean, hit in means]
+            )
         embeddings, index = self._corpus.read()
         _check_width(queries, embeddings)
         if true_candidate_ids is None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfrs_models._keras import register
 from tfrs_models.metrics.corpus_metrics import RankMean, parse_rank_metric
 from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
+from tfrs_models.ops.ranks.hidden_positives import MISS, check_hidden
 from tfrs_models.ops.ranks.rank_metrics import check_ties
 from tfrs_models.ops.weights import checked_weights
 
@@ -35,24 +36,29 @@ class RankMetrics(tf.keras.layers.Layer):
         metrics: Sequence[str] = ("hit_rate_at_10", "ndcg_at_10", "mrr"),
         *,
         ties: str = "expected",
+        hidden: str = MISS,
         name: str = "ranks",
     ) -> None:
         """Initializes the metrics.
 
         Args:
           metrics: names: `"hit_rate_at_10"`, `"ndcg_at_10"` (any k), `"mrr"`, `"auc"`,
-            `"tie_rate"` (share of positives that tie with a candidate) or
-            `"miss_rate"` (share of positives that are no candidate).
+            `"tie_rate"` (share of positives that tie with a candidate), `"miss_rate"`
+            (share of positives that are no candidate, or hidden) or `"hidden_rate"`
+            (share of positives that the exclusions hide).
           ties: value of equal scores: `"expected"` over a random order,
             `"pessimistic"` (the positive comes last) or `"optimistic"`.
+          hidden: value of a positive that the exclusions hide: `"miss"`, or
+            `"leave-out"` for none: only `"hidden_rate"` counts it.
           name: prefix of the metrics' names.
         """
         super().__init__(name=name)
         self._names, self._ties = list(metrics), check_ties(ties)
+        self._hidden = check_hidden(hidden)
         for metric in self._names:
             parse_rank_metric(metric)
         self._means = [
-            RankMean(None, metric, ties=ties, name=f"{name}/{metric}")
+            RankMean(None, metric, ties=ties, hidden=hidden, name=f"{name}/{metric}")
             for metric in self._names
         ]
 
@@ -78,4 +84,9 @@ class RankMetrics(tf.keras.layers.Layer):
             mean.reset_state()
 
     def get_config(self) -> dict:
-        return {"metrics": self._names, "ties": self._ties, "name": self.name}
+        return {
+            "metrics": self._names,
+            "ties": self._ties,
+            "hidden": self._hidden,
+            "name": self.name,
+        }

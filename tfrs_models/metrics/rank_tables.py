@@ -21,7 +21,10 @@ class RankTable:
       tied: `[num_queries]` number of other candidates that score the same.
       num_candidates: `[num_queries]` number of candidates that the positive competes
         with.
-      found: `[num_queries]` bool, False where the positive is no candidate: a miss.
+      found: `[num_queries]` bool, False for a miss, where the positive is no candidate
+        or the exclusions of its query hide it.
+      hidden: `[num_queries]` bool, True where the exclusions hide the positive; None
+        for nowhere. `table.take(~table.hidden)` leaves these queries out.
 
     Example:
       >>> count = lambda *numbers: np.array(numbers, "int32")
@@ -35,6 +38,12 @@ class RankTable:
     tied: np.ndarray
     num_candidates: np.ndarray
     found: np.ndarray
+    hidden: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Makes `hidden` an array."""
+        if self.hidden is None:
+            object.__setattr__(self, "hidden", np.zeros(len(self.above), bool))
 
     def __len__(self) -> int:
         """Returns the number of queries."""
@@ -45,7 +54,7 @@ class RankTable:
 
         Args:
           metric: `"hit_rate_at_10"`, `"ndcg_at_10"` (any `k`), `"mrr"`, `"auc"`,
-            `"tie_rate"` or `"miss_rate"`.
+            `"tie_rate"`, `"miss_rate"` or `"hidden_rate"`.
 
         Returns:
           `[num_queries]` float32; a query without another candidate has no AUC, NaN.
@@ -59,11 +68,38 @@ class RankTable:
             tf.constant(self.tied, tf.int32),
             tf.constant(self.num_candidates, tf.int32),
             tf.constant(self.found, tf.bool),
+            tf.constant(self.hidden, tf.bool),
         )
         values = rank_values(ranks, kind, k, ties="expected").numpy()
         if kind == "auc":
             values = np.where(self.num_candidates > 0, values, np.nan)
         return values.astype("float32")
+
+    def take(self, rows: np.ndarray) -> "RankTable":
+        """Returns the table of some queries, such as those of a slice.
+
+        Args:
+          rows: `[num_queries]` bool mask, or row numbers in the order of the result.
+
+        Raises:
+          ValueError: the mask has another length than the table.
+
+        Example:
+          >>> above, mask = np.array([0, 2, 5]), np.array([False, True, False])
+          >>> table = tm.metrics.RankTable(above, 0 * above, 9 + above, ~mask, mask)
+          >>> table.values("mrr").mean().round(3)  # the hidden positive is a miss
+          0.389
+          >>> table.take(~table.hidden).values("mrr").mean().round(3)
+          0.583
+        """
+        rows = np.asarray(rows)
+        if rows.dtype == bool and rows.shape != (len(self),):
+            raise ValueError(
+                f"`rows` must have one bool for each of the {len(self)} queries. Got "
+                f"the shape {rows.shape}."
+            )
+        columns = dataclasses.fields(self)
+        return RankTable(*(getattr(self, column.name)[rows] for column in columns))
 
     def chance(self) -> "RankTable":
         """Returns the table of a model that scores everything alike: a random order."""
@@ -89,7 +125,8 @@ def rank_table(
       batches: batches of features.
       candidate_id: name of the feature that holds the positive's id.
       exclude: name of the ragged feature `[batch, None]` that holds ids of candidates
-        which the query does not rank against; None ranks against all.
+        which the query does not rank against; None ranks against all. A positive that
+        is among them is a miss, and `hidden`.
 
     Returns:
       The table of all queries, in their order.

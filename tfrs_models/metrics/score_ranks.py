@@ -31,7 +31,8 @@ def rank_scores(
         `timestamp_us` or `timestamp`, each `[num_rows]`, such as a split of
         `data.Interactions`. A positive of 0 or above the number of items is a miss.
       exclusions: `[num_users + 1, None]` items that do not compete in the rows of a
-        user, such as `data.known_items("test")`; None excludes nothing.
+        user, such as `data.known_items("test")`; None excludes nothing. A positive
+        that is among them is a miss, and `hidden`.
       block_size: number of rows of a block; None stands for blocks of 32 MiB.
 
     Returns:
@@ -103,13 +104,14 @@ def _ranks(
 ) -> dict[str, np.ndarray]:
     """Columns of the table for a block; `column` of row `owner` does not compete."""
     num_items = scores.shape[1]
-    found = (positives >= 0) & (positives < num_items)
-    target = np.where(found, positives, 0)
-    own = scores[np.arange(len(scores)), target][:, None]
+    is_held = (positives >= 0) & (positives < num_items)
+    hidden = np.zeros(len(scores), bool)
+    hidden[owner[column == positives[owner]]] = True
+    hidden &= is_held
+    found = is_held & ~hidden
+    own = scores[np.arange(len(scores)), np.where(is_held, positives, 0)][:, None]
     inside = (column >= 0) & (column < num_items)
-    # The positive competes with the other items, and no exclusion counts twice.
-    inside &= ~found[owner] | (column != target[owner])
-    owner, column = np.divmod(
+    owner, column = np.divmod(  # no exclusion counts twice
         np.unique(owner[inside] * num_items + column[inside]), num_items
     )
     excluded, bar = scores[owner, column], own[owner, 0]
@@ -127,4 +129,5 @@ def _ranks(
         "tied": np.where(found, tied, 0).astype(np.int32),
         "num_candidates": rivals.astype(np.int32),
         "found": found,
+        "hidden": hidden,
     }

@@ -199,8 +199,9 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
           score_mask: `[batch, num_candidates]` bool, False where a candidate is no
             negative of the query. The positive always counts.
           known_positives: `[batch, None]` ids that the user of each row already has,
-            ragged or dense: never negatives, and not ranked against in the corpus
-            metrics. Needs `candidate_ids`.
+            ragged or dense: never negatives, and excluded in the corpus metrics, where
+            a positive among them is hidden (see `FactorizedTopK`). Needs
+            `candidate_ids`.
           positive_ids: `[batch, None]` ids that are positives of the row as well, where
             the candidates hold them: the loss is the mean over all of them. Needs
             `candidate_ids`.

@@ -216,16 +216,20 @@ def test_ranks_among_all_items_are_those_of_all_scores(model, task):
     features = example(3, 1, search=True)
     everything = np.repeat(np.arange(1, batches.ITEMS + 1)[None], 3, axis=0)
     logits = scores(model, change(features, "item_id", everything), task)
-    excluded = tf.ragged.constant([[1, 2], [], [5]], tf.int64)
+    own = int(features["item_id"][2, 0])  # in row 2 the exclusions hide the positive
+    excluded = tf.ragged.constant([[1, 2], [], [5, own]], tf.int64)
     ranks = model.corpus_ranks(features, task, exclusions=excluded, block_size=7)
     for row, positive in enumerate(features["item_id"][:, 0]):
-        left_out = set(excluded[row].numpy()) - {positive}
+        left_out = set(excluded[row].numpy())
+        assert ranks.hidden[row] == (positive in left_out)
+        assert ranks.found[row] == (positive not in left_out)
         others = [
             logits[row, item - 1]
             for item in range(1, batches.ITEMS + 1)
             if item != positive and item not in left_out
         ]
-        assert ranks.above[row] == np.sum(others > logits[row, positive - 1])
+        above = np.sum(others > logits[row, positive - 1])
+        assert ranks.above[row] == (0 if positive in left_out else above)
         assert ranks.num_candidates[row] == len(others)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests import oracles
 from tfrs_models.ops.ranks import corpus_ranks, score_tiles
 from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row, ranks_by_score
+from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 
 def ragged(rows):
@@ -167,15 +168,18 @@ def test_queries_with_one_and_with_several_heads_can_follow_one_another():
         assert_ranks(result, oracles.ranks(oracles.scores(queries, corpus), positives))
 
 
-def test_everybody_competes_with_a_positive_that_is_not_in_the_corpus():
+def test_a_miss_competes_with_all_that_are_not_excluded():
     rng = np.random.default_rng(0)
-    result = ranks_by_row(
-        whole_numbers(rng, 2, 3),
-        whole_numbers(rng, 6, 3),
-        tf.constant([-1, -1]),
-        ragged([[], [0, 4]]),
-    )
-    np.testing.assert_array_equal(result.num_candidates, [6, 4])
+    scores = whole_numbers(rng, 3, 6)
+    positives, exclusions = tf.constant([-1, -1, 4]), ragged([[], [0, 4], [4, 1, 4]])
+    by_row = ranks_by_row(scores, tf.eye(6), positives, exclusions)
+    by_column = ranks_of_columns(scores, positives, excluded=exclusions)
+    for result in (by_row, by_column):
+        np.testing.assert_array_equal(result.num_candidates, [6, 4, 4])
+        np.testing.assert_array_equal(result.found, [False] * 3)
+        np.testing.assert_array_equal(result.hidden, [False, False, True])
+        np.testing.assert_array_equal(result.above, [0, 0, 0])
+        np.testing.assert_array_equal(result.tied, [0, 0, 0])
 
 
 @settings(max_examples=30, deadline=None)

@@ -16,11 +16,14 @@ EXCLUDED = [[3, 4, 4, -1], [], [1], [9, 2]]
 
 def counted_one_by_one(scores, positives, excluded):
     for row, own, others in zip(scores, positives, excluded, strict=True):
-        rivals = [
-            row[c] for c in range(len(row)) if own >= 0 and c != own and c not in others
-        ]
+        rivals = [row[c] for c in range(len(row)) if c != own and c not in others]
+        hidden = own >= 0 and own in others
+        if own < 0 or hidden:
+            yield 0, 0, len(rivals), False, hidden
+            continue
         above = sum(score > row[own] for score in rivals)
-        yield above, sum(score == row[own] for score in rivals), len(rivals), own >= 0
+        tied = sum(score == row[own] for score in rivals)
+        yield above, tied, len(rivals), True, False
 
 
 def score(candidates):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.ops.ranks.hidden_positives import hidden_positives
 from tfrs_models.ops.ranks.score_tiles import count_tiles_unless, score_pairs_unless
 from tfrs_models.ops.ranks.scores import dot_scores
 
@@ -20,18 +21,22 @@ class CorpusRanks(NamedTuple):
 
     Attributes:
       above: number of candidates that score higher than the positive, `[batch]` int32;
-        0 where the corpus does not hold the positive.
-      tied: number of other candidates that score the same, `[batch]` int32; 0 where
-        the corpus does not hold the positive.
+        0 for a miss.
+      tied: number of other candidates that score the same, `[batch]` int32; 0 for a
+        miss.
       num_candidates: number of candidates that the positive competes with, `[batch]`
         int32.
-      found: False where the corpus does not hold the positive, `[batch]` bool.
+      found: False for a miss, where the corpus does not hold the positive or the
+        exclusions hide it, `[batch]` bool.
+      hidden: True where the exclusions hide a positive that the corpus holds, `[batch]`
+        bool.
     """
 
     above: tf.Tensor
     tied: tf.Tensor
     num_candidates: tf.Tensor
     found: tf.Tensor
+    hidden: tf.Tensor
 
 
 def ranks_by_row(
@@ -52,7 +57,7 @@ def ranks_by_row(
       positive_rows: rows of the positives in the corpus, `[batch]` int32, -1 where the
         corpus does not hold the positive.
       excluded_rows: rows that do not compete for a query, `[batch, None]` int32;
-        repeats, -1 and the positive's own row are ignored.
+        repeats and -1 are ignored. A positive whose own row is among them is a miss.
 
     Returns:
       The ranks of the positives.
@@ -69,8 +74,10 @@ def _rank_part_by_row(
     excluded_rows: tf.RaggedTensor,
 ) -> CorpusRanks:
     batch, size = tf.shape(positive_rows)[0], tf.shape(corpus)[0]
-    found, own = positive_rows >= 0, tf.maximum(positive_rows, 0)
-    excluded, excluded_from = _distinct_pairs(excluded_rows, positive_rows, size)
+    is_held, own = positive_rows >= 0, tf.maximum(positive_rows, 0)
+    hidden = is_held & hidden_positives(positive_rows, excluded_rows)
+    found = is_held & ~hidden
+    excluded, excluded_from = _distinct_pairs(excluded_rows, size)
     owners = tf.concat([tf.range(batch), excluded_from], axis=0)
     rows = tf.concat([own, excluded], axis=0)
 
@@ -92,6 +99,7 @@ def _rank_part_by_row(
         tied=tf.where(found, reached - above - 1, 0),  # 1: the positive itself
         num_candidates=size - tf.cast(found, tf.int32) - num_excluded,
         found=found,
+        hidden=hidden,
     )
 
 
@@ -157,6 +165,7 @@ def _rank_part_by_score(
         tied=reached - above - copies,
         num_candidates=size - copies,
         found=tf.ones_like(score, tf.bool),
+        hidden=tf.zeros_like(score, tf.bool),
     )
 
 
@@ -208,14 +217,13 @@ def _count(
 
 
 def _distinct_pairs(
-    excluded_rows: tf.RaggedTensor, own: tf.Tensor, size: tf.Tensor
+    excluded_rows: tf.RaggedTensor, size: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Flattens the rows to exclude, each pair once, and without the positive."""
+    """Flattens the rows to exclude, each pair once."""
     owners = tf.cast(excluded_rows.value_rowids(), tf.int64)
     rows = tf.cast(excluded_rows.values, tf.int64)
-    keep = (rows >= 0) & tf.not_equal(rows, tf.cast(tf.gather(own, owners), tf.int64))
     size = tf.cast(size, tf.int64)
-    pairs, _ = tf.unique(tf.boolean_mask(owners * size + rows, keep))
+    pairs, _ = tf.unique(tf.boolean_mask(owners * size + rows, rows >= 0))
     return tf.cast(pairs % size, tf.int32), tf.cast(pairs // size, tf.int32)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
+from tfrs_models.ops.ranks.hidden_positives import hidden_positives
 
 
 def ranks_by_scorer(
@@ -23,7 +24,8 @@ def ranks_by_scorer(
       num_candidates: number of candidates, which are numbered from 0.
       positives: numbers of the positives, `[batch]`, -1 where the positive is not a
         candidate.
-      excluded: numbers of candidates that do not compete in a row, `[batch, None]`.
+      excluded: numbers of candidates that do not compete in a row, `[batch, None]`; a
+        positive among them is a miss.
       block_size: number of candidates that are scored at once.
 
     Returns:
@@ -92,17 +94,19 @@ def ranks_of_columns(
       scores: `[batch, num_candidates]`.
       positives: columns of the positives, `[batch]`, -1 where the positive is not a
         candidate.
-      excluded: columns that do not compete in a row, `[batch, None]`; repeats, -1 and
-        the positive's own column are ignored.
+      excluded: columns that do not compete in a row, `[batch, None]`; repeats and -1
+        are ignored. A positive whose own column is among them is a miss.
 
     Returns:
       The ranks of the positives.
     """
     positives = tf.cast(positives, tf.int32)
     num_candidates = tf.shape(scores)[1]
-    found = (positives >= 0) & (positives < num_candidates)
-    columns = tf.where(found, positives, 0)
-    rivals = found[:, None] & (tf.range(num_candidates) != columns[:, None])
+    is_held = (positives >= 0) & (positives < num_candidates)
+    hidden = is_held & hidden_positives(positives, excluded)
+    found = is_held & ~hidden
+    columns = tf.where(is_held, positives, 0)
+    rivals = tf.range(num_candidates) != tf.where(is_held, positives, -1)[:, None]
     if excluded is not None:
         owners = tf.cast(excluded.value_rowids(), tf.int32)
         pairs = tf.stack([owners, tf.cast(excluded.values, tf.int32)], axis=1)
@@ -118,8 +122,9 @@ def ranks_of_columns(
         return tf.reduce_sum(tf.cast(flags, tf.int32), axis=1)
 
     return CorpusRanks(
-        above=count(rivals & ~(scores <= own)),
-        tied=count(rivals & (scores == own)),
+        above=tf.where(found, count(rivals & ~(scores <= own)), 0),
+        tied=tf.where(found, count(rivals & (scores == own)), 0),
         num_candidates=count(rivals),
         found=found,
+        hidden=hidden,
     )
