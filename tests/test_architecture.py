@@ -49,7 +49,8 @@ TESTED_IN = {
     "data/test_files.py": "data.table_files",
     "data/test_formats.py": (
         "data.formats.description data.formats.preparing "
-        "data.formats.reading data.formats.recognition"
+        "data.formats.reading data.formats.recognition "
+        "data.formats.sessions"
     ),
     "data/test_table.py": "data.columns",
     "layers/attention/test_auto_correlation.py": ("ops.circular_correlation"),

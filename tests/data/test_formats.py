@@ -11,9 +11,9 @@ SPLIT = {"validation_fraction": 0}
 
 
 def write(folder, **files):
-    """Writes files; the first underscore of a name stands for its dot."""
+    """Writes files; the last underscore of a name stands for its dot."""
     for name, content in files.items():
-        name = name.replace("_", ".", 1)
+        name = ".".join(name.rsplit("_", 1))
         encoded = content if isinstance(content, bytes) else content.encode()
         (folder / name).write_bytes(encoded)
     return folder
@@ -202,3 +202,220 @@ def test_events_of_an_own_table_are_counted_and_chosen(tmp_path):
         data.load(path, event_column="kind", events=["sale"], **SPLIT)
     with pytest.raises(ValueError, match="`events` needs the column"):
         data.load(path, events=["buy"], **SPLIT)
+
+
+def test_movielens_as_csv_and_as_tab_separated(tmp_path):
+    write(
+        tmp_path,
+        ratings_csv="userId,movieId,rating,timestamp\n1,10,4.5,978300760\n"
+        "2,20,3,978300761\n1,20,1,978300762\n",
+        movies_csv='movieId,title,genres\n10,"Up, and ""Away"" (1995)",Drama|War\n'
+        "20,Heat (1996),(no genres listed)\n",
+    )
+    made = data.load(tmp_path / "ratings.csv", **SPLIT)
+    expected = {
+        ("1", "10", 978300760),
+        ("2", "20", 978300761),
+        ("1", "20", 978300762),
+    }
+    assert rows(made) == expected
+    assert values(made, "item", "genres") == {"10": ["Drama", "War"], "20": []}
+    assert 'Up, and "Away" (1995)' in made.titles
+    flags = "|".join("1" if n in (1, 8) else "0" for n in range(19))
+    write(
+        tmp_path,
+        u_data="1\t10\t4\t978300760\n2\t20\t3\t978300761\n1\t20\t1\t978300762\n",
+        u_item=f"10|Toys (1995)|01-Jan-1995||http://x|{flags}\n",
+        u_user="1|24|M|writer|00501\n2|53|F|other|94043\n",
+    )
+    made = data.load(tmp_path / "u.data", **SPLIT)
+    assert rows(made) == expected
+    assert values(made, "item", "genres")["10"] == ["Action", "Drama"]
+    assert values(made, "user", "age") == {"1": 24, "2": 53}
+
+
+def test_retailrocket_has_milliseconds_and_kinds_of_events(tmp_path):
+    write(
+        tmp_path,
+        events_csv="timestamp,visitorid,event,itemid,transactionid\n"
+        "1433221332117,7,view,35,\n1433221332900,7,addtocart,36,\n"
+        "1433221332950,8,view,35,\n1433221333100,7,transaction,36,4000\n",
+    )
+    made = data.load(tmp_path / "events.csv", **SPLIT)
+    assert rows(made) == {
+        ("7", "35", 1433221332),
+        ("7", "36", 1433221332),
+        ("8", "35", 1433221332),
+        ("7", "36", 1433221333),
+    }
+    assert "read as RetailRocket events" in str(made)
+    assert "events: view 2, addtocart 1, transaction 1; all are kept" in str(made)
+    made = data.load(tmp_path, events=["view", "transaction"], **SPLIT)
+    assert ("7", "36", 1433221332) not in rows(made)
+    assert sum(made.summary.rows.values()) == 3
+
+
+def test_yoochoose_clicks_and_purchases_are_of_sessions(tmp_path):
+    write(
+        tmp_path,
+        **{
+            "yoochoose-clicks_dat": "1,2014-04-07T10:51:09.277Z,214,0\n"
+            "1,2014-04-07T10:54:09.868Z,215,S\n2,2014-04-07T13:56:37.614Z,214,0\n",
+            "yoochoose-buys_dat": "1,2014-04-07T10:55:00.000Z,215,1046,1\n"
+            "1,2014-04-07T10:56:00.000Z,217,100,2\n",
+        },
+    )
+    made = data.load(tmp_path / "yoochoose-clicks.dat", **SPLIT)
+    assert rows(made) == {
+        ("1", "214", 1396867869),
+        ("1", "215", 1396868049),
+        ("2", "214", 1396878997),
+    }
+    assert "sessions are the users" in str(made)
+    made = data.load(tmp_path / "yoochoose-buys.dat", **SPLIT)
+    assert {row[:2] for row in rows(made)} == {("1", "215"), ("1", "217")}
+
+
+def test_diginetica_adds_milliseconds_to_days(tmp_path):
+    write(
+        tmp_path,
+        **{
+            "train-item-views_csv": "sessionId;userId;itemId;timeframe;eventdate\n"
+            "1;NA;81766;526309;2016-05-09\n1;NA;31331;1031018;2016-05-09\n"
+            "2;5;81766;243569;2016-05-10\n"
+        },
+    )
+    made = data.load(tmp_path / "train-item-views.csv", **SPLIT)
+    assert rows(made) == {
+        ("1", "81766", 1462752526),
+        ("1", "31331", 1462753031),
+        ("2", "81766", 1462838643),
+    }
+    users = data.load(tmp_path, user_column="userId", **SPLIT)
+    assert set(users.vocabularies["user_id"]) == {"NA", "5"}
+
+
+def test_sessions_for_gru4rec_have_seconds_with_fractions(tmp_path):
+    write(
+        tmp_path,
+        clicks_txt="SessionId\tItemId\tTime\n3\t214\t1396437466.94\n"
+        "3\t215\t1396437466.95\n6\t214\t1396796300.848\n",
+    )
+    made = data.load(tmp_path / "clicks.txt", **SPLIT)
+    assert made.splits["test"]["timestamp_us"].tolist() == [1396437466950000]
+
+
+BEHAVIORS = (
+    "1\tU7\t11/11/2019 9:05:58 AM\tN1 N2\tN5-0 N3-1\n"
+    "2\tU8\t11/11/2019 1:05:58 PM\t\tN5-1 N3-0 N6-1\n"
+    "3\tU7\t11/12/2019 9:05:58 PM\tN1 N2\tN6-0 N5-1\n"
+)
+
+
+def test_mind_gives_clicks_of_impressions_and_of_histories(tmp_path):
+    write(
+        tmp_path,
+        behaviors_tsv=BEHAVIORS,
+        news_tsv='N5\tsport\tgolf\tA "great" day\tText\thttp://x\t[]\t[{"a": "b"}]\n'
+        "N3\tfood\tpie\tPie\t\thttp://y\t[]\t[]\n"
+        "N1\tfood\tpie\tOld pie\t\thttp://y\t[]\t[]\n",
+    )
+    made = data.load(tmp_path / "behaviors.tsv", **SPLIT)
+    first = 1573463158  # 11 November 2019, 9:05:58
+    assert rows(made) == {
+        ("U7", "N1", first - 2),
+        ("U7", "N2", first - 1),
+        ("U7", "N3", first),
+        ("U8", "N5", first + 4 * 3600),
+        ("U8", "N6", first + 4 * 3600),
+        ("U7", "N5", first + 36 * 3600),
+    }
+    assert values(made, "item", "category")["N3"] == ["food"]
+    assert 'A "great" day' in made.titles
+    history = data.load(tmp_path, events=["history"], **SPLIT)
+    assert {row[:2] for row in rows(history)} == {("U7", "N1"), ("U7", "N2")}
+    write(tmp_path, behaviors_tsv=BEHAVIORS.replace("-0", "").replace("-1", ""))
+    with pytest.raises(ValueError, match=r"labels, such as N1-1.*Got 'N5'"):
+        data.load(tmp_path / "behaviors.tsv")
+
+
+BANDIT = (
+    ",timestamp,item_id,position,click,propensity_score,user_feature_0,user_feature_1\n"
+    "0,2019-11-24 00:00:13.442536+00:00,14,3,0,0.03,a,x\n"
+    "1,2019-11-24 00:00:13.442537+00:00,10,1,1,0.03,a,x\n"
+    "2,2019-11-24 00:20:13+00:00,14,2,1,0.03,a,x\n"
+    "3,2019-11-24 00:20:14+00:00,11,2,1,0.03,a,y\n"
+    "4,2019-11-24 09:20:13+00:00,10,2,0,0.03,a,x\n"
+)
+
+
+def test_an_open_bandit_log_gives_clicks_of_user_groups(tmp_path):
+    write(tmp_path, men_csv=BANDIT)
+    made = data.load(tmp_path / "men.csv", **SPLIT)
+    assert rows(made) == {
+        ("0", "10", 1574553613),
+        ("0", "14", 1574554813),
+        ("1", "11", 1574554814),
+    }
+    assert "3 clicks of 5 shown items" in str(made)
+
+
+def test_play_counts_of_lastfm_in_three_files(tmp_path):
+    columns = {"split": "random", "test_fraction": 0.4, "validation_fraction": 0}
+    write(
+        tmp_path,
+        user_artists_dat="userID\tartistID\tweight\n2\t51\t13883\n2\t52\t11690\n"
+        "3\t51\t11\n",
+        artists_dat="id\tname\turl\tpictureURL\n51\tDuran Duran\th\tp\n",
+    )
+    made = data.load(tmp_path / "user_artists.dat", **columns)
+    assert {row[1] for row in rows(made)} == {"51", "52"}
+    assert "Duran Duran" in made.titles
+    assert '`rating_column="weight"`' in str(made)
+    with pytest.raises(ValueError, match=r'split="random"'):
+        data.load(tmp_path / "user_artists.dat")
+    sha = ["00000c289a1829a808ac09c00daf10bc3c4e223b", "0" * 40]
+    (tmp_path / "plays.tsv").write_text(
+        f"{sha[0]}\t3bd73256-3905\tbetty blowtorch\t2137\n{sha[0]}\t\tdie Ärzte\t1\n"
+        f"{sha[1]}\t3bd73256-3905\tbetty blowtorch\t7\n"
+    )
+    made = data.load(tmp_path / "plays.tsv", rating_column="plays", **columns)
+    assert {row[1] for row in rows(made)} == {"betty blowtorch", "die Ärzte"}
+    assert sum(c["rating"].sum() for c in made.splits.values()) == 2145
+    (tmp_path / "log.tsv").write_text(
+        "user_000001\t2009-05-04T23:08:57Z\tf1b1\tDeep Dish\t\tFlashdance\n"
+        "user_000001\t2009-05-04T13:54:10Z\ta7f7\tSakamoto\t\tMinamata\n"
+        "user_000002\t2009-05-04T13:52:04Z\ta7f7\tSakamoto\tf2f2\tComposition\n"
+    )
+    made = data.load(tmp_path / "log.tsv", **SPLIT)
+    assert ("user_000001", "Deep Dish", 1241478537) in rows(made)
+    tracks = data.load(tmp_path / "log.tsv", item_column="track", **SPLIT)
+    assert "Minamata" in tracks.vocabularies["item_id"]
+
+
+def test_check_ins_are_interactions_too(tmp_path):
+    write(
+        tmp_path,
+        nyc_csv="userId,venueId,venueCategoryId,venueCategory,latitude,longitude,"
+        "timezoneOffset,utcTimestamp\n"
+        "470,49bb,4bf1,Museum,40.7,-74,-240,Tue Apr 03 18:00:09 +0000 2012\n"
+        "470,4a43,4bf2,Bar,40.6,-74,-240,Tue Apr 03 19:00:09 +0000 2012\n",
+        nyc_txt="470\t49bb\t4bf1\tCafé\t40.7\t-74.0\t-240\t"
+        "Tue Apr 03 18:00:09 +0000 2012\n".encode("latin-1")
+        * 2
+        + b"470\tbad\t4bf1\tBar\t99.7\t-74.0\t-240\tTue Apr 03 18:00:09 +0000 2012"
+        b"\n",
+        **{
+            "loc-gowalla_txt": "0\t2010-10-19T23:55:27Z\t30.23\t-97.79\t22847\n"
+            "0\t2010-10-18T22:17:43Z\t30.26\t-97.76\t420315\n"
+        },
+    )
+    made = data.load(tmp_path / "nyc.csv", **SPLIT)
+    assert rows(made) == {("470", "49bb", 1333476009), ("470", "4a43", 1333479609)}
+    assert values(made, "item", "category") == {"49bb": ["Museum"], "4a43": []}
+    made = data.load(tmp_path / "nyc.txt", **SPLIT)
+    assert rows(made) == {("470", "49bb", 1333476009)}
+    assert values(made, "item", "category") == {"49bb": ["Café"]}
+    assert "1 lines skipped, such as" in str(made)
+    made = data.load(tmp_path / "loc-gowalla.txt", **SPLIT)
+    assert rows(made) == {("0", "22847", 1287532527), ("0", "420315", 1287440263)}

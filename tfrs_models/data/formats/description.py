@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -101,6 +102,11 @@ class Format:
       companions: files that may lie beside it; of those of one side the first counts.
       prepare: function that derives columns or rows, or None.
       event_column: column with the kind of an event, or None.
+      read: function that reads the whole file, for formats with a reader of their own.
+      sessions: function from the table of the file and its path to sessions with shown
+        results, for `data.clickstream`, or None.
+      session_events: kinds of events that are not in the sessions, so that a model may
+        be trained on them first; empty if there are none.
       notes: sentences for the summary.
     """
 
@@ -112,6 +118,9 @@ class Format:
     companions: tuple[Companion, ...] = ()
     prepare: Callable[[Part], Part] | None = None
     event_column: str | None = None
+    read: Callable[[Path], Part] | None = None
+    sessions: Callable[[pd.DataFrame, Path], list[dict]] | None = None
+    session_events: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -3,12 +3,19 @@
 from tfrs_models.data.formats.description import Companion, Format, Look
 from tfrs_models.data.formats.preparing import (
     U_ITEM,
+    artist_ids,
     atomic_items,
     atomic_rows,
     atomic_users,
+    bandit_clicks,
     movie_titles,
+    news_clicks,
+    read_foursquare_rows,
+    read_gowalla_rows,
+    times_in_session,
     u_item,
 )
+from tfrs_models.data.formats.sessions import of_mind, of_open_bandit, of_yoochoose
 
 _ID, _ANY = r"[^\s:]+", r".*"
 _WHOLE, _NUMBER = r"\d+", r"-?\d+(\.\d+)?([eE][-+]?\d+)?"
@@ -117,5 +124,256 @@ MOVIELENS_100K = Format(
     ),
 )
 
-FORMATS = (RECBOLE, MOVIELENS, MOVIELENS_CSV, MOVIELENS_100K)
+_WORD = r"\S+"
+_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?"
+
+RETAILROCKET = Format(
+    name="retailrocket",
+    title="RetailRocket events",
+    files=("events.csv",),
+    looks=(Look(",", ("timestamp", "visitorid", "event", "itemid")),),
+    options={
+        "user_column": "visitorid",
+        "item_column": "itemid",
+        "timestamp_column": "timestamp",
+        "timestamp_unit": "ms",
+    },
+    event_column="event",
+)
+
+_CLICKS = ("sessionId", "time", "itemId", "category")
+_BUYS = ("sessionId", "time", "itemId", "price", "quantity")
+YOOCHOOSE = Format(
+    name="yoochoose",
+    title="yoochoose clicks",
+    files=("yoochoose-clicks*", "yoochoose-buys*"),
+    looks=(
+        Look(",", _CLICKS, (_WHOLE, _ISO, _WHOLE, r"\w*")),
+        Look(",", _BUYS, (_WHOLE, _ISO, _WHOLE, _WHOLE, _WHOLE)),
+    ),
+    options={
+        "user_column": "sessionId",
+        "item_column": "itemId",
+        "timestamp_column": "time",
+    },
+    sessions=of_yoochoose,
+    notes=("sessions are the users: the file has no ids of visitors",),
+)
+
+DIGINETICA = Format(
+    name="diginetica",
+    title="DIGINETICA item views",
+    files=("train-item-views.csv",),
+    looks=(Look(";", ("sessionId", "userId", "itemId", "timeframe", "eventdate")),),
+    options={
+        "user_column": "sessionId",
+        "item_column": "itemId",
+        "timestamp_column": "time",
+        "timestamp_unit": "ms",
+    },
+    prepare=times_in_session,
+    notes=(
+        "sessions are the users: most rows have no userId (`user_column` takes it)",
+        "times are the day in eventdate plus the milliseconds in timeframe",
+    ),
+)
+
+GRU4REC = Format(
+    name="gru4rec",
+    title="sessions as GRU4Rec reads them",
+    files=("rsc15_train*.txt", "yoochoose-clicks*.txt"),
+    looks=(Look("\t", ("SessionId", "ItemId", "Time")),),
+    options={
+        "user_column": "SessionId",
+        "item_column": "ItemId",
+        "timestamp_column": "Time",
+    },
+    notes=("sessions are the users",),
+)
+
+_NEWS = ("newsId", "category", "subcategory", "title", "abstract", "url")
+_NEWS += ("title_entities", "abstract_entities")
+MIND = Format(
+    name="mind",
+    title="MIND impressions",
+    files=("behaviors.tsv",),
+    looks=(
+        Look(
+            "\t",
+            ("impressionId", "userId", "time", "history", "impressions"),
+            (
+                _WHOLE,
+                _WORD,
+                r"\d+/\d+/\d{4} \d+:\d\d:\d\d [AP]M",
+                r"(\S+ ?)*",
+                r"\S+-[01]( \S+-[01])*|\S+( \S+)*",
+            ),
+        ),
+    ),
+    options={
+        "user_column": "userId",
+        "item_column": "newsId",
+        "timestamp_column": "time",
+    },
+    companions=(
+        Companion(
+            "item",
+            ("news.tsv",),
+            Look("\t", _NEWS, (_ANY,) * len(_NEWS)),
+            {
+                "title_column": "title",
+                "item_category_columns": ("category", "subcategory"),
+            },
+        ),
+    ),
+    prepare=news_clicks,
+    event_column="event",
+    sessions=of_mind,
+    session_events=("history",),
+    notes=(
+        "clicks of the histories have no times: they are the seconds before the first "
+        "impression, in their order",
+    ),
+)
+
+OPEN_BANDIT = Format(
+    name="open-bandit",
+    title="Open Bandit log",
+    files=("men.csv", "women.csv", "all.csv"),
+    looks=(
+        Look(
+            ",",
+            ("timestamp", "item_id", "position", "click", "propensity_score"),
+        ),
+    ),
+    options={
+        "user_column": "user_group",
+        "item_column": "item_id",
+        "timestamp_column": "timestamp",
+    },
+    prepare=bandit_clicks,
+    sessions=of_open_bandit,
+    notes=(
+        "users are groups with equal user_feature_0, 1, ...: the log has no user ids",
+        "rows are the clicks; what was shown is in the sessions of data.clickstream",
+    ),
+)
+
+LASTFM = Format(
+    name="lastfm",
+    title="Last.fm play counts",
+    files=("user_artists.dat",),
+    looks=(Look("\t", ("userID", "artistID", "weight")),),
+    options={"user_column": "userID", "item_column": "artistID"},
+    companions=(
+        Companion(
+            "item",
+            ("artists.dat",),
+            Look("\t", ("id", "name", "url", "pictureURL")),
+            {"title_column": "name"},
+            artist_ids,
+        ),
+    ),
+    notes=(
+        'weight is the number of plays: `rating_column="weight"` takes it as a rating',
+        'the file has no times: `split="random"`',
+    ),
+)
+
+LASTFM_360K = Format(
+    name="lastfm-360k",
+    title="Last.fm play counts",
+    files=("usersha1-artmbid-artname-plays.tsv",),
+    looks=(
+        Look(
+            "\t",
+            ("user", "artist_id", "artist", "plays"),
+            (r"[0-9a-f]{40}", r"[0-9a-f-]*", _ANY, _WHOLE),
+        ),
+    ),
+    options={"user_column": "user", "item_column": "artist"},
+    notes=(
+        "artists are their names, because some have no id",
+        'plays are not read: `rating_column="plays"` takes them as a rating',
+        'the file has no times: `split="random"`',
+    ),
+)
+
+LASTFM_1K = Format(
+    name="lastfm-1k",
+    title="Last.fm plays",
+    files=("userid-timestamp-artid-artname-traid-traname.tsv",),
+    looks=(
+        Look(
+            "\t",
+            ("user", "time", "artist_id", "artist", "track_id", "track"),
+            (_WORD, _ISO, r"[0-9a-f-]*", _ANY, r"[0-9a-f-]*", _ANY),
+        ),
+    ),
+    options={
+        "user_column": "user",
+        "item_column": "artist",
+        "timestamp_column": "time",
+    },
+    notes=('items are artists: `item_column="track"` takes tracks',),
+)
+
+_VISIT = ("userId", "venueId", "venueCategoryId", "venueCategory")
+_VISIT += ("latitude", "longitude", "timezoneOffset", "utcTimestamp")
+_VISITS = {
+    "user_column": "user",
+    "item_column": "poi",
+    "timestamp_column": "time",
+}
+FOURSQUARE = Format(
+    name="foursquare",
+    title="Foursquare check-ins",
+    files=("dataset_TSMC2014_*", "dataset_tsmc2014_*"),
+    looks=(
+        Look(",", ("userId", "venueId", "latitude", "longitude", "utcTimestamp")),
+        Look(
+            "\t",
+            _VISIT,
+            (
+                *(_WORD, _WORD, _WORD, _ANY, _NUMBER, _NUMBER, r"-?\d+"),
+                r"\w{3} \w{3} \d\d \d\d:\d\d:\d\d [+-]\d{4} \d{4}",
+            ),
+        ),
+    ),
+    options=_VISITS | {"item_category_columns": ("category",)},
+    read=read_foursquare_rows,
+)
+
+GOWALLA = Format(
+    name="gowalla",
+    title="Gowalla check-ins",
+    files=("*gowalla*", "*brightkite*"),
+    looks=(
+        Look(
+            "\t",
+            ("userId", "time", "latitude", "longitude", "locationId"),
+            (_WHOLE, _ISO, _NUMBER, _NUMBER, _WORD),
+        ),
+    ),
+    options=_VISITS,
+    read=read_gowalla_rows,
+)
+
+FORMATS = (
+    RECBOLE,
+    MOVIELENS,
+    MOVIELENS_CSV,
+    MOVIELENS_100K,
+    RETAILROCKET,
+    YOOCHOOSE,
+    DIGINETICA,
+    GRU4REC,
+    MIND,
+    OPEN_BANDIT,
+    LASTFM,
+    LASTFM_360K,
+    LASTFM_1K,
+    FOURSQUARE,
+    GOWALLA,
+)
 BY_NAME = {form.name: form for form in FORMATS}

@@ -1,7 +1,12 @@
 """Columns that known formats derive from those in their files."""
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 
+from tfrs_models.data.checkins.check_ins import NO_CATEGORY, CheckIns
+from tfrs_models.data.checkins.reader import read_foursquare, read_gowalla
 from tfrs_models.data.columns import require_column
 from tfrs_models.data.formats.description import Part
 
@@ -116,3 +121,110 @@ def _atomic_features(part: Part, side: str) -> Part:
     if ignored:
         notes = [f"of the {side}s' columns, {', '.join(ignored)} are not read"]
     return part.plus(frame, *notes, **options)
+
+
+def times_in_session(part: Part) -> Part:
+    """Adds the milliseconds since the start of a session to its day."""
+    days = pd.to_datetime(part.frame["eventdate"], format="ISO8601", utc=True)
+    days = days.dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.int64)
+    since = pd.to_numeric(part.frame["timeframe"])
+    return part.plus(part.frame.assign(time=days + since))
+
+
+MIND_TIMES = "%m/%d/%Y %I:%M:%S %p"
+
+
+def news_clicks(part: Part) -> Part:
+    """Makes a row of each clicked news of an impression and of each history.
+
+    Histories of a user are the same in all impressions of MIND; the longest one counts.
+    """
+    frame = part.frame
+    times = pd.to_datetime(frame["time"], format=MIND_TIMES)
+    seconds = times.to_numpy("datetime64[s]").astype(np.int64)
+    shown = frame["impressions"].str.split()
+    labels = shown.explode()
+    if not labels.str.contains(r"-[01]$").all():
+        raise ValueError(
+            "the impressions must have labels, such as N1-1 N2-0. Got "
+            f"{labels.iloc[0]!r}: a test set of MIND has none."
+        )
+    clicked = labels[labels.str.endswith("-1")].str[:-2]
+    impressions = pd.DataFrame(
+        {
+            "userId": frame["userId"].loc[clicked.index].to_numpy(),
+            "newsId": clicked.to_numpy(),
+            "time": pd.Series(seconds, frame.index).loc[clicked.index].to_numpy(),
+            "event": "impression",
+        }
+    )
+    histories = frame["history"].fillna("").str.split()
+    longest = histories.groupby(frame["userId"], sort=False).agg(
+        lambda h: max(h, key=len)
+    )
+    before = longest.explode().dropna()
+    left = before.groupby(level=0).cumcount(ascending=False).to_numpy()
+    history = pd.DataFrame(
+        {
+            "userId": before.index.to_numpy(),
+            "newsId": before.to_numpy(),
+            "time": seconds.min() - 1 - left,
+            "event": "history",
+        }
+    )
+    return part.plus(pd.concat([history, impressions], ignore_index=True))
+
+
+def user_groups(frame: pd.DataFrame) -> pd.Series:
+    """Numbers the users of an Open Bandit log that have equal features."""
+    names = [name for name in frame.columns if name.startswith("user_feature_")]
+    if not names:
+        raise ValueError(
+            "an Open Bandit log must have columns user_feature_0, 1, ... Got "
+            f"{list(frame.columns)[:10]}."
+        )
+    return frame.groupby(names, sort=False, dropna=False).ngroup().astype(str)
+
+
+def bandit_clicks(part: Part) -> Part:
+    """Keeps the clicked rows of an Open Bandit log, with the group of the user."""
+    frame = part.frame.assign(user_group=user_groups(part.frame))
+    clicked = frame[frame["click"].astype(str).isin(("1", "1.0"))]
+    if not len(clicked):
+        raise ValueError(f"the log must have a click. Got {len(frame):,} rows without.")
+    note = f"{len(clicked):,} clicks of {len(frame):,} shown items"
+    return part.plus(clicked.reset_index(drop=True), note)
+
+
+def artist_ids(part: Part) -> Part:
+    """Names the id of an artist as the play counts do."""
+    return part.plus(part.frame.rename(columns={"id": "artistID"}))
+
+
+def read_foursquare_rows(path: Path) -> Part:
+    """Reads check-ins of Foursquare as interactions of users and POIs."""
+    return _check_ins(read_foursquare(path))
+
+
+def read_gowalla_rows(path: Path) -> Part:
+    """Reads check-ins of Gowalla as interactions of users and POIs."""
+    return _check_ins(read_gowalla(path))
+
+
+def _check_ins(found: CheckIns) -> Part:
+    frame = pd.DataFrame(
+        {
+            "user": found.user,
+            "poi": found.poi,
+            "category": found.category,
+            "latitude": found.coordinates[:, 0],
+            "longitude": found.coordinates[:, 1],
+            "time": found.timestamp,
+        }
+    )
+    notes = []
+    if found.num_skipped:
+        notes = [f"{found.num_skipped:,} lines skipped, such as {found.problems[0]}"]
+    if (found.category == NO_CATEGORY).all():
+        return Part(frame.drop(columns="category"), {}, tuple(notes))
+    return Part(frame, {}, tuple(notes))

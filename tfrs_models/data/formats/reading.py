@@ -40,8 +40,13 @@ def read_format(
       ValueError: a line has another number of fields than the format.
     """
     form = found.form
-    frame, notes = _table(path, found.look, found.header, encoding)
-    part = Part(frame, dict(form.options) | given, (*form.notes, *notes))
+    if form.read is not None:
+        part = form.read(path)
+    else:
+        frame, notes = read_look(path, found, encoding)
+        part = Part(frame, {}, tuple(notes))
+    options = {**form.options, **part.options, **given}
+    part = Part(part.frame, options, (*form.notes, *part.notes))
     if form.prepare is not None:
         part = form.prepare(part)
         part = part.plus(part.frame, **given)
@@ -65,6 +70,22 @@ def read_format(
             **(table.options | part.options),
         )
     return part, frames
+
+
+def read_look(
+    path: Path, found: Recognised, encoding: str | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Reads the table of a file as it is, with the column names of its format.
+
+    Args:
+      path: path of the file.
+      found: format of the file.
+      encoding: encoding of a text file without a byte order mark.
+
+    Returns:
+      The table, and notes on how it was read.
+    """
+    return _table(path, found.look, found.header, encoding)
 
 
 def _table(
