@@ -8,6 +8,7 @@ from pipelines.benchmarks import results
 from pipelines.benchmarks.figures import bars
 from pipelines.benchmarks.protocols import Protocol
 from tfrs_models.data import Interactions
+from tfrs_models.data.times import SECOND
 
 METRICS = {"hit_rate_at_100": "hit rate at 100", "ndcg_at_10": "NDCG@10"}
 
@@ -107,8 +108,8 @@ with one seed.
 That last model also differs from the SASRec above it by more than the loss: ids only,
 no unit norm. Differences are paired by user, against one peer; the towers are not
 compared with each other. Most last rows come within an hour of the row before, and many
-share its time, where only the order of the file says which came first: read the second
-table before the first. Its rows above an hour are few, and its peer is no strong one
+share its time, where a drawn order says which came first: read the second table before
+the first. Its rows above an hour are few, and its peer is no strong one
 there: look at EASE and ALS beside it.
 
 {listed}
@@ -122,5 +123,5 @@ def gaps(data: Interactions) -> np.ndarray:
     """Returns `[num_rows]` seconds from a user's last train row to the test row."""
     train, test = data.splits["train"], data.splits["test"]
     newest = np.zeros(data.num_users + 1, np.int64)
-    np.maximum.at(newest, train["user_id"], train["timestamp"])
-    return test["timestamp"] - newest[test["user_id"]]
+    np.maximum.at(newest, train["user_id"], train["timestamp_us"])
+    return (test["timestamp_us"] - newest[test["user_id"]]) / SECOND

@@ -43,6 +43,9 @@ class CheckInConfig(TableConfig):
     """Fewest check-ins of a trace; None for `length`, or for 1 with a session gap."""
     session_gap: Positive | None = None
     """Hours without a check-in after which another session begins; None: never."""
+    ties: Literal["random", "file"] = "random"
+    """Order of check-ins of a file with equal times: drawn with the seed, or that of a
+    file whose rows are in the order of events."""
     stride: int = 1
     """Check-ins from one target to the next."""
     users: Annotated[int, Range(1, 1_000_000)] = 200
@@ -85,7 +88,7 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
 
     Args:
       config: flags of the data.
-      seed: seed of synthetic check-ins.
+      seed: seed of synthetic check-ins and of the order of equal times.
 
     Raises:
       SystemExit: the flags or the file do not make traces.
@@ -101,7 +104,7 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
                 session_gap=_TRIP_GAP,
             )
             return CheckInData(traces, planted)
-        check_ins = _read(config)
+        check_ins = _read(config, seed)
         for problem in check_ins.problems[:5]:
             print(problem)
         print(f"{len(check_ins):,} check-ins, {check_ins.num_skipped:,} lines skipped")
@@ -131,8 +134,9 @@ def _pair(text: str) -> tuple[str, str]:
     return part, column
 
 
-def _read(config: CheckInConfig) -> CheckIns:
+def _read(config: CheckInConfig, seed: int) -> CheckIns:
     path = Path(config.data)
+    order = {"ties": config.ties, "seed": seed}
     if config.format == "table":
         return CheckIns.from_frame(
             read_table(path, argument="data", encoding=config.encoding),
@@ -141,6 +145,7 @@ def _read(config: CheckInConfig) -> CheckIns:
             offset=config.offset,
             timestamp_unit=config.timestamp_unit,
             timestamp_format=config.timestamp_format,
+            **order,
         )
     read = read_gowalla if config.format == "gowalla" else read_foursquare
-    return read(path)
+    return read(path, **order)

@@ -1,12 +1,14 @@
 """Times as they stand in people's tables: read as meant, or refused with the cure."""
 
 import datetime
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tfrs_models import data
+from tfrs_models.data.sequences import histories, training_windows
 
 DAYS = ["2024-01-28", "2024-01-29", "2024-01-30", "2024-01-31", "2024-02-01"]
 
@@ -123,6 +125,95 @@ def test_an_hour_of_the_audit_is_an_hour_of_the_clock():
     assert made.summary.audit.long_gap_rows == 0
 
 
+FORMS = {
+    "ms": lambda us: us // 1000,
+    "us": lambda us: us,
+    "ns": lambda us: us * 1000,
+    "s": lambda us: us / 1e6,
+    "text": lambda us: pd.to_datetime(us, unit="us").strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    "number as text": lambda us: (us / 1e6).astype(str),
+    "datetime64": lambda us: us.astype("datetime64[us]").astype("datetime64[ns]"),
+    "format": lambda us: pd.to_datetime(us, unit="us").strftime("%d.%m.%Y %H:%M:%S.%f"),
+}
+
+
+def clicks(form, step_us, num_users=25, num_clicks=7):
+    """Clicks of each user `step_us` apart, the newest first; click `n` is on item n."""
+    user, click = np.divmod(np.arange(num_users * num_clicks), num_clicks)
+    click = num_clicks - 1 - click
+    starts = np.random.default_rng(4).integers(10**6, size=num_users)
+    micro = 1_700_000_000_000_000 + starts[user] // 1000 * 1000 + click * step_us
+    frame = pd.DataFrame({"user_id": user, "item_id": click})
+    frame["timestamp"] = FORMS[form](micro)
+    options = {"timestamp_unit": form} if form in ("ms", "us", "ns") else {}
+    if form == "format":
+        options = {"timestamp_format": "%d.%m.%Y %H:%M:%S.%f"}
+    return frame, options
+
+
+def clicks_of(made, items):
+    """Numbers of the clicks on items; padding is -1."""
+    return np.append(-1, made.vocabularies["item_id"].astype(int))[items]
+
+
+@pytest.mark.parametrize("step_us", [900_000, 1000])
+@pytest.mark.parametrize("form", FORMS)
+def test_clicks_within_a_second_newest_first_have_the_order_of_their_times(
+    form, step_us
+):
+    frame, options = clicks(form, step_us)
+    made = data.from_frame(frame, split="leave_last_out", **options)
+    assert made.num_users == 25
+    for split, click in (("validation", 5), ("test", 6)):
+        assert set(clicks_of(made, made.splits[split]["item_id"])) == {click}
+        before = clicks_of(made, histories(made, split, 9))
+        assert {*map(tuple, before)} == {(*range(click), *[-1] * (9 - click))}
+    table = clicks_of(made, data.history_table(made, "serving", 4)[1:])
+    assert {*map(tuple, table)} == {(3, 4, 5, 6)}
+    windows = training_windows(made, 4)
+    assert {*map(tuple, clicks_of(made, windows.history))} == {(0, 1, 2, 3)}
+    assert {*map(tuple, clicks_of(made, windows.item_id))} == {(1, 2, 3, 4)}
+    audit = made.summary.audit
+    assert audit.tied_rows == audit.own_future_rows == 0
+    assert made.summary.ties.tied_rows == 0
+
+
+def test_features_and_lists_have_the_order_of_clicks_within_a_second():
+    frame, options = clicks("ms", 1000)
+    frame = frame.assign(rating=1.0, genre=frame["item_id"] % 2)
+    options |= {"item_category_columns": ["genre"], "split": "leave_last_out"}
+    made = data.with_activity(data.from_frame(frame, **options))
+    for split in made.splits:
+        columns = made.splits[split]
+        np.testing.assert_array_equal(
+            columns["activity"], clicks_of(made, columns["item_id"])
+        )
+    _, activity = data.activity_table(made, "test")
+    assert set(activity[1:]) == {6}
+    (batch,) = data.ranking_batches(made, "train", 999, tasks={"click": None})
+    of_rows = slice(None, None, 2)  # every other row is an unseen item
+    np.testing.assert_array_equal(
+        batch["activity"][of_rows], clicks_of(made, batch["item_id"][of_rows])
+    )
+    (batch,) = data.list_batches(made, "train", 99, list_size=5, click_rate=1)
+    lists = clicks_of(made, batch["item_id"].numpy())
+    assert {*map(tuple, lists)} == {(0, 1, 2, 3, 4)}
+    windows = next(iter(data.window_batches(made, 99, length=3)))
+    ordered = clicks_of(made, windows["history"].numpy())
+    assert {*map(tuple, ordered)} == {(1, 2, 3), (0, -1, -1)}
+
+
+def test_times_that_are_yet_to_come_are_noted_and_kept():
+    coming = int(time.time()) + 400 * 86_400
+    made = data.from_frame(table([*SECONDS[:4], coming]), split="leave_last_out")
+    assert made.splits["test"]["timestamp"].tolist() == [coming] * 2
+    year = datetime.datetime.fromtimestamp(coming, datetime.UTC).year
+    assert f"2 of 10 rows have times that are yet to come, up to {year}-" in str(made)
+    tonight = int(time.time()) + 3600
+    made = data.from_frame(table([*SECONDS[:4], tonight]), split="leave_last_out")
+    assert "yet to come" not in str(made)
+
+
 def test_steps_are_an_order_and_the_summary_says_so():
     made = data.from_frame(table([4, 0, 3, 1, 2]), split="leave_last_out")
     assert made.splits["test"]["timestamp"].tolist() == [4, 4]
@@ -170,6 +261,13 @@ SECONDS = [1_700_000_000 + i for i in range(5)]
         (["1970-01-01", *DAYS[1:]], {}, "between 1971 and 2099.*1970-01-01"),
         (["1969-12-31", *DAYS[1:]], {}, "not negative.*1969-12-31"),
         ([np.inf, *SECONDS[1:]], {}, "must be finite"),
+        ([-5, *SECONDS[1:]], {}, "finite and not negative.*Got 2 of 10 .*row 0"),
+        ([-0.5, 1, 2, 3, 4], {}, "finite and not negative"),
+        (
+            [SECONDS[0] * 1000, *[t * 10**6 for t in SECONDS[1:]]],
+            {"timestamp_unit": "us"},
+            'some are in "us" and some in "ms"',
+        ),
         ([True, False, True, True, False], {}, "must be a number, or a date.*True"),
         (pd.to_timedelta([1, 2, 3, 4, 5], unit="D"), {}, "must be a number, or a date"),
         ([1j, 2j, 3j, 4j, 5j], {}, "must be a number, or a date"),

@@ -23,7 +23,7 @@ from tfrs_models.data.splits import (
     split_rows,
 )
 from tfrs_models.data.summary import Summary, audit
-from tfrs_models.data.ties import TIES, count_ties, drawn_order
+from tfrs_models.data.ties import check_ties, count_ties, drawn_order, hashes
 from tfrs_models.data.times import FIRST_SECOND, SECOND, read_timestamps
 
 RESERVED = (
@@ -131,8 +131,7 @@ def from_frame(
       ({'train': 3, 'validation': 0, 'test': 3}, ['item_id', 'colour'])
     """
     require_rows(frame, "frame")
-    if ties not in TIES:
-        raise ValueError(f"`ties` must be one of {TIES}. Got {ties!r}.")
+    check_ties(ties)
     rating_column = found_column(frame, rating_column, "rating")
     timestamp_column = found_column(frame, timestamp_column, "timestamp")
     refuse_shared_columns(
@@ -175,7 +174,8 @@ def from_frame(
         user, item, micro = (rows[k] for k in ("user_id", "item_id", "timestamp_us"))
         counted = count_ties(user, item, item_names, micro, rule=ties)
         if ties == "random":
-            order = drawn_order(user, user_names, item, item_names, micro, seed=seed)
+            ids = hashes(user_names)[user], hashes(item_names)[item]
+            order = drawn_order(micro, ids, seed=seed)
             rows = {column: values[order] for column, values in rows.items()}
         if counted.tied_rows and split in UNORDERED_SPLITS:
             rows["tie_order"] = np.arange(len(micro))

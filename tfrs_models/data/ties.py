@@ -6,6 +6,7 @@ item id. Who takes that for the order of events tests a model on the next id.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,28 +16,26 @@ _FAR = 0.05  # from a half, of the pairs in ascending order
 _DEVIATIONS = 4  # of a binomial distribution, from a half
 
 
+def check_ties(ties: str) -> None:
+    """Raises a `ValueError` unless `ties` is a rule of the order of equal times."""
+    if ties not in TIES:
+        raise ValueError(f"`ties` must be one of {TIES}. Got {ties!r}.")
+
+
 def drawn_order(
-    user: np.ndarray,
-    user_names: np.ndarray,
-    item: np.ndarray,
-    item_names: np.ndarray,
-    timestamp: np.ndarray,
-    *,
-    seed: int,
+    timestamp: np.ndarray, ids: Sequence[np.ndarray], *, seed: int
 ) -> np.ndarray:
     """Draws an order of the rows with equal times and leaves all others where they are.
 
     Rows of one time exchange their positions, so that every later sort by time that is
-    stable agrees with the draw. Each row draws a number from the seed and its user,
-    item and time: neither the order of the rows nor rows of other users or items change
-    the order of two rows.
+    stable agrees with the draw. Each row draws a number from the seed, its time and its
+    ids: neither the order of the rows nor other users or items change the order of two
+    rows.
 
     Args:
-      user: `[num_rows]` codes of the users.
-      user_names: `[num_users]` ids of the users.
-      item: `[num_rows]` codes of the items.
-      item_names: `[num_items]` ids of the items.
       timestamp: `[num_rows]` integer times.
+      ids: `[num_rows]` integers, or hashes of text, that tell the rows apart: users,
+        items.
       seed: seed of the draw.
 
     Returns:
@@ -46,17 +45,18 @@ def drawn_order(
     time = timestamp[by_time]
     equal = time[1:] == time[:-1]
     shares = np.append(equal, False) | np.insert(equal, 0, False)
-    places = by_time[shares]  # by time, then position in the table
+    places = by_time[shares[: len(by_time)]]  # by time, then position in the table
     drawn = np.full(len(places), np.uint64(seed % 2**64))
-    for part in (
-        pd.util.hash_array(user_names.astype(object))[user[places]],
-        pd.util.hash_array(item_names.astype(object))[item[places]],
-        timestamp[places].astype(np.uint64),
-    ):
-        drawn = _mixed(drawn ^ part)
+    for part in (*ids, timestamp):
+        drawn = _mixed(drawn ^ part[places].astype(np.uint64))
     order = np.arange(len(timestamp))
     order[places] = places[np.lexsort((drawn, timestamp[places]))]
     return order
+
+
+def hashes(names: np.ndarray) -> np.ndarray:
+    """Returns `[num_ids]` uint64 hashes of ids, equal in every process."""
+    return pd.util.hash_array(names.astype(object))
 
 
 def _mixed(bits: np.ndarray) -> np.ndarray:

@@ -150,3 +150,15 @@ def test_the_ends_of_a_range_are_in_it(name, most):
     for beyond in (most + 1, -most - 1):
         with pytest.raises(ValueError, match=f"`{name}` must be .*Got {beyond}"):
             CheckIns("beyond", **(ROWS | {name: [0, beyond]}))
+
+
+def test_rows_of_one_time_are_in_an_order_of_the_seed():
+    frame = pd.DataFrame({"user": "ann", "venue": [f"p{n}" for n in range(9)]})
+    frame = frame.assign(lat=1.0, lon=2.0, timezone=0, time="2024-01-01 12:00")
+    in_file = frame["venue"].tolist()
+    assert CheckIns.from_frame(frame, ties="file").poi.tolist() == in_file
+    orders = [CheckIns.from_frame(frame, seed=seed).poi.tolist() for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert all(sorted(order) == in_file != order for order in orders)
+    with pytest.raises(ValueError, match="`ties` must be one of .* Got 'ids'"):
+        CheckIns.from_frame(frame, ties="ids")

@@ -7,7 +7,12 @@ import zoneinfo
 import numpy as np
 import pytest
 
-from tfrs_models.data.checkins import CheckIns, read_foursquare, read_gowalla
+from tfrs_models.data.checkins import (
+    CheckIns,
+    make_traces,
+    read_foursquare,
+    read_gowalla,
+)
 
 FOURSQUARE = [
     "470\t49bb\t4bf1\tArts & Crafts\t40.7\t-74\t-240\tTue Apr 03 18:00:09 +0000 2012",
@@ -323,3 +328,41 @@ def test_a_hundred_problems_are_told_and_all_are_counted(tmp_path):
     assert len(found.problems) == 100
     assert "line 100: " in found.problems[-1]
     assert (found.num_skipped, len(found)) == (101, 1)
+
+
+def newest_first(times):
+    """Check-ins of one user in a file with a header."""
+    names = "user_id,venue_id,category,latitude,longitude,timezone_offset,utc_time"
+    return [names, *(f"ann,p{n},bar,1,2,0,{time}" for n, time in enumerate(times))]
+
+
+@pytest.mark.parametrize("read", [read_foursquare, read_gowalla])
+@pytest.mark.parametrize("fraction", ["{}", "00{}"])
+def test_check_ins_within_a_second_are_in_the_order_of_their_times(
+    tmp_path, read, fraction
+):
+    times = [f"2012-04-03T18:00:09.{fraction.format(n)}Z" for n in range(9, 0, -1)]
+    found = read(write(tmp_path, newest_first(times)))
+    assert found.poi.tolist() == [f"p{n}" for n in range(8, -1, -1)]
+    assert set(found.timestamp.tolist()) == {1_333_476_009}
+    traces = make_traces(found, length=5, test_fraction=0.3)
+    pois = np.append("", traces.vocabularies["poi_id"])
+    known = pois[traces.columns["poi_id"]]
+    assert [poi for poi in known if poi] == found.poi[: (known != "").sum()].tolist()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_check_ins_of_one_time_are_in_an_order_of_the_seed(tmp_path, seed):
+    lines = newest_first(["2012-04-03 18:00:09"] * 9 + ["2012-04-03 18:00:08"])
+    path, in_file = write(tmp_path, lines), [f"p{n}" for n in range(10)]
+    assert read_foursquare(path, ties="file").poi.tolist() == in_file
+    found = read_foursquare(path, seed=seed).poi.tolist()
+    assert sorted(found) == in_file
+    assert found[-1] == "p9"
+    assert found != in_file
+    assert found == read_foursquare(path, seed=seed).poi.tolist()
+    assert found != read_foursquare(path, seed=3).poi.tolist()
+    shuffled = write(tmp_path, [lines[0], *lines[:0:-1]])
+    assert read_foursquare(shuffled, seed=seed).poi.tolist()[1:] == found[:-1]
+    with pytest.raises(ValueError, match="`ties` must be one of .* Got 'ids'"):
+        read_gowalla(path, ties="ids")

@@ -123,9 +123,9 @@ def test_negatives_are_neither_in_the_history_nor_clicked_in_the_same_search(log
 
 def test_a_seed_repeats_its_negatives_and_another_draws_others(log):
     first, again, other = (
-        convert(log[0], Options(k_core=1, num_eval_negatives=9, seed=seed)).samples[
-            "search"
-        ]["train"]
+        convert(
+            log[0], Options(k_core=1, num_eval_negatives=9, ties="in_order", seed=seed)
+        ).samples["search"]["train"]
         for seed in (5, 5, 6)
     )
     np.testing.assert_array_equal(first["negatives"], again["negatives"])
@@ -149,7 +149,9 @@ def test_negatives_are_drawn_by_popularity_or_evenly(log):
 
 def test_histories_sessions_and_captions_are_those_of_the_log(log):
     directory, clicks, searches = log
-    options = Options(k_core=1, max_words=2, max_clicks=2, num_eval_negatives=9)
+    options = Options(
+        k_core=1, max_words=2, max_clicks=2, num_eval_negatives=9, ties="in_order"
+    )
     data = convert(directory, options)
     users = np.unique([row[0] for row in clicks if row[3]])
     clicked = [*dict.fromkeys((row[0], row[2], row[1]) for row in clicks if row[3])]
@@ -251,6 +253,46 @@ def test_leave_last_out_tests_on_the_last_sample_of_a_user_in_each_task(log):
             ]
             assert [len(moments) for moments in times[1:]] == [1, 1]
             assert max(times[0]) <= times[1][0] <= times[2][0]
+
+
+def write_sorted_by_id(directory, num_users=60):
+    """Each user has four clicks, and a search with four, at each of four moments."""
+    rng = np.random.default_rng(3)
+    clicks, searches = [], []
+    for user in range(num_users):
+        for step in range(4):
+            items = sorted(rng.choice(40, size=8, replace=False))
+            time = START + step * HOUR
+            clicks += [(user, item, time, 1) for item in items[:4]]
+            session = (user * 4 + step, time + 1, "[3]")
+            searches += [(user, *session, item, 1) for item in items[4:]]
+    write(directory, clicks, searches, range(num_users), range(40))
+
+
+@pytest.mark.parametrize(
+    ("ties", "share"), [("in_order", 1), ("strictly_earlier", 0.25)]
+)
+def test_ids_do_not_decide_which_of_the_clicks_of_one_time_is_the_last(
+    tmp_path, ties, share
+):
+    write_sorted_by_id(tmp_path)
+    options = Options(split="leave_last_out", k_core=1, num_eval_negatives=1, ties=ties)
+    data = convert(tmp_path, options)
+    for service, splits in data.samples.items():
+        tested, largest = splits["test"], {}
+        for part in splits.values():
+            for user, item, time in zip(
+                part["user_id"], part["item_id"], part["timestamp"], strict=True
+            ):
+                largest[user, time] = max(item, largest.get((user, time), 0))
+        found = [
+            item == largest[user, time]
+            for user, item, time in zip(
+                tested["user_id"], tested["item_id"], tested["timestamp"], strict=True
+            )
+        ]
+        # A quarter of 60 users, plus or minus four standard deviations.
+        assert np.mean(found) == pytest.approx(share, abs=0.23), service
 
 
 def test_after_filtering_users_and_items_have_k_interactions(log):

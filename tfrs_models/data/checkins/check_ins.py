@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tfrs_models.data.columns import read_ids, read_numbers
+from tfrs_models.data.ties import check_ties, drawn_order, hashes
 from tfrs_models.data.times import END_SECOND, SECOND, read_timestamps
 
 NAMES = {
@@ -87,7 +88,9 @@ def _by_name(columns: Iterable[str]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class CheckIns:
-    """Check-ins of users at points of interest (POIs), in the order of the file.
+    """Check-ins of users at points of interest (POIs).
+
+    Check-ins of a user with equal times follow each other in the order of the rows.
 
     Columns may be lists, or arrays of narrower numbers; they are converted.
 
@@ -162,6 +165,8 @@ class CheckIns:
         offset: int | None = None,
         timestamp_unit: str = "s",
         timestamp_format: str | None = None,
+        ties: str = "random",
+        seed: int = 42,
     ) -> Self:
         """Makes check-ins from a table with one row each.
 
@@ -171,8 +176,7 @@ class CheckIns:
         ones.
 
         Args:
-          frame: table with one row per check-in. If times have fractions of a second,
-            the rows are sorted by time.
+          frame: table with one row per check-in.
           name: name of the data.
           columns: "user", "poi", "category", "lat", "lon", "offset" or "time" -> name
             of its column, if that is not a usual one.
@@ -180,9 +184,13 @@ class CheckIns:
             without that column it is solar time, as in `read_gowalla`.
           timestamp_unit: unit of times that are numbers: "s", "ms", "us" or "ns".
           timestamp_format: format of dates that are not ISO 8601.
+          ties: "random" puts check-ins with equal times in an order drawn with the
+            seed, "file" takes the order of the table for the order of events.
+          seed: seed of the draw.
 
         Returns:
-          The check-ins; without a column of categories all have the category `"place"`.
+          The check-ins, by time if times have fractions of a second; without a column
+          of categories all have the category `"place"`.
 
         Raises:
           ValueError: a column is missing, or has values that cannot be used.
@@ -220,13 +228,12 @@ class CheckIns:
         category = np.full(len(frame), NO_CATEGORY)
         if "category" in found:
             category = text("category")
-        order = np.arange(len(frame))
-        if (time % SECOND).any():  # whole seconds would lose the order
-            order = np.argsort(time, kind="stable")
+        user, poi = text("user"), text("poi")
+        order = order_in_time(time, user, poi, ties=ties, seed=seed)
         return cls(
             name=name,
-            user=text("user")[order],
-            poi=text("poi")[order],
+            user=user[order],
+            poi=poi[order],
             category=category[order],
             coordinates=coordinates[order],
             timestamp=time[order] // SECOND,
@@ -251,6 +258,33 @@ class CheckIns:
     def weekday(self) -> np.ndarray:
         """`[num_rows]` int64 local days of the week, 0 for Monday."""
         return (self.local_time // 86_400 + 3) % 7  # 1 January 1970 was a Thursday
+
+
+def order_in_time(
+    micro: np.ndarray, user: np.ndarray, poi: np.ndarray, *, ties: str, seed: int
+) -> np.ndarray:
+    """Orders check-ins so that a stable sort by whole seconds keeps their exact order.
+
+    Args:
+      micro: `[num_rows]` int64 microseconds since 1970.
+      user: `[num_rows]` ids of the users.
+      poi: `[num_rows]` ids of the POIs.
+      ties: "random" or "file", the order of equal times.
+      seed: seed of the random order.
+
+    Returns:
+      `[num_rows]` int64 row numbers.
+
+    Raises:
+      ValueError: `ties` is neither.
+    """
+    check_ties(ties)
+    order = np.arange(len(micro))
+    if ties == "random":
+        order = drawn_order(micro, (hashes(user), hashes(poi)), seed=seed)
+    if (micro % SECOND).any():
+        order = order[np.argsort(micro[order], kind="stable")]
+    return order
 
 
 def sun_offset(longitude: np.ndarray) -> np.ndarray:

@@ -21,9 +21,11 @@ from tfrs_models.data.checkins.check_ins import (
     are_coordinates,
     find_columns,
     looks_like_header,
+    order_in_time,
     sun_offset,
 )
-from tfrs_models.data.times import END_SECOND
+from tfrs_models.data.ties import check_ties
+from tfrs_models.data.times import END_SECOND, SECOND
 
 _FOURSQUARE = ("user", "poi", "category_id", "category", "lat", "lon", "offset", "time")
 _GOWALLA = ("user", "time", "lat", "lon", "poi")
@@ -33,7 +35,13 @@ _SEPARATORS = ("\t", ",", ";")
 _MARK, _GZIP, _UTF_16 = b"\xef\xbb\xbf", b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIns:
+def read_foursquare(
+    path: str | os.PathLike,
+    *,
+    strict: bool = False,
+    ties: str = "random",
+    seed: int = 42,
+) -> CheckIns:
     """Reads `dataset_TSMC2014_NYC.txt`, `dataset_TSMC2014_TKY.txt`, or a similar file.
 
     The file is tab-separated without a header: user, venue, category id, category name,
@@ -47,6 +55,9 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
       path: path of the file.
       strict: whether a line that cannot be used is an error; otherwise it is skipped
         and counted.
+      ties: "random" puts check-ins with equal times in an order drawn with the seed,
+        "file" takes the order of the file for the order of events.
+      seed: seed of the draw.
 
     Returns:
       The check-ins; their categories are the category names.
@@ -54,7 +65,7 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: no line can be used, or one cannot and the reader is strict; the file
-        is UTF-16, or a broken gzip file.
+        is UTF-16, or a broken gzip file; `ties` is unknown.
 
     Example:
       >>> row = ["470", "49bb", "4bf1", "Museum", "40.7", "-74", "-240"]
@@ -70,13 +81,19 @@ def read_foursquare(path: str | os.PathLike, *, strict: bool = False) -> CheckIn
       characteristics in LBSNs, IEEE TSMC 2015 (the data).
     """
     frame = _read(path, _FOURSQUARE, optional=())
-    seconds = _seconds(frame["time"], _FORMS[0])
+    time = _microseconds(frame["time"], _FORMS[0])
     offset = pd.to_numeric(frame["offset"], errors="coerce").to_numpy(np.float64)
-    return _check_ins(path, frame, seconds, offset, strict=strict)
+    options = {"strict": strict, "ties": ties, "seed": seed}
+    return _check_ins(path, frame, time, offset, **options)
 
 
 def read_gowalla(
-    path: str | os.PathLike, *, offset: int | None = None, strict: bool = False
+    path: str | os.PathLike,
+    *,
+    offset: int | None = None,
+    strict: bool = False,
+    ties: str = "random",
+    seed: int = 42,
 ) -> CheckIns:
     """Reads `Gowalla_totalCheckins.txt.gz`, decompressed or not, or a similar file.
 
@@ -91,6 +108,9 @@ def read_gowalla(
       offset: minutes ahead of UTC, negative in America, for data of one city.
       strict: whether a line that cannot be used is an error; otherwise it is skipped
         and counted.
+      ties: "random" puts check-ins with equal times in an order drawn with the seed,
+        "file" takes the order of the file for the order of events.
+      seed: seed of the draw.
 
     Returns:
       The check-ins.
@@ -98,7 +118,7 @@ def read_gowalla(
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: no line can be used, or one cannot and the reader is strict; the file
-        is UTF-16, or a broken gzip file.
+        is UTF-16, or a broken gzip file; `ties` is unknown.
 
     Example:
       >>> row = ["0", "2010-10-19T23:55:27Z", "30.2359", "-97.7951", "22847"]
@@ -113,13 +133,14 @@ def read_gowalla(
       networks, KDD 2011 (the data).
     """
     frame = _read(path, _GOWALLA, optional=OPTIONAL).assign(category=NO_CATEGORY)
-    seconds = _seconds(frame["time"], _FORMS[1])
+    time = _microseconds(frame["time"], _FORMS[1])
     if offset is None:
         longitude = pd.to_numeric(frame["lon"], errors="coerce").to_numpy(np.float64)
         minutes = sun_offset(longitude)
     else:
         minutes = np.full(len(frame), float(offset))
-    return _check_ins(path, frame, seconds, minutes, strict=strict)
+    options = {"strict": strict, "ties": ties, "seed": seed}
+    return _check_ins(path, frame, time, minutes, **options)
 
 
 def _read(
@@ -207,27 +228,30 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _seconds(times: pd.Series, usual: str) -> np.ndarray:
-    """Seconds since 1970; NaN for text that neither file format allows."""
-    parsed = pd.Series(pd.NaT, times.index, dtype="datetime64[s, UTC]")
+def _microseconds(times: pd.Series, usual: str) -> np.ndarray:
+    """Microseconds since 1970; -1 for text that neither file format allows."""
+    parsed = pd.Series(pd.NaT, times.index, dtype="datetime64[us, UTC]")
     for form in dict.fromkeys((usual, *_FORMS, "ISO8601")):
         rest = parsed.isna()
         if rest.any():
             read = pd.to_datetime(times[rest], format=form, errors="coerce", utc=True)
-            parsed[rest] = read.dt.as_unit("s")
-    parsed = parsed.dt.tz_convert(None).to_numpy("datetime64[s]")
-    seconds = np.where(np.isnat(parsed), np.nan, parsed.astype(np.int64))
-    return np.where((seconds >= 0) & (seconds < END_SECOND), seconds, np.nan)
+            parsed[rest] = read.dt.as_unit("us")
+    parsed = parsed.dt.tz_convert(None).to_numpy("datetime64[us]")
+    micro = parsed.astype(np.int64)  # NaT is the smallest number
+    return np.where((micro >= 0) & (micro < END_SECOND * SECOND), micro, -1)
 
 
 def _check_ins(
     path: str | os.PathLike,
     frame: pd.DataFrame,
-    seconds: np.ndarray,
+    micro: np.ndarray,
     offset: np.ndarray,
     *,
     strict: bool,
+    ties: str,
+    seed: int,
 ) -> CheckIns:
+    check_ties(ties)
     coordinates = np.stack(
         [
             pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64)
@@ -241,7 +265,7 @@ def _check_ins(
     zones = (np.abs(offset) <= DAY) & (offset == np.floor(offset))  # False of NaN
     of_columns = {
         "a user, POI or category is missing": missing,
-        "the time cannot be read": np.isnan(seconds),
+        "the time cannot be read": micro < 0,
         "latitude or longitude is missing or out of range": ~are_coordinates(
             coordinates
         ),
@@ -259,12 +283,14 @@ def _check_ins(
     skipped = np.any(list(wrong.values()), axis=0)
     if (strict and lines) or skipped.all():
         raise ValueError(lines[0])
-    kept = ~skipped
+    kept = np.flatnonzero(~skipped)
+    user, poi = (frame[name].to_numpy(object)[kept] for name in ("user", "poi"))
+    kept = kept[order_in_time(micro[kept], user, poi, ties=ties, seed=seed)]
     return CheckIns(
         name=Path(Path(path).name.removesuffix(".gz")).stem,
         **{name: frame[name].to_numpy(object)[kept].astype(str) for name in text},
         coordinates=coordinates[kept],
-        timestamp=seconds[kept].astype(np.int64),
+        timestamp=micro[kept] // SECOND,
         offset=offset[kept].astype(np.int64),
         problems=lines[:_MAX_PROBLEMS],
         num_skipped=int(skipped.sum()),

@@ -200,7 +200,7 @@ def make_traces(
     last step.
 
     Args:
-      check_ins: check-ins of all users; equal times keep the order of the file.
+      check_ins: check-ins of all users; equal times keep the order of the rows.
       length: maximal number of check-ins in a trace.
       min_length: minimal number of check-ins in a trace. None stands for `length`, so
         that all traces are full, or for 1 with a `session_gap`.

@@ -18,6 +18,7 @@ from tfrs_models.data.kuaisar.raw_log import (
 )
 from tfrs_models.data.kuaisar.samples import Options, make_samples
 from tfrs_models.data.kuaisar.search_and_recommendation import SearchAndRecommendation
+from tfrs_models.data.ties import drawn_order
 
 
 def convert(
@@ -55,7 +56,7 @@ def convert(
         "repeated": log.num_repeated,
         "out_of_order": _out_of_order(log),
     }
-    log, users, items = _renumbered(_filtered(log, options))
+    log, users, items = _renumbered(_filtered(log, options), options)
     attributes = read_users(directory, users)
     captions, categories = read_items(directory, items, chunk_rows=chunk_rows)
     keywords = keyword_words(log.searches)
@@ -67,7 +68,8 @@ def convert(
         pos_items[session - 1] = found
     queries = list(dict.fromkeys(tuple(words) for words in keywords if words))
     item_histories = _histories(log.clicks, "item", len(users))
-    session_histories = _histories(log.searches, "session", len(users))
+    searches = _in_drawn_order(log.searches, "session", options)
+    session_histories = _histories(searches, "session", len(users))
     samples, sample_counts = make_samples(
         log, item_histories, session_histories, padded, options
     )
@@ -145,8 +147,24 @@ def _filtered(log: RawLog, options: Options) -> RawLog:
     return log._replace(clicks=clicks, searches=searches, search_clicks=search_clicks)
 
 
-def _renumbered(log: RawLog) -> tuple[RawLog, np.ndarray, np.ndarray]:
+def _in_drawn_order(frame: pd.DataFrame, item: str, options: Options) -> pd.DataFrame:
+    """Rows of equal times in the order that is drawn, if the file's does not count."""
+    if options.ties == "in_order":
+        return frame
+    ids = [frame[name].to_numpy() for name in ("user", item)]
+    return frame.iloc[drawn_order(frame["time"].to_numpy(), ids, seed=options.seed)]
+
+
+def _renumbered(log: RawLog, options: Options) -> tuple[RawLog, np.ndarray, np.ndarray]:
     """The log in the order of time with new ids, and the old ids of users and items."""
+    owner = log.searches.set_index("session")["time"]
+    times = owner.loc[log.search_clicks["session"]].to_numpy()
+    log = log._replace(
+        clicks=_in_drawn_order(log.clicks, "item", options),
+        search_clicks=_in_drawn_order(
+            log.search_clicks.assign(time=times), "item", options
+        ),
+    )
     users = np.union1d(log.clicks["user"], log.searches["user"])
     items = np.union1d(log.clicks["item"], log.search_clicks["item"])
     sessions = pd.Index(log.searches["session"])

@@ -66,9 +66,10 @@ class Options:
         has none of that service.
       ties: rule of the history of a sample: events `"strictly_earlier"` in time, or
         events before it `"in_order"`, where a click in the recommender comes before a
-        search of the same time, and other ties keep the order of the file. In order, a
-        click in a list that is shown at once has the other clicks in that list in its
-        history; a search whose first click is the item clicked just before it does not
+        search of the same time, and other ties keep the order of the file; with the
+        first rule they have an order drawn with the seed. In order, a click in a list
+        that is shown at once has the other clicks in that list in its history; a search
+        whose first click is the item clicked just before it does not
         count that click.
       negatives: rule of the draw: by `"popularity"`, from the list of all interactions,
         or `"uniform"` over the items.
@@ -81,7 +82,7 @@ class Options:
       max_words: number of words of a caption or a query that are kept.
       max_clicks: number of clicked items of a search session that are kept, the first
         ones.
-      seed: seed of the draw of negatives.
+      seed: seed of the draw of negatives and of the order of equal times.
 
     Raises:
       ValueError: a choice is unknown or a number is out of range.
