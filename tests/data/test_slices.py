@@ -90,6 +90,16 @@ def test_without_times_there_are_no_slices_of_time(split):
         assert {name for name, rows in found.items() if rows[row]} == names
 
 
+def test_without_times_the_unknown_user_has_no_history():
+    data = make("random", times=False)
+    for columns in data.splits.values():
+        columns["user_id"][::2] = 0
+    found = tm_data.row_slices(data, "test")
+    assert found["no history"][::2].all()
+    assert found["new"][::2].all()
+    assert found["history 6-20"].any()
+
+
 def test_whole_seconds_alone_give_the_same_slices():
     data = make("leave_last_out")
     splits = {

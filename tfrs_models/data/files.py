@@ -66,7 +66,7 @@ def load(
       >>> print(data)
       movielens-latest-small: split leave_last_out, all rows are positives
         users  671 in train, 0 more in test
-        items  9,066, of which 55 never in train
+        items  9,066, of which 53 never in train
         rows   train 98,662  validation 671  test 671  (density 1.64%)
       ...
     """
