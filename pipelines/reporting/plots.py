@@ -83,6 +83,34 @@ def hit_rate_curves(ks: Sequence[int], rates: Mapping[str, Sequence[float]]) -> 
         return figure
 
 
+def exposure_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Draws the share of all positions over the share of the items that fill them.
+
+    Args:
+      curves: name of a recommender -> shares of the catalogue, most shown items first,
+        and shares of the positions that they fill; the model is the first.
+    """
+    colours = dict(zip(curves, COLOURS.values(), strict=False))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0.01, color=COLOURS["chance"], ls=":", lw=1)
+        for name, (share, filled) in curves.items():
+            top = filled[np.searchsorted(share, 0.01 - 1e-9)]
+            label = f"{name}: 1% fill {top:.0%}"
+            axes.plot(share, filled, color=colours.get(name), lw=2, label=label)
+        axes.set(
+            xscale="log",
+            xlabel="share of the catalogue, the most shown items first (log scale)",
+            ylabel="share of all positions",
+            ylim=(0, 1),
+        )
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+        axes.legend(loc="lower right")
+        return figure
+
+
 def task_curves(
     history: Mapping[str, Sequence[float]], task_names: Sequence[str]
 ) -> Figure:
