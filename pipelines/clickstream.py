@@ -8,10 +8,15 @@ their ratings (`data.synthetic.make_click_sessions`). With your own sessions:
 
     python -m pipelines.clickstream --retrieval artifacts/retrieval --sessions log.jsonl
 
-One session a line, `{"search_query": "42", "search_results": [{"object_id": "318",
-"rank": 0.71}, ...], "events": [{"object_id": "318"}]}`, with the ids of users and items
-of that model; a `.parquet` file has one session in each row. Writes report.html,
-metrics.json, the checkpoint and export/1 to `artifacts/clickstream`.
+or with a click log in a known format, whose clicks train the retrieval model first:
+
+    python -m pipelines.clickstream --dataset behaviors.tsv  # of MIND
+
+Your own file has one session a line, `{"search_query": "42", "search_results":
+[{"object_id": "318", "rank": 0.71}, ...], "events": [{"object_id": "318"}]}`, with the
+ids of users and items of that model; a `.parquet` file has one session in each row.
+Writes report.html, metrics.json, the checkpoint and export/1 to
+`artifacts/clickstream`.
 """
 
 import dataclasses
@@ -56,10 +61,12 @@ from pipelines.reporting.clickstream import (
     Comparison,
     compare,
     measure,
+    measure_baselines,
     print_comparison,
     write_report,
 )
 from tfrs_models.data.clickstream import FineTuningParams, fine_tuning_params
+from tfrs_models.data.formats.reading import is_log
 from tfrs_models.training.hyper_parameters import SearchResult
 
 MONITOR = "val_pair_accuracy"
@@ -89,6 +96,9 @@ class Config:
     are those of that model."""
     sessions: Path | None = None
     """File of your own sessions, .jsonl or .parquet; synthetic sessions by default."""
+    session_split: Literal["items", "time"] = "items"
+    """Test sessions show a random share of the items, or are those from the first test
+    row of the data on. Sessions of a click log are split by time."""
     strict: bool = False
     """Stop at the first session that cannot be used or shows an unknown item, instead
     of counting it."""
@@ -147,6 +157,7 @@ SMOKE_START = dataclasses.replace(START, embedding_dim=4, epochs=1)
 def main(config: Config, *, start: retrieval.Config = START) -> dict:
     """Runs the pipeline and returns the content of metrics.json."""
     _check_flags(config)
+    config = with_log(config)
     output = prepare_folder(config.output)
     if is_empty(config.retrieval):
         print(f"No model in {config.retrieval}: training one.\n")
@@ -165,6 +176,7 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
         data,
         user_features=query_towers.user_features(towers_of, data, "test"),
         sessions=config.sessions,
+        by_time=config.session_split == "time",
         strict=config.strict,
         model_ranks=config.model_ranks,
         sessions_per_user=config.sessions_per_user,
@@ -181,7 +193,7 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
     before = measure(build_model(config, params, clicks), two_tower, data, clicks)
     model, history = train(config, params, clicks)
     after = measure(model, two_tower, data, clicks)
-    comparison = compare(before, after, data)
+    comparison = compare(before, after, data, measure_baselines(clicks))
     print_comparison(comparison)
     return _write(
         config, params, search, clicks, model, history, comparison, towers_of, origin
@@ -371,6 +383,23 @@ def _optimizer(
     kinds = {"adam": tf.keras.optimizers.Adam, "sgd": tf.keras.optimizers.SGD}
     schedule = tm.training.step_decay_schedule(rate, config.step_size, config.gamma)
     return kinds[config.optimizer](schedule, weight_decay=decay or None)
+
+
+def with_log(config: Config) -> Config:
+    """Takes the sessions of the data set if that is a click log."""
+    path = Path(config.data.dataset)
+    if config.sessions is not None or not is_log(path):
+        return config
+    print(
+        f"{path} is a click log: sessions and rows are split by time "
+        "(--split global_time --session-split time)."
+    )
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, split="global_time"),
+        sessions=path,
+        session_split="time",
+    )
 
 
 def _check_flags(config: Config) -> None:

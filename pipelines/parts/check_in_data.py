@@ -15,9 +15,10 @@ from tfrs_models.data.checkins import (
     read_foursquare,
     read_gowalla,
 )
+from tfrs_models.data.formats.recognition import recognise
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.synthetic.check_ins import PlantedCheckIns, make_check_ins
-from tfrs_models.data.table_files import read_table
+from tfrs_models.data.table_files import read_table, suffix_of
 
 SYNTHETIC = "synthetic"
 _TRIP_GAP = 240.0  # hours: planted trips are a month apart
@@ -29,9 +30,9 @@ class CheckInConfig(TableConfig):
 
     data: str = SYNTHETIC
     """`synthetic`, or a file of check-ins."""
-    format: Literal["foursquare", "gowalla", "table"] = "foursquare"
+    format: Literal["auto", "foursquare", "gowalla", "table"] = "auto"
     """Format of the file: Foursquare or Gowalla, with commas and a header too, or
-    a .parquet, .csv or .tsv of your own."""
+    a .parquet, .csv or .tsv of your own; `auto` finds it out by the first lines."""
     columns: tuple[str, ...] = ()
     """Columns of your own table that are not found by their names: user=guest poi=shop,
     and so on for category, lat, lon, offset and time."""
@@ -134,10 +135,29 @@ def _pair(text: str) -> tuple[str, str]:
     return part, column
 
 
+def _found_format(config: CheckInConfig, path: Path) -> str:
+    """A known format of check-ins; with flags of an own table, or Parquet, `table`."""
+    usual = CheckInConfig()
+    own = ("columns", "offset", "timestamp_unit", "timestamp_format", "encoding")
+    is_own = any(getattr(config, name) != getattr(usual, name) for name in own)
+    if is_own or suffix_of(path) == ".parquet":
+        return "table"
+    found = recognise(path) if path.is_file() else None
+    kind = "foursquare" if found is None else found.form.name
+    if kind not in ("foursquare", "gowalla"):
+        raise ValueError(
+            f"the file must hold check-ins. Got {path}, which looks like "
+            f"{found.form.title}: name its `--format` if that is wrong."
+        )
+    print(f"{path} is read as {kind} check-ins.")
+    return kind
+
+
 def _read(config: CheckInConfig, seed: int) -> CheckIns:
     path = Path(config.data)
     order = {"ties": config.ties, "seed": seed}
-    if config.format == "table":
+    kind = _found_format(config, path) if config.format == "auto" else config.format
+    if kind == "table":
         return CheckIns.from_frame(
             read_table(path, argument="data", encoding=config.encoding),
             name=path.stem,
@@ -147,5 +167,5 @@ def _read(config: CheckInConfig, seed: int) -> CheckIns:
             timestamp_format=config.timestamp_format,
             **order,
         )
-    read = read_gowalla if config.format == "gowalla" else read_foursquare
+    read = read_gowalla if kind == "gowalla" else read_foursquare
     return read(path, **order)

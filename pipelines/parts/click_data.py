@@ -91,11 +91,26 @@ def load_clicks(
     sessions: Path | None,
     strict: bool,
     model_ranks: bool,
+    by_time: bool = False,
     sessions_per_user: int,
     output: Path,
     seed: int,
 ) -> ClickData:
-    """Reads sessions, synthetic ones by default; an error ends the program."""
+    """Reads sessions, synthetic ones by default; an error ends the program.
+
+    Args:
+      two_tower: the retrieval model.
+      data: interactions that the model was trained on.
+      user_features: feature -> `[num_users + 1, ...]` values.
+      sessions: file of sessions, or None for synthetic ones.
+      strict: whether a session that cannot be used is an error.
+      model_ranks: whether all scores are those of the model.
+      by_time: whether sessions are split at the first validation and test row of the
+        data, instead of by the items that they show.
+      sessions_per_user: number of synthetic sessions of each user.
+      output: folder of the synthetic sessions.
+      seed: seed of the synthetic sessions and of the split.
+    """
     path = sessions
     if path is None:
         path = output / "sessions.jsonl"
@@ -131,7 +146,9 @@ def load_clicks(
         is_synthetic=sessions is None,
         seed=seed,
     )
-    clicks.splits.update(_split(_ranked(clicks, found, model_ranks), seed))
+    ranked = _ranked(clicks, found, model_ranks)
+    parts = split_by_time(ranked, data) if by_time else _split(ranked, seed)
+    clicks.splits.update(parts)
     clicks.counts.update(_counts(clicks, inputs, reader.num_skipped, removed))
     return clicks
 
@@ -188,6 +205,42 @@ def _split(inputs: list[FineTuningInput], seed: int) -> dict:
             "for each of training, validation and testing."
         ) from error
     return dict(zip(SPLITS, (train, validation, test), strict=True))
+
+
+def split_by_time(inputs: list[FineTuningInput], data: tm.data.Interactions) -> dict:
+    """Splits sessions where the rows of the data are split.
+
+    Args:
+      inputs: sessions with times.
+      data: interactions whose first validation and test row are the cuts.
+
+    Raises:
+      SystemExit: there are no times, or a part has no session with a click.
+    """
+    times = [data.splits[name].get("timestamp") for name in SPLITS[1:]]
+    if any(time is None or not len(time) for time in times):
+        raise SystemExit(
+            "`--session-split time` needs validation and test rows with times in the "
+            f"data. Got {data.summary.rows}: use --split global_time."
+        )
+    if any(search.timestamp is None for search in inputs):
+        raise SystemExit(
+            "`--session-split time` needs `created_at` in every session: add it, or "
+            "use --session-split items."
+        )
+    cuts = [int(time.min()) for time in times]
+    parts = {name: [] for name in SPLITS}
+    for search in inputs:
+        part = SPLITS[np.searchsorted(cuts, search.timestamp, side="right")]
+        parts[part].append(search)
+    without = [n for n, part in parts.items() if all(s.is_irrelevant for s in part)]
+    if without:
+        sizes = ", ".join(f"{len(part):,} {name}" for name, part in parts.items())
+        raise SystemExit(
+            f"Each split must have a session with a click. Got none in {without}; "
+            f"sessions: {sizes}. Change --validation-fraction or --test-fraction."
+        )
+    return parts
 
 
 def _counts(

@@ -1,10 +1,10 @@
 """Flags of the data and how they load it."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import tfrs_models as tm
-from pipelines.parts.flags import Number
+from pipelines.parts.flags import Number, Range, ShareBelowOne
 from tfrs_models.data.files import is_table
 
 
@@ -38,6 +38,10 @@ class DataConfig(TableConfig):
     """Test rows: each user's last row, each user's last tenth, the last tenth of all
     rows, each user's last row and all rows of a random tenth of the items, or a random
     tenth."""
+    validation_fraction: ShareBelowOne = 0.1
+    """Share of the validation rows, of the splits that have one."""
+    test_fraction: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.1
+    """Share of the test rows, of the splits that have one."""
     min_rating: Number | None = None
     """Smallest rating of a positive row; by default all rows are positives."""
     ties: Literal["random", "file"] = "random"
@@ -113,6 +117,8 @@ def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
     """
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
     options["ties"] = config.ties
+    options["validation_fraction"] = config.validation_fraction
+    options["test_fraction"] = config.test_fraction
     if is_table(config.dataset):
         usual = DataConfig()  # a flag that is not given leaves the choice to the format
         options |= {

@@ -32,7 +32,9 @@ class Measured:
       sessions: metrics of the test sessions.
       corpus: ranks of the test rows over the whole catalogue.
       gaps: `[num_pairs]` score of a clicked result minus that of an unclicked one.
-      accuracy: `[num_searches]` share of the pairs of a search in the right order.
+      accuracy: `[num_searches]` share of the pairs of a search in the right order; a
+        pair with equal scores counts half. NaN for a search without a pair, and for one
+        that is repeated because searches without a click outnumber those with one.
       users: `[num_searches]` user of each search.
       examples: result id -> score, for a few sessions.
     """
@@ -53,11 +55,13 @@ class Comparison:
       before: measurements before the training.
       after: measurements after the training.
       metrics: the part of metrics.json about both.
+      baselines: name of a baseline -> `[num_searches]` accuracy, as in `Measured`.
     """
 
     before: Measured
     after: Measured
     metrics: dict
+    baselines: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def measure(
@@ -78,14 +82,15 @@ def measure(
             clicked, new = np.array(clicked, bool), np.array(new)
             gap = (new[clicked][:, None] - new[~clicked][None, :]).ravel()
             gaps.append(gap)
-            accuracy.append(np.mean(gap > 0) if len(gap) else np.nan)
+            accuracy.append(_share_in_order(gap))
     pairs = tm.data.clickstream.pair_inputs(clicks.splits["test"])
+    accuracy = np.where(_is_repeat(pairs), np.nan, accuracy)
     users = np.array([str(search.query) for search, _ in pairs])
     return Measured(
         sessions={name: figures[name] for name in OF_SESSIONS},
         corpus=retrieval.evaluate(two_tower, data),
         gaps=np.concatenate(gaps),
-        accuracy=np.array(accuracy),
+        accuracy=accuracy,
         users=users,
         examples=[
             tm.data.clickstream.calculate_ranks(
@@ -96,8 +101,51 @@ def measure(
     )
 
 
+def measure_baselines(clicks: ClickData) -> dict[str, np.ndarray]:
+    """Orders the test sessions by popularity and by click rates of training sessions.
+
+    Args:
+      clicks: sessions.
+
+    Returns:
+      Name of a baseline -> `[num_searches]` share of the pairs of a session in the
+      right order.
+    """
+    names = clicks.data.vocabularies["item_id"].tolist()
+    popularity = dict(
+        zip(names, clicks.data.candidate_probabilities[1:].tolist(), strict=True)
+    )
+    scorers = {"popularity": lambda results: np.array([popularity[r] for r in results])}
+    for by in ("item", "position"):
+        fitted = tm.baselines.ClickRate(by).fit(clicks.splits["train"])
+        scorers[fitted.name] = fitted.score
+    pairs = tm.data.clickstream.pair_inputs(clicks.splits["test"])
+    found = {name: [] for name in scorers}
+    for search, _ in pairs:
+        clicked = np.isin(search.results, search.events)
+        for name, score in scorers.items():
+            scores = score(search.results)
+            gap = (scores[clicked][:, None] - scores[~clicked][None, :]).ravel()
+            found[name].append(_share_in_order(gap))
+    repeat = _is_repeat(pairs)
+    return {name: np.where(repeat, np.nan, values) for name, values in found.items()}
+
+
+def _is_repeat(pairs: list) -> np.ndarray:
+    """`[num_pairs]` bool, True where the first search of a pair was there before."""
+    _, first = np.unique([id(search) for search, _ in pairs], return_index=True)
+    return ~np.isin(np.arange(len(pairs)), first)
+
+
+def _share_in_order(gap: np.ndarray) -> float:
+    return np.mean((gap > 0) + 0.5 * (gap == 0)) if len(gap) else np.nan
+
+
 def compare(
-    before: Measured, after: Measured, data: tm.data.Interactions
+    before: Measured,
+    after: Measured,
+    data: tm.data.Interactions,
+    baselines: dict[str, np.ndarray] | None = None,
 ) -> Comparison:
     """Compares both measurements, with paired differences by user."""
     rows = data.splits["test"]["user_id"]
@@ -121,7 +169,18 @@ def compare(
         }
         for name, measured in (("before", before), ("after", after))
     }
-    return Comparison(before, after, metrics | {"after_minus_before": differences})
+    baselines = baselines or {}
+    metrics["baselines"] = {
+        name: {
+            "pair_accuracy_of_a_session": float(np.mean(accuracy[has_pairs])),
+            "after_minus_baseline": _interval(
+                (after.accuracy - accuracy)[has_pairs], before.users[has_pairs]
+            ),
+        }
+        for name, accuracy in baselines.items()
+    }
+    metrics["after_minus_before"] = differences
+    return Comparison(before, after, metrics, baselines)
 
 
 def _interval(values: np.ndarray, groups: np.ndarray) -> dict:
@@ -138,6 +197,23 @@ def verdict(comparison: Comparison) -> str:
         f"held-out rows over the whole catalogue NDCG@10 is {_better(corpus)} "
         f"({_signed(corpus)})."
     )
+
+
+def _of_baselines(comparison: Comparison) -> list[list[str]]:
+    """Rows of the pair accuracy of a session, of the model and of the baselines."""
+    if not comparison.baselines:
+        return []
+    means = (
+        f"{np.nanmean(measured.accuracy):+.4f}"
+        for measured in (comparison.before, comparison.after)
+    )
+    gain = comparison.metrics["after_minus_before"]["pair_accuracy_of_a_session"]
+    found = [["pair accuracy of a session", *means, _signed(gain)]]
+    for name, figures in comparison.metrics["baselines"].items():
+        value = f"{figures['pair_accuracy_of_a_session']:+.4f}"
+        more = f"model after: {_signed(figures['after_minus_baseline'])}"
+        found.append([f"  the same by {name}", value, "", more])
+    return found
 
 
 def _more(gain: dict) -> str:
@@ -171,6 +247,7 @@ def rows(comparison: Comparison) -> list[list[str]]:
         ]
         for name in OF_SESSIONS
     ]
+    found += _of_baselines(comparison)
     for metric in METRICS:
         means = (
             f"{comparison.metrics[when]['corpus']['model'][metric]['mean']:.4f}"

@@ -306,7 +306,7 @@ def test_sessions_for_gru4rec_have_seconds_with_fractions(tmp_path):
 
 
 BEHAVIORS = (
-    "1\tU7\t11/11/2019 9:05:58 AM\tN1 N2\tN5-0 N3-1\n"
+    "1\tU7\t11/11/2019 9:05:58 AM\tN1 N2\tN5-0 N3-1 N9-0\n"
     "2\tU8\t11/11/2019 1:05:58 PM\t\tN5-1 N3-0 N6-1\n"
     "3\tU7\t11/12/2019 9:05:58 PM\tN1 N2\tN6-0 N5-1\n"
 )
@@ -331,6 +331,7 @@ def test_mind_gives_clicks_of_impressions_and_of_histories(tmp_path):
         ("U7", "N5", first + 36 * 3600),
     }
     assert values(made, "item", "category")["N3"] == ["food"]
+    assert "N9" in made.vocabularies["item_id"]  # shown, never clicked
     assert 'A "great" day' in made.titles
     history = data.load(tmp_path, events=["history"], **SPLIT)
     assert {row[:2] for row in rows(history)} == {("U7", "N1"), ("U7", "N2")}
@@ -350,7 +351,8 @@ BANDIT = (
 
 
 def test_an_open_bandit_log_gives_clicks_of_user_groups(tmp_path):
-    write(tmp_path, men_csv=BANDIT)
+    items = "item_id,item_feature_0,item_feature_1\n10,-0.6,p\n14,0.5,p\n11,2,q\n"
+    write(tmp_path, men_csv=BANDIT, item_context_csv=items + "12,3,q\n")
     made = data.load(tmp_path / "men.csv", **SPLIT)
     assert rows(made) == {
         ("0", "10", 1574553613),
@@ -358,6 +360,9 @@ def test_an_open_bandit_log_gives_clicks_of_user_groups(tmp_path):
         ("1", "11", 1574554814),
     }
     assert "3 clicks of 5 shown items" in str(made)
+    features = values(made, "item", "item_feature_0")
+    assert features == pytest.approx({"10": -0.6, "14": 0.5, "11": 2, "12": 3})
+    assert values(made, "user", "user_feature_1") == {"0": ["x"], "1": ["y"]}
 
 
 def test_play_counts_of_lastfm_in_three_files(tmp_path):
@@ -419,3 +424,49 @@ def test_check_ins_are_interactions_too(tmp_path):
     assert "1 lines skipped, such as" in str(made)
     made = data.load(tmp_path / "loc-gowalla.txt", **SPLIT)
     assert rows(made) == {("0", "22847", 1287532527), ("0", "420315", 1287440263)}
+
+
+def searches(path):
+    """(query, results, clicks, seconds) of each session of a log."""
+    return [
+        (s.query, s.results, s.events, s.timestamp)
+        for s in data.clickstream.read_sessions(path)
+    ]
+
+
+def test_impressions_of_mind_are_sessions_in_the_order_of_time(tmp_path):
+    lines = BEHAVIORS.splitlines(keepends=True)
+    write(tmp_path, behaviors_tsv="".join(reversed(lines)))
+    first = 1573463158
+    assert searches(tmp_path / "behaviors.tsv") == [
+        ("U7", ["N5", "N3", "N9"], ["N3"], first),
+        ("U8", ["N5", "N3", "N6"], ["N5", "N6"], first + 4 * 3600),
+        ("U7", ["N6", "N5"], ["N5"], first + 36 * 3600),
+    ]
+
+
+def test_items_shown_to_a_group_of_equal_users_are_a_session(tmp_path):
+    write(tmp_path, men_csv=BANDIT)
+    assert searches(tmp_path / "men.csv") == [
+        ("0", ["10", "14"], ["10", "14"], 1574553613),
+        ("1", ["11"], ["11"], 1574554814),
+        ("0", ["10"], [], 1574587213),
+    ]
+
+
+def test_bought_items_of_yoochoose_are_the_clicks_of_a_session(tmp_path):
+    clicks = "2,2014-04-07T13:56:37.614Z,214,0\n1,2014-04-07T10:54:09.868Z,215,0\n"
+    clicks += "1,2014-04-07T10:51:09.277Z,214,0\n1,2014-04-07T10:55:09.277Z,215,0\n"
+    write(tmp_path, **{"yoochoose-clicks_dat": clicks})
+    path = tmp_path / "yoochoose-clicks.dat"
+    with pytest.raises(ValueError, match=r"yoochoose-buys\.dat beside it"):
+        data.clickstream.read_sessions(path)
+    buys = "1,2014-04-07T10:55:00.000Z,215,1046,1\n"
+    write(tmp_path, **{"yoochoose-buys_dat": buys})
+    assert searches(path) == [
+        ("1", ["214", "215"], ["215"], 1396867869),
+        ("2", ["214"], [], 1396878997),
+    ]
+    write(tmp_path, ratings_dat=RATINGS)
+    with pytest.raises(ValueError, match="shown results: .*Got MovieLens ratings"):
+        data.clickstream.read_sessions(tmp_path / "ratings.dat")

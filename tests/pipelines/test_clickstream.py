@@ -12,10 +12,10 @@ import tensorflow as tf
 from pipelines import clickstream, retrieval
 from pipelines.parts import query_towers
 from pipelines.parts.checkpoints import Origin
-from pipelines.parts.click_data import load_clicks
+from pipelines.parts.click_data import load_clicks, split_by_time
 from pipelines.recommend import print_answers
-from pipelines.reporting.clickstream import compare
-from tfrs_models.data.clickstream import FineTuningParams
+from pipelines.reporting.clickstream import compare, measure_baselines
+from tfrs_models.data.clickstream import FineTuningInput, FineTuningParams
 from tfrs_models.metrics import bootstrap_interval
 
 # One epoch on a small table is no time to learn.
@@ -332,3 +332,58 @@ def test_each_row_of_an_unknown_user_is_a_group_of_the_interval():
     groups = np.concatenate([-np.arange(50), [1] * 10])
     expected = bootstrap_interval(gains, groups)._asdict()
     assert found["after_minus_before"]["ndcg_at_10"] == pytest.approx(expected)
+
+
+# Shown and clicked items of a session at second 0, 10, 20, ...
+LOG = [("ab", "a"), ("ba", "a"), ("abc", "b"), ("ca", "c"), ("bca", "b"), ("ac", "a")]
+
+
+def split_log(validation, test, log=LOG):
+    """Sessions of a log, split at the first of these times of rows."""
+    sessions = [
+        FineTuningInput("u", list(c), list(s), dict.fromkeys(s), timestamp=10 * n)
+        for n, (s, c) in enumerate(log)
+    ]
+    data = types.SimpleNamespace(
+        splits={
+            "validation": {"timestamp": np.array(validation)},
+            "test": {"timestamp": np.array(test)},
+        },
+        vocabularies={"item_id": np.array(list("abc"))},
+        candidate_probabilities=np.array([0, 0.5, 0.3, 0.2]),
+    )
+    splits = split_by_time(sessions, data)
+    return types.SimpleNamespace(data=data, splits=splits)
+
+
+def test_sessions_are_split_where_the_rows_of_the_data_are():
+    splits = split_log([25, 20], [50, 40]).splits
+    times = {name: [s.timestamp for s in part] for name, part in splits.items()}
+    assert times == {"train": [0, 10], "validation": [20, 30], "test": [40, 50]}
+    with pytest.raises(SystemExit, match=r"none in \['validation'\].*2 train, 0 valid"):
+        split_log([20], [20])
+
+
+def test_sessions_are_ordered_by_popularity_and_by_click_rates_too():
+    found = measure_baselines(split_log([20], [40]))
+    assert found.keys() == {
+        "popularity",
+        "click rate by item",
+        "click rate by position",
+    }
+    # Popularity a, b, c: of the pairs b > c and b > a the first; then a > c.
+    np.testing.assert_allclose(found["popularity"], [0.5, 1])
+    # Of the first two sessions a was clicked twice, b never; c has the mean rate.
+    np.testing.assert_allclose(found["click rate by item"], [0, 1])
+    # One click at either position; no third one was shown: all are equal.
+    np.testing.assert_allclose(found["click rate by position"], [0.5, 0.5])
+
+
+def test_a_click_log_gives_the_sessions_and_is_split_by_time(tmp_path):
+    path = tmp_path / "behaviors.tsv"
+    path.write_text("1\tU7\t11/11/2019 9:05:58 AM\tN1 N2\tN5-0 N3-1\n")
+    data = dataclasses.replace(clickstream.Config().data, dataset=str(path))
+    config = clickstream.with_log(dataclasses.replace(clickstream.SMOKE, data=data))
+    assert (config.sessions, config.session_split) == (path, "time")
+    assert config.data.split == "global_time"
+    assert clickstream.with_log(clickstream.SMOKE) == clickstream.SMOKE

@@ -114,7 +114,7 @@ def test_every_option_of_a_table_has_a_flag():
     flags = {field.name for field in dataclasses.fields(DataConfig)}
     renamed = {"item_category_columns", "item_number_columns"}
     elsewhere = {"frame", "path", "options", "name", "seed", "item_frame", "user_frame"}
-    without = {"year_column", "validation_fraction", "test_fraction"}
+    without = {"year_column"}
     assert options - flags - renamed - elsewhere == without
 
 
@@ -133,3 +133,31 @@ def test_check_ins_of_a_table_are_read_with_the_same_flags(tmp_path):
     flags += ["--timestamp-format", "%d/%m/%Y %I:%M %p"]
     found = load_check_ins(tyro.cli(CheckInConfig, args=flags), seed=0)
     assert found.traces.num_users == 3
+
+
+def test_the_format_of_check_ins_is_found_by_the_first_lines(tmp_path, capsys):
+    rows = [
+        f"{u}\t2010-10-{n + 1:02d}T23:55:27Z\t30.{n}\t-97.{u}\t{n % 5}"
+        for u in range(3)
+        for n in range(12)
+    ]
+    (tmp_path / "visits.txt").write_text("\n".join(rows))
+    flags = ["--data", str(tmp_path / "visits.txt"), "--length", "2"]
+    found = load_check_ins(tyro.cli(CheckInConfig, args=flags), seed=0)
+    assert found.traces.num_users == 3
+    assert "is read as gowalla check-ins" in capsys.readouterr().out
+    (tmp_path / "visits.txt").write_text("1::2::3::978300760\n")
+    with pytest.raises(SystemExit, match="looks like MovieLens ratings"):
+        load_check_ins(tyro.cli(CheckInConfig, args=flags), seed=0)
+
+
+@pytest.mark.parametrize("given", [(), ("--user-column", "movieId")])
+def test_a_flag_that_is_not_given_leaves_the_choice_to_the_format(tmp_path, given):
+    rows = [f"{n % 3},{n % 4},3,{n}" for n in range(30)]
+    path = tmp_path / "ratings.csv"
+    path.write_text("\n".join(["userId,movieId,rating,timestamp", *rows]))
+    flags = ["--dataset", str(path), *given]
+    if given:
+        flags += ["--item-column", "userId"]
+    found = load_data(tyro.cli(DataConfig, args=flags), seed=1)
+    assert (found.num_users, found.num_items) == ((4, 3) if given else (3, 4))

@@ -116,8 +116,8 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path):
 def test_files_that_are_not_there_or_of_another_kind_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no file .*none.jsonl"):
         read_sessions(tmp_path / "none.jsonl")
-    with pytest.raises(ValueError, match=r"must be a file that ends in .* Got 'a.csv'"):
-        read_sessions("a.csv")
+    with pytest.raises(ValueError, match=r"file that ends in .* Got 'a.xlsx'"):
+        read_sessions("a.xlsx")
 
 
 SESSION = {

@@ -9,9 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput, as_id
+from tfrs_models.data.formats.reading import read_log
+from tfrs_models.data.table_files import suffix_of
 from tfrs_models.data.times import END_SECOND
 
 SUFFIXES = (".jsonl", ".parquet")
+LOG_SUFFIXES = (".tsv", ".csv", ".dat", ".txt")
 _BATCH_ROWS = 1024  # rows of a Parquet file that are in memory at once
 _REQUIRED = ("search_query", "search_results")
 
@@ -85,13 +88,14 @@ class SessionReader:
 
         Args:
           source: a `.jsonl` file with one session in each line (blank lines are
-            skipped), a `.parquet` file with one in each row, or an iterable of dicts
-            for `session_to_input`. An iterator can be read only once.
+            skipped), a `.parquet` file with one in each row, a click log in a known
+            format (see `read_sessions`), or an iterable of dicts for
+            `session_to_input`. An iterator can be read only once.
           strict: whether a session that cannot be used is an error.
 
         Raises:
           FileNotFoundError: the file does not exist.
-          ValueError: a file of another kind.
+          ValueError: a file of another kind, or a log without shown results.
         """
         self.source = source
         self.strict = strict
@@ -99,13 +103,17 @@ class SessionReader:
         self.problems = []
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
-            if path.suffix not in SUFFIXES:
+            is_log = path.suffix not in SUFFIXES
+            if is_log and suffix_of(path) not in LOG_SUFFIXES:
                 raise ValueError(
-                    f"`source` must be a file that ends in one of {SUFFIXES}, or an "
-                    f"iterable of sessions. Got {str(path)!r}."
+                    f"`source` must be a file that ends in one of {SUFFIXES}, a click "
+                    f"log that ends in one of {LOG_SUFFIXES}, or an iterable of "
+                    f"sessions. Got {str(path)!r}."
                 )
             if not path.exists():
                 raise FileNotFoundError(f"There is no file {str(path)!r}.")
+            if is_log:
+                self.source = read_log(path)
 
     def __iter__(self) -> Iterator[FineTuningInput]:
         """Yields searches in the order of the sessions.
@@ -164,7 +172,10 @@ def read_sessions(
 
     Args:
       source: a `.jsonl` file with one session in each line, a `.parquet` file with one
-        in each row, or an iterable of dicts for `session_to_input`.
+        in each row, an iterable of dicts for `session_to_input`, or a click log: MIND's
+        `behaviors.tsv` (a session is an impression), an Open Bandit log (what was shown
+        to a group of equal users, an hour apart or less), or `yoochoose-clicks.dat`
+        beside `yoochoose-buys.dat` (clicked items, of which the bought ones count).
       strict: whether a session that cannot be used is an error; otherwise it is counted
         and skipped.
 

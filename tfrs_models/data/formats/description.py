@@ -16,15 +16,17 @@ class Part(NamedTuple):
       frame: the table.
       options: arguments of `from_frame` that the format determines.
       notes: sentences for the summary.
+      shown: ids of items that were shown, which the catalogue has too.
     """
 
     frame: pd.DataFrame
     options: dict[str, Any]
     notes: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
 
     def plus(self, frame: pd.DataFrame, *notes: str, **options: Any) -> "Part":
         """Makes a part with another table and additional notes and options."""
-        return Part(frame, self.options | options, (*self.notes, *notes))
+        return Part(frame, self.options | options, (*self.notes, *notes), self.shown)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from tfrs_models.data.formats.preparing import (
     atomic_rows,
     atomic_users,
     bandit_clicks,
+    bandit_items,
     movie_titles,
     news_clicks,
     read_foursquare_rows,
@@ -251,6 +252,14 @@ OPEN_BANDIT = Format(
         "item_column": "item_id",
         "timestamp_column": "timestamp",
     },
+    companions=(
+        Companion(
+            "item",
+            ("item_context.csv",),
+            Look(",", ("item_id", "item_feature_0", "item_feature_1")),
+            prepare=bandit_items,
+        ),
+    ),
     prepare=bandit_clicks,
     sessions=of_open_bandit,
     notes=(

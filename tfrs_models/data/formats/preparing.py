@@ -142,13 +142,7 @@ def news_clicks(part: Part) -> Part:
     frame = part.frame
     times = pd.to_datetime(frame["time"], format=MIND_TIMES)
     seconds = times.to_numpy("datetime64[s]").astype(np.int64)
-    shown = frame["impressions"].str.split()
-    labels = shown.explode()
-    if not labels.str.contains(r"-[01]$").all():
-        raise ValueError(
-            "the impressions must have labels, such as N1-1 N2-0. Got "
-            f"{labels.iloc[0]!r}: a test set of MIND has none."
-        )
+    labels = labels_of_news(frame)
     clicked = labels[labels.str.endswith("-1")].str[:-2]
     impressions = pd.DataFrame(
         {
@@ -172,18 +166,30 @@ def news_clicks(part: Part) -> Part:
             "event": "history",
         }
     )
-    return part.plus(pd.concat([history, impressions], ignore_index=True))
+    clicks = pd.concat([history, impressions], ignore_index=True)
+    return part.plus(clicks)._replace(shown=tuple(pd.unique(labels.str[:-2])))
+
+
+def labels_of_news(frame: pd.DataFrame) -> pd.Series:
+    """Lists the shown news of MIND's impressions with their labels, such as "N1-0"."""
+    labels = frame["impressions"].str.split().explode()
+    if not labels.str.contains(r"-[01]$").all():
+        raise ValueError(
+            "the impressions must have labels, such as N1-1 N2-0. Got "
+            f"{labels.iloc[0]!r}: a test set of MIND has none."
+        )
+    return labels
 
 
 def user_groups(frame: pd.DataFrame) -> pd.Series:
     """Numbers the users of an Open Bandit log that have equal features."""
-    names = [name for name in frame.columns if name.startswith("user_feature_")]
+    names = _features(frame, "user")
     if not names:
         raise ValueError(
             "an Open Bandit log must have columns user_feature_0, 1, ... Got "
             f"{list(frame.columns)[:10]}."
         )
-    return frame.groupby(names, sort=False, dropna=False).ngroup().astype(str)
+    return frame.groupby(list(names), sort=False, dropna=False).ngroup().astype(str)
 
 
 def bandit_clicks(part: Part) -> Part:
@@ -193,7 +199,24 @@ def bandit_clicks(part: Part) -> Part:
     if not len(clicked):
         raise ValueError(f"the log must have a click. Got {len(frame):,} rows without.")
     note = f"{len(clicked):,} clicks of {len(frame):,} shown items"
-    return part.plus(clicked.reset_index(drop=True), note)
+    part = part.plus(
+        clicked.reset_index(drop=True),
+        note,
+        user_category_columns=_features(frame, "user"),
+    )
+    return part._replace(shown=tuple(pd.unique(frame["item_id"].astype(str))))
+
+
+def bandit_items(part: Part) -> Part:
+    """Declares the features of the items; the first one is a number."""
+    names = _features(part.frame, "item")
+    return part.plus(
+        part.frame, item_number_columns=names[:1], item_category_columns=names[1:]
+    )
+
+
+def _features(frame: pd.DataFrame, side: str) -> tuple[str, ...]:
+    return tuple(name for name in frame.columns if name.startswith(f"{side}_feature_"))
 
 
 def artist_ids(part: Part) -> Part:

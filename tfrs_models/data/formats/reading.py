@@ -7,8 +7,20 @@ from typing import Any
 import pandas as pd
 
 from tfrs_models.data.formats.description import Companion, Format, Look, Part, fold
-from tfrs_models.data.formats.recognition import Recognised, fits, has_name
-from tfrs_models.data.table_files import read_fields, read_table, unpacked
+from tfrs_models.data.formats.known import FORMATS
+from tfrs_models.data.formats.recognition import (
+    Recognised,
+    fits,
+    has_name,
+    recognise,
+)
+from tfrs_models.data.table_files import (
+    SUFFIXES,
+    read_fields,
+    read_table,
+    suffix_of,
+    unpacked,
+)
 
 _SIDES = ("item", "user")
 
@@ -69,7 +81,64 @@ def read_format(
             *table.notes,
             **(table.options | part.options),
         )
+    if part.shown and "item" not in own_tables:
+        table = frames.get("item_frame")
+        frames["item_frame"], notes = _with_shown(
+            table, part.shown, part.options["item_column"]
+        )
+        part = part.plus(part.frame, *notes)
     return part, frames
+
+
+def _with_shown(
+    table: pd.DataFrame | None,
+    shown: tuple[str, ...],
+    column: str,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Adds rows without features for shown items that have none."""
+    if table is None:
+        table = pd.DataFrame({column: []}, dtype=object)
+    more = pd.Index(shown).difference(table[column].astype(str), sort=False)
+    rows = pd.DataFrame({column: more})
+    notes = (
+        [f"{len(more):,} items were shown and have no features"] if len(more) else []
+    )
+    return pd.concat([table, rows], ignore_index=True), notes
+
+
+def is_log(path: Path) -> bool:
+    """Tells whether a file is a click log that `read_log` reads."""
+    if not path.is_file() or suffix_of(path) not in SUFFIXES:
+        return False
+    found = recognise(path)
+    return found is not None and found.form.sessions is not None
+
+
+def read_log(path: Path, *, encoding: str | None = None) -> list[dict]:
+    """Reads the sessions with shown results of a click log in a known format.
+
+    Args:
+      path: path of the log, such as MIND's `behaviors.tsv`.
+      encoding: encoding of a text file without a byte order mark.
+
+    Returns:
+      Sessions as `data.clickstream.session_to_input` takes them, in the order of their
+      times.
+
+    Raises:
+      ValueError: the file has no known format, or one without shown results.
+    """
+    found = recognise(path, encoding=encoding)
+    if found is None or found.form.sessions is None:
+        known = [form.title for form in FORMATS if form.sessions is not None]
+        kind = "no known format" if found is None else f"{found.form.title}"
+        raise ValueError(
+            f"{str(path)!r} must have sessions with shown results: {', '.join(known)}. "
+            f"Got {kind}."
+        )
+    frame, _ = read_look(path, found, encoding)
+    sessions = found.form.sessions(frame, path)
+    return sorted(sessions, key=lambda session: session["created_at"])
 
 
 def read_look(

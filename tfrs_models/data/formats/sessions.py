@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrs_models.data.formats.preparing import MIND_TIMES, user_groups
+from tfrs_models.data.formats.preparing import MIND_TIMES, labels_of_news, user_groups
 from tfrs_models.data.table_files import read_fields
 
 PAGE_GAP = 3600  # seconds after which shown items of a user group are another session
@@ -16,6 +16,7 @@ def of_mind(frame: pd.DataFrame, _: Path) -> list[dict]:
     """Makes a session of each impression: the user, the shown and the clicked news."""
     times = pd.to_datetime(frame["time"], format=MIND_TIMES)
     seconds = times.to_numpy("datetime64[s]").astype(np.int64)
+    labels_of_news(frame)  # refuses a test set
     found = []
     for user, time, shown in zip(
         frame["userId"], seconds.tolist(), frame["impressions"].str.split(), strict=True
