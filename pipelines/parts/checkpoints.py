@@ -21,7 +21,7 @@ _ABOUT, _VOCABULARIES, _WEIGHTS = "about.json", "vocabularies.json", "weights"
 _KEPT = 2
 # Flags that may differ when training is resumed: the weights keep their meaning.
 _OF_TRAINING = {"batch_size", "epochs", "learning_rate", "output", "patience", "resume"}
-_ROWS = ("user_id", "item_id", "rating", "timestamp")
+_ROWS = ("user_id", "item_id", "rating", "timestamp", "timestamp_us", "tie_order")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ class Checkpoint:
         if found := self.other_data(data):
             raise SystemExit(
                 f"The weights in {self.folder} were trained on other data: "
-                f"{'; '.join(found)}. Give the data and the split of that run, or "
-                "train a new model with another --output."
+                f"{'; '.join(found)}. Give the data, the split and the seed of that "
+                "run, or train a new model with another --output."
             )
 
     def other_data(self, data: Fingerprint, *, only_known: bool = False) -> list[str]:

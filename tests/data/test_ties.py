@@ -130,6 +130,16 @@ def test_rows_without_a_tie_stay_where_they_are():
     assert order.tolist() != list(range(40))
 
 
+def test_a_global_cut_through_one_day_does_not_follow_the_users_in_the_file():
+    user = np.repeat(np.arange(10), 20)
+    frame = pd.DataFrame({"user_id": user, "item_id": np.arange(200) % 23})
+    frame = frame.assign(timestamp="2024-01-31")
+    of_last_users = tm_data.from_frame(frame, split="global_time", ties="file")
+    assert len(np.unique(of_last_users.splits["test"]["user_id"])) == 1
+    drawn = tm_data.from_frame(frame, split="global_time")
+    assert len(np.unique(drawn.splits["test"]["user_id"])) > 3
+
+
 def test_ties_file_takes_the_order_of_the_file():
     frame = by_ids(num_users=6)
     data = tm_data.from_frame(frame, split="leave_last_out", ties="file")

@@ -174,7 +174,7 @@ def test_a_fingerprint_tells_what_differs(orders):
         return {name for name in known if now[name] != known[name]}
 
     for split in ("train", "validation", "test"):
-        for column in ("user_id", "item_id", "timestamp", "rating"):
+        for column in ("user_id", "item_id", "timestamp", "timestamp_us", "rating"):
             columns = {k: v.copy() for k, v in data.splits[split].items()}
             columns[column][3] += 1
             changed = data.splits | {split: columns}

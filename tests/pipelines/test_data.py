@@ -89,6 +89,22 @@ def test_dates_of_a_form_are_read_with_a_flag(clicks, tmp_path):
     assert found.splits["test"]["timestamp"][0] == 1_704_326_400  # 4 January 2024
 
 
+def test_a_flag_says_whose_order_equal_times_have(clicks, tmp_path):
+    tied = CLICKS.assign(at=CLICKS["at"][0])
+    tied.to_csv(tmp_path / "clicks.csv", index=False)
+
+    def last_items(*flags, seed=1):
+        found = load_data(tyro.cli(DataConfig, args=[*clicks, *flags]), seed=seed)
+        names = np.append("", found.vocabularies["item_id"])
+        test = found.splits["test"]
+        return names[test["item_id"]][np.argsort(test["user_id"])].tolist()
+
+    assert sorted(last_items("--ties", "file")) == ["a", "b", "d"]
+    drawn = [last_items(seed=seed) for seed in (1, 1, 2, 3, 4)]
+    assert drawn[0] == drawn[1]
+    assert len(set(map(tuple, drawn))) > 1
+
+
 @pytest.mark.parametrize("num_items", [1, 15])
 def test_few_items_need_no_approximate_index(monkeypatch, capsys, num_items):
     def index_items(index, *_):
