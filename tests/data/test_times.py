@@ -195,7 +195,7 @@ def test_features_and_lists_have_the_order_of_clicks_within_a_second():
     np.testing.assert_array_equal(
         batch["activity"][of_rows], clicks_of(made, batch["item_id"][of_rows])
     )
-    (batch,) = data.list_batches(made, "train", 99, list_size=5, click_rate=1)
+    (batch,) = data.list_batches(made, "train", 99, list_size=5)
     lists = clicks_of(made, batch["item_id"].numpy())
     assert {*map(tuple, lists)} == {(0, 1, 2, 3, 4)}
     windows = next(iter(data.window_batches(made, 99, length=3)))
