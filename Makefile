@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 THREADS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+PYTEST := $(THREADS) $(BIN)/python -m pytest -n 2
 
 .PHONY: demo test test-slow test-upstream test-tutorials lint format bench notebooks clean
 
@@ -15,10 +16,10 @@ demo: .venv/installed  ## trains, evaluates and serves a two-tower model on Movi
 	$(BIN)/python -m pipelines.retrieval
 
 test: .venv/installed  ## everything but the slow tests
-	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTEST) --dist loadfile -m "not slow"
 
-test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+test-slow: .venv/installed  ## the others; apart, for workers that start anew need less memory
+	$(PYTEST) --dist worksteal -m slow
 
 test-upstream: .venv/installed  ## TensorFlow Recommenders' own tests on our classes
 	$(BIN)/python -m pytest tests/parity --upstream=all

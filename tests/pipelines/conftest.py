@@ -1,12 +1,16 @@
 """A small table of a user's own, for the pipelines."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import tfrs_models as tm
+from pipelines import retrieval
 from pipelines.parts.data import DataConfig
+from pipelines.parts.indexes import index_items
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +49,23 @@ def new_users(orders, tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "with_new_users.csv"
     pd.concat([frame, new]).to_csv(path, index=False)
     return dataclasses.replace(orders, dataset=str(path), split="global_time")
+
+
+@pytest.fixture(scope="session")
+def train_only():
+    """The retrieval pipeline without what others that start from it do not read."""
+    main = retrieval.main
+
+    def run(config):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(retrieval, "build_indexes", exact_only)
+            patch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
+            patch.setattr(retrieval, "print_answers", lambda *_, **__: None)
+            return main(config)
+
+    return run
+
+
+def exact_only(model, data):
+    """An exact index, and none by ScaNN."""
+    return index_items(tm.layers.BruteForce(k=9), model, data), None

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 import math
+import pathlib
 import tracemalloc
 
 import numpy as np
@@ -241,7 +242,7 @@ def test_the_example_is_a_hit_among_traces_of_known_places():
     assert example_trace(unknown, np.array([1, 1])) is None
 
 
-def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path):
+def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path, monkeypatch):
     """Everybody goes from somewhere new to one of two cafes."""
     path = tmp_path / "gowalla.txt"
     path.write_text(
@@ -256,6 +257,11 @@ def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path):
     data = CheckInConfig(
         data=str(path), format="gowalla", length=3, min_length=1, session_gap=9.0
     )
+    history = {"loss_per_example": [1.0], automtn.MONITOR: [0.5]}
+    monkeypatch.setattr(
+        automtn, "train", lambda *flags: (automtn.untrained(*flags), history)
+    )
+    monkeypatch.setattr(automtn, "export", lambda *_: pathlib.Path("1"))
     automtn.main(dataclasses.replace(automtn.SMOKE, data=data, output=tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert "The lags of the traces" in page

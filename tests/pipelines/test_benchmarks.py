@@ -24,8 +24,16 @@ from pipelines.benchmarks.baselines.recency import recency_weighted
 from pipelines.benchmarks.planted_tastes import make_clicks
 from pipelines.benchmarks.protocols import Case
 
+QUICK = ("interactions", "live_index")
 
-@pytest.mark.parametrize("name", NAMES)
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in NAMES
+    ],
+)
 def test_a_benchmark_runs_and_returns_finite_figures(name):
     module = importlib.import_module(f"pipelines.benchmarks.{name}")
     measured = module.main(module.SMOKE)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def run(orders, tmp_path_factory):
+def run(orders, tmp_path_factory, train_only):
     """One small run on a table of a user's own, the model that it starts from too."""
     folder = tmp_path_factory.mktemp("clickstream")
     config = dataclasses.replace(
@@ -34,7 +34,9 @@ def run(orders, tmp_path_factory):
         retrieval=folder / "retrieval",
         output=folder / "clicks",
     )
-    return config, clickstream.main(config, start=clickstream.SMOKE_START)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "main", train_only)
+        return config, clickstream.main(config, start=clickstream.SMOKE_START)
 
 
 def test_before_and_after_are_in_files_and_on_a_page(run):
@@ -89,8 +91,19 @@ STRANGE = json.dumps(
 
 
 def test_sessions_of_a_file_are_read_and_what_cannot_be_used_is_counted(
-    run, tmp_path, capsys, monkeypatch
+    run, tmp_path, capsys
 ):
+    path = write(tmp_path / "log.jsonl", 60, extra=["{broken", STRANGE])
+    clicks = loaded(run, tmp_path / "out", sessions=path)
+    assert clicks.counts["sessions"] == 61
+    assert clicks.counts["lines that could not be used"] == 1
+    assert clicks.counts["results of unknown items"] == 1
+    assert clicks.counts["sessions of unknown users"] == 1
+    assert "log.jsonl, line 4: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_finished_trials_on_own_sessions_are_kept(run, tmp_path, monkeypatch):
     config, _ = run
     path = write(tmp_path / "log.jsonl", 60, extra=["{broken", STRANGE])
     config = dataclasses.replace(
@@ -103,12 +116,7 @@ def test_sessions_of_a_file_are_read_and_what_cannot_be_used_is_counted(
         trials=1,
     )
     metrics = clickstream.main(config)
-    counts = metrics["sessions"]
-    assert counts["sessions"] == 61
-    assert counts["lines that could not be used"] == 1
-    assert counts["results of unknown items"] == 1
-    assert counts["sessions of unknown users"] == 1
-    assert "log.jsonl, line 4: " in capsys.readouterr().out
+    assert metrics["sessions"]["sessions"] == 61
     assert "synthetic" not in (config.output / "report.html").read_text()
     trials = metrics["search"]["trials"]
     assert len(trials) == 1

@@ -18,7 +18,7 @@ from pipelines.reporting.tables import over_seeds
 
 @pytest.fixture(scope="module")
 def compared(orders, tmp_path_factory):
-    """One small run of all towers."""
+    """One small run of all towers, for slow tests only."""
     config = dataclasses.replace(
         ranking.SMOKE,
         data=orders,
@@ -31,6 +31,7 @@ def compared(orders, tmp_path_factory):
     return config, ranking.main(config)
 
 
+@pytest.mark.slow
 def test_all_towers_are_compared_in_one_run(compared):
     config, metrics = compared
     stored = json.loads((config.output / "metrics.json").read_text())
@@ -47,6 +48,7 @@ def test_all_towers_are_compared_in_one_run(compared):
         assert ("cohorts" in run) == (run["tower"] in ("cohort", "mixture"))
 
 
+@pytest.mark.slow
 def test_the_report_shows_tasks_towers_cold_users_mixture_and_cohorts(compared):
     page = (compared[0].output / "report.html").read_text()
     for words in (
@@ -67,6 +69,7 @@ def test_figures_of_several_seeds_have_their_spread():
     assert over_seeds([0.1, 0.3]) == "0.2000 ± 0.1414"
 
 
+@pytest.mark.slow
 def test_the_export_takes_named_features_and_no_position(compared):
     config, _ = compared
     exported = tf.saved_model.load(str(config.output / "export" / "1"))
@@ -183,7 +186,13 @@ def test_a_table_without_times_cannot_say_what_a_user_did_so_far(orders, tmp_pat
         ranking.main(dataclasses.replace(ranking.SMOKE, data=data, output=tmp_path))
 
 
-@pytest.mark.parametrize(("model", "label"), [("dcn", "rating"), ("deep-fm", "like")])
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        ("dcn", "rating"),
+        pytest.param("deep-fm", "like", marks=pytest.mark.slow),
+    ],
+)
 def test_models_over_fields_stand_beside_the_tutorial_and_the_mean(
     orders, tmp_path, model, label
 ):

@@ -29,11 +29,6 @@ pytestmark = pytest.mark.filterwarnings(
 USER_TOWERS = ("id", "deep-hash", "cohort", "mixture")
 
 
-def slow(*values):
-    """One set of parameters of many that run the whole pipeline."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """One run of the whole pipeline on its own data, for slow tests only."""
@@ -377,9 +372,10 @@ def test_no_epochs_need_a_checkpoint(tmp_path):
         retrieval.main(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query_tower", "negatives"),
-    [("history", "corpus"), slow("gru", "batch"), slow("sasrec", "batch")],
+    [("history", "corpus"), ("gru", "batch"), ("sasrec", "batch")],
 )
 def test_an_own_table_of_string_ids_goes_all_the_way(
     tmp_path, orders, query_tower, negatives
@@ -400,9 +396,8 @@ def test_an_own_table_of_string_ids_goes_all_the_way(
 
 
 @pytest.mark.filterwarnings("ignore:After epoch 1 all queries")  # nor a favourite
-@pytest.mark.parametrize(
-    "user_tower", [slow("id"), slow("deep-hash"), slow("cohort"), "mixture"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("user_tower", USER_TOWERS)
 def test_a_user_tower_goes_all_the_way(tmp_path, orders, user_tower):
     config = dataclasses.replace(
         retrieval.SMOKE, output=tmp_path, data=orders, user_tower=user_tower

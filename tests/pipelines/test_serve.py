@@ -19,14 +19,14 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def folders(orders, tmp_path_factory):
+def folders(orders, tmp_path_factory, train_only):
     """What the retrieval and the ranking pipeline leave of a small table."""
     data = dataclasses.replace(orders, split="leave_last_out")
     folders = {}
-    for pipeline in (retrieval, ranking):
+    for pipeline, main in ((retrieval, train_only), (ranking, ranking.main)):
         folder = tmp_path_factory.mktemp("artifacts")
         name = pipeline.__name__.split(".")[-1]
-        pipeline.main(dataclasses.replace(pipeline.SMOKE, data=data, output=folder))
+        main(dataclasses.replace(pipeline.SMOKE, data=data, output=folder))
         folders[name] = folder
     return folders
 
@@ -111,8 +111,10 @@ def test_the_ranker_is_the_one_that_its_pipeline_exported(served, folders):
 
 
 def test_a_ranker_of_another_split_is_refused(folders, orders, tmp_path):
-    other = tmp_path / "other"
-    ranking.main(dataclasses.replace(ranking.SMOKE, data=orders, output=other))
+    other = shutil.copytree(folders["ranking"], tmp_path / "other", symlinks=True)
+    metrics = json.loads((other / "metrics.json").read_text())
+    metrics["config"]["data"]["split"] = orders.split
+    (other / "metrics.json").write_text(json.dumps(metrics))
     config = serve.Config(folders["retrieval"], other, output=tmp_path / "out")
     with pytest.raises(SystemExit, match=r"`--ranking` must be .*--split leave_last"):
         serve.main(config)

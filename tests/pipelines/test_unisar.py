@@ -14,11 +14,12 @@ from tfrs_models.data.synthetic import write_search_and_recommendation_log
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """One small run."""
+    """One small run, for slow tests only."""
     config = dataclasses.replace(unisar.SMOKE, output=tmp_path_factory.mktemp("unisar"))
     return config, unisar.main(config)
 
 
+@pytest.mark.slow
 def test_both_services_are_in_files_and_on_a_page(run):
     config, _ = run
     stored = json.loads((config.output / "metrics.json").read_text())
@@ -33,6 +34,7 @@ def test_both_services_are_in_files_and_on_a_page(run):
     assert page.count("<img") == 3
 
 
+@pytest.mark.slow
 def test_one_export_answers_for_both_services(run):
     config, _ = run
     exported = tf.saved_model.load(str(config.output / "export" / "1"))

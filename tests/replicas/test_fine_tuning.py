@@ -9,6 +9,7 @@ import tensorflow as tf
 from tests.click_searches import batches, clicks_on_three_items, model_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("contrastive", "num"), [(False, 30), (True, 25)])
 def test_two_replicas_train_and_report_as_one(strategy, contrastive, num):
     fixed = int(contrastive)

@@ -112,8 +112,9 @@ def test_a_stream_is_the_same_batches_as_the_table():
     assert rows != ordered
     assert sorted(rows) == sorted(ordered)
     model = model_of()
-    model.compile(sgd())
-    assert model.fit(shuffled, epochs=2, verbose=0).history["num_pairs"][0] > 0
+    model.compile(sgd(), run_eagerly=True)
+    history = model.fit(shuffled.take(1), epochs=2, verbose=0).history
+    assert min(history["num_pairs"]) > 0
 
 
 def test_an_unknown_item_is_named():
