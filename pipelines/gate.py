@@ -5,8 +5,8 @@ python -m pipelines.gate --old artifacts/retrieval/export/1 \
 
 Exit codes: 0 to promote, 1 to refuse, 2 if the versions cannot be compared. Without
 `--requests` both get the users of the data as queries, with the items they have as
-exclusions, and are measured on the test rows. Pass the flags of the data that the
-versions were trained with.
+exclusions (none where `--repeats` allows them), and are measured on the test rows. Pass
+the flags of the data that the versions were trained with.
 """
 
 import dataclasses
@@ -57,7 +57,7 @@ class Config:
     """Number of items of an answer that are compared."""
     batch: int = 32
     """Queries per request."""
-    repeats: int = 5
+    timings: int = 5
     """Number of times that each request is timed."""
     seed: Seed = 42
     """Seed of the split of the data."""
@@ -109,7 +109,7 @@ def main(config: Config) -> gate.Comparison:
             k=config.k,
             signature=signature,
             rules=config.rules,
-            repeats=config.repeats,
+            repeats=config.timings,
         )
     except (
         ContractError,
@@ -123,7 +123,7 @@ def main(config: Config) -> gate.Comparison:
 
 
 def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
-    """Queries of the users of the test rows, without the items they had before.
+    """Queries of the users of the test rows, without what evaluation excludes.
 
     A known user is one query, whose relevant items are those of all their test rows.
     Rows of unknown users share the index 0 and not the user: each is a query of its
@@ -132,7 +132,7 @@ def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
     data = load_data(config.data, seed=config.seed)
     _check_data(config.new, data)
     users, items = (["", *data.vocabularies[name]] for name in ("user_id", "item_id"))
-    known = data.known_items("test")
+    excluded = data.exclusions("test")
     user_of, taken = {}, {}
     test = data.splits["test"]
     groups = tm.data.ranking_groups(data, "test").tolist()
@@ -144,7 +144,9 @@ def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
         "user_id": [str(users[user]) for user in asked],
         "k": [config.k] * len(taken),
         "exclude_seen": [False] * len(taken),
-        "exclusions": [[str(items[i]) for i in known[user].numpy()] for user in asked],
+        "exclusions": [
+            [str(items[i]) for i in excluded[user].numpy()] for user in asked
+        ],
     }
     inputs |= {name: [[]] * len(taken) for name in specs if name.startswith("filter_")}
     return _Rows(inputs, list(taken.values()), list(taken))

@@ -4,7 +4,7 @@ import dataclasses
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tensorflow as tf
 import tyro
@@ -27,15 +27,17 @@ class Config:
     """A SavedModel, or a folder of numbered ones, whose newest is used."""
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10
     """Number of items for each user."""
-    exclude_seen: bool = False
-    """Leave out items that the user already has."""
+    exclude_seen: Literal["auto", "yes", "no"] = "auto"
+    """Leave out items that the user already has; by default as in the evaluation of the
+    model: `no` where recommending again is part of the task."""
 
 
 @command
 def main(config: Config) -> dict:
     """Prints the recommendations and returns the answer, output -> array."""
+    exclude_seen = {"auto": None, "yes": True, "no": False}[config.exclude_seen]
     return print_answers(
-        config.model, config.user, k=config.k, exclude_seen=config.exclude_seen
+        config.model, config.user, k=config.k, exclude_seen=exclude_seen
     )
 
 
@@ -44,7 +46,7 @@ def print_answers(
     users: tuple[str, ...] | list[str],
     *,
     k: int,
-    exclude_seen: bool,
+    exclude_seen: bool | None = None,
     about: Mapping[str, str] | None = None,
 ) -> dict:
     """Prints a table of recommendations for each user, by the SavedModel alone.
@@ -53,7 +55,8 @@ def print_answers(
       model: a SavedModel or a folder of numbered ones.
       users: ids of users, as text.
       k: number of items for each user, at most those of the model.
-      exclude_seen: whether to leave out items that the user already has.
+      exclude_seen: whether to leave out items that the user already has; None stands
+        for what the model recommends.
       about: id of a user -> a sentence to print before the items; None for none.
 
     Returns:
@@ -66,6 +69,8 @@ def print_answers(
         raise ending("`--user` must name a user. Got none.", 2)
     loaded = load_model(model)  # a variable: a signature does not keep its module alive
     recommend = loaded.signatures["serving_default"]
+    if exclude_seen is None:
+        exclude_seen = recommended_exclude_seen(loaded)
     try:
         answer = recommend(
             user_id=tf.constant(users),
@@ -94,6 +99,17 @@ def print_answers(
             if item:  # empty where too few items are left
                 print(f"  {score:7.4f}  {item.decode():<8} {title.decode()}")
     return answer
+
+
+def recommended_exclude_seen(loaded: tf.Module) -> bool:
+    """Returns the `exclude_seen` of requests that a loaded model recommends.
+
+    Models of other modules than `Recommender` and `Cascade` recommend none: False.
+
+    Args:
+      loaded: loaded SavedModel.
+    """
+    return bool(getattr(loaded, "exclude_seen", False))
 
 
 def load_model(model: Path) -> tf.Module:

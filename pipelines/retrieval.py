@@ -132,7 +132,6 @@ def main(config: Config) -> dict:
         exported,
         list(asked),
         k=min(10, data.num_items),
-        exclude_seen=True,
         about={
             user: f", who had last: {'; '.join(had)}" for user, had in asked.items()
         },
@@ -236,6 +235,7 @@ def export_recommender(
         titles=data.titles,
         known_items=data.known_items("serving"),
         candidate_probabilities=data.candidate_probabilities,
+        exclude_seen=data.repeats != "allow",
     )
     return tm.serving.export(recommender, directory)
 
@@ -246,6 +246,7 @@ def add_corpus_metrics(model: tm.models.TwoTower, data: tm.data.Interactions) ->
         model.embed_candidates(data.candidate_batches()),
         ks=(10, 100),
         metrics=("ndcg_at_10",),
+        hidden="leave-out",
         duplicates="error",
     )
 

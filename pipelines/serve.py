@@ -28,6 +28,7 @@ from pipelines.parts.command import command
 from pipelines.parts.flags import ShareAboveNone, Weight
 from pipelines.parts.indexes import index_items
 from pipelines.parts.ranking_data import held_out_users, load_ranking_data
+from pipelines.recommend import recommended_exclude_seen
 from pipelines.reporting.serve import best_weight, evaluate, print_metrics
 
 Index = tm.layers.BruteForce | tm.layers.IVF
@@ -102,7 +103,7 @@ def main(config: Config) -> dict:
     if weight is None:
         weight = best_weight(cascade("validation"), parts.data)
     test = evaluate(cascade("test", weight), parts.data)
-    print_metrics(test, config.num_retrieved)
+    print_metrics(test, config.num_retrieved, repeats=parts.data.repeats)
     exported = tm.serving.export(
         cascade("serving", weight), output / "export", keep=config.keep
     )
@@ -230,6 +231,7 @@ def build_cascade(
         titles=data.titles,
         known_items=data.known_items(split),
         candidate_probabilities=data.candidate_probabilities,
+        exclude_seen=data.repeats != "allow",
     )
     users = np.arange(data.num_users + 1)
     flags = parts.ranking
@@ -279,7 +281,7 @@ def ask(exported: Path, user: str, data: tm.data.Interactions) -> None:
     answer = recommend(
         user_id=tf.constant([user]),
         k=tf.constant([5]),
-        exclude_seen=tf.constant([True]),
+        exclude_seen=tf.constant([recommended_exclude_seen(loaded)]),
         **request,
     )
     answer = {name: values.numpy()[0] for name, values in answer.items()}

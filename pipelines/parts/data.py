@@ -47,6 +47,10 @@ class DataConfig(TableConfig):
     ties: Literal["random", "file"] = "random"
     """Order of a user's rows with equal times: drawn with the seed, or that of a file
     whose rows are in the order of events."""
+    repeats: Literal["auto", "allow", "leave-out"] = "auto"
+    """Rows whose user had the item before: `allow` excludes nothing in evaluation, and
+    in what is served unless a request asks for it; `leave-out` excludes what a user has
+    and leaves these rows out; `auto` allows them above 5% of a split."""
     user_column: str = "auto"
     """Column of the user ids in your own table; `auto` is that of the known format, or
     user_id."""
@@ -116,7 +120,7 @@ def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
       SystemExit: the flags name no data, or data that cannot be used.
     """
     options = {"split": config.split, "min_rating": config.min_rating, "seed": seed}
-    options["ties"] = config.ties
+    options |= {"ties": config.ties, "repeats": config.repeats}
     options["validation_fraction"] = config.validation_fraction
     options["test_fraction"] = config.test_fraction
     if is_table(config.dataset):

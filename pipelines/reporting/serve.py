@@ -34,7 +34,9 @@ def answers(
     data: tm.data.Interactions,
     split: Literal["validation", "test"],
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Queries the cascade for the known users of a split.
+    """Queries the cascade for the known users of a split, by its rule of repeats.
+
+    Where known items are excluded, rows that repeat are left out.
 
     Args:
       cascade: cascade with the state before the split.
@@ -46,7 +48,9 @@ def answers(
       -> `[num_queries, num_retrieved]` array; `[num_queries]` rows of the split.
     """
     held_out = data.splits[split]
-    rows = np.flatnonzero(held_out["user_id"] > 0)
+    excludes = data.repeats != "allow"
+    left_out = tm.data.repeated_rows(data, split) & excludes
+    rows = np.flatnonzero((held_out["user_id"] > 0) & ~left_out)
     users = np.array(["", *map(str, data.vocabularies["user_id"])])
     filters = cascade.retriever.filters
     parts = []
@@ -56,7 +60,7 @@ def answers(
             cascade.recommend(
                 tf.constant(users[held_out["user_id"][some]]),
                 tf.fill([len(some)], cascade.num_retrieved),
-                tf.fill([len(some)], True),
+                tf.fill([len(some)], excludes),
                 tf.zeros([len(some), 0], tf.string),
                 nothing,
             )
@@ -120,9 +124,10 @@ def position_metrics(hits: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def print_metrics(metrics: dict, num_retrieved: int) -> None:
+def print_metrics(metrics: dict, num_retrieved: int, *, repeats: str) -> None:
     """Prints both orders side by side."""
-    print(f"\nThe held-out item among {num_retrieved} candidates, known items excluded")
+    excluded = "nothing" if repeats == "allow" else "known items"
+    print(f"\nThe held-out item among {num_retrieved} candidates, {excluded} excluded")
     for slice_name, orders in metrics.items():
         for order, values in orders.items():
             figures = ", ".join(

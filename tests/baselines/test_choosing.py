@@ -15,9 +15,9 @@ def ndcg(baseline, data, split, *, exclude):
     table = rank_scores(
         baseline.fit(data, split=split).score,
         data.splits[split],
-        exclusions=data.known_items(split) if exclude else None,
+        exclusions=data.exclusions(split) if exclude else None,
     )
-    return table.values("ndcg_at_10").mean(dtype=np.float64)
+    return table.take(~table.hidden).values("ndcg_at_10").mean(dtype=np.float64)
 
 
 def planted(*, trends, repeats, seed=0, num_rows=4000):

@@ -19,6 +19,7 @@ def tiny(ratings, catalogue):
         title_column="title",
         year_column="year",
         bag_columns=("genres",),
+        repeats="leave-out",
     )
 
 

@@ -40,7 +40,7 @@ def versions(orders, tmp_path_factory):
 
 @pytest.fixture
 def config(versions, orders):
-    return gate.Config(versions / "1", versions / "2", data=orders, k=5, repeats=1)
+    return gate.Config(versions / "1", versions / "2", data=orders, k=5, timings=1)
 
 
 def loose(config, **rules):

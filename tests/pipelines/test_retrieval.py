@@ -81,7 +81,7 @@ def test_the_exported_model_answers_a_question(small, capsys):
             user=("user 3", "nobody"),
             model=config.output / "export",
             k=3,
-            exclude_seen=True,
+            exclude_seen="yes",
         )
     )
     assert answer["known_user"].tolist() == [True, False]
@@ -164,7 +164,7 @@ def test_an_own_table_goes_all_the_way_to_the_gate(small, capsys):
     answer = recommend.main(recommend.Config(user=("user 3",), model=version, k=2))
     assert answer["item_id"][0, 0].startswith(b"sku-")
     rules = tm.serving.gate.Rules(minimum_queries=1, maximum_latency=1e9)
-    asked = gate.Config(version, version, rules=rules, data=config.data, repeats=1)
+    asked = gate.Config(version, version, rules=rules, data=config.data, timings=1)
     found = gate.main(asked)
     assert found.overlap.mean == 1
     assert found.num_queries == 30

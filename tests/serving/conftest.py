@@ -42,6 +42,7 @@ def recommender(interactions):
         titles=interactions.titles,
         known_items=interactions.known_items("serving"),
         candidate_probabilities=interactions.candidate_probabilities,
+        exclude_seen=False,
     )
 
 

@@ -287,6 +287,38 @@ def test_metrics_of_groups_leave_out_the_rows_that_they_leave_out():
     assert change.difference == pytest.approx(expected)
 
 
+def test_relevant_items_that_the_query_excludes_are_left_out_and_counted():
+    class Client:
+        """Answers with the items "a" to "c" that a row does not exclude."""
+
+        def predict(self, inputs, **_):
+            rows = [
+                [name for name in "abc" if name not in own]
+                for own in inputs["exclusions"]
+            ]
+            return {"item_id": np.array([[*row, "", "", ""][:3] for row in rows])}
+
+    queries = [
+        {"user": [0, 1], "exclusions": [["a", ""], ["b", "c"]]},
+        {"user": [2], "exclusions": [["c"]]},
+    ]
+    found = gate.compare(
+        Client(),
+        Client(),
+        queries,
+        relevant=[["a", "c"], ["c"], ["a"]],  # rows 0 and 1 exclude "a" and "c"
+        k=1,
+        rules=LOOSE,
+        repeats=1,
+    )
+    assert found.hidden == 2
+    assert "2 relevant items are excluded and left out" in str(found)
+    # Row 0 answers "b" for "c", row 1 has none left, row 2 answers "a": one of two.
+    assert found.metrics["hit_rate_at_1"].old == 0.5
+    with pytest.raises(ValueError, match="not only items that its query excludes"):
+        gate.compare(Client(), Client(), queries[1:], relevant=[["c"]], repeats=1)
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [

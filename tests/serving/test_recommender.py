@@ -80,6 +80,11 @@ def test_the_saved_model_answers_as_the_module_does(recommender, exported):
             np.testing.assert_array_equal(answer[name], value)
 
 
+def test_the_saved_model_says_what_requests_should_exclude(recommender, exported):
+    loaded = tf.saved_model.load(str(exported))
+    assert bool(loaded.exclude_seen) is bool(recommender.exclude_seen) is False
+
+
 def test_the_saved_model_survives_a_move(recommender, exported, tmp_path):
     moved = exported.parent.rename(tmp_path / "elsewhere") / exported.name
     loaded = tf.saved_model.load(str(moved))

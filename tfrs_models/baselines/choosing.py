@@ -84,7 +84,8 @@ def choose(
       budget_seconds: time for all fits and rankings. Popularity is always tried.
       names: kinds to try; None stands for all.
       metric: name of a metric of ranks, larger is better, such as `"mrr"`.
-      exclude: whether items that the user had before the split do not compete.
+      exclude: whether `data.exclusions("validation")` are followed: what the user had
+        does not compete, unless repeats are allowed. Rows that it hides are left out.
       num_rows: number of validation rows that are ranked, drawn if there are more.
       seed: seed of the draw, and of ALS.
 
@@ -140,7 +141,7 @@ class _Trial:
             drawn = np.random.default_rng(seed).choice(count, num_rows, replace=False)
             rows = {name: column[np.sort(drawn)] for name, column in rows.items()}
         self._data, self._rows, self._metric = data, rows, metric
-        self._exclusions = data.known_items("validation") if exclude else None
+        self._exclusions = data.exclusions("validation") if exclude else None
         self._end = time.perf_counter() + _SHARE * budget
         self._reserve = budget - _SHARE * budget
         self._quickest = 0.0  # a ranking by popularity takes this long
@@ -180,7 +181,8 @@ class _Trial:
 
     def _value(self, baseline: Baseline) -> float:
         table = rank_scores(baseline.score, self._rows, exclusions=self._exclusions)
-        return float(np.nanmean(table.values(self._metric), dtype=np.float64))
+        values = table.take(~table.hidden).values(self._metric)
+        return float(np.nanmean(values, dtype=np.float64)) if len(values) else 0.0
 
     def _seconds_left(self) -> float:
         return self._end - time.perf_counter()

@@ -14,6 +14,7 @@ from tfrs_models.data.probabilities import (
     sampling_probability_lookup,
 )
 from tfrs_models.data.ranking import RANKING_TASKS, ranking_batches, ranking_groups
+from tfrs_models.data.repeats import repeat_share, repeated_rows, with_repeats
 from tfrs_models.data.sequences import history_table, window_batches, with_histories
 from tfrs_models.data.slices import row_slices
 from tfrs_models.data.table import from_frame
@@ -36,10 +37,13 @@ __all__ = [
     "mixed_negatives",
     "ranking_batches",
     "ranking_groups",
+    "repeat_share",
+    "repeated_rows",
     "row_slices",
     "sampling_probability_lookup",
     "synthetic",
     "window_batches",
     "with_activity",
     "with_histories",
+    "with_repeats",
 ]

@@ -123,6 +123,12 @@ class Interactions:
         rows = row_batches(self.num_items, batch_size)
         return rows.map(lambda row: _gather(items, row + 1)).prefetch(2)
 
+    @property
+    def repeats(self) -> str:
+        """Rule for repeats, "allow" or "leave-out"; see `data.with_repeats`."""
+        found = self.summary.repeats
+        return "leave-out" if found is None else found.rule
+
     def batches(
         self,
         split: str,
@@ -144,8 +150,9 @@ class Interactions:
           known_items: whether batches have `known_items`, ragged `[batch, None]`. In
             validation and test these are the user's items before the split (see the
             method `known_items`); in train they are all train items of the user, the
-            row's item included, so that none of them counts as a negative. None stands
-            for True in validation and test, and False in train.
+            row's item included, so that none of them counts as a negative. None gives
+            batches of validation and test the items that evaluation excludes (see
+            `exclusions`: none under the rule "allow"), and those of train no feature.
 
         Returns:
           A dataset of dicts: `user_id` and `item_id` `[batch]` int64, `rating` and
@@ -165,9 +172,11 @@ class Interactions:
         items = {k: tf.constant(v) for k, v in self.items.items()}
         add_probability = sampling_probability_lookup(self.candidate_probabilities)
         ragged = {}
-        if known_items or (known_items is None and split != "train"):
+        if known_items:
             earlier = "validation" if split == "train" else split
             ragged["known_items"] = self.known_items(earlier)
+        elif known_items is None and split != "train":
+            ragged["known_items"] = self.exclusions(split)
 
         def join(row: tf.Tensor) -> dict[str, tf.Tensor]:
             batch = _gather(columns, row)
@@ -185,7 +194,7 @@ class Interactions:
         return rows.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
     def known_items(self, split: str) -> tf.RaggedTensor:
-        """Returns each user's items before a split, which its evaluation excludes.
+        """Returns each user's items before a split.
 
         Args:
           split: "train" (no items), "validation" (train items), "test" (train and
@@ -204,6 +213,26 @@ class Interactions:
             self._known[split] = self._known_rows(EARLIER[split])
         items, row_splits = self._known[split]
         return tf.RaggedTensor.from_row_splits(items, row_splits, validate=False)
+
+    def exclusions(self, split: str) -> tf.RaggedTensor:
+        """Returns the items that evaluation does not recommend to each user in a split.
+
+        Args:
+          split: "train", "validation", "test" or "serving", as in `known_items`.
+
+        Returns:
+          `[num_users + 1, None]` int64 item indices: the `known_items`, or none under
+          the rule "allow" for repeats.
+
+        Raises:
+          ValueError: the split is unknown.
+        """
+        known = self.known_items(split)
+        if self.repeats == "allow":
+            return tf.RaggedTensor.from_row_splits(
+                known.values[:0], tf.zeros_like(known.row_splits), validate=False
+            )
+        return known
 
     def __str__(self) -> str:
         """Formats the summary."""

@@ -1,6 +1,7 @@
 """Sizes of split interactions and an audit of what leaks from train to test."""
 
 import dataclasses
+import textwrap
 
 import numpy as np
 
@@ -173,6 +174,47 @@ def _count(count: int | None, of: int | None) -> str:
     return f"{count:>9,}{share}"
 
 
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 88, subsequent_indent=" " * 9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeats:
+    """The rule for rows whose user had the item before, and why; `str` explains it.
+
+    Args:
+      rule: "allow" if evaluation excludes nothing, "leave-out" if it excludes known
+        items and leaves out the rows that repeat.
+      requested: "auto", or the rule that the caller chose.
+      rows: "validation" and "test" -> number of rows that repeat.
+      of: "validation" and "test" -> number of all rows.
+    """
+
+    rule: str
+    requested: str
+    rows: dict[str, int]
+    of: dict[str, int]
+
+    def __str__(self) -> str:
+        """Formats the counts, the rule and the reason as one sentence."""
+        counts = ", ".join(
+            f"{self.rows[name]:,} of {size:,} {name} rows "
+            f"({self.rows[name] / size:.1%})"
+            for name, size in self.of.items()
+            if size
+        )
+        allows = self.rule == "allow"
+        reason = "as requested"
+        if self.requested == "auto":
+            reason = f"{'more' if allows else 'not more'} than 5% of a split"
+        effect = (
+            "recommending again is part of the task, and nothing is excluded"
+            if allows
+            else "known items are excluded, and these rows left out of the metrics"
+        )
+        return f"{counts or 'no row to evaluate'}; {reason}: {effect}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Summary:
     """Sizes of the data and of their splits, and the leakage audit; `str` formats it.
@@ -191,6 +233,8 @@ class Summary:
       notes: additional warnings about the table, one sentence each.
       ties: counts of equal times and the rule of their order, or None without times.
       reading: format of the file and what was read from it, a line each.
+      repeats: rule for rows whose user had the item before; None for no choice, which
+        is "leave-out".
     """
 
     name: str
@@ -206,6 +250,7 @@ class Summary:
     notes: tuple[str, ...] = ()
     ties: Ties | None = None
     reading: tuple[str, ...] = ()
+    repeats: Repeats | None = None
 
     def __str__(self) -> str:
         """Formats the summary as aligned lines."""
@@ -226,6 +271,7 @@ class Summary:
             f"  items  {self.num_items:,}, of which {cold_items:,} never in train",
             f"  rows   {rows}  (density {self.density:.2%})",
             *([] if self.ties is None else [f"  ties   {self.ties}"]),
+            *([] if self.repeats is None else [_wrapped(f"  again  {self.repeats}")]),
             str(self.audit),
             *(f"  warning: {note}" for note in (*tied, *self.notes)),
         ]

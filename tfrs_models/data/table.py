@@ -15,6 +15,7 @@ from tfrs_models.data.attributes import (
 from tfrs_models.data.columns import read_ids, read_ratings, require_rows
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.probabilities import candidate_probabilities
+from tfrs_models.data.repeats import check_repeats, with_repeats
 from tfrs_models.data.splits import (
     SPLIT_NAMES,
     TIME_SPLITS,
@@ -71,6 +72,7 @@ def from_frame(
     test_fraction: float = 0.1,
     min_rating: float | None = None,
     ties: str = "random",
+    repeats: str = "auto",
     seed: int = 42,
 ) -> Interactions:
     """Indexes, joins, splits and audits a table with one row per interaction.
@@ -113,6 +115,9 @@ def from_frame(
       ties: "random" puts rows with equal times in an order drawn with the seed, the
         same in every split, history and window; "file" takes the order of the table for
         the order of events.
+      repeats: rule for rows whose user had the item before: "allow" excludes nothing in
+        evaluation, "leave-out" excludes known items and leaves these rows out, "auto"
+        allows where they are more than 5% of a split; see `with_repeats`.
       seed: seed of the draws of equal times, random rows and new items.
 
     Returns:
@@ -132,6 +137,7 @@ def from_frame(
     """
     require_rows(frame, "frame")
     check_ties(ties)
+    check_repeats(repeats)
     rating_column = found_column(frame, rating_column, "rating")
     timestamp_column = found_column(frame, timestamp_column, "timestamp")
     refuse_shared_columns(
@@ -234,7 +240,7 @@ def from_frame(
         split_name: {column: values[part == code] for column, values in rows.items()}
         for code, split_name in enumerate(SPLIT_NAMES)
     }
-    return Interactions(
+    data = Interactions(
         name=name,
         vocabularies={**users.vocabularies, **items.vocabularies},
         user_features=tuple(users.features),
@@ -261,6 +267,7 @@ def from_frame(
             notes=tuple(notes),
         ),
     )
+    return with_repeats(data, repeats)
 
 
 def _density(user: np.ndarray, item: np.ndarray) -> float:

@@ -85,6 +85,7 @@ class Cascade(tf.Module):
                 f"{sorted(both)} in both."
             )
         self.retriever = retriever
+        self.exclude_seen = retriever.exclude_seen  # recommended value in requests
         self.ranker = ranker
         self.num_retrieved = num_retrieved
         self.retrieval_weight = retrieval_weight

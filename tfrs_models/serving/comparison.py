@@ -63,6 +63,8 @@ class Comparison:
       num_items: size of the catalogue, or None.
       answered: share of ranks that have an item.
       metrics: name -> metric against the relevant items; empty if none were given.
+      hidden: number of relevant items that are among the exclusions of their own query,
+        and are left out.
       seconds: median seconds of a request.
       latency_ratio: median of new over old seconds, request by request.
       rules: limits for promoting the new version.
@@ -79,6 +81,7 @@ class Comparison:
     seconds: tuple[float, float]
     latency_ratio: float
     rules: Rules
+    hidden: int = 0
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -160,7 +163,10 @@ class Comparison:
         )
         verdict = "PROMOTE" if self.promote else "REFUSE"
         reasons = "".join(f"\n- {reason}" for reason in self.reasons)
-        return f"{self.num_queries:,} queries\n{table}\n{verdict}{reasons}"
+        queries = f"{self.num_queries:,} queries"
+        if self.hidden:
+            queries += f"; {self.hidden:,} relevant items are excluded and left out"
+        return f"{queries}\n{table}\n{verdict}{reasons}"
 
 
 def _interval(interval: Interval, sign: str = "") -> str:

@@ -58,7 +58,8 @@ def compare(
         the sizes that clients send, because they are timed too.
       relevant: for every row of the queries, in their order, the ids of the relevant
         items, such as the user's next items. Rows without any do not count in the
-        metrics. None for no metrics.
+        metrics. An item that the row's own input `exclusions` hides cannot be answered:
+        it is left out, and counted in `hidden`. None for no metrics.
       groups: user of every row; intervals then resample users instead of rows.
       k: number of ranks to compare; None for the length of the answers.
       num_items: size of the catalogue, to report the share of it that is shown.
@@ -125,6 +126,9 @@ def compare(
         raise ValueError(
             f"`groups` must be one value for each row. Got the shape {groups.shape}."
         )
+    wanted, hidden = None, 0
+    if relevant is not None:
+        wanted, hidden = _not_excluded(_checked_relevant(relevant), queries)
     seconds = _times(ask, queries, repeats=repeats)
     return Comparison(
         k=width,
@@ -138,7 +142,8 @@ def compare(
         answered=tuple(
             sum(map(len, rows)) / (width * len(rows)) for rows in ranked.values()
         ),
-        metrics=_metrics(ranked, relevant, groups, k=width),
+        metrics=_metrics(ranked, wanted, groups, k=width),
+        hidden=hidden,
         seconds=tuple(float(np.median(times)) for times in seconds),
         latency_ratio=float(np.median(seconds[1] / seconds[0])),
         rules=Rules() if rules is None else rules,
@@ -173,6 +178,26 @@ def _checked_relevant(relevant: Sequence[Sequence[object]]) -> list[list]:
             )
         rows.append(ranked_ids(values[None])[0] if len(values) else [])
     return rows
+
+
+def _not_excluded(
+    wanted: Sequence[list], queries: Sequence[Request]
+) -> tuple[list[list], int]:
+    """Drops what the exclusions of a row hide, and counts it."""
+    excluded = [
+        row
+        for request in queries
+        for row in (
+            ranked_ids(request["exclusions"])
+            if "exclusions" in request
+            else [[]] * len(next(iter(request.values())))
+        )
+    ]
+    left = [
+        [item for item in items if item not in set(own)]
+        for items, own in zip(wanted, excluded, strict=True)
+    ]
+    return left, sum(map(len, wanted)) - sum(map(len, left))
 
 
 def _asked(version: Version, signature: str) -> Asked:
@@ -246,17 +271,19 @@ def _ids_and_scores(
 
 def _metrics(
     ranked: Mapping[str, list[list]],
-    relevant: Sequence[Sequence[object]] | None,
+    wanted: Sequence[list] | None,
     groups: np.ndarray | None,
     *,
     k: int,
 ) -> dict[str, Change]:
-    if relevant is None:
+    if wanted is None:
         return {}
-    wanted = _checked_relevant(relevant)
     rows = [number for number, row in enumerate(wanted) if row]
     if not rows:
-        raise ValueError("`relevant` must name an item of at least one row. Got none.")
+        raise ValueError(
+            "`relevant` must name an item of at least one row, and not only items that "
+            "its query excludes. Got none."
+        )
     changes = {}
     for name, metric in {"hit_rate": hit_rate, "ndcg": ndcg}.items():
         old, new = (

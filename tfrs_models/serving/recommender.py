@@ -72,6 +72,7 @@ class Recommender(tf.Module):
         titles: Sequence[str],
         known_items: tf.RaggedTensor,
         candidate_probabilities: np.ndarray,
+        exclude_seen: bool = True,
     ) -> None:
         """Initializes the module; `data.Interactions` has all of the values.
 
@@ -87,6 +88,9 @@ class Recommender(tf.Module):
           known_items: `[num_users + 1, None]` ragged indices of the items that a user
             has; `exclude_seen` removes them.
           candidate_probabilities: `[num_items + 1]` popularity of the items.
+          exclude_seen: recommended value of `exclude_seen` in requests, which clients
+            read as `exclude_seen` of the loaded SavedModel: that of the evaluation,
+            `data.repeats != "allow"`.
 
         Raises:
           ValueError: an argument has values for another number of users or items.
@@ -104,6 +108,9 @@ class Recommender(tf.Module):
         self._known_splits = tf.Variable(known_items.row_splits, trainable=False)
         self._popularity = tf.Variable(
             np.asarray(candidate_probabilities, np.float32), trainable=False
+        )
+        self.exclude_seen = tf.Variable(
+            bool(exclude_seen), trainable=False, name="exclude_seen"
         )
         self._user_lines = line_numbers(user_ids, name="user_id")
         self._item_lines = line_numbers(item_ids, name="item_id")
