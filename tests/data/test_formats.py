@@ -59,7 +59,7 @@ def test_movielens_with_colons_and_its_movies_and_users(tmp_path):
     write(
         tmp_path,
         ratings_dat=RATINGS,
-        movies_dat='10::Café "Noir" (1995)::Drama|Crime\n20::Heat: 2 (1996)::\n'
+        movies_dat='10::Café "Noir" (1995)::Drama|Crime\n20::"Heat: 2 (1996)::\n'
         "30::No year::Drama\n".encode("latin-1"),
         users_dat="1::F::1::10::48067\n2::M::56::16::70072\n",
     )
@@ -71,7 +71,7 @@ def test_movielens_with_colons_and_its_movies_and_users(tmp_path):
         "30": ["Drama"],
     }
     assert values(made, "item", "year")["20"] == 1996
-    assert set(made.titles) >= {'Café "Noir" (1995)', "Heat: 2 (1996)", "No year"}
+    assert set(made.titles) >= {'Café "Noir" (1995)', '"Heat: 2 (1996)', "No year"}
     assert values(made, "user", "age") == {"1": 1, "2": 56}
     assert values(made, "user", "occupation") == {"1": ["10"], "2": ["16"]}
     text = str(made)
@@ -154,6 +154,20 @@ def test_given_columns_and_tables_win_over_those_of_the_format(tmp_path):
     assert made.vocabularies["shelf"].tolist() == ["y"]
 
 
+def test_a_wrong_line_near_the_top_is_named_too(tmp_path):
+    write(tmp_path, ratings_dat=RATINGS + "1::7\n")
+    with pytest.raises(ValueError, match="Got 2 in line 5: '1::7'"):
+        data.load(tmp_path / "ratings.dat")
+    write(tmp_path, ratings_dat=RATINGS + "1::7::3::yesterday\n")
+    with pytest.raises(ValueError, match="`timestamp` must be .*row 4.*'yesterday'"):
+        data.load(tmp_path / "ratings.dat")
+    write(tmp_path, ratings_dat="1::7\n2::7\n", behaviors_tsv="a\tb\nc\td\n")
+    with pytest.raises(ValueError, match="'::' between userId, movieId, rating, time"):
+        data.load(tmp_path / "ratings.dat")
+    with pytest.raises(ValueError, match="between impressionId, userId, time, history"):
+        data.load(tmp_path / "behaviors.tsv")
+
+
 def test_a_text_of_no_known_format_is_refused_with_those_there_are(tmp_path):
     write(tmp_path, strange_dat="1;2;3\n4;5;6\n")
     with pytest.raises(ValueError, match=r"first line is '1;2;3'.*movielens \(ratings"):
@@ -221,6 +235,13 @@ def test_movielens_as_csv_and_as_tab_separated(tmp_path):
     assert rows(made) == expected
     assert values(made, "item", "genres") == {"10": ["Drama", "War"], "20": []}
     assert 'Up, and "Away" (1995)' in made.titles
+    less = data.load(tmp_path / "ratings.csv", bag_columns=(), **SPLIT)
+    assert list(less.items) == ["item_id", "title", "year", "decade"]
+    own = {"user_column": "userId", "item_column": "movieId"}
+    made = data.load(tmp_path / "ratings.csv", **own, **SPLIT)
+    assert rows(made) == expected
+    assert list(made.items) == ["item_id"]  # a table of one's own has no companion
+    assert "read as" not in str(made)
     flags = "|".join("1" if n in (1, 8) else "0" for n in range(19))
     write(
         tmp_path,
@@ -308,7 +329,7 @@ def test_sessions_for_gru4rec_have_seconds_with_fractions(tmp_path):
 BEHAVIORS = (
     "1\tU7\t11/11/2019 9:05:58 AM\tN1 N2\tN5-0 N3-1 N9-0\n"
     "2\tU8\t11/11/2019 1:05:58 PM\t\tN5-1 N3-0 N6-1\n"
-    "3\tU7\t11/12/2019 9:05:58 PM\tN1 N2\tN6-0 N5-1\n"
+    "3\tU7\t11/12/2019 9:05:58 PM\tN1 N2 N4\tN6-0 N5-1\n"
 )
 
 
@@ -323,8 +344,9 @@ def test_mind_gives_clicks_of_impressions_and_of_histories(tmp_path):
     made = data.load(tmp_path / "behaviors.tsv", **SPLIT)
     first = 1573463158  # 11 November 2019, 9:05:58
     assert rows(made) == {
-        ("U7", "N1", first - 2),
-        ("U7", "N2", first - 1),
+        ("U7", "N1", first - 3),
+        ("U7", "N2", first - 2),
+        ("U7", "N4", first - 1),
         ("U7", "N3", first),
         ("U8", "N5", first + 4 * 3600),
         ("U8", "N6", first + 4 * 3600),
@@ -334,7 +356,7 @@ def test_mind_gives_clicks_of_impressions_and_of_histories(tmp_path):
     assert "N9" in made.vocabularies["item_id"]  # shown, never clicked
     assert 'A "great" day' in made.titles
     history = data.load(tmp_path, events=["history"], **SPLIT)
-    assert {row[:2] for row in rows(history)} == {("U7", "N1"), ("U7", "N2")}
+    assert {row[:2] for row in rows(history)} == {("U7", f"N{n}") for n in (1, 2, 4)}
     write(tmp_path, behaviors_tsv=BEHAVIORS.replace("-0", "").replace("-1", ""))
     with pytest.raises(ValueError, match=r"labels, such as N1-1.*Got 'N5'"):
         data.load(tmp_path / "behaviors.tsv")
@@ -347,6 +369,7 @@ BANDIT = (
     "2,2019-11-24 00:20:13+00:00,14,2,1,0.03,a,x\n"
     "3,2019-11-24 00:20:14+00:00,11,2,1,0.03,a,y\n"
     "4,2019-11-24 09:20:13+00:00,10,2,0,0.03,a,x\n"
+    "5,2019-11-24 00:21:13+00:00,10,3,0,0.03,a,x\n"
 )
 
 
@@ -359,7 +382,7 @@ def test_an_open_bandit_log_gives_clicks_of_user_groups(tmp_path):
         ("0", "14", 1574554813),
         ("1", "11", 1574554814),
     }
-    assert "3 clicks of 5 shown items" in str(made)
+    assert "3 clicks of 6 shown items" in str(made)
     features = values(made, "item", "item_feature_0")
     assert features == pytest.approx({"10": -0.6, "14": 0.5, "11": 2, "12": 3})
     assert values(made, "user", "user_feature_1") == {"0": ["x"], "1": ["y"]}

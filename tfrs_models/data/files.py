@@ -13,7 +13,12 @@ from tfrs_models.data import movielens
 from tfrs_models.data.columns import require_column
 from tfrs_models.data.formats.description import Part
 from tfrs_models.data.formats.reading import read_format
-from tfrs_models.data.formats.recognition import Recognised, recognise, unknown_text
+from tfrs_models.data.formats.recognition import (
+    Recognised,
+    has_usual_name,
+    recognise,
+    unknown_text,
+)
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.table import from_frame
 from tfrs_models.data.table_files import (
@@ -211,7 +216,8 @@ def _header(path: Path, encoding: str | None) -> list[str]:
 
 
 def _own_table(path: Path, given: dict, encoding: str | None) -> pd.DataFrame:
-    if suffix_of(path) in WITHOUT_HEADER and path.is_file():
+    is_known = suffix_of(path) in WITHOUT_HEADER or has_usual_name(path)
+    if is_known and path.is_file():
         columns = {"user_column": "user_id", "item_column": "item_id"} | given
         wanted = {columns["user_column"], columns["item_column"]}
         if not wanted & set(_header(path, encoding)):

@@ -16,7 +16,7 @@ from tfrs_models.data.table_files import (
     unpacked,
 )
 
-_LINES = 20  # number of lines that must have the fields of a format
+_LINES = 20  # number of lines, half of which must have the fields of a format
 
 
 class Recognised(NamedTuple):
@@ -88,6 +88,11 @@ def has_name(path: Path, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatch(name, pattern.lower()) for pattern in patterns)
 
 
+def has_usual_name(path: Path) -> bool:
+    """Tells whether a file has the usual name of some known format."""
+    return any(has_name(path, form.files) for form in FORMATS)
+
+
 def fits(look: Look, path: Path, encoding: str | None = None) -> list[str] | None:
     """Returns the header of a file, empty if it has none, or None if it does not fit.
 
@@ -106,18 +111,26 @@ def fits(look: Look, path: Path, encoding: str | None = None) -> list[str] | Non
         separator = separator_of(lines[0], suffix_of(path))
         names = split_header(lines[0], separator)
         return names if look.fits_header(names) else None
-    return [] if all(map(look.fits_line, lines)) else None
+    # A wrong line among them is the reader's to name.
+    return [] if 2 * sum(map(look.fits_line, lines)) >= len(lines) else None
 
 
 def unknown_text(path: Path, encoding: str | None = None) -> ValueError:
     """Makes the error of a text file that has no known format."""
     shapes = "; ".join(_shape(form) for form in FORMATS)
+    usual = " or ".join(
+        f"{look.separator!r} between {', '.join(look.columns)}"
+        for form in FORMATS
+        if has_name(path, form.files)
+        for look in form.looks
+    )
+    hint = f" Files of this name have {usual}." if usual else ""
     return ValueError(
         f"`path` must be a table with a header, or have a known format. Got "
-        f"{str(path)!r}, whose first line is {_first(path, encoding)!r}. The known "
-        f"formats are {shapes}. What to do: give the file a header with the columns "
-        "user_id, item_id and timestamp, or name its columns with `user_column`, "
-        "`item_column` and `timestamp_column`."
+        f"{str(path)!r}, whose first line is {_first(path, encoding)!r}.{hint} The "
+        f"known formats are {shapes}. What to do: give the file a header with the "
+        "columns user_id, item_id and timestamp, or name its columns with "
+        "`user_column`, `item_column` and `timestamp_column`."
     )
 
 
