@@ -4,38 +4,32 @@ Each peer takes interactions and returns `[num_users + 1, num_dims]` and `[num_i
 num_dims]` embeddings, whose dot products are its scores.
 """
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from pipelines.benchmarks.baselines.als import als_embeddings
-from pipelines.benchmarks.baselines.ease import ease_weights
-from pipelines.benchmarks.baselines.item_knn import item_knn_weights
-from pipelines.benchmarks.baselines.recency import recency_weighted
 from pipelines.benchmarks.baselines.tutorial_model import string_tower, tutorial_model
-from pipelines.benchmarks.protocols import Embeddings, histories
-from tfrs_models.data import Interactions, history_table
+from pipelines.benchmarks.protocols import Embeddings
+from tfrs_models.baselines import ALS, EASE, ItemKNN, ItemWeights, Popularity
+from tfrs_models.data import Interactions
+
+_BEFORE = "validation"  # all peers are fitted on the training rows
 
 
 def popularity(data: Interactions) -> Embeddings:
     """Scores items by their counts in the training rows."""
-    counts = histories(data).sum(axis=0)
-    return np.ones((data.num_users + 1, 1)), counts[:, None]
+    counts = Popularity().fit(data, split=_BEFORE).score(np.array([0]))
+    return np.ones((data.num_users + 1, 1)), counts.T
 
 
 def als(data: Interactions, weighting: str, *, seed: int) -> Embeddings:
     """Trains ALS; the unknown user, row 0, has no history and an embedding of zeros."""
-    return als_embeddings(histories(data), weighting=weighting, seed=seed)
+    return ALS(weighting=weighting, seed=seed).fit(data, split=_BEFORE).embeddings
 
 
-@functools.lru_cache(maxsize=1)
 def ease(data: Interactions, regularization: float) -> Embeddings:
     """Trains EASE; the embedding of a user is the history itself."""
-    history = histories(data)
-    weights = ease_weights(history.astype("float64"), regularization=regularization)
-    return history, weights.T
+    return _embeddings(EASE(regularization=regularization).fit(data, split=_BEFORE))
 
 
 def recent_ease(
@@ -47,26 +41,32 @@ def recent_ease(
     floor: float,
 ) -> Embeddings:
     """Trains EASE and weighs the newest items before a split more."""
-    _, weights = ease(data, regularization)
-    longest = max(1, int(data.known_items(split).row_lengths().numpy().max()))
-    recent = recency_weighted(
-        history_table(data, split, longest),
-        num_items=data.num_items,
-        half_life=half_life,
-        floor=floor,
+    return _embeddings(
+        EASE(regularization=regularization, half_life_items=half_life, floor=floor).fit(
+            data, split=split
+        )
     )
-    return recent, weights
 
 
 def item_knn(
     data: Interactions, *, num_neighbours: int, shrinkage: float
 ) -> Embeddings:
     """Finds the neighbours of all items of a history, which count alike."""
-    history = histories(data)
-    weights = item_knn_weights(
-        history, num_neighbours=num_neighbours, shrinkage=shrinkage
+    return _embeddings(
+        ItemKNN(num_neighbours=num_neighbours, shrinkage=shrinkage).fit(
+            data, split=_BEFORE
+        )
     )
-    return history, weights.T
+
+
+def _embeddings(baseline: ItemWeights) -> Embeddings:
+    """Histories of users, and the weights of each item."""
+    history = baseline.history[:, baseline.weighted_items].toarray()
+    items = np.zeros((baseline.num_items, history.shape[1]), "float32")
+    weights = baseline.weights
+    weights = weights if isinstance(weights, np.ndarray) else weights.toarray()
+    items[baseline.weighted_items] = weights.T
+    return history, items
 
 
 def tutorial(data: Interactions, *, seed: int) -> Embeddings:

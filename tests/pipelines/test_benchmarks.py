@@ -16,11 +16,7 @@ from pipelines.benchmarks import (
     timing,
 )
 from pipelines.benchmarks.__main__ import NAMES
-from pipelines.benchmarks.baselines.als import als_embeddings
-from pipelines.benchmarks.baselines.ease import ease_weights
-from pipelines.benchmarks.baselines.item_knn import item_knn_weights
 from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
-from pipelines.benchmarks.baselines.recency import recency_weighted
 from pipelines.benchmarks.planted_tastes import make_clicks
 from pipelines.benchmarks.protocols import Case
 
@@ -39,47 +35,6 @@ def test_a_benchmark_runs_and_returns_finite_figures(name):
     measured = module.main(module.SMOKE)
     assert measured
     assert np.isfinite(list(measured.values())).all()
-
-
-def test_ease_minimises_its_ridge_loss_under_a_zero_diagonal():
-    rng = np.random.default_rng(0)
-    x = (rng.random((30, 6)) < 0.4).astype("float64")
-
-    def loss(weights):
-        return ((x - x @ weights) ** 2).sum() + 5.0 * (weights**2).sum()
-
-    weights = ease_weights(x, regularization=5.0)
-    assert np.diag(weights) == pytest.approx(0)
-    for row in range(6):
-        for column in range(6):
-            if row != column:
-                for step in (-1e-3, 1e-3):
-                    moved = weights.copy()
-                    moved[row, column] += step
-                    assert loss(moved) > loss(weights)
-
-
-@pytest.mark.parametrize("num_neighbours", [2, 6])
-def test_neighbours_are_the_items_with_the_largest_shrunk_cosine(num_neighbours):
-    x = (np.random.default_rng(0).random((500, 6)) < 0.4).astype("float64")
-    weights = item_knn_weights(x, num_neighbours=num_neighbours, shrinkage=3.0)
-    for item in range(6):
-        cosines = {}
-        for other in range(6):
-            both = sum(x[:, item] * x[:, other])
-            lengths = np.sqrt(x[:, item].sum()) * np.sqrt(x[:, other].sum())
-            cosines[other] = 0.0 if other == item else both / (lengths + 3.0)
-        near = sorted(cosines, key=cosines.get)[-num_neighbours:]
-        expected = [cosines[o] if o in near else 0.0 for o in range(6)]
-        assert weights[:, item] == pytest.approx(expected)
-
-
-def test_newer_items_weigh_more_and_none_less_than_the_floor():
-    histories = np.array([[3, 1, 4], [2, 2, 0], [0, 0, 0]])
-    weights = recency_weighted(histories, num_items=4, half_life=2.0, floor=0.1)
-    assert weights[0] == pytest.approx([0.5**0.5 + 0.1, 0, 0.5 + 0.1, 1.1])
-    assert weights[1] == pytest.approx([0, 1.1, 0, 0])
-    assert not weights[2].any()
 
 
 def test_a_plain_sasrec_compares_with_one_item_that_the_user_has_not():
@@ -114,15 +69,6 @@ def test_gaps_are_seconds_since_the_users_row_before():
         of_user = data.splits["train"]["user_id"] == user
         before = max(data.splits["train"]["timestamp"][of_user])
         assert gap == rows["timestamp"][row] - before
-
-
-@pytest.mark.parametrize("weighting", ["bm25:0.5", "alpha:3"])
-def test_als_scores_a_users_own_group_of_items_higher(weighting):
-    group = np.kron(np.eye(2), np.ones((20, 10)))
-    x = group * (np.random.default_rng(0).random(group.shape) < 0.6)
-    users, items = als_embeddings(x.astype("float32"), weighting=weighting, factors=4)
-    scores = users @ items.T
-    assert scores[group == 1].mean() > scores[group == 0].mean() + 0.2
 
 
 def test_measuring_uses_the_test_rows_that_were_not_chosen_on():
