@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 import tfrs_models
@@ -104,6 +105,13 @@ def extractor(**options):
         towers.FeatureTower([Feature("item_id", "id", 4)], 3),
         **options,
     )
+
+
+def score_tower():
+    matrix = scipy.sparse.csr_array(np.maximum(CANDIDATES[:10], 0))  # 10 users
+    dense = (matrix, CANDIDATES[:4], np.array([2, 5, 0, 4]))
+    sparse = (matrix, matrix[:4], np.array([6, 0, 3, 1]))
+    return towers.ScoreTower.of(CANDIDATES[:7, 0], [dense, sparse])
 
 
 def entity_encoder():
@@ -240,6 +248,10 @@ ROWS = {
     ),
     layers.BruteForce: Row(
         lambda: layers.BruteForce(k=3).index(CANDIDATES, IDS), (QUERIES,)
+    ),
+    layers.ScoreIndex: Row(
+        lambda: layers.ScoreIndex(k=3).index(CANDIDATES, np.arange(1, 41)),
+        (RNG.normal(size=(6, 40)).astype("float32"),),
     ),
     layers.IVF: Row(
         lambda: layers.IVF(k=3, num_probes=2, block_size=4).index(CANDIDATES, IDS),
@@ -527,6 +539,7 @@ ROWS = {
         lambda: towers.RecencyPooling(item_tower(), 4, timestamp="times"), (FEATURES,)
     ),
     towers.SASRec: Row(lambda: towers.SASRec(item_tower(), 4), (FEATURES,)),
+    towers.ScoreTower: Row(score_tower, ({"user_row": FEATURES["user_id"]},)),
     UnitNorm: Row(lambda: UnitNorm(towers.UserId(7, 3)), (FEATURES,)),
     towers.UserId: Row(lambda: towers.UserId(7, 3, id_dropout=0.5), (FEATURES,)),
 }

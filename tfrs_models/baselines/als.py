@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 
 from tfrs_models.baselines.baseline import Baseline
+from tfrs_models.baselines.linear import Linear, Term
 from tfrs_models.baselines.rows import Rows
 
 
@@ -105,6 +106,12 @@ class ALS(Baseline):
     def _score(self, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
         del times
         return self._users[users] @ self._items.T
+
+    def _linear(self) -> Linear:
+        base = np.zeros(self.num_items, np.float32)
+        features = scipy.sparse.csr_array(self._users)
+        term = Term(features, self._items.T, np.arange(self.num_items))
+        return Linear(base, (term,))
 
 
 def is_installed() -> bool:

@@ -6,8 +6,11 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from tfrs_models.baselines.linear import Linear
 from tfrs_models.baselines.rows import Rows, rows_before
 from tfrs_models.data.interactions import Interactions
+
+_BLOCK = 512  # users who are scored at once
 
 
 class Baseline(abc.ABC):
@@ -115,6 +118,36 @@ class Baseline(abc.ABC):
         """
         return divided_by_largest(self._plain(*self._checked(users, times)))
 
+    def as_linear(self) -> Linear:
+        """Returns the scores at the newest time as a linear model, to serve them.
+
+        Returns:
+          A base and terms, whose sum is `score(users)` for all users.
+
+        Raises:
+          ValueError: the baseline is not fitted.
+        """
+        self._sizes  # noqa: B018  refuses a baseline that is not fitted
+        return self._linear()
+
+    def as_comparable_linear(self) -> Linear:
+        """Returns the scores of `comparable` at the newest time as a linear model."""
+        scale = np.empty(self.num_users + 1, np.float32)
+        for start in range(0, len(scale), _BLOCK):
+            users = np.arange(start, min(start + _BLOCK, len(scale)))
+            scale[users] = _largest(self._plain(users, None))[:, 0]
+        linear = self._plain_linear()
+        if np.all(scale == scale[0]):
+            return linear.scaled(1 / scale[0])
+        return linear.scaled_by_user(1 / scale)
+
+    @abc.abstractmethod
+    def _linear(self) -> Linear: ...
+
+    def _plain_linear(self) -> Linear:
+        """The scores before they are divided by the largest one of a row."""
+        return self._linear()
+
     @abc.abstractmethod
     def _fit(self, rows: Rows) -> None: ...
 
@@ -165,8 +198,13 @@ def divided_by_largest(scores: np.ndarray) -> np.ndarray:
     Args:
       scores: `[n, num_items]` scores.
     """
+    return scores / _largest(scores)
+
+
+def _largest(scores: np.ndarray) -> np.ndarray:
+    """`[n, 1]` largest absolute values, 1 for a row of zeros."""
     largest = np.maximum(scores.max(axis=1), -scores.min(axis=1))[:, None]
-    return scores / np.where(largest > 0, largest, 1).astype(scores.dtype)
+    return np.where(largest > 0, largest, 1).astype(scores.dtype)
 
 
 def check_half_life(value: float, argument: str) -> None:

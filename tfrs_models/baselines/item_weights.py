@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from tfrs_models.baselines.baseline import Baseline, check_half_life
+from tfrs_models.baselines.linear import Linear, Term
 from tfrs_models.baselines.rows import DAY, Rows
 
 Matrix = np.ndarray | scipy.sparse.csr_array
@@ -161,6 +162,11 @@ class ItemWeights(Baseline):
         padded = np.zeros((len(users), self.num_items), np.float32)
         padded[:, columns] = scores
         return padded
+
+    def _linear(self) -> Linear:
+        base = np.zeros(self.num_items, np.float32)
+        history = self._history[:, self._columns]
+        return Linear(base, (Term(history, self._weights, self._columns),))
 
 
 def _last_of_each(key: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tfrs_models.baselines.baseline import Baseline
+from tfrs_models.baselines.linear import Linear
 from tfrs_models.baselines.rows import Rows
 
 FLOOR = 0.1  # count that is added before a logarithm
@@ -36,6 +37,12 @@ class Popularity(Baseline):
     def _score(self, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
         del times
         return np.repeat(self._counts[None], len(users), axis=0)
+
+    def _linear(self) -> Linear:
+        return Linear(self._counts)
+
+    def _plain_linear(self) -> Linear:
+        return Linear(log_counts(self._counts))
 
     def _plain(self, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
         return log_counts(self._score(users, times))

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tfrs_models.baselines.baseline import Baseline, check_half_life
+from tfrs_models.baselines.linear import Linear
 from tfrs_models.baselines.popularity import log_counts
 from tfrs_models.baselines.rows import DAY, Rows, newest_time
 
@@ -69,6 +70,12 @@ class RecentPopularity(Baseline):
         if times is None:
             return np.repeat(self._newest[None], len(users), axis=0)
         return self._log.counts(times)
+
+    def _linear(self) -> Linear:
+        return Linear(self._newest)
+
+    def _plain_linear(self) -> Linear:
+        return Linear(log_counts(self._newest))
 
     def _plain(self, users: np.ndarray, times: np.ndarray | None) -> np.ndarray:
         return log_counts(self._score(users, times))

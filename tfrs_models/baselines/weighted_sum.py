@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tfrs_models.baselines.baseline import Baseline
+from tfrs_models.baselines.linear import Linear, total
 from tfrs_models.baselines.rows import Rows
 from tfrs_models.data.interactions import Interactions
 
@@ -80,3 +81,7 @@ class WeightedSum(Baseline):
         for part, weight in zip(self.parts, self.weights, strict=True):
             scores += np.float32(weight) * part.comparable(users, times)
         return scores
+
+    def _linear(self) -> Linear:
+        terms = zip(self.parts, self.weights, strict=True)
+        return total([p.as_comparable_linear().scaled(w) for p, w in terms])

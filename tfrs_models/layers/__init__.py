@@ -11,7 +11,7 @@ from tfrs_models.layers.attention import (
 from tfrs_models.layers.clickstream import FeaturesExtractor, make_features_extractor
 from tfrs_models.layers.embedding import HashedEmbedding
 from tfrs_models.layers.experts import MultiGateExperts, ProgressiveLayered
-from tfrs_models.layers.index import IVF, BruteForce, ScaNN, Streaming
+from tfrs_models.layers.index import IVF, BruteForce, ScaNN, ScoreIndex, Streaming
 from tfrs_models.layers.interaction import (
     FactorizationMachine,
     FieldAwareFactorizationMachine,
@@ -47,6 +47,7 @@ __all__ = [
     "RemoveAccidentalHits",
     "SamplingProbabilityCorrection",
     "ScaNN",
+    "ScoreIndex",
     "SeriesDecomposition",
     "Streaming",
     "TransformerBlock",

@@ -1,6 +1,7 @@
 """Exports trained models for a server, and checks, tunes and compares the exports."""
 
 from tfrs_models.serving import client, contract, gate, tuning
+from tfrs_models.serving.baseline_recommender import baseline_recommender
 from tfrs_models.serving.candidate_ranker import CandidateRanker
 from tfrs_models.serving.exporting import export
 from tfrs_models.serving.ranker import Ranker
@@ -20,6 +21,7 @@ __all__ = [
     "ServedModel",
     "VectorIndex",
     "VectorStore",
+    "baseline_recommender",
     "client",
     "contract",
     "export",

@@ -7,6 +7,7 @@ from tfrs_models.towers.feature_lookup import FeatureLookup
 from tfrs_models.towers.freezing import freeze_first_layers
 from tfrs_models.towers.mixture import MixtureOfRepresentations
 from tfrs_models.towers.position_bias import PositionBias
+from tfrs_models.towers.score_tower import ScoreTower
 from tfrs_models.towers.sequence.auto_correlation_tower import AutoCorrelationTower
 from tfrs_models.towers.sequence.gru4rec import GRU4Rec
 from tfrs_models.towers.sequence.recency_pooling import RecencyPooling
@@ -24,6 +25,7 @@ __all__ = [
     "PositionBias",
     "RecencyPooling",
     "SASRec",
+    "ScoreTower",
     "UserId",
     "freeze_first_layers",
 ]
