@@ -15,6 +15,7 @@ NAMES = (
     "deep_hash",
     "rating",
     "pairwise",
+    "baselines_speed",
     "interactions",
     "auto_correlation",
     "approximate_search",

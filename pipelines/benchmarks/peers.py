@@ -10,7 +10,8 @@ import tensorflow_recommenders as tfrs
 
 from pipelines.benchmarks.baselines.tutorial_model import string_tower, tutorial_model
 from pipelines.benchmarks.protocols import Embeddings
-from tfrs_models.baselines import ALS, EASE, ItemKNN, ItemWeights, Popularity
+from tfrs_models.baselines import ALS, EASE, ItemKNN, Popularity
+from tfrs_models.baselines.item_weights import ItemWeights
 from tfrs_models.data import Interactions
 
 _BEFORE = "validation"  # all peers are fitted on the training rows

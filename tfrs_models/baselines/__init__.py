@@ -11,7 +11,6 @@ from tfrs_models.baselines.choosing import Choice, choose
 from tfrs_models.baselines.click_rate import ClickRate
 from tfrs_models.baselines.ease import EASE
 from tfrs_models.baselines.item_knn import ItemKNN
-from tfrs_models.baselines.item_weights import ItemWeights
 from tfrs_models.baselines.popularity import Popularity
 from tfrs_models.baselines.recent_popularity import RecentPopularity
 from tfrs_models.baselines.user_history import UserHistory
@@ -24,7 +23,6 @@ __all__ = [
     "ClickRate",
     "EASE",
     "ItemKNN",
-    "ItemWeights",
     "Popularity",
     "RecentPopularity",
     "UserHistory",

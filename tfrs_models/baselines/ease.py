@@ -43,9 +43,9 @@ class EASE(ItemWeights):
       >>> frame = pd.DataFrame({"user_id": list("aabbc"), "item_id": list("pqpqp")})
       >>> data = tm.data.from_frame(frame.assign(timestamp=range(5)))
       >>> ease = tm.baselines.EASE(regularization=1).fit(data, split="serving")
-      >>> ease.weights  # p leads to q, and q to p
-      array([[0.        , 0.6666667],
-             [0.5       , 0.        ]], dtype=float32)
+      >>> ease.weights
+      array([[0.       , 0.5      ],
+             [0.6666666, 0.       ]], dtype=float32)
 
     Reference:
       Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.

@@ -20,7 +20,8 @@ class ItemKNN(ItemWeights):
         W_ij = |users of both| / (sqrt(|users of i| |users of j|) + shrinkage)
 
     Only the `num_neighbours` most similar items of each item count. Histories may
-    forget older items: see `ItemWeights` for the half-lives.
+    forget older items: an item counts `0.5^(age / half_life) + floor`, its age being the number of newer
+    items or days before the newest row.
 
     Args:
       num_neighbours: number of neighbours of each item; ties with the last one count

@@ -57,11 +57,11 @@ class RecentPopularity(Baseline):
     def _fit(self, rows: Rows) -> None:
         half_life = self.half_life_days * DAY
         earlier = rows.earlier
-        age = newest_time(rows) - earlier.time
-        newest = np.bincount(
-            earlier.item, np.exp2(-(age / half_life)), minlength=rows.num_items
-        )
-        del age
+        now, newest = newest_time(rows), np.zeros(rows.num_items)
+        for start in range(0, len(earlier.item), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            weight = np.exp2((earlier.time[block] - now) / half_life)
+            np.add.at(newest, earlier.item[block], weight)
         order = np.argsort(rows.time, kind="stable")
         log = _Log(rows.item[order], rows.time[order], half_life, rows.num_items)
         self._set(_newest=newest.astype(np.float32), _log=log)
