@@ -24,7 +24,7 @@ class EASE(ItemWeights):
     The inverse needs memory of `4 n^2` bytes (twice that for a small regularization)
     and time in proportion to `n^3` for `n` items. So only the `max_items` most frequent
     ones have weights. All others score 0, as if they had no user, and add nothing as
-    items of a history.
+    items of a history. Histories may forget older items, as in `ItemKNN`.
 
     Args:
       regularization: value added to the diagonal; large values approach plain

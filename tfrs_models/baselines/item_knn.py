@@ -19,9 +19,9 @@ class ItemKNN(ItemWeights):
 
         W_ij = |users of both| / (sqrt(|users of i| |users of j|) + shrinkage)
 
-    Only the `num_neighbours` most similar items of each item count. Histories may
-    forget older items: an item counts `0.5^(age / half_life) + floor`, its age being the number of newer
-    items or days before the newest row.
+    Only the `num_neighbours` most similar items of each item count. An item of the
+    history counts 1, or `0.5^(age / half_life) + floor`: its age is the number of newer
+    items, or the days up to the user's newest row.
 
     Args:
       num_neighbours: number of neighbours of each item; ties with the last one count
