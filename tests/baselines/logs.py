@@ -11,8 +11,11 @@ from tfrs_models.data.interactions import EARLIER
 DAY = 86_400 * 10**6
 
 
-def random_log(seed, *, rows=60, users=6, items=9, days=20, **options):
-    """Few users, items and times, so that repeats and equal times are certain."""
+def random_log(seed, *, rows=60, users=6, items=9, days=20, newcomers=0, **options):
+    """Few users, items and times, so that repeats and equal times are certain.
+
+    The newest rows are of as many users as there are newcomers.
+    """
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {
@@ -21,6 +24,9 @@ def random_log(seed, *, rows=60, users=6, items=9, days=20, **options):
             "timestamp": 1_400_000_000 + 43_200 * rng.integers(2 * days, size=rows),
         }
     )
+    if newcomers:
+        newest = np.argsort(frame["timestamp"], kind="stable")[-rows // 4 :]
+        frame.loc[newest, "user_id"] = users + rng.integers(newcomers, size=len(newest))
     return from_frame(frame, **options)
 
 

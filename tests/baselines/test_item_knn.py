@@ -29,7 +29,7 @@ def test_neighbours_are_the_items_with_the_largest_shrunk_cosine(
     num_neighbours, shrinkage, monkeypatch
 ):
     monkeypatch.setattr(item_knn, "_BLOCK", 5)  # several blocks
-    data = random_log(1, rows=120, users=15, items=12)
+    data = random_log(1, rows=120, users=15, items=12, newcomers=4, split="global_time")
     options = {"num_neighbours": num_neighbours, "shrinkage": shrinkage}
     weights = ItemKNN(**options).fit(data).weights
     np.testing.assert_allclose(weights.toarray(), oracle(data, **options), rtol=1e-6)

@@ -30,7 +30,7 @@ def histories(data, split, *, items=math.inf, days=math.inf, floor=0.0):
 
 def without_ties(seed):
     """Rows of 40 days, no two at one time."""
-    data = random_log(seed, rows=80)
+    data = random_log(seed, rows=80, newcomers=3, split="global_time")
     step = 0
     for columns in data.splits.values():
         for row in range(len(columns["timestamp_us"])):

@@ -21,7 +21,7 @@ def pairs(rows, num_items, user, time, half_life):
 @pytest.mark.parametrize("half_life", [0.3, 5.0, math.inf])
 @pytest.mark.parametrize("split", ["validation", "test", "serving"])
 def test_own_items_come_by_decayed_count_and_popularity_breaks_ties(half_life, split):
-    data = random_log(2, rows=90)
+    data = random_log(2, rows=90, newcomers=3, split="global_time")
     users, times = queries(data, split)
     users, times = np.append(users, [0, 1]), np.append(times, [times.max()] * 2)
     baseline = UserHistory(half_life_days=half_life).fit(data, split=split)
@@ -45,8 +45,9 @@ def test_the_scale_of_sums_is_the_own_count_alone():
 
 
 def test_without_times_only_rows_of_earlier_splits_count():
-    data = random_log(6, split="leave_last_out")
-    scores = UserHistory(half_life_days=math.inf).fit(data).score(np.arange(3))
+    data = random_log(6, items=50, split="leave_last_out")
+    users = np.arange(data.num_users + 1)
+    scores = UserHistory(half_life_days=math.inf).fit(data).score(users)
     for user, row in enumerate(scores):
         had = {item for u, item, _, e in known_rows(data, "test") if e and u == user}
         had = had if user else set()

@@ -26,6 +26,15 @@ def test_scores_are_the_weighted_sum_of_rows_divided_by_their_largest_value():
         np.testing.assert_allclose(row, expected, atol=1e-5)
 
 
+def test_negative_scores_are_divided_by_their_distance_to_zero():
+    data = random_log(2)
+    negative = WeightedSum([Popularity()], [-0.5]).fit(data)
+    scores = negative.score(np.array([1]))
+    assert scores.max() <= 0
+    comparable = negative.comparable(np.array([1]))
+    np.testing.assert_allclose(comparable, scores / 0.5, rtol=1e-6)
+
+
 def test_an_unknown_user_gets_the_order_of_popularity():
     data = random_log(2)
     parts = [Popularity(), UserHistory()]
