@@ -25,7 +25,7 @@ def random_log(seed, *, rows=60, users=6, items=9, days=20, newcomers=0, **optio
         }
     )
     if newcomers:
-        newest = np.argsort(frame["timestamp"], kind="stable")[-rows // 4 :]
+        newest = np.argsort(frame["timestamp"], kind="stable")[-rows // 6 :]
         frame.loc[newest, "user_id"] = users + rng.integers(newcomers, size=len(newest))
     return from_frame(frame, **options)
 
