@@ -37,6 +37,11 @@ NEVER = {
 }
 
 
+# Modules above data that take `Interactions` as an argument, and why.
+TAKES_DATA = {
+    "tfrs_models.serving.baseline_recommender": "a baseline is fitted on them"
+}
+
 # Modules without a test file of their name, by the test file that covers them: paths in
 # `tests`, dotted names in `tfrs_models`.
 TESTED_IN = {
@@ -212,7 +217,7 @@ def complaint(importer, imported):
     where = f"{importer} imports {imported}"
     if (part, other) in NEVER:
         return f"{where}: {part} must not name one; {NEVER[part, other]}."
-    if other == "data" and part != "baselines":
+    if other == "data" and part != "baselines" and importer not in TAKES_DATA:
         return (
             f"{where}: only baselines, pipelines and notebooks import datasets. Pass "
             "the values in, or declare them with tfrs_models.feature.Feature."

@@ -18,6 +18,7 @@ from tfrs_models.baselines.user_history import UserHistory
 from tfrs_models.baselines.weighted_sum import WeightedSum
 from tfrs_models.data.interactions import Interactions
 
+HALF_LIVES = (0.1, 0.5, 1.0, 2.0, 4.0, 7.0, 30.0, 90.0, 365.0)  # days
 WEIGHTS = (0.3, 1.0, 0.1, 3.0)
 EASE_SIZES = (20_000, 10_000, 5000, 2000)
 REGULARIZATIONS = (100.0, 300.0, 1000.0)
@@ -56,7 +57,7 @@ class Problem:
         log = float(times.max() - times.min()) / DAY
         if log < 2:
             return [max(log, 1 / DAY) / part for part in (64, 16, 4)]
-        return [days for days in (1.0, 2.0, 4.0, 7.0, 30.0, 90.0, 365.0) if days < log]
+        return [days for days in HALF_LIVES if days < log]
 
     @property
     def rows_of_users(self) -> np.ndarray:

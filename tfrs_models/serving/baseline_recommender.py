@@ -1,20 +1,16 @@
 """Serves a simple recommender where it wins."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from tfrs_models.baselines import Baseline
+from tfrs_models.data.interactions import Interactions
 from tfrs_models.layers.index.score_index import ScoreIndex
 from tfrs_models.serving.recommender import Recommender
 from tfrs_models.towers.score_tower import ScoreTower
 
-if TYPE_CHECKING:
-    from tfrs_models.data import Interactions
-
 
 def baseline_recommender(
-    baseline: Baseline, data: "Interactions", *, split: str = "serving"
+    baseline: Baseline, data: Interactions, *, split: str = "serving"
 ) -> Recommender:
     """Makes a `Recommender` that answers with the items that a baseline scores best.
 
