@@ -58,9 +58,8 @@ def choose(
     The kinds and their grids, in the order in which they are tried:
 
     - `"popularity"`;
-    - `"recent_popularity"`: half-lives of 0.1, 0.5, 1, 2, 4, 7, 30, 90 and 365 days that
-      are shorter than the log, or 1/64, 1/16 and 1/4 of the log if it is shorter than two
-      days;
+    - `"recent_popularity"`: half-lives of 0.1, 0.5, 1, 2, 4, 7, 30, 90 and 365 days, if
+      they are shorter than the log; 1/64, 1/16 and 1/4 of a log below two days;
     - `"user_history"`: no decay, and every second of these half-lives;
     - `"item_knn"`: 100 neighbours with a shrinkage of 10 or 50, then histories with a
       half-life of 2 or 10 items;

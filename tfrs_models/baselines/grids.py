@@ -100,7 +100,7 @@ def _ease(problem: Problem) -> Grid:
     time_of_grid = problem.seconds_left() / 2
     for size in EASE_SIZES:
         size = min(size, data.num_train_items)
-        seconds = 3 * float(size) ** 3 / rate
+        seconds = 2 * float(size) ** 3 / rate
         if len(REGULARIZATIONS) * seconds < time_of_grid:
             break
     else:
