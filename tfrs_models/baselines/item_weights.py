@@ -141,9 +141,9 @@ class ItemWeights(Baseline):
             half_life = min(self.half_life_items, self.half_life_days)
             weight = np.exp2(-(age / half_life)) + self.floor
         else:
-            user, item = np.divmod(
-                np.unique(user * rows.num_items + item), rows.num_items
-            )
+            pair = np.sort(user * rows.num_items + item)  # faster than `np.unique`
+            pair = pair[np.diff(pair, prepend=-1) > 0]
+            user, item = np.divmod(pair, rows.num_items)
             weight = np.ones(len(user))
         shape = (rows.num_users + 1, rows.num_items)
         weight = weight.astype(np.float32)
