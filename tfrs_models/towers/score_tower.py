@@ -56,10 +56,13 @@ class ScoreTower(tf.keras.layers.Layer):
           ValueError: a size is negative, or a term has more columns than items.
         """
         super().__init__(trainable=False, **kwargs)
-        self._sizes = [dict(term) for term in terms]
+        self._autocast = False
+        sizes_of_terms = [dict(term) for term in terms]
+        # A tuple: Keras would wrap a list of dicts.
+        self._sizes = tuple(tuple(sizes.items()) for sizes in sizes_of_terms)
         self._num_rows, self._num_items = int(num_rows), int(num_items)
         self._feature = feature
-        for sizes in self._sizes:
+        for sizes in sizes_of_terms:
             numbers = [number for number in sizes.values() if number is not None]
             if min(numbers) < 0 or sizes["num_columns"] > num_items:
                 raise ValueError(
@@ -67,7 +70,7 @@ class ScoreTower(tf.keras.layers.Layer):
                     f"the {num_items} items. Got {sizes}."
                 )
         self._base = self._vector("base", self._num_items)
-        self._terms = [self._weights_of(i, s) for i, s in enumerate(self._sizes)]
+        self._terms = [self._weights_of(i, s) for i, s in enumerate(sizes_of_terms)]
         self.built = True
 
     @classmethod
@@ -151,14 +154,14 @@ class ScoreTower(tf.keras.layers.Layer):
         rows = tf.cast(features[self._feature], tf.int64)
         scores = tf.tile(self._base[None], [tf.shape(rows)[0], 1])
         for sizes, held in zip(self._sizes, self._terms, strict=True):
-            scores += self._score(rows, sizes, held)
+            scores += self._score(rows, dict(sizes), held)
         return scores
 
     def get_config(self) -> dict:
         return super().get_config() | {
             "num_rows": self._num_rows,
             "num_items": self._num_items,
-            "terms": self._sizes,
+            "terms": [dict(sizes) for sizes in self._sizes],
             "feature": self._feature,
         }
 
@@ -229,7 +232,14 @@ class ScoreTower(tf.keras.layers.Layer):
     def _weight(
         self, name: str, shape: tuple[int, ...], dtype: str = "float32"
     ) -> tf.Variable:
-        return self.add_weight(name, shape, dtype, initializer="zeros", trainable=False)
+        return self.add_weight(
+            name,
+            shape,
+            dtype,
+            initializer="zeros",
+            trainable=False,
+            experimental_autocast=False,
+        )
 
 
 def _expand(splits: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
