@@ -48,8 +48,9 @@ def batches(size=30, **change):
     return tf.data.Dataset.from_tensor_slices(DATA | change).batch(size)
 
 
-def fit(model, dataset=None, epochs=15):
-    model.compile(tf.keras.optimizers.Adam(0.01))
+def fit(model, dataset=None, epochs=15, *, run_eagerly=True):
+    """Eagerly where it is a few steps: a graph costs more than they do."""
+    model.compile(tf.keras.optimizers.Adam(0.01), run_eagerly=run_eagerly)
     return model.fit(dataset or batches(), epochs=epochs, verbose=0).history
 
 
@@ -119,7 +120,7 @@ def test_upstreams_cross_comes_back_from_its_config_and_a_saved_model(tmp_path):
 def test_likes_are_learned_with_their_probabilities(kind):
     tf.keras.utils.set_random_seed(1)
     model = make(kind)
-    losses = fit(model, epochs=40)["loss_per_example"]
+    losses = fit(model, epochs=40, run_eagerly=False)["loss_per_example"]
     assert losses[-1] < 0.1 * losses[0]
     figures = model.evaluate(batches(), verbose=0, return_dict=True)
     assert figures["like/auc"] > 0.99
@@ -136,9 +137,9 @@ def test_likes_are_learned_with_their_probabilities(kind):
 def test_ratings_are_learned_and_their_error_is_reported(kind):
     tf.keras.utils.set_random_seed(1)
     model = make(kind, "rating")
-    model.compile()
+    model.compile(run_eagerly=True)
     before = model.evaluate(batches(), verbose=0, return_dict=True)["rating/rmse"]
-    fit(model, epochs=40)
+    fit(model, epochs=40, run_eagerly=False)
     figures = model.evaluate(batches(), verbose=0, return_dict=True)
     assert figures["rating/rmse"] < 0.3 * before
     rating = model.predict(batches(), verbose=0)["rating"]
@@ -187,13 +188,14 @@ def test_the_same_seed_trains_the_same_model(kind):
 def test_it_learns_in_mixed_precision(kind):
     tf.keras.utils.set_random_seed(1)
     model = make(kind)
-    losses = fit(model)["loss_per_example"]
-    assert losses[-1] < 0.7 * losses[0]
+    losses = fit(model, batches(15), epochs=5)["loss_per_example"]
+    assert losses[-1] < 0.9 * losses[0]
     assert model(DATA).dtype == tf.float32
 
 
-@every
-@both_tasks
+@pytest.mark.parametrize(
+    ("kind", "label"), [("deep fm", "rating"), ("low rank dcn", "like")]
+)
 def test_weights_are_saved_and_the_whole_model_too(kind, label, tmp_path):
     model, other = make(kind, label), make(kind, label)
     randomise(model)

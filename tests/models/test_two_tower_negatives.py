@@ -107,7 +107,7 @@ def test_it_is_asked_again_when_the_schedule_says_so(refresh_every):
         refresh_every=refresh_every,
         warmup=0,
     )
-    model.compile(tf.keras.optimizers.Adam(0.5))
+    model.compile(tf.keras.optimizers.Adam(0.5), run_eagerly=True)
     data = {"user_id": np.arange(8) % NUM_USERS + 1, "item_id": np.arange(8) + 1}
     tables = []
 

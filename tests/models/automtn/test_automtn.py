@@ -280,7 +280,7 @@ def test_categories_may_have_weights_of_the_steps_of_their_own():
 
 def test_rows_of_weight_0_are_in_no_metric(batch):
     model = spread(make(metrics=["mrr"]))
-    model.compile()
+    model.compile(run_eagerly=True)
     found = []
     for rows, weight in ((slice(0, 3), [1, 0, 3]), ([0, 2, 2, 2], [1, 1, 1, 1])):
         part = {name: values[rows] for name, values in batch.items()}
@@ -319,7 +319,7 @@ def test_rows_without_a_label_cost_nothing(batch):
 
 def test_evaluation_ranks_the_next_place_among_all(batch):
     model = spread(make(metrics=["hit_rate_at_3", "mrr"]))
-    model.compile()
+    model.compile(run_eagerly=True)
     dataset = tf.data.Dataset.from_tensor_slices(batch).batch(2)
     found = model.evaluate(dataset, verbose=0, return_dict=True)
     scores, categories = (values.numpy() for values in model(batch))

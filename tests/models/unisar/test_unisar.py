@@ -23,6 +23,12 @@ def model():
     return make()
 
 
+@pytest.fixture(scope="module")
+def calls(model):
+    """The model, eagerly and in one graph that serves every test."""
+    return {"eager": model, "graph": tf.function(model, reduce_retracing=True)}
+
+
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
@@ -178,19 +184,21 @@ def test_the_searchs_loss_counts_as_much_as_it_should():
     assert found[2.0] == pytest.approx(found[0.0] + 2 * slope, rel=1e-4)
 
 
-def test_eager_and_graph_agree_on_batches_of_any_size(model):
-    function = tf.function(model, reduce_retracing=True)
+def test_eager_and_graph_agree_on_batches_of_any_size(model, calls):
     for rows in (4, 1, 3, 0):
         features = {"search": example(rows, search=True)}
         tensors = tf.nest.map_structure(tf.constant, features)
         np.testing.assert_allclose(
-            function(tensors)["search"], model(features)["search"], rtol=1e-5, atol=1e-6
+            calls["graph"](tensors)["search"],
+            model(features)["search"],
+            rtol=1e-5,
+            atol=1e-6,
         )
 
 
 def test_fit_trains_both_services_and_evaluates_both():
     model = make()
-    model.compile(LazyAdam(0.01))
+    model.compile(LazyAdam(0.01), run_eagerly=True)
     train = tf.data.Dataset.from_tensors(batches.batch()).repeat(3)
     validation = tf.data.Dataset.from_tensors(
         {"recommendation": example(4, 9), "search": example(3, 9, search=True)}
@@ -239,8 +247,7 @@ def test_a_task_that_there_is_not_is_named(model):
         model.corpus_ranks(example(2), "rec")
 
 
-@pytest.mark.parametrize("in_graph", [False, True])
-def test_a_positive_that_is_padding_is_named(model, in_graph):
+def test_a_positive_that_is_padding_is_named(model):
     features = example(3, 4, search=True)
     features["item_id"][1, 0] = 0
     features = tf.nest.map_structure(tf.constant, features)
@@ -249,8 +256,7 @@ def test_a_positive_that_is_padding_is_named(model, in_graph):
     def ranks(batch):
         return model.corpus_ranks(batch["search"], "search").above
 
-    for call in (model.compute_loss, ranks):
-        call = tf.function(call) if in_graph else call
+    for call in (model.compute_loss, ranks, tf.function(ranks)):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             call({"search": features})
     assert model.search(features)["item_id"].shape == [3, 4]  # has no positive
@@ -269,7 +275,7 @@ def test_recommending_sorts_and_puts_padding_last(model):
     np.testing.assert_array_equal(answer["item_id"][1, 2:], 0)
 
 
-@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("how", ["eager", "graph"])
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -282,12 +288,11 @@ def test_recommending_sorts_and_puts_padding_last(model):
         ("session_time", -3),
     ],
 )
-def test_ids_that_there_are_not_are_named(model, name, value, in_graph):
+def test_ids_that_there_are_not_are_named(calls, name, value, how):
     features = example(3, search=True)
     features[name][(1,) + (0,) * (features[name].ndim - 1)] = value
-    call = tf.function(model) if in_graph else model
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"Feature `{name}` must"):
-        call({"search": tf.nest.map_structure(tf.constant, features)})
+        calls[how]({"search": tf.nest.map_structure(tf.constant, features)})
 
 
 def out_of_order(kind):
@@ -314,7 +319,7 @@ def out_of_order(kind):
     return features
 
 
-@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("how", ["eager", "graph"])
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
@@ -325,13 +330,12 @@ def out_of_order(kind):
         ("padding between searches", "session_time"),
     ],
 )
-def test_a_history_out_of_order_is_named(model, kind, name, in_graph):
+def test_a_history_out_of_order_is_named(calls, kind, name, how):
     features = tf.nest.map_structure(tf.constant, out_of_order(kind))
-    call = tf.function(model) if in_graph else model
     message = f"Feature `{name}` must not go back, and padding must come last"
     for task in TASKS:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-            call({task: features})
+            calls[how]({task: features})
 
 
 def test_events_of_the_same_time_and_what_padding_holds_are_in_order(model):

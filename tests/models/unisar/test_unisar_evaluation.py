@@ -19,7 +19,7 @@ def model():
 
 
 def evaluated(model, features):
-    model.compile()
+    model.compile(run_eagerly=True)
     data = tf.data.Dataset.from_tensors(features)
     return model.evaluate(data, verbose=0, return_dict=True)
 
@@ -97,7 +97,7 @@ class Averaged(tf.keras.callbacks.Callback):
 def test_callbacks_of_an_evaluation_may_change_weights_and_export(tmp_path):
     data = tf.data.Dataset.from_tensors({"recommendation": example(6, 9)})
     model = make(seed=3)
-    model.compile(LazyAdam(0.05))
+    model.compile(LazyAdam(0.05), run_eagerly=True)
     options = {"verbose": 0, "return_dict": True}
     with_callback = model.evaluate(data, callbacks=[Averaged(tmp_path)], **options)
     model.set_weights(
@@ -117,7 +117,7 @@ def test_callbacks_of_an_evaluation_may_change_weights_and_export(tmp_path):
 
 def test_an_evaluation_that_fails_keeps_nothing():
     model = batches.make()
-    model.compile(LazyAdam(0.05))
+    model.compile(LazyAdam(0.05), run_eagerly=True)
     features = batches.batch(rows=6, searches=6)
     data = tf.data.Dataset.from_tensors({task: features[task] for task in TASKS})
 
@@ -139,7 +139,7 @@ def test_an_evaluation_that_fails_keeps_nothing():
 
 def test_losses_are_means_over_rows_however_they_are_batched():
     model = make(transition_weight=0.0)
-    model.compile(LazyAdam(0.05))
+    model.compile(LazyAdam(0.05), run_eagerly=True)
     few, many = example(4), example(10, search=True)
     found = []
     for size in (2, 4, 10):
@@ -173,7 +173,6 @@ def test_losses_are_means_over_rows_however_they_are_batched():
 
 def test_padding_among_candidates_is_neither_in_the_loss_nor_in_the_metrics():
     model = make(transition_weight=0.0)
-    model.compile(LazyAdam(0.05))
     features = example(6, 9)
     found = evaluated(model, {"recommendation": features})
     padded = np.concatenate([features["item_id"], np.zeros([6, 5], int)], axis=1)

@@ -10,6 +10,7 @@ from tfrs_models.models import UniSAR
 from tfrs_models.training import LazyAdam
 
 
+@pytest.mark.slow
 def test_a_few_rows_are_learned_by_heart():
     features = batches.batch(rows=32, searches=8)
     rng = np.random.default_rng(3)

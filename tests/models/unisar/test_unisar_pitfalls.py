@@ -5,7 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tests.models.unisar import unisar_batches as batches
-from tests.models.unisar.unisar_batches import example, gradients, make, scores
+from tests.models.unisar.unisar_batches import (
+    example,
+    gradients,
+    loss_and_gradients,
+    make,
+    scores,
+)
 from tfrs_models.models import UniSAR
 from tfrs_models.training import LazyAdam
 
@@ -20,24 +26,33 @@ def without(features, names, rows=slice(None)):
     return features
 
 
+@pytest.fixture(scope="module")
+def model():
+    """For tests that leave its weights as they are."""
+    return make()
+
+
 @pytest.mark.parametrize("names", [HISTORY, SEARCHES, HISTORY + SEARCHES])
 @pytest.mark.parametrize("rows", [slice(1, 2), slice(None)])
-def test_users_of_one_service_or_of_none_have_scores_losses_and_gradients(names, rows):
-    model = make()
+def test_users_of_one_service_or_of_none_have_scores_losses_and_gradients(
+    model, names, rows
+):
     features = batches.batch()
     for task in ("recommendation", "search"):
         features[task] = without(features[task], names, rows)
         assert np.isfinite(scores(model, features[task], task)).all()
-    assert np.isfinite(model.compute_loss(features))
-    for name, gradient in gradients(model, features).items():
+    loss, found = loss_and_gradients(model, features)
+    assert np.isfinite(loss)
+    for name, gradient in found.items():
         assert gradient is None or np.isfinite(gradient).all(), name
 
 
 def test_a_batch_of_one_user_trains():
     model = make()
     features = batches.batch(rows=1, searches=1)
-    assert np.isfinite(model.compute_loss(features))
-    for name, gradient in gradients(model, features).items():
+    loss, found = loss_and_gradients(model, features)
+    assert np.isfinite(loss)
+    for name, gradient in found.items():
         assert gradient is None or np.isfinite(gradient).all(), name
     # Nobody to be told from.
     assert model._means["recommendation_transition_loss"].result() == 0
@@ -48,9 +63,9 @@ def test_searches_without_clicks_give_no_pairs_and_no_error():
     features = batches.batch()
     for task in ("recommendation", "search"):
         features[task]["session_items"][:] = 0
-    assert np.isfinite(model.compute_loss(features, training=True))
+    loss, found = loss_and_gradients(model, features)
+    assert np.isfinite(loss)
     assert model._means["search_pair_loss"].result() == 0
-    found = gradients(model, features)
     assert all(g is None or np.isfinite(g).all() for g in found.values())
 
 
@@ -61,8 +76,7 @@ def test_a_query_without_words_is_the_bias():
     np.testing.assert_allclose(encoder(np.zeros([1, 4], int))[0], np.tanh(bias), 1e-5)
 
 
-def test_there_is_no_item_that_is_none():
-    model = make()
+def test_there_is_no_item_that_is_none(model):
     assert model.network.item_encoder._tables["id"].shape[0] == batches.ITEMS + 1
     features = batches.batch()
     features["random"]["item_id"][0] = batches.ITEMS + 1  # the original's mask
@@ -70,8 +84,8 @@ def test_there_is_no_item_that_is_none():
         model.compute_loss(features)
 
 
-def test_every_parameter_learns():
-    found = gradients(make(), batches.batch())
+def test_every_parameter_learns(model):
+    found = gradients(model, batches.batch())
     assert all(gradient is not None for gradient in found.values())
     assert not [name for name, gradient in found.items() if not np.any(gradient)]
 
@@ -96,8 +110,7 @@ def test_ranks_are_right_where_probabilities_are_all_one():
 
 
 @pytest.mark.parametrize("names", [HISTORY, SEARCHES])
-def test_users_of_one_service_are_not_told_from_others(names):
-    model = make()
+def test_users_of_one_service_are_not_told_from_others(model, names):
     everyone = without(example(6), names, rows=slice(2, 4))
     others = {name: np.delete(v, [2, 3], axis=0) for name, v in everyone.items()}
     mean = model._means["recommendation_transition_loss"]
@@ -264,16 +277,14 @@ def test_what_is_known_of_items_and_users_is_in_the_weights(file, tmp_path):
     assert not {"caption", "genre"} & {v.name for v in model.trainable_variables}
 
 
-def test_a_search_that_the_model_never_saw_counts_at_once():
-    model = make()
+def test_a_search_that_the_model_never_saw_counts_at_once(model):
     features = example(search=True)
     before = scores(model, features)
     features["session_query"][:, 0] = [1, 2, 3, 4, 5, 6]
     assert np.all(np.abs(scores(model, features) - before).max(axis=1) > 0)
 
 
-def test_the_query_decides_in_search_and_only_there():
-    model = make()
+def test_the_query_decides_in_search_and_only_there(model):
     features = example(search=True)
     other = features | {"query": np.ones_like(features["query"])}
     assert np.abs(scores(model, other) - scores(model, features)).max() > 1e-5

@@ -96,13 +96,18 @@ def scores(model, features, task="search"):
 
 def gradients(model, features):
     """Gradients of the loss by the name of the variable."""
+    return loss_and_gradients(model, features)[1]
+
+
+def loss_and_gradients(model, features):
+    """The loss of training, and its gradients by the name of the variable."""
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         loss = model.compute_loss(features, training=True)
     found = tape.gradient(loss, variables)
     names = [variable.name for variable in variables]
     assert len(set(names)) == len(names)
-    return {
+    return loss, {
         name: None if gradient is None else tf.convert_to_tensor(gradient)
         for name, gradient in zip(names, found, strict=True)
     }
