@@ -22,6 +22,19 @@ if not _version.startswith("2"):
 register = tf.keras.utils.register_keras_serializable(package="tfrs_models")
 
 
+@contextlib.contextmanager
+def layers_without_functions() -> Iterator[None]:
+    """Saves Keras layers in a SavedModel without a graph of every layer's call.
+
+    `tf.keras.Model.save` has the argument `save_traces` for it; `tf.saved_model.save`
+    has none.
+    """
+    from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope
+
+    with keras_option_scope(save_traces=False, in_tf_saved_model_scope=False):
+        yield
+
+
 class FromConfig:
     """Restores constructor arguments that are Keras objects from their configs.
 

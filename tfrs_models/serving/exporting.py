@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models._keras import layers_without_functions
 from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.serving import contract
 from tfrs_models.serving.preflight import check_stock, preflight
@@ -41,6 +41,10 @@ def export(
     partial model, not even of a killed process; the next export removes its files.
     Exports may run at the same time. Updates of the module's indexes wait until the
     export ends. The check loads the model a second time, beside the module.
+
+    A layer of Keras is saved with its variables and without the functions by which
+    Keras would restore it: a server calls the signatures only, and to trace the calls
+    of every layer took most of the time of an export.
 
     Besides the SavedModel, the version has `assets.extra/contract.json`, which
     `serving.contract.verify` replays, and `assets.extra/tf_serving_warmup_requests`.
@@ -93,7 +97,7 @@ def export(
         samples = {name: signature.made_up() for name, signature in served.items()}
     requests = read_requests(served, samples)
     with _without_updates(module), unfinished_version(directory) as folder:
-        with _without_notes_on_layers():
+        with layers_without_functions():
             tf.saved_model.save(module, str(folder), signatures=functions)
         needs = preflight(folder)
         if not allow_custom_ops:
@@ -130,21 +134,6 @@ def _signatures(
             "{'serving_default': module.method}."
         )
     return dict(signatures)
-
-
-@contextlib.contextmanager
-def _without_notes_on_layers() -> Iterator[None]:
-    """Silences Keras' warning about layers that it could not restore."""
-    logger = tf.get_logger()
-
-    def matters(record: logging.LogRecord) -> bool:
-        return "Skipping full serialization" not in record.getMessage()
-
-    logger.addFilter(matters)
-    try:
-        yield
-    finally:
-        logger.removeFilter(matters)
 
 
 def can_write_warm_up() -> bool:
