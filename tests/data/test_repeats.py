@@ -181,9 +181,9 @@ def test_where_repeats_are_allowed_nothing_is_hidden_and_they_compete():
 
 
 def test_a_user_with_repeats_only_and_a_k_above_the_new_items():
-    frame = pd.DataFrame({"user_id": list("aaaaabb"), "item_id": list("pqppqpq")})
+    frame = pd.DataFrame({"user_id": list("aaaaabbb"), "item_id": list("pqppqppq")})
     read_ = data.from_frame(
-        frame.assign(timestamp=range(7)), split="leave_last_out", repeats="leave-out"
+        frame.assign(timestamp=range(8)), split="leave_last_out", repeats="leave-out"
     )
     had, honest = scorers(read_)
     table = values(honest, read_)

@@ -75,7 +75,6 @@ class Audit:
         lines = [
             ("test rows of cold users", self.cold_user_rows, rows),
             ("test rows of cold items", self.cold_item_rows, rows),
-            ("(user, item) seen in an earlier split", self.repeated_rows, None),
             ("train rows after the user's own test", self.own_future_rows, None),
             ("test rows before others' train rows", self.others_future_rows, rows),
             ("test rows tied with the row before", self.tied_rows, rows),
