@@ -23,6 +23,7 @@ DATA = {
 PLACES = RNG.uniform(40, 41, size=(7, 2))
 
 
+@pytest.mark.slow
 def test_two_replicas_train_and_report_as_one(strategy):
     """Lags of training are those of the batch of all replicas."""
     part = {name: values[:7] for name, values in DATA.items()}  # an uneven last share

@@ -26,7 +26,12 @@ MODELS = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "rows"), [("deep fm", 26), ("deep fm", 17), ("dcn", 25)]
+    ("kind", "rows"),
+    [
+        pytest.param("deep fm", 26, marks=pytest.mark.slow),
+        ("deep fm", 17),
+        pytest.param("dcn", 25, marks=pytest.mark.slow),
+    ],
 )
 def test_two_replicas_train_and_report_as_one(strategy, kind, rows):
     part = {name: value[:rows] for name, value in DATA.items()}

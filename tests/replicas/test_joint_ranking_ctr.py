@@ -21,6 +21,7 @@ DATA = {
 DATA["labels"][3:6] = -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [25, 17])  # uneven and empty last shares
 def test_two_replicas_train_and_report_as_one(strategy, rows):
     part = {name: value[:rows] for name, value in DATA.items()}

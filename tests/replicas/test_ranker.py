@@ -45,7 +45,9 @@ def make():
     return model
 
 
-@pytest.mark.parametrize("rows", [26, 25, 17])  # uneven and empty last shares
+@pytest.mark.parametrize(  # uneven and empty last shares
+    "rows", [*(pytest.param(n, marks=pytest.mark.slow) for n in (26, 25)), 17]
+)
 def test_two_replicas_train_and_report_as_one(strategy, rows):
     part = {name: value[:rows] for name, value in DATA.items()}
     dataset = tf.data.Dataset.from_tensor_slices(part).batch(8)
