@@ -193,9 +193,24 @@ def verdict(comparison: Comparison) -> str:
     corpus = comparison.metrics["after_minus_before"]["ndcg_at_10"]
     return (
         f"On the test sessions clicked results stand above others {_more(sessions)} "
-        f"often than before ({_signed(sessions)} of the pairs of a session); on the "
+        f"before ({_signed(sessions)} of the pairs of a session); on the "
         f"held-out rows over the whole catalogue NDCG@10 is {_better(corpus)} "
-        f"({_signed(corpus)})."
+        f"({_signed(corpus)}).{_against_baselines(comparison)}"
+    )
+
+
+def _against_baselines(comparison: Comparison) -> str:
+    """A sentence on the best simple order of the test sessions."""
+    if not comparison.baselines:
+        return ""
+    found = comparison.metrics["baselines"]
+    best = max(found, key=lambda name: found[name]["pair_accuracy_of_a_session"])
+    figures = found[best]
+    gain = figures["after_minus_baseline"]
+    return (
+        f" Ordered by {best}, {figures['pair_accuracy_of_a_session']:.3f} of the pairs "
+        f"of a session are right: the model is {_than(gain)} "
+        f"({_signed(gain)})."
     )
 
 
@@ -217,7 +232,12 @@ def _of_baselines(comparison: Comparison) -> list[list[str]]:
 
 
 def _more(gain: dict) -> str:
-    return {1: "more", -1: "less", 0: "as"}[_sign(gain)]
+    words = {1: "more often than", -1: "less often than", 0: "as often as"}
+    return words[_sign(gain)]
+
+
+def _than(gain: dict) -> str:
+    return {1: "better", -1: "worse", 0: "not clearly better"}[_sign(gain)]
 
 
 def _better(gain: dict) -> str:
