@@ -6,8 +6,10 @@ checkpoint, and export/1, a SavedModel for `python -m pipelines.recommend`.
 
 import dataclasses
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tyro
 
@@ -20,6 +22,7 @@ from pipelines.parts.artifacts import (
     read_config,
     write_json,
 )
+from pipelines.parts.baselines import BaselineConfig, choose, described_choices
 from pipelines.parts.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -30,31 +33,48 @@ from pipelines.parts.checkpoints import (
 )
 from pipelines.parts.command import command, ending
 from pipelines.parts.data import DataConfig, load_data
-from pipelines.parts.flags import CountOrNone, Seed
+from pipelines.parts.flags import Count, CountOrNone, Seed
 from pipelines.parts.indexes import build_indexes
 from pipelines.parts.progress import EpochLines, step
 from pipelines.parts.query_towers import QueryTowerConfig
+from pipelines.parts.top_k_lists import baseline_lists, first_rows, user_groups
 from pipelines.recommend import print_answers
+from pipelines.reporting.beyond_accuracy import (
+    BeyondAccuracy,
+    by_group,
+    measure_lists,
+    print_measures,
+)
+from pipelines.reporting.evaluation import MODEL, Evaluation, evaluate, title, verdict
+from pipelines.reporting.folds import fold_verdict, over_folds
 from pipelines.reporting.retrieval import (
     answered,
-    evaluate,
     example_users,
     index_recall,
+    print_folds,
     print_metrics,
     question,
     write_report,
 )
+from pipelines.reporting.served import served_lists
 
 MONITOR = "val_factorized_top_k/ndcg_at_10"
+GROUP_METRIC = "hit_rate_at_10"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(QueryTowerConfig):
+class Config(BaselineConfig, QueryTowerConfig):
     """Flags of the retrieval pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
         default_factory=DataConfig
     )
+    folds: Count = 1
+    """Number of cut points of `--split global_time`: a model is trained before each of
+    the newest test windows, and metrics are means over them. The newest is exported."""
+    group_column: str | None = None
+    """Column of the user table by whose groups the hit rate at 10 is shown: one of
+    --user-category-columns or --user-number-columns."""
     patience: CountOrNone = 4
     """Epochs without a better validation NDCG@10 after which training stops."""
     seed: Seed = 42
@@ -80,45 +100,138 @@ def main(config: Config) -> dict:
             "export but an untrained model. Got no --resume.",
             2,
         )
+    if config.folds > 1 and config.data.split != "global_time":
+        raise ending(
+            "`--folds` must come with --split global_time: folds are cuts at several "
+            f"times. Got --folds {config.folds} with --split {config.data.split}.",
+            2,
+        )
     output = prepare_folder(config.output)
-    start = to_resume(output) if config.resume else None
+    evaluations = []
+    for fold in range(1, config.folds):
+        print(f"\nFold {fold} of {config.folds}, before its test window")
+        folder = prepare_folder(output / "folds" / str(fold))
+        earlier = dataclasses.replace(config, output=folder)
+        found = run(earlier, windows_back=config.folds - fold).evaluation
+        # Fitted recommenders are large, and those of the newest fold are served.
+        evaluations.append(dataclasses.replace(found, baselines={}))
+    if evaluations:
+        print(f"\nFold {config.folds} of {config.folds}, the newest, which is exported")
+    trained = run(config)
+    evaluations.append(trained.evaluation)
+    return finish(config, trained, evaluations)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained and evaluated model.
+
+    Args:
+      data: interactions with what the query tower reads.
+      origin: run, flags and data of the weights.
+      model: trained model.
+      description: sentence about the model.
+      choices: simple recommenders beside it.
+      history: Keras's history, empty without an epoch.
+      kept: checkpoint of the best epoch.
+      evaluation: ranks and metrics of the test rows.
+    """
+
+    data: tm.data.Interactions
+    origin: Origin
+    model: tm.models.TwoTower
+    description: str
+    choices: list[tm.baselines.Choice]
+    history: dict
+    kept: Checkpoint
+    evaluation: Evaluation
+
+
+def run(config: Config, *, windows_back: int = 0) -> Trained:
+    """Loads the data, and trains and evaluates a model beside simple recommenders.
+
+    Args:
+      config: flags, resolved; their output folder exists.
+      windows_back: number of newest test windows that have not happened yet.
+    """
+    start = to_resume(config.output) if config.resume else None
     if start is not None:
         start.check_flags(config)
     tf.keras.utils.set_random_seed(config.seed)
     with step("Loading the data"):
-        data, origin = load(config, run=new_run())
+        data, origin = load(config, run=new_run(), windows_back=windows_back)
     if start is not None:
         start.check_data(origin.data)
     print(f"\n{data.summary}\n")
-
+    if config.group_column is not None:
+        user_groups(data, config.group_column)  # before any work, as it may be wrong
+    choices = choose(config, data, seed=config.seed)
     with step("Building the model"):
         model = query_towers.build_model(config, data)
         create_weights(model, data)
         add_corpus_metrics(model, data)
-    described = query_towers.description(config, data, model)
-    print(f"\n{textwrap.fill(described, 88)}\n")
+    description = query_towers.description(config, data, model)
+    print(f"\n{textwrap.fill(description, 88)}\n")
     history, kept = train(config, data, model, origin, start=start)
-
     with step("Evaluation") as evaluating:
-        evaluation = evaluate(model, data)
+        evaluation = evaluate(model, data, choices)
         evaluating.note = f"{len(data.splits['test']['user_id']):,} test rows"
     print_metrics(evaluation)
+    return Trained(data, origin, model, description, choices, history, kept, evaluation)
+
+
+def finish(config: Config, trained: Trained, evaluations: Sequence[Evaluation]) -> dict:
+    """Compares, exports and reports; returns the content of metrics.json.
+
+    Args:
+      config: flags, resolved.
+      trained: model to export.
+      evaluations: evaluation of each fold, the one of this model last.
+    """
+    data, model, evaluation = trained.data, trained.model, trained.evaluation
+    output = config.output
+    exports = evaluation.winner if config.serve_best else MODEL
+    said = verdict(
+        evaluation.metrics, evaluation.labels[evaluation.best], exports=exports
+    )
+    if len(evaluations) > 1:
+        print_folds(evaluations)
+        said = f"{fold_verdict(evaluations)} Newest fold: {said}"
+    print(f"\n{textwrap.fill(said, 88)}\n")
     with step("Index") as indexing:
         exact, approximate = build_indexes(model, data)
         recall = index_recall(exact, approximate, model, data)
         if recall is not None:
             indexing.note = f"ScaNN finds {recall:.1%} of the exact top 100"
-    with step("Export and its verification"):
-        exported = export_recommender(config, data, model, exact, output / "export")
+    with step("Lists beyond accuracy"):
+        beyond = beyond_accuracy(trained, exact)
+    print_measures(beyond)
+    print()
+    groups = groups_of(config.group_column, trained)
+    with step("Export and its verification") as exporting:
+        if exports == MODEL:
+            exported = export_recommender(config, data, model, exact, output / "export")
+        else:
+            baseline = evaluation.baselines[exports]
+            exporting.note = f"of {evaluation.labels[exports]}, in place of the model"
+            exported = export_baseline(baseline, data, output / "export")
     metrics = {
-        "run": origin.run,
-        "checkpoint": kept.id,
+        "run": trained.origin.run,
+        "checkpoint": trained.kept.id,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "data": dataclasses.asdict(data.summary),
+        "exported": exports,
+        "baselines": described_choices(trained.choices),
         **evaluation.metrics,
+        "verdict": said,
         "scann_recall_at_100": recall,
     }
+    metrics["beyond_accuracy"] = beyond.measures
+    if len(evaluations) > 1:
+        metrics["folds"] = over_folds(evaluations)
+    if groups is not None:
+        metrics["groups"] = {config.group_column: groups}
     users = example_users(
         model,
         exact,
@@ -132,18 +245,19 @@ def main(config: Config) -> dict:
         exported,
         list(asked),
         k=min(10, data.num_items),
-        about={
-            user: f", who had last: {'; '.join(had)}" for user, had in asked.items()
-        },
+        about={u: f"had last: {'; '.join(had)}" for u, had in asked.items() if had},
     )
     write_report(
         output / "report.html",
-        run=origin.run,
+        run=trained.origin.run,
         config=config,
         data=data,
-        history=history,
-        evaluation=evaluation,
-        model=described,
+        history=trained.history,
+        evaluations=evaluations,
+        said=said,
+        beyond=beyond,
+        groups=groups,
+        model=trained.description,
         users=users,
         asked=answered(asked, answer),
         recall=recall,
@@ -152,6 +266,44 @@ def main(config: Config) -> dict:
     write_json(output / "metrics.json", metrics)
     print_paths(output, exported)
     return metrics
+
+
+def beyond_accuracy(trained: Trained, index: tm.layers.BruteForce) -> BeyondAccuracy:
+    """Measures the lists of the model and of the best simple recommender.
+
+    Args:
+      trained: trained and evaluated model.
+      index: exact index of all items.
+    """
+    data, evaluation = trained.data, trained.evaluation
+    rows, best = first_rows(data), evaluation.best
+    simple = evaluation.baselines[best]
+    lists = {
+        MODEL: served_lists(trained.model, index, data, rows),
+        title(best): baseline_lists(simple, data, rows, exclude=data.repeats != "allow"),
+    }
+    _, embeddings = index.contents()
+    embeddings = np.concatenate([np.zeros_like(embeddings[:1]), embeddings])
+    return measure_lists(data, rows, lists, embeddings=embeddings)
+
+
+def groups_of(column: str | None, trained: Trained) -> dict | None:
+    """Averages the hit rate at 10 by group of users; None without a column.
+
+    Args:
+      column: column of the user table.
+      trained: trained and evaluated model.
+    """
+    if column is None:
+        return None
+    data, evaluation = trained.data, trained.evaluation
+    values = {
+        title(name): evaluation.tables[name].values(GROUP_METRIC)
+        for name in (MODEL, evaluation.best)
+    }
+    rows = evaluation.rows
+    users = tm.data.ranking_groups(data, "test")[rows]
+    return by_group(values, user_groups(data, column)[rows], users)
 
 
 def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
@@ -173,13 +325,20 @@ def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTo
     return config, data, model
 
 
-def load(config: Config, *, run: str) -> tuple[tm.data.Interactions, Origin]:
+def load(
+    config: Config, *, run: str, windows_back: int = 0
+) -> tuple[tm.data.Interactions, Origin]:
     """Loads the data, with the input of the query tower, and the origin of its models.
+
+    Args:
+      config: flags, resolved.
+      run: identity of the run.
+      windows_back: number of newest test windows that have not happened yet.
 
     Raises:
       SystemExit: the data cannot be loaded, or has no times and the tower needs them.
     """
-    data = load_data(config.data, seed=config.seed)
+    data = load_data(config.data, seed=config.seed, windows_back=windows_back)
     origin = Origin(run, config, fingerprint(data), data.vocabularies)
     try:
         return query_towers.with_user_features(config, data), origin
@@ -229,14 +388,19 @@ def export_recommender(
     recommender = tm.serving.Recommender(
         model.query_tower,
         exact,
-        user_ids=data.vocabularies["user_id"],
-        user_features=query_towers.user_features(config, data, "serving"),
+        **query_towers.served_users(config, data, "serving"),
         item_ids=data.vocabularies["item_id"],
         titles=data.titles,
-        known_items=data.known_items("serving"),
-        candidate_probabilities=data.candidate_probabilities,
         exclude_seen=data.repeats != "allow",
     )
+    return tm.serving.export(recommender, directory)
+
+
+def export_baseline(
+    baseline: tm.baselines.Baseline, data: tm.data.Interactions, directory: Path
+) -> Path:
+    """Writes a simple recommender, fitted on all rows, as a SavedModel."""
+    recommender = tm.serving.baseline_recommender(baseline, data)
     return tm.serving.export(recommender, directory)
 
 

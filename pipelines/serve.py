@@ -222,27 +222,26 @@ def build_cascade(
       retrieval_weight: weight of the retrieval score beside the ranker's.
     """
     data, activity = parts.data, parts.activity
+    users = query_towers.served_users(parts.retrieval, data, split)
     recommender = tm.serving.Recommender(
         parts.retriever.query_tower,
         index,
-        user_ids=data.vocabularies["user_id"],
-        user_features=_query_features(parts, split),
+        **users,
         item_ids=data.vocabularies["item_id"],
         titles=data.titles,
-        known_items=data.known_items(split),
-        candidate_probabilities=data.candidate_probabilities,
         exclude_seen=data.repeats != "allow",
     )
-    users = np.arange(data.num_users + 1)
     flags = parts.ranking
-    cold = held_out_users(data.num_users, flags.cold_users, seed=flags.seed)
+    cold = held_out_users(data.num_train_users, flags.cold_users, seed=flags.seed)
+    known = slice(len(users["user_ids"]) + 1)
+    user_ids = data.users["user_id"][known]  # 0 for users without a train row
     layout = tm.data.activity_layout(activity)
     return tm.models.Cascade(
         recommender,
         parts.ranker,
         user_features={
-            "user_id": np.where(cold, 0, users),
-            "user_features": tm.data.activity_table(activity, split)[0],
+            "user_id": np.where(cold[user_ids], 0, user_ids),
+            "user_features": tm.data.activity_table(activity, split)[0][known],
         },
         item_features={
             "item_id": np.arange(data.num_items + 1),

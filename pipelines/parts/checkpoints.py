@@ -20,7 +20,10 @@ Fingerprint = dict[str, dict[str, int | str]]
 _ABOUT, _VOCABULARIES, _WEIGHTS = "about.json", "vocabularies.json", "weights"
 _KEPT = 2
 # Flags that may differ when training is resumed: the weights keep their meaning.
-_OF_TRAINING = {"batch_size", "epochs", "learning_rate", "output", "patience", "resume"}
+_MAY_DIFFER = {
+    *("batch_size", "epochs", "learning_rate", "output", "patience", "resume"),
+    *("baselines", "baseline_seconds", "serve_best", "folds", "group_column"),
+}
 _ROWS = ("user_id", "item_id", "rating", "timestamp", "timestamp_us", "tie_order")
 
 
@@ -93,7 +96,7 @@ class Checkpoint:
         found = [
             f"`--{name.replace('_', '-')}` was {then.get(name)} and is {value}"
             for name, value in now.items()
-            if name not in {*_OF_TRAINING, "data"} and then.get(name) != value
+            if name not in {*_MAY_DIFFER, "data"} and then.get(name) != value
         ]
         if found:
             raise SystemExit(

@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.parts import flags
+from pipelines.parts.log_lines import without_log_lines
 
 _NAMED = 4  # most files that the last line names
 
@@ -21,7 +22,7 @@ def command(main: Callable) -> Callable:
     Invalid flags end the program with code 2 before any work. Ctrl-C ends it with 130
     and SIGTERM with 143, and a line that names the files that were written; a full
     disk, a file that cannot be read or written, and too little memory end it with 1
-    and a line.
+    and a line. Log lines of C++ code are not shown.
 
     Args:
       main: function of the flags.
@@ -31,7 +32,7 @@ def command(main: Callable) -> Callable:
     def run(config: object, **options: object) -> object:
         if problem := flags.first_problem(config):
             raise ending(problem, 2)
-        with _stopped_in_a_line(config), _told_in_a_line():
+        with without_log_lines(), _stopped_in_a_line(config), _told_in_a_line():
             return main(config, **options)
 
     return run

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Annotated, Literal
 
+import numpy as np
+
 import tfrs_models as tm
 from pipelines.parts.flags import Number, Range, ShareBelowOne
 from tfrs_models.data.files import is_table
@@ -109,12 +111,15 @@ _TABLE_FLAGS = {
 }
 
 
-def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
+def load_data(
+    config: DataConfig, *, seed: int, windows_back: int = 0
+) -> tm.data.Interactions:
     """Loads and splits the data.
 
     Args:
       config: flags of the data.
       seed: seed of a random split and of the order of equal times.
+      windows_back: number of newest test windows of `global_time` that are dropped.
 
     Raises:
       SystemExit: the flags name no data, or data that cannot be used.
@@ -123,6 +128,7 @@ def load_data(config: DataConfig, *, seed: int) -> tm.data.Interactions:
     options |= {"ties": config.ties, "repeats": config.repeats}
     options["validation_fraction"] = config.validation_fraction
     options["test_fraction"] = config.test_fraction
+    options["windows_back"] = windows_back
     if is_table(config.dataset):
         usual = DataConfig()  # a flag that is not given leaves the choice to the format
         options |= {
@@ -163,3 +169,13 @@ def as_flags(message: str) -> str:
         message = message.replace(f"`{argument}=", f"`{flag} ")
         message = message.replace(f"`{argument}`", f"`{flag}`")
     return message
+
+
+def train_ids(data: tm.data.Interactions) -> dict[str, np.ndarray]:
+    """Returns the ids of users with a train row, and of all items, for a ranker.
+
+    Args:
+      data: interactions.
+    """
+    users = data.vocabularies["user_id"][: data.num_train_users]
+    return {"user_id": users, "item_id": data.vocabularies["item_id"]}

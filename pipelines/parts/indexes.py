@@ -1,11 +1,5 @@
 """Indexes of all items, with the attributes that requests can filter by."""
 
-import contextlib
-import os
-import re
-import sys
-import tempfile
-from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -15,10 +9,6 @@ import tfrs_models as tm
 
 _NOT_FILTERED_BY = ("item_id", "title")
 _FEWEST_FOR_SCANN = 16
-# Lines of C++ code that are no errors: "I0000 00:00:1796071187.140365 ...".
-_LOG_LINE = re.compile(
-    rb"[IW]\d{4} \d\d:\d\d:\d+\.\d+ |WARNING: All log messages before absl::"
-)
 Index = TypeVar("Index", tm.layers.BruteForce, tm.layers.IVF, tm.layers.ScaNN)
 
 
@@ -46,8 +36,7 @@ def build_indexes(
     except ImportError as error:
         print(f"No ScaNN index: {error}")
         return exact, None
-    with without_log_lines():
-        return exact, index_items(approximate, model, data)
+    return exact, index_items(approximate, model, data)
 
 
 def index_items(
@@ -77,26 +66,3 @@ def item_attributes(data: tm.data.Interactions) -> dict[str, np.ndarray]:
         for feature in data.item_features
         if feature.kind in ("id", "bag") and feature.name not in _NOT_FILTERED_BY
     }
-
-
-@contextlib.contextmanager
-def without_log_lines() -> Iterator[None]:
-    """Drops what C++ code logs to the standard error, other than errors.
-
-    ScaNN's logging has no switch. Whatever else is written meanwhile, by Python too,
-    appears at the end of the block.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            file.seek(0)
-            for line in file:
-                if not _LOG_LINE.match(line):
-                    os.write(2, line)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.data import DataConfig, load_data
+from pipelines.parts.data import DataConfig, load_data, train_ids
 from pipelines.parts.ranking_data import SYNTHETIC
 
 
@@ -93,7 +93,7 @@ def _ratings(
     def user_tower() -> tf.keras.layers.Layer:
         return tm.towers.MixtureOfRepresentations(
             [
-                tm.towers.UserId(data.num_users + 1, embedding_dim),
+                tm.towers.UserId(data.num_train_users + 1, embedding_dim),
                 tm.towers.Cohort(32, embedding_dim),
             ],
             dropout=0.0,
@@ -119,7 +119,7 @@ def _ratings(
             "user_features": tf.TensorSpec([None, width], tf.float32),
             "item_id": tf.TensorSpec([None, None], tf.string),
         },
-        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
+        vocabularies=train_ids(data),
     )
 
 

@@ -52,6 +52,8 @@ class EpochLines(tf.keras.callbacks.Callback):
     before the table.
     """
 
+    _supports_tf_logs = True  # no batch waits for its metrics
+
     def __init__(self, columns: Mapping[str, str], *, refresh: float = 0.25) -> None:
         """Initializes the callback.
 

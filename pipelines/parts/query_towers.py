@@ -21,6 +21,7 @@ from pipelines.parts.user_towers import (
     build_user_tower,
     without_some_ids,
 )
+from tfrs_models.data.interactions import EARLIER
 from tfrs_models.feature import Feature
 
 QueryTower = Literal["history", "gru", "sasrec", "autocorrelation", "id"]
@@ -159,7 +160,7 @@ def build_model(
     )
     if config.query_tower == "id":
         if config.user_tower is not None:
-            users = build_user_tower(config.user_tower, dim, data.num_users)
+            users = build_user_tower(config.user_tower, dim, data.num_train_users)
         return tm.models.TwoTower(users, items, temperature=config.temperature)
     items = tm.towers.FeatureLookup(items, data.items)
     if config.query_tower == "history":
@@ -229,6 +230,34 @@ def user_features(
         table, _ = tm.data.activity_table(data, split)
         return data.users | {"user_features": table}
     return data.users
+
+
+def served_users(
+    config: QueryTowerConfig, data: tm.data.Interactions, split: str
+) -> dict[str, object]:
+    """Arguments of `serving.Recommender` about users, as they are before a split.
+
+    The query tower knows all users with a row before the split if it reads histories,
+    else those with a train row. The recommender gives all others the most popular items
+    of the rows before the split.
+
+    Args:
+      config: flags, resolved.
+      data: interactions with what the query tower reads.
+      split: "validation", "test" or "serving", which is after all rows.
+    """
+    splits = EARLIER[split] if config.query_tower != "id" else ("train",)
+    count = max([0, *(data.splits[s]["user_id"].max(initial=0) for s in splits)])
+    features = user_features(config, data, split)
+    items = np.concatenate([data.splits[s]["item_id"] for s in EARLIER[split]])
+    return {
+        "candidate_probabilities": tm.data.candidate_probabilities(
+            {"item_id": items}, "item_id", num_items=data.num_items
+        ),
+        "user_ids": data.vocabularies["user_id"][:count],
+        "user_features": {k: values[: count + 1] for k, values in features.items()},
+        "known_items": data.known_items(split)[: count + 1],
+    }
 
 
 def learning_rate(

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines.parts.checkpoints import Fingerprint, fingerprint, sized
-from pipelines.parts.data import DataConfig, load_data
+from pipelines.parts.data import DataConfig, load_data, train_ids
 
 SYNTHETIC = "synthetic-clicks"
 POSITION = ("position", "device_features")
@@ -108,7 +108,7 @@ def _interactions(
     seed: int,
 ) -> RankingData:
     """Makes rated rows and unseen items; training never sees a share of the users."""
-    is_cold = held_out_users(data.num_users, cold_users, seed=seed)
+    is_cold = held_out_users(data.num_train_users, cold_users, seed=seed)
     has_ratings = "rating" in data.splits["train"]
     tasks = {
         name: threshold
@@ -134,7 +134,7 @@ def _interactions(
         name=data.name,
         summary=str(data.summary),
         task_names=tuple(tasks),
-        num_users=data.num_users,
+        num_users=data.num_train_users,
         num_items=data.num_items,
         fingerprint=of_data,
         train=lambda seed: batches("train", seed=seed),
@@ -144,7 +144,7 @@ def _interactions(
         groups=columns["group_id"],
         activity=columns["activity"],
         cold=columns["user_id"] == 0,
-        vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
+        vocabularies=train_ids(data),
     )
 
 

@@ -7,12 +7,12 @@ import numpy as np
 
 import tfrs_models as tm
 from pipelines.parts.click_data import ClickData
-from pipelines.reporting import plots, retrieval
+from pipelines.reporting import evaluation, plots
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import print_table
 from tfrs_models.training.hyper_parameters import SearchResult
 
-METRICS = retrieval.METRICS
+METRICS = evaluation.METRICS
 OF_SESSIONS = (
     "pair_accuracy",
     "mean_gap",
@@ -40,7 +40,7 @@ class Measured:
     """
 
     sessions: dict[str, float]
-    corpus: retrieval.Evaluation
+    corpus: evaluation.Evaluation
     gaps: np.ndarray
     accuracy: np.ndarray
     users: np.ndarray
@@ -88,7 +88,7 @@ def measure(
     users = np.array([str(search.query) for search, _ in pairs])
     return Measured(
         sessions={name: figures[name] for name in OF_SESSIONS},
-        corpus=retrieval.evaluate(two_tower, data),
+        corpus=evaluation.evaluate(two_tower, data),
         gaps=np.concatenate(gaps),
         accuracy=accuracy,
         users=users,

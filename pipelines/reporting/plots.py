@@ -70,7 +70,8 @@ def hit_rate_curves(ks: Sequence[int], rates: Mapping[str, Sequence[float]]) -> 
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         axes = figure.subplots()
         for name, values in rates.items():
-            axes.plot(ks, values, color=COLOURS.get(name), label=name, lw=2)
+            width = 2.5 if name == "model" else 1.5
+            axes.plot(ks, values, color=COLOURS.get(name), label=name, lw=width)
         axes.set(
             xscale="log",
             xlabel="k (log scale)",

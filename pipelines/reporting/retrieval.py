@@ -8,28 +8,28 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from pipelines.reporting.beyond_accuracy import BeyondAccuracy
+from pipelines.reporting.evaluation import (
+    CHANCE,
+    METRICS,
+    MODEL,
+    POPULARITY,
+    VERDICT,
+    Evaluation,
+    title,
+)
+from pipelines.reporting.folds import fold_table
 from pipelines.reporting.page import render
 from pipelines.reporting.plots import hit_rate_curves, learning_curves
+from pipelines.reporting.served import with_train_rows
+from pipelines.reporting.tables import print_table
 
-METRICS = ("hit_rate_at_10", "hit_rate_at_100", "ndcg_at_10", "mrr")
-NAMES = ("model", "popularity", "chance")
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """Ranks of the test rows by the model and its baselines.
-
-    Args:
-      tables: name of a model -> its ranks.
-      slices: name of a slice -> `[num_rows]` bool.
-      metrics: metrics with intervals, as in metrics.json.
-      num_items: number of candidates.
-    """
-
-    tables: dict[str, tm.metrics.RankTable]
-    slices: dict[str, np.ndarray]
-    metrics: dict
-    num_items: int
+SHORT = {
+    "ndcg_at_10": "NDCG@10",
+    "hit_rate_at_10": "hit rate at 10",
+    "hit_rate_at_100": "hit rate at 100",
+    "mrr": "MRR",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,120 +49,63 @@ class ExampleUser:
     num_held_out: int
 
 
-def evaluate(model: tm.models.TwoTower, data: tm.data.Interactions) -> Evaluation:
-    """Ranks the test rows over the whole catalogue, known items excluded."""
-    batches = data.batches("test", 4096)
-    candidates = model.embed_candidates(data.candidate_batches())
-    ids = np.arange(1, data.num_items + 1)
-    popularity = data.candidate_probabilities[1:, None]
-    by_model = tm.metrics.rank_table(
-        lambda features: model.query_tower(features, training=False),
-        candidates,
-        batches,
-    )
-    by_popularity = tm.metrics.rank_table(
-        lambda features: tf.ones_like(features["user_id"], tf.float32)[:, None],
-        tf.data.Dataset.from_tensors((ids, popularity)),
-        batches,
-    )
-    tables = dict(zip(NAMES, (by_model, by_popularity, by_model.chance()), strict=True))
-    test = data.splits["test"]
-    users, items = test["user_id"], test["item_id"]
-    part = tm.metrics.popularity_slices(data.candidate_probabilities[1:])[items - 1]
-    slices = {f"{name} items": part == name for name in ("head", "torso", "tail")}
-    slices |= {"cold items": part == "cold", "warm items": part != "cold"}
-    slices |= {"cold users": users == 0, "warm users": users > 0}
-    groups = tm.data.ranking_groups(data, "test")
-    return Evaluation(
-        tables, slices, _metrics(tables, slices, groups), num_items=data.num_items
-    )
-
-
-def _metrics(
-    tables: dict[str, tm.metrics.RankTable],
-    slices: dict[str, np.ndarray],
-    groups: np.ndarray,
-) -> dict:
-    def interval(values: np.ndarray, rows: np.ndarray | slice = slice(None)) -> dict:
-        return tm.metrics.bootstrap_interval(values[rows], groups[rows])._asdict()
-
-    values = {
-        name: {metric: table.values(metric) for metric in METRICS}
-        for name, table in tables.items()
-    }
-    return {
-        "test": {
-            name: {metric: interval(values[name][metric]) for metric in METRICS}
-            for name in tables
-        },
-        "model_minus_popularity": {
-            metric: interval(values["model"][metric] - values["popularity"][metric])
-            for metric in METRICS
-        },
-        "slices": {
-            slice_name: {
-                "rows": int(rows.sum()),
-                **{
-                    name: {
-                        metric: interval(values[name][metric], rows)
-                        for metric in METRICS
-                    }
-                    for name in tables
-                },
-            }
-            for slice_name, rows in slices.items()
-        },
-        "ties": {
-            name: float((table.tied > 0).mean())
-            for name, table in tables.items()
-            if name != "chance"
-        },
-    }
-
-
 def print_metrics(evaluation: Evaluation) -> None:
-    """Prints the metrics of the model, of its baselines and of the slices."""
-    test = evaluation.metrics["test"]
+    """Prints the metrics of all recommenders and those of the slices."""
+    hidden = evaluation.metrics["hidden_rows"]
     print(
-        f"\nTest split over {evaluation.num_items:,} candidates, known items excluded"
+        f"\n{len(evaluation.rows):,} test rows over {evaluation.num_items:,} candidates"
+        + (f" ({hidden:,} rows of excluded items are left out)" if hidden else "")
+        + "; 95% intervals over users"
     )
-    print(f"  {'':<12}" + "".join(f"{metric:>26}" for metric in METRICS))
-    for name, metrics in test.items():
-        cells = (
-            f"{m['mean']:.4f} [{m['low']:.4f}, {m['high']:.4f}]"
-            for m in metrics.values()
+    print_table(*comparison_table(evaluation))
+    print("\nSlices of the test rows, NDCG@10")
+    print_table(*slice_table(evaluation))
+
+
+def print_folds(evaluations: Sequence[Evaluation]) -> None:
+    """Prints a table of the metrics of all folds, the oldest first."""
+    print("\nNDCG@10 of the test rows of each fold")
+    print_table(*fold_table(evaluations))
+
+
+def comparison_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of all recommenders, the best on the test rows first."""
+    test = evaluation.metrics["test"]
+    names = sorted(test, key=lambda name: -test[name][VERDICT]["mean"])
+    rows = []
+    for name in names:
+        first, *others = (test[name][metric] for metric in SHORT)
+        interval = f"{first['mean']:.4f} [{first['low']:.4f}, {first['high']:.4f}]"
+        rows.append(
+            [
+                title(name),
+                interval,
+                *(f"{metric['mean']:.4f}" for metric in others),
+            ]
         )
-        print(f"  {name:<12}" + "".join(f"{cell:>26}" for cell in cells))
-    print(f"\n  {'hit_rate_at_100':<16}{'rows':>8}{'model':>9}{'popularity':>12}")
+    return ["", *SHORT.values()], rows
+
+
+def slice_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the slices of some rows: the model beside the best."""
+    rows = []
     for name, part in evaluation.metrics["slices"].items():
-        if part["rows"]:
-            model, popular = (part[n]["hit_rate_at_100"]["mean"] for n in NAMES[:2])
-            print(f"  {name:<16}{part['rows']:>8,}{model:>9.4f}{popular:>12.4f}")
-    print(f"\n{verdict(evaluation.metrics)}\n")
-
-
-def verdict(metrics: dict) -> str:
-    """Returns a sentence that compares the model with popularity.
-
-    Args:
-      metrics: `Evaluation.metrics`.
-    """
-    gain = metrics["model_minus_popularity"]["ndcg_at_10"]
-    interval = f"{gain['mean']:+.4f} NDCG@10, 95% interval [{gain['low']:+.4f}, "
-    interval += f"{gain['high']:+.4f}], paired by user"
-    cold = metrics["slices"]["cold users"]["rows"]
-    share = cold / max(1, cold + metrics["slices"]["warm users"]["rows"])
-    if gain["low"] > 0:
-        return f"The model beats popularity: {interval}."
-    why = (
-        f" {share:.0%} of the test rows are of users without a training row: the model "
-        "has neither an id nor a history to tell them apart by."
-        if share > 0.2
-        else ""
-    )
-    if gain["high"] < 0:
-        return f"Popularity beats the model: {interval}.{why}"
-    return f"The model is not clearly better than popularity: {interval}.{why}"
+        if part["rows"] in (0, len(evaluation.rows)):
+            continue  # nothing, or all
+        gain = part["model_minus_best"]
+        rows.append(
+            [
+                name,
+                f"{part['rows']:,}",
+                *(
+                    f"{part[one][VERDICT]['mean']:.4f}"
+                    for one in (MODEL, evaluation.best)
+                ),
+                f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]",
+            ]
+        )
+    header = ["", "rows", "model", title(evaluation.best), "difference"]
+    return header, rows
 
 
 def index_recall(
@@ -206,9 +149,9 @@ def example_users(
       k: number of recommendations for each user.
     """
     test, earlier = data.splits["test"], data.known_items("test")
-    known = np.unique(test["user_id"][test["user_id"] > 0])
+    known = np.unique(test["user_id"][with_train_rows(data, "test")])
     if not len(known):
-        known = np.arange(1, data.num_users + 1)
+        known = np.arange(1, data.num_train_users + 1)
     rng = np.random.default_rng(seed)
     widest = max(rng.permutation(known), key=lambda user: _breadth(data, user))
     others = known[known != widest]
@@ -218,7 +161,7 @@ def example_users(
     features = {name: values[users] for name, values in user_features.items()}
     _, items = index.query_with_exclusions(
         model.query_tower(features),
-        tf.gather(earlier, users),
+        tf.gather(data.exclusions("test"), users),
         k=min(k, data.num_items),
     )
     return [
@@ -313,18 +256,25 @@ def write_report(
     config: object,
     data: tm.data.Interactions,
     history: dict,
-    evaluation: Evaluation,
+    evaluations: Sequence[Evaluation],
+    said: str,
+    beyond: BeyondAccuracy,
+    groups: dict | None,
     model: str,
     users: list[ExampleUser],
     asked: list[ExampleUser],
     recall: float | None,
     monitor: str,
 ) -> Path:
-    """Writes the page of the evaluation."""
+    """Writes the page of the evaluation, the newest of `evaluations`."""
+    evaluation = evaluations[-1]
     ks = np.unique(np.geomspace(1, evaluation.num_items, 60).astype(int))
+    shown = dict.fromkeys([MODEL, evaluation.best, POPULARITY, CHANCE])
     rates = {
-        name: [float(table.values(f"hit_rate_at_{k}").mean()) for k in ks]
-        for name, table in evaluation.tables.items()
+        title(name): [
+            float(evaluation.tables[name].values(f"hit_rate_at_{k}").mean()) for k in ks
+        ]
+        for name in shown
     }
     return render(
         "retrieval.html",
@@ -332,10 +282,17 @@ def write_report(
         run=run,
         config=dataclasses.asdict(config),
         data=data,
+        evaluation=evaluation,
+        title=title,
         metrics=evaluation.metrics,
-        names=NAMES,
-        columns=METRICS,
-        verdict=verdict(evaluation.metrics),
+        columns={metric: SHORT[metric] for metric in METRICS},
+        verdict=said,
+        beyond=beyond,
+        groups=groups,
+        group_column=config.group_column,
+        group_metric="hit rate at 10",
+        slices=slice_table(evaluation),
+        folds=fold_table(evaluations) if len(evaluations) > 1 else None,
         curves=learning_curves(history, monitor=monitor) if history else None,
         hit_rates=hit_rate_curves(ks, rates),
         model=model,

@@ -56,13 +56,27 @@ def test_known_items_are_those_of_the_splits_before(tiny, split, earlier):
     assert known.to_list()[0] == []
 
 
-def test_an_unknown_user_has_no_known_items(ratings):
-    newcomer = ratings[:3].assign(user_id="fay", timestamp=10**7)
-    interactions = data.from_frame(pd.concat([ratings, newcomer]), split="global_time")
-    assert "fay" not in interactions.vocabularies["user_id"]
-    assert interactions.splits["test"]["user_id"].tolist().count(0) == 3
-    assert interactions.summary.audit.cold_users == 1
-    assert interactions.known_items("serving").to_list()[0] == []
+def test_a_user_without_a_train_row_is_unknown_to_towers_and_has_a_past(ratings):
+    late = ratings[:3].assign(user_id="fay", timestamp=10**7)
+    first = ratings[:1].assign(user_id="zoe", timestamp=10**7 - 1)
+    frame = pd.concat([ratings, late, first])
+    both = 3 / len(frame)
+    found = data.from_frame(
+        frame, split="global_time", test_fraction=both, validation_fraction=both
+    )
+    # In validation before test, although the ids sort the other way.
+    assert found.vocabularies["user_id"][found.num_train_users :].tolist() == [
+        "zoe",
+        "fay",
+    ]
+    zoe, fay = found.num_users - 1, found.num_users
+    assert found.splits["test"]["user_id"].tolist() == [fay] * 3
+    assert next(iter(found.batches("test", 9)))["user_id"].numpy().tolist() == [0] * 3
+    assert found.summary.audit.cold_users == 1
+    assert len(found.known_items("test").to_list()[zoe]) == 1
+    assert found.known_items("test").to_list()[fay] == []
+    assert len(set(found.known_items("serving").to_list()[fay])) == 3
+    assert found.known_items("serving").to_list()[0] == []
 
 
 @pytest.mark.parametrize("split", SPLITS)

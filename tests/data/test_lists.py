@@ -48,7 +48,8 @@ def test_lists_are_pieces_of_a_users_time(data, split, size):
     whole = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
     expected = expected_lists(data, split, size)
     columns = data.splits[split]
-    assert whole["user_id"].tolist() == [user for user, _ in expected]
+    known = data.users["user_id"]  # 0 for users without a train row
+    assert whole["user_id"].tolist() == [known[user] for user, _ in expected]
     for place, (_, rows) in enumerate(expected):
         end = len(rows)
         np.testing.assert_array_equal(
@@ -73,10 +74,27 @@ def test_lists_are_pieces_of_a_users_time(data, split, size):
     assert whole["cross_features"].shape[:2] == (len(expected), size)
 
 
+def users_and_groups(data):
+    batches = list(list_batches(data, "test", 100, list_size=2))
+    return (
+        np.concatenate([batch[name] for batch in batches])
+        for name in ("user_id", "group_id")
+    )
+
+
+def test_a_new_users_lists_are_one_group_and_unknown_to_towers(data):
+    user, group = users_and_groups(data)
+    assert (user == 0).sum() > 1
+    assert set(group[user == 0]) == {data.num_users}
+    assert data.num_users == data.num_train_users + 1
+    np.testing.assert_array_equal(group[user > 0], user[user > 0])
+
+
 def test_the_unknown_users_lists_are_groups_of_their_own(data):
-    batches = list(list_batches(data, "test", 100))
-    user = np.concatenate([batch["user_id"] for batch in batches])
-    group = np.concatenate([batch["group_id"] for batch in batches])
+    test = data.splits["test"]
+    test = test | {"user_id": np.where(np.arange(len(test["user_id"])) % 2, 1, 0)}
+    splits = data.splits | {"test": test}
+    user, group = users_and_groups(dataclasses.replace(data, splits=splits))
     assert (user == 0).sum() > 1
     assert len(set(group[user == 0])) == (user == 0).sum()
     np.testing.assert_array_equal(group[user > 0], user[user > 0])

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfrs_models.data.splits import (
+    rows_before_window,
     split_global_time,
     split_leave_last_out,
     split_new_items,
@@ -210,3 +211,24 @@ def test_a_split_by_name_is_that_of_its_function_with_all_its_arguments():
     for name, split in expected.items():
         found = split_rows(user, item, time, split=name, seed=5, **fractions)
         np.testing.assert_array_equal(found, split)
+
+
+@pytest.mark.parametrize("count", [20, 37, 401])
+def test_windows_of_a_rolling_origin_follow_each_other_and_test_no_row_twice(count):
+    rng = np.random.default_rng(count)
+    time = rng.integers(0, count // 2, size=count)
+    order, size = np.argsort(time, kind="stable"), half_up(count, 0.1)
+    for back in range(4):
+        keep = rows_before_window(time, windows_back=back)
+        assert sorted(np.flatnonzero(keep)) == sorted(order[: count - back * size])
+        part = np.full(count, -1)
+        fractions = {"test_fraction": 0.1 * count / keep.sum()}
+        part[keep] = split_global_time(time[keep], **fractions)
+        end = count - back * size
+        assert sorted(np.flatnonzero(part == 2)) == sorted(order[end - size : end])
+
+
+@pytest.mark.parametrize("back", [-1, 10])
+def test_windows_that_leave_nothing_are_refused(back):
+    with pytest.raises(ValueError, match=f"`windows_back` must be .*Got {back} "):
+        rows_before_window(np.arange(20), windows_back=back)

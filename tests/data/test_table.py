@@ -324,3 +324,33 @@ def with_value(frame, column, row, value):
 def test_a_table_that_cannot_be_used_is_refused(ratings, change, options, message):
     with pytest.raises(ValueError, match=message):
         data.from_frame(change(ratings), **options)
+
+
+def test_an_earlier_origin_knows_neither_later_rows_nor_later_items():
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{n % 7}" for n in range(100)],
+            "item_id": [f"i{n % 5}" for n in range(80)] + ["late"] * 20,
+            "rating": [5, 1] * 50,
+            "timestamp": np.arange(100),
+        }
+    )
+    options = {"split": "global_time", "test_fraction": 0.1, "validation_fraction": 0.1}
+    made = data.from_frame(frame, windows_back=2, **options)
+    times = {name: rows["timestamp"].tolist() for name, rows in made.splits.items()}
+    assert times["test"] == list(range(70, 80))
+    assert times["validation"] == list(range(60, 70))
+    assert times["train"] == list(range(60))
+    assert "late" not in made.vocabularies["item_id"]
+    items = pd.DataFrame({"item_id": ["late", "i0", "i1", "i2", "i3", "i4"]})
+    made = data.from_frame(frame, windows_back=2, item_frame=items, **options)
+    assert "late" in made.vocabularies["item_id"]  # the catalogue of that time
+    liked = data.from_frame(frame, windows_back=1, min_rating=3, **options)
+    assert liked.splits["test"]["timestamp"].tolist() == [80, 82, 84, 86, 88]
+
+
+def test_an_origin_is_one_of_global_time():
+    frame = pd.DataFrame({"user_id": [1] * 9, "item_id": range(9)})
+    frame = frame.assign(timestamp=range(9))
+    with pytest.raises(ValueError, match='`windows_back` is for split="global_time"'):
+        data.from_frame(frame, split="leave_last_out", windows_back=1)

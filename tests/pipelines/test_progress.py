@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pipelines.parts import progress
-from pipelines.parts.indexes import without_log_lines
+from pipelines.parts.log_lines import without_log_lines
 
 COLUMNS = {"loss per example": "loss_per_example", "hit rate": "val_hit_rate"}
 

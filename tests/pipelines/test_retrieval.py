@@ -19,7 +19,8 @@ from pipelines import gate, recommend, retrieval
 from pipelines.parts import query_towers
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.indexes import build_indexes, index_items
-from pipelines.reporting.retrieval import evaluate
+from pipelines.reporting.evaluation import evaluate
+from pipelines.reporting.served import known_to_towers
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
@@ -261,6 +262,50 @@ def test_a_checkpoint_can_be_evaluated_again(copied):
 
 
 @pytest.mark.usefixtures("quick")
+def test_the_better_one_on_validation_rows_is_served(copied, monkeypatch):
+    config, first = copied
+    given = []
+    monkeypatch.setattr(
+        retrieval,
+        "export_baseline",
+        lambda baseline, *_: given.append(baseline) or pathlib.Path("1"),
+    )
+    again = dataclasses.replace(config, resume=True, epochs=0, serve_best=True)
+    found = retrieval.main(again)
+    assert found["exported"] == found["winner"] == first["winner"]
+    best = found["best_baseline"]["name"]
+    better = found["validation"][best] > found["validation"]["model"]
+    assert [baseline.name for baseline in given] == better * [
+        found["best_baseline"]["label"]
+    ]
+    assert first["exported"] == "model"
+
+
+@pytest.mark.usefixtures("quick")
+def test_folds_need_a_cut_in_time(small):
+    config = dataclasses.replace(small[0], folds=3)
+    with pytest.raises(
+        SystemExit, match="`--folds` must come with --split global_time"
+    ):
+        retrieval.main(config)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_folds_are_trained_one_after_the_other(orders, tmp_path):
+    data = dataclasses.replace(orders, split="global_time")
+    config = dataclasses.replace(
+        retrieval.SMOKE, output=tmp_path, data=data, query_tower="id", folds=2
+    )
+    found = retrieval.main(config)
+    values = found["folds"]["model"]["ndcg_at_10"]["folds"]
+    assert len(values) == 2
+    assert values[1] == found["test"]["model"]["ndcg_at_10"]["mean"]
+    assert list((tmp_path / "folds" / "1" / "checkpoint").glob("best.index"))
+    assert "Folds" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_worse_epoch_leaves_the_checkpoint_that_training_went_on_from(
     copied, monkeypatch
 ):
@@ -419,7 +464,7 @@ def test_a_user_tower_goes_all_the_way(tmp_path, orders, user_tower):
 
 
 def test_intervals_take_each_row_of_an_unknown_user_for_another_user():
-    """200 of 220 rows are of users that training does not show, all with index 0."""
+    """200 of 220 rows are of users that training does not show, with a row each."""
     rng = np.random.default_rng(0)
     early = [(f"u{n % 20}", f"i{rng.integers(9)}", n) for n in range(160)]
     late = [(f"new{n}", f"i{rng.integers(9)}", 1000 + n) for n in range(200)]
@@ -432,7 +477,7 @@ def test_intervals_take_each_row_of_an_unknown_user_for_another_user():
         validation_fraction=0.0,
     )
     users = data.splits["test"]["user_id"]
-    assert (users == 0).sum() == 200
+    assert (users > data.num_train_users).sum() == 200
     config = query_towers.resolved(retrieval.Config(query_tower="id", embedding_dim=2))
     found = evaluate(query_towers.build_model(config, data), data)
     for name, metric in (("model", "mrr"), ("popularity", "ndcg_at_10")):
@@ -442,6 +487,37 @@ def test_intervals_take_each_row_of_an_unknown_user_for_another_user():
         assert interval["high"] - interval["low"] == pytest.approx(2 * half, rel=0.2)
     cold = found.metrics["slices"]["cold users"]["model"]["mrr"]
     assert cold["low"] < cold["mean"] < cold["high"]
+    # The export answers those users with popular items.
+    model, popular = (found.tables[name] for name in ("model", "popularity"))
+    is_cold = found.slices["cold users"]
+    np.testing.assert_array_equal(model.above[is_cold], popular.above[is_cold])
+    assert (model.above[~is_cold] != popular.above[~is_cold]).any()
+
+
+def test_a_new_user_is_told_by_the_rows_before_and_served_after_all_rows():
+    early = [(f"u{n % 5}", f"i{n % 7}", n) for n in range(80)]
+    late = [("new", f"i{n}", 1000 + n) for n in range(4)]
+    frame = pd.DataFrame(early + late, columns=["user_id", "item_id", "timestamp"])
+    loaded = tm.data.from_frame(
+        frame,
+        split="global_time",
+        test_fraction=4 / len(frame),
+        validation_fraction=0.1,
+    )
+    config = query_towers.resolved(retrieval.Config(embedding_dim=2))
+    data = query_towers.with_user_features(config, loaded)
+    history = data.splits["test"]["history"]
+    assert (history > 0).sum(axis=1).tolist() == [0, 1, 2, 3]
+    assert known_to_towers(data, "test").tolist() == [False, True, True, True]
+    assert not known_to_towers(loaded, "test").any()  # a tower over ids
+    served = query_towers.served_users(config, data, "serving")
+    assert served["user_ids"].tolist() == [f"u{n}" for n in range(5)] + ["new"]
+    assert served["known_items"].shape[0] == 7
+    assert (served["user_features"]["history"][6] > 0).sum() == 4
+    before = query_towers.served_users(config, data, "test")
+    assert "new" not in before["user_ids"]
+    ids = query_towers.resolved(retrieval.Config(query_tower="id"))
+    assert "new" not in query_towers.served_users(ids, loaded, "serving")["user_ids"]
 
 
 @pytest.mark.parametrize("user_tower", ["cohort", "mixture"])

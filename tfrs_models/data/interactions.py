@@ -28,18 +28,21 @@ class Interactions:
     """Interactions of users and items: split, indexed and joined with attributes.
 
     Ids are strings in `vocabularies` and `titles`, and indices everywhere else. Index 0
-    is unknown. Users 1 to `num_users` are those with a train row; a user who appears
-    only later is index 0. Items 1 to `num_items` are the whole catalogue, the most
-    frequent of train first. The first `num_train_items` have a train row, the others
-    are cold; a tower that reads `num_values` of `item_features[0]` gives them its
-    unknown row.
+    is unknown. Users 1 to `num_users` are all with a row. The first `num_train_users`
+    have a train row; those who are new come after them, first the ones who appear in
+    validation. New users have histories and known items, but `users` and batches give
+    them the `user_id` 0, which is the unknown user of every tower.
+    Items 1 to `num_items` are the whole catalogue, the most frequent of train first.
+    The first `num_train_items` have a train row, the others are cold; a tower that
+    reads `num_values` of `item_features[0]` gives them its unknown row.
 
     Args:
       name: name of the data.
       vocabularies: feature -> `[num_values]` strings; value `i` has index `i + 1`.
       user_features: declarations of the columns of `users`; `user_id` is the first.
       item_features: declarations of the columns of `items`; `item_id` is the first.
-      users: feature -> `[num_users + 1, ...]` values; row 0 is the unknown user.
+      users: feature -> `[num_users + 1, ...]` values; row 0 is the unknown user. New
+        users have the `user_id` 0.
       items: feature -> `[num_items + 1, ...]` values; row 0 is the unknown item.
       titles: `[num_items + 1]` display names of the items; row 0 is "unknown".
       splits: "train", "validation" and "test" -> columns `user_id`, `item_id` (int64
@@ -76,8 +79,13 @@ class Interactions:
 
     @property
     def num_users(self) -> int:
-        """Number of users with a train row."""
+        """Number of users with a row in any split."""
         return len(self.vocabularies["user_id"])
+
+    @property
+    def num_train_users(self) -> int:
+        """Number of users with a train row; their indices are 1 to this number."""
+        return self.user_features[0].num_values
 
     @property
     def num_items(self) -> int:

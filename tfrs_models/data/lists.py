@@ -74,7 +74,7 @@ def list_batches(
     user = columns["user_id"][first]
     groups = np.where(user > 0, user, data.num_users + 1 + first)
     of_list = {
-        "user_id": tf.constant(user),
+        "user_id": tf.constant(data.users["user_id"][user]),
         "group_id": tf.constant(groups),
         "user_features": tf.constant(columns["user_features"][first]),
         "item_id": tf.constant(np.where(rows >= 0, columns["item_id"][rows], 0)),

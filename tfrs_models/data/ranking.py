@@ -79,9 +79,10 @@ def ranking_batches(
     groups = ranking_groups(data, split)
     unseen = unseen_sampler(*_had(data, split, groups))
     layout = activity_layout(data)
-    names = ("user_id", "item_id", "activity", "user_features")
+    names = ("item_id", "activity", "user_features")
     table = {name: tf.constant(columns[name]) for name in names}
-    table |= {"group_id": tf.constant(groups)}
+    known = data.users["user_id"][columns["user_id"]]
+    table |= {"user_id": tf.constant(known), "group_id": tf.constant(groups)}
     labels = tf.constant(_row_labels(columns, thresholds))
     items = tf.constant(data.items["item_features"])
     unseen_labels = tf.constant(

@@ -97,6 +97,45 @@ def split_global_time(
     return _split_order(order, validation_fraction, test_fraction)
 
 
+def rows_before_window(
+    timestamp: np.ndarray, *, windows_back: int, test_fraction: float = 0.1
+) -> np.ndarray:
+    """Finds the rows that an evaluation at an earlier time knows.
+
+    A rolling origin splits all rows by `split_global_time`, then all but the newest
+    test window, then all but the newest two, and so on: each time a model is trained on
+    the past of its own test window, and no row is tested twice.
+
+    Args:
+      timestamp: `[num_rows]` times of the rows.
+      windows_back: number of test windows that have not happened yet.
+      test_fraction: share of the rows in one test window, in (0, 1).
+
+    Returns:
+      `[num_rows]` bool, False for the newest rows.
+
+    Raises:
+      ValueError: the windows leave no row, or the number is negative.
+
+    Example:
+      >>> from tfrs_models.data.splits import rows_before_window
+      >>> times = np.array([4, 9, 1, 7])
+      >>> rows_before_window(times, windows_back=2, test_fraction=0.25)
+      array([ True, False,  True, False])
+    """
+    _check_fractions(0, test_fraction)
+    num_rows = len(timestamp)
+    dropped = windows_back * int(_round_half_up(test_fraction * num_rows))
+    if not 0 <= dropped < num_rows:
+        raise ValueError(
+            "`windows_back` must be 0 or more and leave rows. Got "
+            f"{windows_back} windows of {test_fraction:g} of {num_rows:,} rows."
+        )
+    keep = np.ones(num_rows, bool)
+    keep[np.argsort(timestamp, kind="stable")[num_rows - dropped :]] = False
+    return keep
+
+
 def split_random(
     num_rows: int,
     *,

@@ -21,6 +21,7 @@ from tfrs_models.data.splits import (
     TIME_SPLITS,
     TRAIN,
     UNORDERED_SPLITS,
+    rows_before_window,
     split_rows,
 )
 from tfrs_models.data.summary import Summary, audit
@@ -70,6 +71,7 @@ def from_frame(
     split: str = "per_user_time",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
+    windows_back: int = 0,
     min_rating: float | None = None,
     ties: str = "random",
     repeats: str = "auto",
@@ -110,6 +112,8 @@ def from_frame(
         "new_items" or "random".
       validation_fraction: share of the validation rows; 0 for none.
       test_fraction: share of the test rows, or of the items for "new_items".
+      windows_back: number of newest test windows of "global_time" that are dropped, as
+        if they had not happened yet. Several of them make a rolling origin.
       min_rating: smallest rating of a positive; rows below it are dropped. None keeps
         all rows.
       ties: "random" puts rows with equal times in an order drawn with the seed, the
@@ -174,6 +178,7 @@ def from_frame(
     )
     notes += missing_rows("item", without_row, len(item_names))
 
+    all_items, all_times = rows["item_id"], rows.get("timestamp_us")
     rows, num_dropped = _positives(rows, min_rating)
     counted = None
     if "timestamp_us" in rows:
@@ -185,6 +190,16 @@ def from_frame(
             rows = {column: values[order] for column, values in rows.items()}
         if counted.tied_rows and split in UNORDERED_SPLITS:
             rows["tie_order"] = np.arange(len(micro))
+    in_catalogue = np.ones(len(item_names), bool)
+    if windows_back:
+        num_rows = len(rows["user_id"])
+        rows = _rows_of_origin(rows, split, windows_back, test_fraction)
+        scale = num_rows / len(rows["user_id"])  # all windows are equally long
+        validation_fraction *= scale
+        test_fraction *= scale
+        if item_frame is None:
+            past = all_times <= rows["timestamp_us"].max()
+            in_catalogue = np.isin(np.arange(len(item_names)), all_items[past])
     part = split_rows(
         rows["user_id"],
         rows["item_id"],
@@ -205,8 +220,11 @@ def from_frame(
 
     user_counts = _train_counts(rows["user_id"], part, len(user_names))
     train_users = np.flatnonzero(user_counts)
-    users = Attributes(user_table.iloc[train_users], user_counts[train_users])
-    users.add_index("user_id", user_names[train_users], num_known=len(train_users))
+    new_users = _users_without_train_row(rows["user_id"], part)
+    all_users = np.concatenate([train_users, new_users])
+    users = Attributes(user_table.iloc[all_users], user_counts[all_users])
+    users.add_index("user_id", user_names[all_users], num_known=len(train_users))
+    users.columns["user_id"][len(train_users) + 1 :] = 0  # the id that towers read
     for column in user_category_columns:
         users.add_category(
             column, separator=bag_separator, argument="user_category_columns"
@@ -216,6 +234,7 @@ def from_frame(
 
     item_counts = _train_counts(rows["item_id"], part, len(item_names))
     catalogue = np.argsort(-item_counts, kind="stable")
+    catalogue = catalogue[in_catalogue[catalogue]]
     num_train_items = int(np.count_nonzero(item_counts))
     items = Attributes(item_table.iloc[catalogue], item_counts[catalogue])
     items.add_index("item_id", item_names[catalogue], num_known=num_train_items)
@@ -234,7 +253,7 @@ def from_frame(
         items.add_number(column, column, argument="item_number_columns")
     refuse_shared_names(users, items)
 
-    rows["user_id"] = _index_of(train_users, len(user_names))[rows["user_id"]]
+    rows["user_id"] = _index_of(all_users, len(user_names))[rows["user_id"]]
     rows["item_id"] = _index_of(catalogue, len(item_names))[rows["item_id"]]
     splits = {
         split_name: {column: values[part == code] for column, values in rows.items()}
@@ -298,8 +317,31 @@ def _positives(
     return kept, int((~keep).sum())
 
 
+def _rows_of_origin(
+    rows: dict[str, np.ndarray], split: str, windows_back: int, test_fraction: float
+) -> dict[str, np.ndarray]:
+    if split != "global_time":
+        raise ValueError(
+            '`windows_back` is for split="global_time". Got '
+            f"{windows_back} with {split!r}."
+        )
+    keep = rows_before_window(
+        rows["timestamp_us"], windows_back=windows_back, test_fraction=test_fraction
+    )
+    return {column: values[keep] for column, values in rows.items()}
+
+
 def _train_counts(code: np.ndarray, part: np.ndarray, num_codes: int) -> np.ndarray:
     return np.bincount(code[part == TRAIN], minlength=num_codes)
+
+
+def _users_without_train_row(user: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Codes of these users by the first split that has them, then by code."""
+    in_train = np.unique(user[part == TRAIN])
+    found = [in_train]
+    for code in range(TRAIN + 1, len(SPLIT_NAMES)):
+        found.append(np.setdiff1d(user[part == code], np.concatenate(found)))
+    return np.concatenate(found[1:])
 
 
 def _index_of(order: np.ndarray, num_codes: int) -> np.ndarray:
