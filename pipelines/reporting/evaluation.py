@@ -145,49 +145,48 @@ def metrics_of(
     Returns:
       The part of metrics.json about the test rows.
     """
-
-    def interval(values: np.ndarray, rows: np.ndarray | slice = slice(None)) -> dict:
-        return tm.metrics.bootstrap_interval(values[rows], groups[rows])._asdict()
-
-    def against(name: str) -> dict:
-        return {
-            metric: interval(values[MODEL][metric] - values[name][metric])
-            for metric in METRICS
-        }
-
-    values = {
+    of_rows = {
         name: {metric: table.values(metric) for metric in METRICS}
         for name, table in tables.items()
     }
-    beside = dict.fromkeys([MODEL, best, POPULARITY])
+    for other, difference in ((best, "best"), (POPULARITY, POPULARITY)):
+        of_rows[f"model_minus_{difference}"] = {
+            metric: of_rows[MODEL][metric] - of_rows[other][metric]
+            for metric in METRICS
+        }
+    test = _intervals(of_rows, groups)
+    beside = dict.fromkeys([MODEL, best, POPULARITY, "model_minus_best"])
     return {
-        "test": {
-            name: {metric: interval(values[name][metric]) for metric in METRICS}
-            for name in tables
-        },
-        "model_minus_best": against(best),
-        "model_minus_popularity": against(POPULARITY),
+        "test": {name: test[name] for name in tables},
+        **{name: found for name, found in test.items() if name not in tables},
         "slices": {
-            slice_name: {
+            name: {
                 "rows": int(rows.sum()),
-                **{
-                    name: {
-                        metric: interval(values[name][metric], rows)
-                        for metric in METRICS
-                    }
-                    for name in beside
-                },
-                "model_minus_best": interval(
-                    values[MODEL][VERDICT] - values[best][VERDICT], rows
-                ),
+                **_intervals({one: of_rows[one] for one in beside}, groups, rows),
             }
-            for slice_name, rows in slices.items()
+            for name, rows in slices.items()
         },
         "ties": {
             name: float((table.tied > 0).mean())
             for name, table in tables.items()
             if name != CHANCE
         },
+    }
+
+
+def _intervals(
+    of_rows: Mapping[str, Mapping[str, np.ndarray]],
+    groups: np.ndarray,
+    rows: np.ndarray | slice = slice(None),
+) -> dict[str, dict[str, dict]]:
+    """Intervals by the name of a recommender and that of a metric."""
+    found = tm.metrics.bootstrap_intervals(
+        {(n, m): v[rows] for n, values in of_rows.items() for m, v in values.items()},
+        groups[rows],
+    )
+    return {
+        name: {metric: found[name, metric]._asdict() for metric in values}
+        for name, values in of_rows.items()
     }
 
 

@@ -92,7 +92,7 @@ def slice_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     for name, part in evaluation.metrics["slices"].items():
         if part["rows"] in (0, len(evaluation.rows)):
             continue  # nothing, or all
-        gain = part["model_minus_best"]
+        gain = part["model_minus_best"][VERDICT]
         rows.append(
             [
                 name,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfrs_models.metrics import bootstrap_interval
+from tfrs_models.metrics import bootstrap_interval, bootstrap_intervals
 
 
 def test_the_interval_is_that_of_a_mean_of_independent_values():
@@ -63,3 +63,27 @@ def test_nothing_has_no_mean():
 def test_a_confidence_outside_0_and_1_is_refused():
     with pytest.raises(ValueError, match=r"`confidence`.*Got 95"):
         bootstrap_interval(np.arange(3.0), confidence=95)
+
+
+def test_several_metrics_have_the_intervals_that_each_has_alone():
+    rng = np.random.default_rng(4)
+    users = rng.integers(9, size=40)
+    values = {"a": rng.normal(size=40), "b": rng.random(40), "c": np.arange(40.0)}
+    found = bootstrap_intervals(values, users, confidence=0.8, num_samples=50, seed=3)
+    assert found.keys() == values.keys()
+    for name, own in values.items():
+        totals = np.array([own[users == user].sum() for user in range(9)])
+        counts = np.array([(users == user).sum() for user in range(9)])
+        draws = np.random.default_rng(3)
+        means = []
+        for _ in range(50):
+            drawn = draws.multinomial(9, [1 / 9] * 9)
+            means.append((drawn * totals).sum() / (drawn * counts).sum())
+        expected = (own.mean(), *np.quantile(means, [0.1, 0.9]))
+        np.testing.assert_allclose(found[name], expected)
+
+
+def test_several_metrics_of_nothing_have_no_mean():
+    found = bootstrap_intervals({"a": np.array([]), "b": np.array([])})
+    assert np.isnan([*found["a"], *found["b"]]).all()
+    assert bootstrap_intervals({}) == {}

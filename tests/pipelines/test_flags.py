@@ -36,7 +36,7 @@ ZERO = {
     *("num_layers", "padding", "pair_weight", "patience", "quality"),
     *("query_weight_decay", "rate_patience", "refinements", "retrieval_weight"),
     *("search_weight", "seed", "split_seed", "transition_weight", "trials"),
-    "user_value_weights",
+    *("user_value_weights", "validation_fraction"),
 }
 # Ratings below 0, closeness that repels and the west of Greenwich are numbers too.
 NEGATIVE = {"min_rating", "distance_weight", "offset"}

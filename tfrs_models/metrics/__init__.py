@@ -7,7 +7,7 @@ from tfrs_models.metrics.beyond_accuracy import (
     beyond_accuracy,
     novelty,
 )
-from tfrs_models.metrics.bootstrap import bootstrap_interval
+from tfrs_models.metrics.bootstrap import bootstrap_interval, bootstrap_intervals
 from tfrs_models.metrics.calibration import ExpectedCalibrationError
 from tfrs_models.metrics.distance_shifts import DistanceShift, distance_shift
 from tfrs_models.metrics.exposure import exposure
@@ -51,6 +51,7 @@ __all__ = [
     "average_precision",
     "beyond_accuracy",
     "bootstrap_interval",
+    "bootstrap_intervals",
     "calibration_divergence",
     "distance_shift",
     "exposure",

@@ -1,5 +1,6 @@
 """Bootstrap intervals of metrics that are means over queries."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -55,21 +56,69 @@ def bootstrap_interval(
     Reference:
       Efron, Bootstrap methods, Annals of Statistics 1979.
     """
-    values = np.asarray(values, dtype="float64")
+    found = bootstrap_intervals(
+        {"": values},
+        groups,
+        confidence=confidence,
+        num_samples=num_samples,
+        seed=seed,
+    )
+    return found[""]
+
+
+def bootstrap_intervals(
+    values: Mapping[str, np.ndarray],
+    groups: np.ndarray | None = None,
+    *,
+    confidence: float = 0.95,
+    num_samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Computes the intervals of several metrics of the same queries by the same draws.
+
+    The draws take most of the time of `bootstrap_interval`: many metrics cost little
+    more than one, and each has the interval that the function gives it alone.
+
+    Args:
+      values: name -> `[num_queries]` values of a metric.
+      groups: `[num_queries]` user of each query; None draws queries.
+      confidence: share of the resampled means inside the interval, in (0, 1).
+      num_samples: number of resampled means.
+      seed: seed of the draws.
+
+    Returns:
+      Name -> named tuple of `mean`, `low` and `high`; all NaN where there are no
+      values.
+
+    Raises:
+      ValueError: a confidence outside (0, 1).
+
+    Example:
+      >>> ours, theirs = np.array([0.9, 0.4, 0.8]), np.array([0.5, 0.4, 0.9])
+      >>> found = tm.metrics.bootstrap_intervals({"ours": ours, "theirs": theirs})
+      >>> np.allclose(found["ours"], tm.metrics.bootstrap_interval(ours))
+      True
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1. Got {confidence}.")
-    if len(values) == 0:
-        return Interval(np.nan, np.nan, np.nan)
+    columns = {k: np.asarray(v, dtype="float64") for k, v in values.items()}
+    size = len(next(iter(columns.values()))) if columns else 0
+    if size == 0:
+        return dict.fromkeys(columns, Interval(np.nan, np.nan, np.nan))
     if groups is None:
-        groups = np.arange(len(values))
+        groups = np.arange(size)
     _, group = np.unique(groups, return_inverse=True)
-    totals, counts = np.bincount(group, weights=values), np.bincount(group)
+    counts = np.bincount(group)
+    totals = np.array([np.bincount(group, weights=v) for v in columns.values()])
     rng = np.random.default_rng(seed)
-    even = np.full(len(totals), 1 / len(totals))
-    means = np.empty(num_samples)
+    even = np.full(len(counts), 1 / len(counts))
+    means = np.empty((num_samples, len(columns)))
     for sample in range(num_samples):  # one at a time: memory for one draw of all users
-        drawn = rng.multinomial(len(totals), even)
-        means[sample] = drawn @ totals / (drawn @ counts)
+        drawn = rng.multinomial(len(counts), even)
+        means[sample] = totals @ drawn / (drawn @ counts)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    bounds = np.quantile(means, [tail, 1 - tail], axis=0)
+    return {
+        name: Interval(float(column.mean()), float(low), float(high))
+        for (name, column), low, high in zip(columns.items(), *bounds, strict=True)
+    }
