@@ -280,7 +280,9 @@ def beyond_accuracy(trained: Trained, index: tm.layers.BruteForce) -> BeyondAccu
     simple = evaluation.baselines[best]
     lists = {
         MODEL: served_lists(trained.model, index, data, rows),
-        title(best): baseline_lists(simple, data, rows, exclude=data.repeats != "allow"),
+        title(best): baseline_lists(
+            simple, data, rows, exclude=data.repeats != "allow"
+        ),
     }
     _, embeddings = index.contents()
     embeddings = np.concatenate([np.zeros_like(embeddings[:1]), embeddings])

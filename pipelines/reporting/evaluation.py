@@ -93,6 +93,7 @@ def evaluate(
     metrics["validation"] = validation
     metrics["best_baseline"] = {"name": best.kind, "label": best.name}
     metrics["winner"] = winner
+    metrics["excluded"] = "nothing" if data.repeats == "allow" else "known items"
     metrics["hidden_rows"] = len(data.splits["test"]["user_id"]) - len(rows)
     return Evaluation(
         tables,

@@ -51,11 +51,11 @@ class ExampleUser:
 
 def print_metrics(evaluation: Evaluation) -> None:
     """Prints the metrics of all recommenders and those of the slices."""
-    hidden = evaluation.metrics["hidden_rows"]
+    hidden, excluded = (evaluation.metrics[k] for k in ("hidden_rows", "excluded"))
     print(
-        f"\n{len(evaluation.rows):,} test rows over {evaluation.num_items:,} candidates"
-        + (f" ({hidden:,} rows of excluded items are left out)" if hidden else "")
-        + "; 95% intervals over users"
+        f"\n{len(evaluation.rows):,} test rows over {evaluation.num_items:,} "
+        f"candidates, {excluded} excluded"
+        + (f" ({hidden:,} rows of excluded items left out)" if hidden else "")
     )
     print_table(*comparison_table(evaluation))
     print("\nSlices of the test rows, NDCG@10")
@@ -83,7 +83,7 @@ def comparison_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]
                 *(f"{metric['mean']:.4f}" for metric in others),
             ]
         )
-    return ["", *SHORT.values()], rows
+    return ["", "NDCG@10 [95% over users]", *list(SHORT.values())[1:]], rows
 
 
 def slice_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:

@@ -33,7 +33,7 @@ def made_up(**ranks):
         "new": np.ones(NUM_ROWS, bool),
     }
     metrics = evaluation.metrics_of(tables, slices, GROUPS, best="recent_popularity")
-    metrics["hidden_rows"] = 0
+    metrics |= {"hidden_rows": 0, "excluded": "known items"}
     labels = dict(zip(NAMES, NAMES, strict=True)) | {"recent_popularity": "2 days"}
     return evaluation.Evaluation(
         tables,
@@ -91,7 +91,12 @@ def test_differences_are_paired_by_user():
 def test_the_table_has_all_recommenders_with_the_best_first():
     found = made_up(model=5, recent_popularity=0, popularity=20, chance=900)
     header, rows = retrieval.comparison_table(found)
-    assert header[1:] == ["NDCG@10", "hit rate at 10", "hit rate at 100", "MRR"]
+    assert header[1:] == [
+        "NDCG@10 [95% over users]",
+        "hit rate at 10",
+        "hit rate at 100",
+        "MRR",
+    ]
     assert [row[0] for row in rows] == [
         "recent popularity",
         "model",
