@@ -5,6 +5,7 @@ names, each in a process of its own, and measures seconds and peak memory.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -169,9 +170,12 @@ def log(config: Config, num_items: int, num_rows: int) -> tm.data.Interactions:
 
 def _report(rows: list[list[str]]) -> str:
     header = ["case", "size", "seconds", "peak memory, MB"]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return f"""\
 Synthetic logs: items follow Zipf, users and times are uniform. Memory is the peak of a
-process of its own, with the log and without the imports.
+process of its own, with the log and without the imports. The load average at the end was
+{load:.1f} on {os.cpu_count()} cores: above the number of cores, other processes took a
+part of the seconds.
 
 {results.table(header, rows)}
 
