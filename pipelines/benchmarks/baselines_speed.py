@@ -173,9 +173,9 @@ def _report(rows: list[list[str]]) -> str:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return f"""\
 Synthetic logs: items follow Zipf, users and times are uniform. Memory is the peak of a
-process of its own, with the log and without the imports. The load average at the end was
-{load:.1f} on {os.cpu_count()} cores: above the number of cores, other processes took a
-part of the seconds.
+process of its own, with the log and without the imports. The load average at the
+end was {load:.1f} on {os.cpu_count()} cores: above that, other processes took
+a part of the seconds.
 
 {results.table(header, rows)}
 
