@@ -24,6 +24,7 @@ NAMES = (
     "clickstream",
     "conversion",
     "unisar",
+    "yardstick",
 )
 
 
