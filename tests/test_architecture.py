@@ -96,7 +96,7 @@ TESTED_IN = {
     ),
     "models/automtn/test_automtn.py": "models.automtn.cross_modal_stack",
     "models/automtn/test_poi_scores.py": ("models.automtn.attention_predictor"),
-    "models/fine_tuning/test_fine_tuning.py": "towers.hashed_text training.step_decay",
+    "models/fine_tuning/test_fine_tuning.py": "training.step_decay",
     "models/test_field_ranker.py": "models.dcn models.deep_fm",
     "models/test_joint_ranking_ctr.py": "ops.features.list_features",
     "models/test_two_tower_negatives.py": "training.index_negatives",

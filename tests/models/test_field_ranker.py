@@ -98,6 +98,14 @@ def test_dcn_is_the_papers_cross_beside_dense_layers(kind):
     np.testing.assert_allclose(model(DATA), logit[:, 0], rtol=1e-3, atol=1e-4)
 
 
+@every
+def test_dense_layers_drop_in_training_only(kind):
+    model = make(kind, dropout=0.5)
+    calm = model(DATA)
+    np.testing.assert_array_equal(model(DATA), calm)
+    assert np.any(model(DATA, training=True) != calm)
+
+
 def test_upstreams_cross_comes_back_from_its_config_and_a_saved_model(tmp_path):
     inputs = tf.constant(RNG.normal(size=(3, 8)).astype("float32"))
     cross = tfrs.layers.dcn.Cross(projection_dim=2, diag_scale=0.1)

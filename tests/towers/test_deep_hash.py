@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrs_models.layers.embedding.deep_hash_code import DeepHashCode
 from tfrs_models.towers import DeepHash
 
 
@@ -34,6 +35,17 @@ def test_the_vector_is_the_projection_of_the_code():
     np.testing.assert_allclose(
         tower({"member": ids}), tower.project(tower.encode(ids)), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("encoding", ["uniform", "normal"])
+def test_the_code_is_drawn_by_the_options_that_were_given(encoding):
+    options = {"num_buckets": 50, "encoding": encoding}
+    tower = DeepHash(8, num_hashes=6, seed=3, **options)
+    ids = tf.constant([1, 2, 2**40])
+    expected = DeepHashCode(6, seed=3, **options)(ids)
+    np.testing.assert_array_equal(tower.encode(ids), expected)
+    other = DeepHash(8, num_hashes=6, seed=4, **options)
+    assert not np.any(other.encode(ids) == expected)
 
 
 def test_it_learns_a_vector_for_each_user():

@@ -47,6 +47,15 @@ def test_the_gate_drops_in_training_only():
     assert all_or_none == pytest.approx(0.8**3 + 0.2**3, abs=0.05)
 
 
+def test_training_reaches_the_towers():
+    mixture = MixtureOfRepresentations(
+        [UserId(40, 3, id_dropout=0.5), Cohort(6, 3)], dropout=0.0
+    )
+    rows = {"user_id": np.full(60, 7), "user_features": np.ones([60, 5], "float32")}
+    assert len(np.unique(mixture(rows).numpy().round(5), axis=0)) == 1
+    assert len(np.unique(mixture(rows, training=True).numpy().round(5), axis=0)) == 2
+
+
 def test_towers_train_through_the_mixture():
     tf.keras.utils.set_random_seed(0)
     mixture = make(dropout=0.0)

@@ -22,6 +22,18 @@ def test_training_reaches_the_tower():
     assert len(np.unique(tower(ids, training=True), axis=0)) == 2
 
 
+def test_options_of_the_call_reach_the_tower():
+    class Steps(tf.keras.layers.Layer):
+        def call(self, features, training=False, return_sequences=False):
+            del training
+            return features["x"] if return_sequences else features["x"][:, -1]
+
+    layer, x = UnitNorm(Steps()), tf.constant([[[3.0, 4.0], [0.0, -2.0]]])
+    np.testing.assert_allclose(layer({"x": x}), [[0, -1]])
+    steps = layer({"x": x}, return_sequences=True)
+    np.testing.assert_allclose(steps, [[[0.6, 0.8], [0, -1]]], rtol=1e-6)
+
+
 @pytest.mark.usefixtures("mixed_policy")
 @pytest.mark.parametrize(
     "mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True

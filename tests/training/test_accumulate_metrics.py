@@ -30,6 +30,17 @@ def test_means_and_extremes_are_of_the_epochs_so_far():
         )
 
 
+def test_every_name_is_accumulated_by_itself_and_one_that_is_not_there_is_left_out():
+    callback = AccumulateMetrics(["nowhere", "loss", "auc"])
+    callback.on_train_begin()
+    for epoch, (loss, auc) in enumerate([(3.0, 0.5), (1.0, 0.75)]):
+        log = {"loss": loss, "auc": auc}
+        callback.on_epoch_end(epoch, log)
+    assert (log["mean_loss"], log["min_loss"]) == (2.0, 1.0)
+    assert (log["mean_auc"], log["max_auc"]) == (0.625, 0.75)
+    assert not any("nowhere" in name for name in log)
+
+
 def test_a_second_fit_begins_anew():
     callback = AccumulateMetrics(["loss"])
     fit(callback, [100.0, -100.0])

@@ -192,7 +192,7 @@ def test_wrong_sizes_are_named(make, message):
         make()
 
 
-@pytest.mark.parametrize("units", [[4], [4, 3]])
+@pytest.mark.parametrize("units", [[4], [4, 3, 5, 3]])
 @pytest.mark.parametrize("task", [0, 1])
 def test_parts_that_candidates_share_need_not_be_repeated(units, task):
     layer = ProgressiveLayered(

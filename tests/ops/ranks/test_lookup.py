@@ -39,6 +39,14 @@ def test_string_ids_are_exact(corpus, data):
     assert rows.numpy().tolist() == loop(corpus, ids)
 
 
+def test_numbers_with_fractions_are_told_apart_and_both_zeros_are_one():
+    index = index_ids(tf.constant([1.5, 1.25, -0.0, 2.0**60, -1.5], tf.float64))
+    ids = tf.constant([1.25, 1.5, 0.0, 1.0, -1.5, 2.0**60, -1.25], tf.float64)
+    assert find_rows(index, ids).numpy().tolist() == [1, 0, 2, -1, 4, 3, -1]
+    small = find_rows(index, tf.constant([1.25, -1.5, 1.1], tf.float32))
+    assert small.numpy().tolist() == [1, 4, -1]
+
+
 @pytest.mark.parametrize("corpus_dtype", [tf.int32, tf.int64])
 @pytest.mark.parametrize("query_dtype", [tf.int32, tf.int64])
 def test_integer_dtypes_mix(corpus_dtype, query_dtype):

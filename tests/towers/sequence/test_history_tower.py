@@ -122,6 +122,20 @@ def test_items_have_the_embedding_of_the_candidate_tower(kind):
     assert sum("item_id" in name for name in names) == 1
 
 
+def test_training_reaches_the_tower_of_the_items():
+    fields = [Feature("item_id", "id", NUM_ITEMS)]
+    items = towers.FeatureTower(fields, DIM, id_dropout=0.5)
+    tower = towers.GRU4Rec(items, DIM, dropout=0.0)
+    rows = tf.range(1, NUM_ITEMS + 1, dtype=tf.int64)[None]
+    still, dropped = tower.embed(rows)[0][0], tower.embed(rows, training=True)[0][0]
+    unknown = np.all(dropped == items({"item_id": [0]}), axis=1)
+    assert 0 < unknown.sum() < NUM_ITEMS
+    np.testing.assert_array_equal(dropped[~unknown], still[~unknown])
+    for options in ({}, {"return_sequences": True}):
+        calm = tower({"history": rows}, **options)
+        assert np.any(tower({"history": rows}, training=True, **options) != calm)
+
+
 @every
 def test_lengths_unknown_to_the_graph_are_welcome(kind):
     tower = make(kind)
