@@ -9,7 +9,6 @@ from pathlib import Path
 
 import nbformat
 import tyro
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 from pipelines.parts.artifacts import prepare_folder, written_whole
@@ -49,16 +48,8 @@ def main(config: Config) -> dict[str, float]:
     return seconds
 
 
-def run(
-    path: Path, *, timeout: int, kernel: AsyncKernelManager | None = None
-) -> nbformat.NotebookNode:
+def run(path: Path, *, timeout: int) -> nbformat.NotebookNode:
     """Executes a notebook.
-
-    Args:
-      path: file of the notebook.
-      timeout: time limit of one cell, in seconds.
-      kernel: kernel to use again, without the names of earlier notebooks; by default
-        the notebook starts and ends its own.
 
     Raises:
       SystemExit: the file is no notebook.
@@ -68,14 +59,8 @@ def run(
         notebook = nbformat.read(path, as_version=4)
     except (ValueError, nbformat.reader.NotJSONError) as error:
         raise SystemExit(f"{path} is no notebook: {error}") from error
-    if kernel is not None:
-        notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", km=kernel)
-    try:
-        return client.execute()
-    finally:
-        if kernel is not None and client.kc is not None:
-            client.kc.stop_channels()
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3")
+    return client.execute()
 
 
 if __name__ == "__main__":

@@ -4,32 +4,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
 
 from pipelines.notebooks import run
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(scope="module")
-def kernel():
-    """One kernel: eight would import TensorFlow eight times, and trace alike."""
-    manager = AsyncKernelManager(kernel_name="python3")
-    yield manager
-    run_sync(manager.shutdown_kernel)(now=True)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_notebook_runs(path, kernel, monkeypatch):
+def test_the_notebook_runs(path, monkeypatch):
     monkeypatch.setenv("SMOKE", "1")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    try:
-        run(path, timeout=300, kernel=kernel)
-    except BaseException:
-        run_sync(kernel.shutdown_kernel)(now=True)  # the next notebook starts another
-        raise
+    run(path, timeout=300)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
