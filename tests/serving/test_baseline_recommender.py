@@ -71,7 +71,7 @@ def test_a_saved_baseline_answers_with_what_it_scores_best(name, data, tmp_path)
     path = tm.serving.export(recommender, tmp_path)
     loaded = tf.saved_model.load(str(path)).signatures["serving_default"]
     fitted = BASELINES[name].fit(data, split="serving")
-    if name == "EASE":  # without a history: the most frequent items of training
+    if name == "EASE":  # without a history: the most frequent items of all rows
         fitted = _WithPopularity(fitted, data)
     users = ["nobody", *data.vocabularies["user_id"]]
     for exclude_seen in (True, False):
@@ -85,5 +85,16 @@ class _WithPopularity:
 
     def score(self, users):
         scores = self._fitted.score(users)
-        scores[0] = self._data.candidate_probabilities[1:]
+        items = np.concatenate([s["item_id"] for s in self._data.splits.values()])
+        scores[0] = [np.mean(items == i + 1) for i in range(self._data.num_items)]
         return scores
+
+
+@pytest.mark.parametrize(
+    ("repeats", "expected"), [("allow", False), ("leave-out", True)]
+)
+def test_what_is_served_excludes_what_the_evaluation_excluded(repeats, expected):
+    frame = pd.DataFrame({"user_id": list("aabbc"), "item_id": list("pqpqp")})
+    data = tm.data.from_frame(frame.assign(timestamp=range(5)), repeats=repeats)
+    recommender = tm.serving.baseline_recommender(tm.baselines.Popularity(), data)
+    assert bool(recommender.exclude_seen) is expected

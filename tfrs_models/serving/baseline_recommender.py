@@ -3,7 +3,8 @@
 import numpy as np
 
 from tfrs_models.baselines import Baseline
-from tfrs_models.data.interactions import Interactions
+from tfrs_models.data.interactions import EARLIER, Interactions
+from tfrs_models.data.probabilities import candidate_probabilities
 from tfrs_models.layers.index.score_index import ScoreIndex
 from tfrs_models.serving.recommender import Recommender
 from tfrs_models.towers.score_tower import ScoreTower
@@ -16,8 +17,8 @@ def baseline_recommender(
 
     The baseline is fitted anew. Its scores are those just after the newest row that it
     has read: refit and export as often as the trends of the data change. Unknown users
-    get what the baseline scores for them, or the most frequent items of training if all
-    these scores are 0.
+    get what the baseline scores for them or, if all these scores are 0, the most
+    frequent items of the rows that it has read.
 
     Args:
       baseline: baseline with its parameters, such as `choose` finds them.
@@ -45,7 +46,10 @@ def baseline_recommender(
     index = ScoreIndex().index(
         np.zeros((data.num_items, 1), np.float32), np.arange(1, data.num_items + 1)
     )
-    popularity = data.candidate_probabilities
+    items = np.concatenate([data.splits[s]["item_id"] for s in EARLIER[split]])
+    popularity = candidate_probabilities(
+        {"item_id": items}, "item_id", num_items=data.num_items
+    )
     if (unknown := fitted.score(rows[:1])[0]).any():
         popularity = np.append(np.float32(0), unknown)
     return Recommender(
@@ -57,4 +61,5 @@ def baseline_recommender(
         titles=data.titles,
         known_items=data.known_items(split),
         candidate_probabilities=popularity,
+        exclude_seen=data.repeats != "allow",
     )
