@@ -866,13 +866,31 @@ def test_what_is_inside_another_learns_that_it_is_in_training(wrapper):
     assert_training_drops(layer)
 
 
+LABELLED = FEATURES | {"labels": np.array([[0, 1], [1, 1], [1, 0]] * 2, "float32")}
+LABELLED_LISTS = LIST_FEATURES | {"labels": np.array([[1, 0, 2], [0, 1, 0]])}
 POSITIONS = FEATURES | {"item_id": np.array([[1, 2, 4], [3, 0, 0]] * 3)}
 
 
 @pytest.mark.parametrize(
     ("wrapper", "features"),
-    [("TwoTower", FEATURES), ("NextItem", FEATURES), ("NextItem", POSITIONS)],
-    ids=["TwoTower", "NextItem", "NextItem at all positions"],
+    [
+        ("TwoTower", FEATURES),
+        ("NextItem", FEATURES),
+        ("NextItem", POSITIONS),
+        ("MultiTaskRanker", LABELLED),
+        ("MultiTaskRanker with experts", LABELLED),
+        ("JointRankingCTR", LABELLED_LISTS),
+        ("JointRankingCTR of users", LABELLED_LISTS),
+    ],
+    ids=[
+        "TwoTower",
+        "NextItem",
+        "NextItem at all positions",
+        "MultiTaskRanker",
+        "MultiTaskRanker with experts",
+        "JointRankingCTR",
+        "JointRankingCTR of users",
+    ],
 )
 def test_the_loss_of_training_drops(wrapper, features):
     tf.keras.utils.set_random_seed(0)

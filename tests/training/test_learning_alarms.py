@@ -189,6 +189,26 @@ def test_a_share_of_unknown_ids_above_the_threshold_is_named(data, name, share, 
     assert not found[1]
 
 
+def test_what_it_computes_is_counted_in_no_metric(data):
+    few = {name: values[:6] for name, values in data.items()}
+    model = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alarms = LearningAlarms(batches(few, batch=1))
+        model.fit(batches(few, batch=1), callbacks=[alarms], verbose=0)
+    assert float(model.task.queries_without_negatives.result()) == 6
+
+
+@pytest.mark.parametrize(("most", "alarm"), [(0.25, False), (0.24, True), (1.0, False)])
+def test_the_share_that_is_permitted_is_no_alarm(most, alarm):
+    features = {"user_id": np.array([1, 0, 3, 4]), "item_id": np.array([1, 2, 3, 4])}
+    dataset = tf.data.Dataset.from_tensor_slices(features).batch(4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        LearningAlarms(dataset, max_unknown=most).on_train_begin()
+    assert len(caught) == alarm
+
+
 def test_other_names_of_ids_and_ids_without_an_index_are_looked_at_or_left(data):
     data["shop"] = np.zeros(200, np.int32)
     data["token"] = np.full(200, "0")

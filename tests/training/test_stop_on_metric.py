@@ -58,5 +58,6 @@ def test_a_metric_of_ones_own_needs_its_direction():
     with pytest.raises(ValueError, match="`mode` must be given for `val_joy`"):
         StopOnMetric("val_joy")
     assert StopOnMetric("val_joy", mode="max").monitor_op is np.greater
+    assert StopOnMetric("val_ndcg", mode="min").monitor_op is np.less  # who asks for it
     with pytest.raises(ValueError, match='must be "max", "min" or None. Got \'auto\''):
         StopOnMetric("val_ndcg", mode="auto")
