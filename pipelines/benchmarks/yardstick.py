@@ -21,7 +21,9 @@ import tyro
 
 from pipelines import retrieval
 from pipelines.benchmarks import results
+from pipelines.parts.command import command
 from pipelines.parts.data import DataConfig
+from pipelines.parts.flags import Count, Seed
 from pipelines.reporting.evaluation import title
 
 METRICS = {
@@ -31,9 +33,8 @@ METRICS = {
 }
 SPLITS = {
     "leave_last_out": "each user's last row",
-    "global_time": "rolling `global_time`, three cuts",
+    "global_time": "rolling `global_time`",
 }
-FOLDS = 3
 DATA = {
     "latest-small": DataConfig(),
     "latest-small, ties in the file's order": DataConfig(ties="file"),
@@ -61,6 +62,10 @@ class Config:
     """Names of the data to measure; by default MovieLens and all files."""
     splits: tuple[str, ...] = tuple(SPLITS)
     """Splits to measure: leave_last_out, global_time."""
+    folds: Count = 3
+    """Number of cut points of `global_time`."""
+    seed: Seed = 42
+    """Seed of the splits, the weights and the order of the rows."""
     reuse: bool = False
     """Read metrics.json of earlier runs in the output folder instead of new runs."""
     write: bool = True
@@ -69,12 +74,12 @@ class Config:
     """Folder of the runs."""
 
 
-def main(config: Config, start: retrieval.Config | None = None) -> dict:
+@command
+def main(config: Config) -> dict:
     """Runs the retrieval pipeline on all data and writes the section `yardstick`.
 
     Args:
       config: flags of the benchmark.
-      start: flags of the retrieval pipeline; None stands for its defaults.
 
     Returns:
       (name of the data, split) -> content of metrics.json.
@@ -91,10 +96,10 @@ def main(config: Config, start: retrieval.Config | None = None) -> dict:
         for split in config.splits:
             folder = config.output / f"{name.replace(' ', '_')}-{split}"
             found[name, split] = measured(
-                dataclasses.replace(
-                    start or retrieval.Config(),
+                retrieval.Config(
                     data=dataclasses.replace(data[name], split=split),
-                    folds=FOLDS if split == "global_time" else 1,
+                    folds=config.folds if split == "global_time" else 1,
+                    seed=config.seed,
                     output=folder,
                 ),
                 reuse=config.reuse,
@@ -144,7 +149,7 @@ def section(found: Mapping[tuple[str, str], dict]) -> str:
         for (name, split), metrics in found.items()
     )
     return f"""\
-One run of `python -m pipelines.retrieval` for each table, with its defaults (seed 42).
+One run of `python -m pipelines.retrieval` for each table, with its defaults.
 Parameters of the simple recommenders are chosen on validation rows, so are our epochs;
 the first row is the recommender that is best on the test rows. [95% bootstrap interval
 over users]; over cuts mean ± standard deviation. Known items are excluded, or, where
