@@ -93,6 +93,7 @@ def test_finished_runs_are_read_instead_of_run_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*does not tell candidates apart yet")
 def test_the_pipeline_gives_what_the_section_shows(orders, tmp_path):
     config = dataclasses.replace(
         retrieval.SMOKE,
