@@ -80,10 +80,10 @@ def test_users_of_the_data_are_asked_without_what_they_have(config, orders, caps
     assert "PROMOTE" in capsys.readouterr().out
 
 
-def test_every_row_of_an_unknown_user_is_a_query_of_its_own(
+def test_a_user_who_is_new_after_the_cut_is_one_query_by_their_own_name(
     config, new_users, monkeypatch
 ):
-    """They share the index 0, but are not one user who took all of it."""
+    """Training saw none of them, but their rows are not those of one unknown user."""
     asked = []
     compare = tm.serving.gate.compare
 
@@ -93,14 +93,20 @@ def test_every_row_of_an_unknown_user_is_a_query_of_its_own(
 
     monkeypatch.setattr(tm.serving.gate, "compare", remember)
     gate.main(loose(dataclasses.replace(config, data=new_users)))
-    test = load_data(new_users, seed=42).splits["test"]["user_id"]
+    data = load_data(new_users, seed=42)
+    test = data.splits["test"]
+    names, items = (data.vocabularies[name] for name in ("user_id", "item_id"))
+    expected = {}
+    for user, item in zip(test["user_id"], test["item_id"], strict=True):
+        expected.setdefault(str(names[user - 1]), []).append(str(items[item - 1]))
     ((queries, options),) = asked
-    users = np.concatenate([query["user_id"] for query in queries])
-    assert (users == "").sum() == (test == 0).sum() >= 30
-    assert len(users) == (test == 0).sum() + len(set(test[test > 0]))
-    assert len(set(options["groups"])) == len(users)
-    taken = map(len, options["relevant"])
-    assert {n for n, user in zip(taken, users, strict=True) if not user} == {1}
+    users = np.concatenate([query["user_id"] for query in queries]).astype(str)
+    assert sum(user.startswith("new") for user in users) == 17
+    found = dict(zip(users, options["relevant"], strict=True))
+    assert {user: sorted(taken) for user, taken in found.items()} == {
+        user: sorted(taken) for user, taken in expected.items()
+    }
+    assert len(users) == len(expected) == len(set(options["groups"]))
 
 
 def test_requests_of_a_file_are_asked_and_too_few_are_refused(config, tmp_path, capsys):
