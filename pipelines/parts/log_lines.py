@@ -17,6 +17,7 @@ for line in iter(sys.stdin.buffer.readline, b""):
         sys.stderr.buffer.flush()
 """
 _active = False
+_writing: list[subprocess.Popen] = []
 
 
 @contextlib.contextmanager
@@ -50,6 +51,9 @@ def without_log_lines() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            filtering.wait(timeout=2)  # longer if another process writes to it
+        try:
+            filtering.wait(timeout=2)
+        except subprocess.TimeoutExpired:  # another process still writes to it
+            _writing[:] = [one for one in _writing if one.poll() is None]
+            _writing.append(filtering)  # without a reference Python would warn of it
         _active = False
