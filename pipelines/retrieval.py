@@ -441,7 +441,9 @@ def train(
       SystemExit: no user has a history to learn from, or no epoch had a finite metric.
     """
     if start is not None:
-        model.compile(tf.keras.optimizers.Adam())  # takes the rate of the checkpoint
+        if config.epochs:  # an optimizer of its kind takes the state of the checkpoint
+            rate = query_towers.learning_rate(config, num_steps=100)
+            model.compile(tf.keras.optimizers.Adam(rate))
         fill(model, data, start)
     if not config.epochs:
         return {}, start
