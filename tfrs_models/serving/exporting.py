@@ -43,8 +43,8 @@ def export(
     export ends. The check loads the model a second time, beside the module.
 
     A layer of Keras is saved with its variables and without the functions by which
-    Keras would restore it: a server calls the signatures only, and to trace the calls
-    of every layer took most of the time of an export.
+    Keras would restore it: a server calls the signatures only, and the calls of every
+    layer would be traced for nothing.
 
     Besides the SavedModel, the version has `assets.extra/contract.json`, which
     `serving.contract.verify` replays, and `assets.extra/tf_serving_warmup_requests`.
