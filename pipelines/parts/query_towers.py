@@ -249,11 +249,8 @@ def served_users(
     splits = EARLIER[split] if config.query_tower != "id" else ("train",)
     count = max([0, *(data.splits[s]["user_id"].max(initial=0) for s in splits)])
     features = user_features(config, data, split)
-    items = np.concatenate([data.splits[s]["item_id"] for s in EARLIER[split]])
     return {
-        "candidate_probabilities": tm.data.candidate_probabilities(
-            {"item_id": items}, "item_id", num_items=data.num_items
-        ),
+        "candidate_probabilities": data.popularity(split),
         "user_ids": data.vocabularies["user_id"][:count],
         "user_features": {k: values[: count + 1] for k, values in features.items()},
         "known_items": data.known_items(split)[: count + 1],

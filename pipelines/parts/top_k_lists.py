@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from tfrs_models.data.times import row_times
 
 _SCORES_AT_ONCE = 2**23
 
@@ -23,8 +24,8 @@ def first_rows(data: tm.data.Interactions, split: str = "test") -> np.ndarray:
     """
     columns = data.splits[split]
     users = columns["user_id"]
-    times = columns.get("timestamp_us", np.zeros(len(users), np.int64))
-    order = np.lexsort((times, users))
+    times = row_times(columns)
+    order = np.lexsort((users,) if times is None else (times, users))
     _, first = np.unique(users[order], return_index=True)
     rows = order[first]
     known = rows[users[rows] > 0]
@@ -104,7 +105,7 @@ def baseline_lists(
     """
     k = min(k, data.num_items)
     users = data.splits[split]["user_id"][rows]
-    times = data.splits[split].get("timestamp_us")
+    times = row_times(data.splits[split])
     times = None if times is None else times[rows]
     order = np.arange(len(rows)) if times is None else np.argsort(times, kind="stable")
     known = data.known_items(split)

@@ -108,6 +108,23 @@ def test_probabilities_of_train_rows_are_their_shares(tiny):
     np.testing.assert_allclose(tiny.candidate_probabilities.sum(), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("split", "earlier"),
+    [("validation", SPLITS[:1]), ("test", SPLITS[:2]), ("serving", SPLITS)],
+)
+def test_popularity_counts_the_rows_before_a_split(tiny, split, earlier):
+    counts = np.zeros(tiny.num_items + 1)
+    for name in earlier:
+        for item in tiny.splits[name]["item_id"]:
+            counts[item] += 1
+    np.testing.assert_allclose(tiny.popularity(split), counts / counts.sum(), rtol=1e-6)
+
+
+def test_no_item_is_popular_before_the_first_row(tiny):
+    with pytest.raises(ValueError, match="at least one row"):
+        tiny.popularity("train")
+
+
 def test_known_items_in_train_are_all_train_items_of_the_user(tiny):
     (batch,) = tiny.batches("train", 1000, known_items=True)
     expected = [items_of(tiny, user, ["train"]) for user in batch["user_id"].numpy()]
@@ -182,7 +199,7 @@ def test_a_batch_can_be_taken_inside_a_graph(tiny):
     assert expected == max(map(len, tiny.known_items("test").to_list()))
 
 
-@pytest.mark.parametrize("method", ["batches", "known_items"])
+@pytest.mark.parametrize("method", ["batches", "known_items", "popularity"])
 def test_an_unknown_split_is_refused(tiny, method):
     arguments = ("dev", 3) if method == "batches" else ("dev",)
     with pytest.raises(ValueError, match=r"`split` must be one of \('train', .*'dev'"):

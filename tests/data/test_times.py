@@ -9,6 +9,7 @@ import pytest
 
 from tfrs_models import data
 from tfrs_models.data.sequences import histories, training_windows
+from tfrs_models.data.times import row_times
 
 DAYS = ["2024-01-28", "2024-01-29", "2024-01-30", "2024-01-31", "2024-02-01"]
 
@@ -325,3 +326,11 @@ def test_a_second_before_the_first_or_after_the_last_is_refused(outside):
     dates = [datetime.datetime.fromtimestamp(t, datetime.UTC) for t in times]
     with pytest.raises(ValueError, match="must lie between 1971 and 2099"):
         last_time(dates)
+
+
+def test_times_of_rows_are_microseconds_whatever_the_rows_have():
+    seconds, micro = np.array([3, 5]), np.array([3_000_001, 5_999_999])
+    both = {"timestamp": seconds, "timestamp_us": micro}
+    np.testing.assert_array_equal(row_times(both), micro)
+    np.testing.assert_array_equal(row_times({"timestamp": seconds}), [3e6, 5e6])
+    assert row_times({"user_id": seconds}) is None

@@ -79,12 +79,7 @@ class ALS(Baseline):
 
     def _fit(self, rows: Rows) -> None:
         als, bm25_weight, limits = _implicit()
-        rows = rows.earlier
-        ones = np.ones(len(rows.user), np.float32)
-        shape = (rows.num_users + 1, rows.num_items)
-        binary = scipy.sparse.coo_matrix((ones, (rows.user, rows.item)), shape).tocsr()
-        binary.data[:] = 1
-        known = binary[1:]
+        known = scipy.sparse.csr_matrix(rows.earlier.binary[1:])
         kind, _, value = self.weighting.partition(":")
         if kind == "bm25":
             # implicit's BM25 takes items as documents

@@ -13,10 +13,11 @@ from tfrs_models.baselines.ease import EASE
 from tfrs_models.baselines.item_knn import ItemKNN
 from tfrs_models.baselines.popularity import Popularity
 from tfrs_models.baselines.recent_popularity import RecentPopularity
-from tfrs_models.baselines.rows import DAY, times_of
+from tfrs_models.baselines.rows import DAY
 from tfrs_models.baselines.user_history import UserHistory
 from tfrs_models.baselines.weighted_sum import WeightedSum
 from tfrs_models.data.interactions import Interactions
+from tfrs_models.data.times import row_times
 
 HALF_LIVES = (0.1, 0.5, 1.0, 2.0, 4.0, 7.0, 30.0, 90.0, 365.0)  # days
 WEIGHTS = (0.3, 1.0, 0.1, 3.0)
@@ -47,13 +48,13 @@ class Problem:
     @property
     def has_times(self) -> bool:
         """Whether the rows have timestamps."""
-        return times_of(self.data.splits["train"]) is not None
+        return row_times(self.data.splits["train"]) is not None
 
     @property
     def half_lives(self) -> list[float]:
         """Half-lives in days that are shorter than the log of train and validation."""
         columns = [self.data.splits[split] for split in ("train", "validation")]
-        times = np.concatenate([times_of(column) for column in columns])
+        times = np.concatenate([row_times(column) for column in columns])
         log = float(times.max() - times.min()) / DAY
         if log < 2:
             return [max(log, 1 / DAY) / part for part in (64, 16, 4)]

@@ -106,10 +106,6 @@ class ItemWeights(Baseline):
 
     def _fit(self, rows: Rows) -> None:
         rows = rows.earlier
-        ones = np.ones(len(rows.user), np.float32)
-        shape = (rows.num_users + 1, rows.num_items)
-        binary = scipy.sparse.coo_array((ones, (rows.user, rows.item)), shape).tocsr()
-        binary.data[:] = 1
         known = rows.user > 0
         time = None if rows.time is None else rows.time[known]
         kept = rows._replace(user=rows.user[known], item=rows.item[known], time=time)
@@ -117,7 +113,7 @@ class ItemWeights(Baseline):
         counts = np.bincount(rows.item, minlength=rows.num_items)
         columns = self._columns_with_weights(counts)
         # Row 0 is all unknown users, who are not one user.
-        weights = self._item_weights(binary[1:, columns])
+        weights = self._item_weights(rows.binary[1:, columns])
         self._set(_columns=columns, _weights=weights)
 
     def _columns_with_weights(self, counts: np.ndarray) -> np.ndarray:

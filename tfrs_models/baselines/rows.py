@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 
 from tfrs_models.data.interactions import EARLIER, Interactions
+from tfrs_models.data.times import row_times
 
 DAY = 86_400 * 10**6  # microseconds
 
@@ -36,6 +37,15 @@ class Rows(NamedTuple):
         time = None if self.time is None else self.time[:end]
         return self._replace(user=self.user[:end], item=self.item[:end], time=time)
 
+    @property
+    def binary(self) -> scipy.sparse.csr_array:
+        """`[num_users + 1, num_items]` float32, 1 where a user had an item."""
+        ones = np.ones(len(self.user), np.float32)
+        shape = (self.num_users + 1, self.num_items)
+        found = scipy.sparse.coo_array((ones, (self.user, self.item)), shape).tocsr()
+        found.data[:] = 1  # what repeats was added up
+        return found
+
 
 def rows_before(data: Interactions, split: str) -> Rows:
     """Collects the rows of earlier splits, and those of the split if they have times.
@@ -50,7 +60,7 @@ def rows_before(data: Interactions, split: str) -> Rows:
     if split not in EARLIER:
         raise ValueError(f"`split` must be one of {tuple(EARLIER)}. Got {split!r}.")
     splits = EARLIER[split]
-    has_times = times_of(data.splits["train"]) is not None
+    has_times = row_times(data.splits["train"]) is not None
     own = (split,) if has_times and split in data.splits else ()
     num_earlier = sum(len(data.splits[name]["user_id"]) for name in splits)
     if not num_earlier and not own:
@@ -65,27 +75,13 @@ def rows_before(data: Interactions, split: str) -> Rows:
     return Rows(
         user=column("user_id"),
         item=(column("item_id") - 1).astype(np.int32),
-        time=np.concatenate([times_of(data.splits[s]) for s in (*splits, *own)])
+        time=np.concatenate([row_times(data.splits[s]) for s in (*splits, *own)])
         if has_times
         else None,
         num_earlier=num_earlier,
         num_users=data.num_users,
         num_items=data.num_items,
     )
-
-
-def times_of(columns: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Returns the times of the rows of a split in microseconds, or None without times.
-
-    Args:
-      columns: name -> `[num_rows]` values; interactions that a caller constructs may
-        have whole seconds only.
-    """
-    if "timestamp_us" in columns:
-        return columns["timestamp_us"]
-    if "timestamp" in columns:
-        return columns["timestamp"] * 10**6
-    return None
 
 
 class UserLog:

@@ -7,9 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.data.batching import row_batches
-from tfrs_models.data.probabilities import sampling_probability_lookup
+from tfrs_models.data.probabilities import (
+    candidate_probabilities,
+    sampling_probability_lookup,
+)
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.summary import Summary
+from tfrs_models.data.times import row_times
 from tfrs_models.feature import Feature
 
 EARLIER = {
@@ -242,6 +246,25 @@ class Interactions:
             )
         return known
 
+    def popularity(self, split: str) -> np.ndarray:
+        """Computes the share of each item in the rows before a split.
+
+        Args:
+          split: "validation", "test" or "serving", which is after all rows.
+
+        Returns:
+          `[num_items + 1]` float32 shares that sum to 1; item `i` is at index `i`.
+
+        Raises:
+          ValueError: the split is unknown, or no row is before it.
+        """
+        if split not in EARLIER:
+            raise ValueError(f"`split` must be one of {tuple(EARLIER)}. Got {split!r}.")
+        none = np.zeros(0, np.int64)
+        items = [none, *(self.splits[name]["item_id"] for name in EARLIER[split])]
+        rows = {"item_id": np.concatenate(items)}
+        return candidate_probabilities(rows, num_items=self.num_items)
+
     def __str__(self) -> str:
         """Formats the summary."""
         return str(self.summary)
@@ -312,15 +335,15 @@ def timeline(
             "`data` must have timestamps: what came before is a matter of time. Got "
             f"{list(train)}. Name their column with `timestamp_column`."
         )
-    # Interactions that a caller constructs may have whole seconds only.
-    time = "timestamp_us" if "timestamp_us" in train else "timestamp"
     lengths = [len(data.splits[split]["user_id"]) for split in splits]
 
     def column(name: str) -> np.ndarray:
         none = train[name][:0]
         return np.concatenate([none, *(data.splits[split][name] for split in splits)])
 
-    keys = (column(time), column("user_id"))
+    times = [row_times(data.splits[split]) for split in splits]
+    times = np.concatenate([row_times(train)[:0], *times])
+    keys = (times, column("user_id"))
     if "tie_order" in train:
         keys = (column("tie_order"), *keys)
     return Timeline(

@@ -4,7 +4,7 @@ import numpy as np
 
 from tfrs_models.data.interactions import EARLIER, Interactions, timeline
 from tfrs_models.data.splits import SPLIT_NAMES
-from tfrs_models.data.times import SECOND
+from tfrs_models.data.times import SECOND, row_times
 
 _LENGTHS = {
     "no history": (0, 0),
@@ -61,12 +61,10 @@ def row_slices(
     train = data.splits["train"]
     if "timestamp" not in train:
         return _without_times(data, code)
-    exact = "timestamp_us" in train
-    time_column = "timestamp_us" if exact else "timestamp"
-    columns, part, order = timeline(
-        data, SPLIT_NAMES, ("user_id", "item_id", time_column)
-    )
-    user, item, time = (column[order] for column in columns.values())
+    columns, part, order = timeline(data, SPLIT_NAMES)
+    user, item = (column[order] for column in columns.values())
+    time = np.concatenate([row_times(data.splits[name]) for name in SPLIT_NAMES])
+    time = time[order]
     part = part[order]
     known = user > 0
     same_user = known & (user == np.append(-1, user[:-1]))
@@ -76,7 +74,7 @@ def row_slices(
     )
     tied = gap == 0
     tied |= np.append(tied[1:], False)
-    longest = session_gap_seconds * (SECOND if exact else 1)
+    longest = session_gap_seconds * SECOND
     found = {
         **_repeats(user, item, part, code),
         "tied": tied,

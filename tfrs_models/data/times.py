@@ -1,6 +1,7 @@
 """Checked times of a user's table, in microseconds since 1970."""
 
 import datetime
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,20 @@ _COMPACT = {
     14: ("%Y%m%d%H%M%S",),
 }
 _LOOKED_AT = 10_000  # number of rows that decide whether numbers are dates
+
+
+def row_times(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Returns the times of the rows of a split in microseconds, or None without times.
+
+    Args:
+      columns: name -> `[num_rows]` values; interactions that a caller constructs may
+        have whole seconds only.
+    """
+    if "timestamp_us" in columns:
+        return columns["timestamp_us"]
+    if "timestamp" in columns:
+        return columns["timestamp"] * SECOND
+    return None
 
 
 def read_timestamps(

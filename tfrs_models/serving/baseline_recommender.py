@@ -3,8 +3,7 @@
 import numpy as np
 
 from tfrs_models.baselines import Baseline
-from tfrs_models.data.interactions import EARLIER, Interactions
-from tfrs_models.data.probabilities import candidate_probabilities
+from tfrs_models.data.interactions import Interactions
 from tfrs_models.layers.index.score_index import ScoreIndex
 from tfrs_models.serving.recommender import Recommender
 from tfrs_models.towers.score_tower import ScoreTower
@@ -46,10 +45,7 @@ def baseline_recommender(
     index = ScoreIndex().index(
         np.zeros((data.num_items, 1), np.float32), np.arange(1, data.num_items + 1)
     )
-    items = np.concatenate([data.splits[s]["item_id"] for s in EARLIER[split]])
-    popularity = candidate_probabilities(
-        {"item_id": items}, "item_id", num_items=data.num_items
-    )
+    popularity = data.popularity(split)
     if (unknown := fitted.score(rows[:1])[0]).any():
         popularity = np.append(np.float32(0), unknown)
     return Recommender(
