@@ -23,6 +23,7 @@ from pipelines.reporting.page import render
 from pipelines.reporting.plots import hit_rate_curves, learning_curves
 from pipelines.reporting.served import with_train_rows
 from pipelines.reporting.tables import print_table
+from tfrs_models.data.times import row_times
 
 SHORT = {
     "ndcg_at_10": "NDCG@10",
@@ -232,12 +233,16 @@ def newest_items(
       count: largest number of items.
     """
     columns = [data.splits[split] for split in splits]
-    items = np.concatenate([c["item_id"][c["user_id"] == user] for c in columns])
-    if "timestamp_us" in columns[0]:
-        times = np.concatenate(
-            [c["timestamp_us"][c["user_id"] == user] for c in columns]
-        )
-        items = items[np.argsort(times, kind="stable")]
+    own = [
+        {name: values[c["user_id"] == user] for name, values in c.items()}
+        for c in columns
+    ]
+    items = np.concatenate([c["item_id"] for c in own])
+    if row_times(own[0]) is not None:
+        keys = [np.concatenate([row_times(c) for c in own])]
+        if "tie_order" in own[0]:
+            keys.insert(0, np.concatenate([c["tie_order"] for c in own]))
+        items = items[np.lexsort(keys)]
     return items[::-1][:count]
 
 

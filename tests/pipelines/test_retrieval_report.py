@@ -1,6 +1,7 @@
 """What the retrieval pipeline says of made-up ranks."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tfrs_models as tm
@@ -158,3 +159,14 @@ def test_folds_are_summed_up_by_mean_and_spread():
     assert rows[-1][1:4] == ["+0.5000", "-0.5000", "-0.5000"]
     said = folds.fold_verdict(evaluations)
     assert "clearly better in 1 and clearly worse in 2 of them" in said
+
+
+@pytest.mark.parametrize("ties", ["random", "file"])
+def test_newest_items_of_an_example_are_in_the_order_of_the_histories(ties):
+    """Also where a split draws single rows and the others have the same time."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"user_id": ["ann"] * 30, "item_id": rng.permutation(30)})
+    frame["timestamp"] = 1_600_000_000 + np.arange(30) // 10
+    data = tm.data.from_frame(frame, split="random", ties=ties)
+    history = tm.data.history_table(data, "test", length=8)[1]
+    np.testing.assert_array_equal(retrieval.newest_items(data, 1), history[::-1])
