@@ -125,7 +125,9 @@ def test_windows_have_every_item_but_the_first_as_a_target_once(length, stride):
         if split == "train":
             sequences.setdefault(user, []).append(item)
     found = {user: [] for user in sequences}
-    for user, history, _, target in zip(*windows, strict=True):
+    for user, history, target in zip(
+        windows.user_id, windows.history, windows.item_id, strict=True
+    ):
         real = int((history > 0).sum())
         assert (history[:real] > 0).all()
         assert not history[real:].any()
@@ -176,7 +178,7 @@ def test_every_item_of_a_history_has_its_time():
     for user in range(1, data.num_users + 1):
         assert table[user].tolist() == padded(times(user, before[user]), 30)
     windows = training_windows(data, 30)
-    for user, history, stamps, _ in zip(*windows, strict=True):
+    for user, history, stamps in zip(*windows[:3], strict=True):
         real = tuple(history[history > 0])
         assert stamps.tolist() == padded(times(user, real), 30)
 
@@ -187,7 +189,7 @@ def test_windows_that_overlap_give_targets_a_past():
     )
     data = tm_data.from_frame(frame, split="leave_last_out")
     names = np.concatenate([[-1], data.vocabularies["item_id"].astype(int)])
-    _, history, _, target = training_windows(data, 4, stride=2)
+    _, history, _, target, *_ = training_windows(data, 4, stride=2)
     # items 0 to 10 are train; -1 is padding
     assert names[history].tolist() == [
         [6, 7, 8, 9],
@@ -203,6 +205,55 @@ def test_windows_that_overlap_give_targets_a_past():
     ]
 
 
+@pytest.mark.parametrize(("length", "stride"), [(4, 2), (50, 7)])
+def test_every_target_of_a_window_has_its_own_time(length, stride):
+    data = make(rows=90)
+    train = {}  # (user, number of earlier rows) -> item and time
+    for user, time, _, item, split, _ in timeline(data):
+        if split == "train":
+            train.setdefault(user, []).append((item, time))
+    windows = training_windows(data, length, stride=stride)
+    counts = dict.fromkeys(train, 0)  # targets from the newest back
+    for row, user in enumerate(windows.user_id):
+        for position in range(length)[::-1]:
+            target, time = (
+                windows.item_id[row, position],
+                windows.timestamp[row, position],
+            )
+            if target == 0:
+                assert time == 0
+                continue
+            counts[user] += 1
+            assert train[user][-counts[user]] == (target, time)
+    assert counts == {user: len(rows) - 1 for user, rows in train.items()}
+
+
+def test_a_window_up_to_a_target_does_not_depend_on_later_rows():
+    """Of the rows of a user, or of others, after the target, nothing reaches it."""
+    data = make(rows=90)
+    before = training_windows(data, 5, stride=2)
+    rng = np.random.default_rng(0)
+    for now in range(1000, 1013):
+        train = data.splits["train"]
+        later = train["timestamp"] > now
+        item, time = train["item_id"].copy(), train["timestamp"].copy()
+        item[later] = rng.integers(1, data.num_items + 1, later.sum())
+        time[later] += 3
+        changed = train | {"item_id": item, "timestamp": time}
+        changed["timestamp_us"] = time * 10**6
+        altered = dataclasses.replace(data, splits=data.splits | {"train": changed})
+        after = training_windows(altered, 5, stride=2)
+        for old, new in zip(
+            zip(*before, strict=True), zip(*after, strict=True), strict=True
+        ):
+            targets = np.flatnonzero((old[3] > 0) & (old[4] <= now))
+            if len(targets):
+                until = targets[-1] + 1
+                assert old[0] == new[0]
+                for a, b in zip(old[1:], new[1:], strict=True):
+                    np.testing.assert_array_equal(a[:until], b[:until])
+
+
 def test_window_batches_have_what_the_task_needs():
     data = make()
     batches = tm_data.window_batches(data, 3, length=4, stride=2, seed=1)
@@ -215,6 +266,7 @@ def test_window_batches_have_what_the_task_needs():
             data.candidate_probabilities[ids[ids > 0]],
         )
         assert (batch["candidate_sampling_probability"].numpy() > 0).all()
+        assert ((batch["timestamp"].numpy() > 0) == (ids > 0)).all()
         for row, user in enumerate(batch["user_id"].numpy()):
             assert batch["known_items"][row].numpy().tolist() == known[user]
         rows += batch["history"].numpy().tolist()

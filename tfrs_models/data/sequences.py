@@ -27,12 +27,15 @@ class Windows(NamedTuple):
         items; 0 after the last item.
       item_id: `[num_windows, length]` int64, the user's next item; 0 if there is none
         or if it is a target of another window.
+      timestamp: `[num_windows, length]` int64 seconds, the time of each target, which
+        is the time of its request; 0 where `item_id` is 0.
     """
 
     user_id: np.ndarray
     history: np.ndarray
     history_timestamp: np.ndarray
     item_id: np.ndarray
+    timestamp: np.ndarray
 
 
 def histories(
@@ -177,13 +180,18 @@ def training_windows(
             firsts.append(target), ends.append(end)
             end = target
     starts, firsts, ends = (np.array(x, np.int64) for x in (starts, firsts, ends))
-    targets = _cut(np.append(item[1:], 0), starts, ends, length)
     is_context = np.arange(length) < (firsts - starts)[:, None]
+
+    def of_targets(values: np.ndarray) -> np.ndarray:
+        next_values = _cut(np.append(values[1:], 0), starts, ends, length)
+        return np.where(is_context, 0, next_values)
+
     return Windows(
         user_id=np.array(owners, np.int64),
         history=_cut(item, starts, ends, length),
         history_timestamp=_cut(time, starts, ends, length),
-        item_id=np.where(is_context, 0, targets),
+        item_id=of_targets(item),
+        timestamp=of_targets(time),
     )
 
 
@@ -206,10 +214,11 @@ def window_batches(
       seed: seed of the order; None follows `tf.random.set_seed`.
 
     Returns:
-      A dataset of dicts: `history`, `history_timestamp`, `item_id` (the targets) and
-      `candidate_sampling_probability` `[batch, length]`, `user_id` and the other user
-      features `[batch, ...]`, and `known_items` `[batch, None]`: all train items of the
-      user, which therefore do not count as negatives.
+      A dataset of dicts: `history`, `history_timestamp`, `item_id` (the targets),
+      `timestamp` (the time of each target) and `candidate_sampling_probability`
+      `[batch, length]`, `user_id` and the other user features `[batch, ...]`, and
+      `known_items` `[batch, None]`: all train items of the user, which therefore do not
+      count as negatives.
 
     Raises:
       ValueError: the length or the stride is out of range, the data have no timestamps,
