@@ -47,6 +47,10 @@ FEATURES = {
     "item_id": np.array([4, 4, 1, 2, 3, 0]),
     "genres": np.array([[1, 2], [0, 0], [2, 0], [1, 0], [2, 1], [1, 1]]),
     "year": np.linspace(-1, 1, 6).astype("float32"),
+    "text": np.array(  # the last is missing
+        [[0, 1, -2], [3, 0.5, 1], [-1, -1, 0], [0, 0, 4], [2, -3, 1], [0, 0, 0]],
+        "float32",
+    ),
     "user_features": RNG.normal(size=(6, 3)).astype("float32"),
     "item_features": RNG.normal(size=(6, 2)).astype("float32"),
     "cross_features": RNG.normal(size=(6, 4)).astype("float32"),
@@ -60,6 +64,7 @@ FIELDS = [
     Feature("item_id", "id", 4),
     Feature("genres", "bag", 2),
     Feature("year", "number", mean=0.1, scale=0.5),
+    Feature("text", "vector", dim=3),
 ]
 OF_FIELDS = {field.name: FEATURES[field.name] for field in FIELDS}
 LIST_FEATURES = (
@@ -521,7 +526,7 @@ ROWS = {
     towers.FeatureLookup: Row(item_tower, (FEATURES,)),
     towers.FeatureTower: Row(
         lambda: towers.FeatureTower(
-            [*ITEM, Feature("year", "number")], 3, hidden_units=[5], id_dropout=0.1
+            [*ITEM, *FIELDS[3:]], 3, hidden_units=[5], id_dropout=0.1
         ),
         (FEATURES,),
     ),

@@ -12,6 +12,7 @@ FEATURES = [
     Feature("genres", "bag", 4),
     Feature("year", "number", mean=1990.0, scale=12.5),
     Feature("decade", "id", 3),
+    Feature("text", "vector", dim=2),
 ]
 
 
@@ -25,6 +26,8 @@ def batch():
         ),
         "year": np.array([1990.0, 2002.5, 1950, 2020, 1999, 1980], "float32"),
         "decade": np.array([3, 2, 1, 0, 4, 1]),
+        # the second is missing
+        "text": np.array([[3, -4], [0, 0], [0, 7], [-1, 1], [2e30, -1e30], [1e-30, 0]]),
         "ignored": np.array(["x"] * 6),
     }
 
@@ -45,19 +48,31 @@ def loops(batch, tables):
         for value in bag:
             total += tables["genres"][value] / math.sqrt(len(bag))
         total += (float(batch["year"][row]) - 1990.0) / 12.5 * tables["year"][0]
+        length = math.hypot(*batch["text"][row])
+        if length:
+            total += np.matmul(batch["text"][row] / length, tables["text"][1:])
+        else:
+            total += tables["text"][0]
         rows.append(total)
     return np.array(rows)
 
 
+def with_all_weights(tower):
+    """Gives the missing vector a value; it is 0 at first."""
+    table = next(w for w in tower.weights if "text" in w.name)
+    table.assign(table + np.array([[0.7], [0], [0]]))
+    return tower
+
+
 def test_the_output_is_the_sum_of_the_features_vectors(batch):
-    tower = FeatureTower(FEATURES, 5)
+    tower = with_all_weights(FeatureTower(FEATURES, 5))
     np.testing.assert_allclose(
         tower(batch), loops(batch, weights(tower)), rtol=1e-5, atol=1e-6
     )
 
 
 def test_hidden_units_follow_the_sum(batch):
-    tower = FeatureTower(FEATURES, 5, hidden_units=[7, 3])
+    tower = with_all_weights(FeatureTower(FEATURES, 5, hidden_units=[7, 3]))
     output = tower(batch)
     tables = weights(tower)
     values = loops(batch, tables)
@@ -72,7 +87,7 @@ def test_hidden_units_follow_the_sum(batch):
 
 def test_ids_are_dropped_in_training_only_and_only_the_own():
     tf.keras.utils.set_random_seed(0)
-    tower = FeatureTower(FEATURES[:1] + FEATURES[3:], 5, id_dropout=0.3)
+    tower = FeatureTower(FEATURES[:1] + FEATURES[3:4], 5, id_dropout=0.3)
     many = {"item_id": np.full(4000, 2), "decade": np.full(4000, 3)}
     tables = weights(tower) if tower.weights else (tower(many), weights(tower))[1]
     kept, dropped = tables["item_id"][2], tables["item_id"][0]
@@ -93,6 +108,26 @@ def test_unknown_values_share_a_vector_that_learns():
         loss = tf.reduce_sum(tower({"item_id": tf.constant([0, 7, 12345, 3])}))
     gradient = tf.convert_to_tensor(tape.gradient(loss, tower.weights[0]))
     np.testing.assert_array_equal(gradient[:, 0], [3, 0, 0, 1, 0, 0, 0])
+
+
+def test_a_missing_vector_is_zero_until_training_shows_one():
+    tower = FeatureTower([Feature("text", "vector", dim=3)], 4)
+    text = np.array([[0.0, 0, 0], [3, 0, -4]])
+    assert not tower({"text": text})[0].numpy().any()
+    assert (tower({"text": text})[1].numpy() != 0).all()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tower({"text": text}))
+    gradient = tape.gradient(loss, tower.weights[0])
+    np.testing.assert_allclose(gradient[:, 0], [1, 0.6, 0, -0.8], rtol=1e-6)
+
+
+def test_only_the_direction_of_a_vector_counts():
+    tower = FeatureTower([Feature("text", "vector", dim=3)], 4)
+    text = np.array([[0.2, -0.1, 0.5], [-3.0, 8, 1]], "float32")
+    outputs = [tower({"text": text * scale}) for scale in (1, 0.003, 1e20)]
+    for output in outputs[1:]:
+        np.testing.assert_allclose(output, outputs[0], rtol=1e-5)
+    assert not np.allclose(tower({"text": -text}), outputs[0])
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
@@ -141,6 +176,9 @@ def test_a_number_may_be_an_integer():
         ({"genres": np.array([1, 2])}, r"`genres`, a bag, must have rank 2.*\(2,\)"),
         ({"year": np.ones([2, 1], "float32")}, r"`year`, a number, must have rank 1"),
         ({"decade": np.array([1.0, 2])}, r"`decade`, a id, must hold integer.*float"),
+        ({"text": np.array([1.0, 2])}, r"`text`, a vector, must have rank 2.*\(2,\)"),
+        ({"text": np.ones([2, 3])}, r"`text`, a vector, must have 2 comp.*\(2, 3\)"),
+        ({"text": np.array([["a", "b"]] * 2)}, r"`text` must hold numbers. Got string"),
         ({"item_id": np.array(["a", "b"])}, r"`item_id`, a id, must hold int.*string"),
     ],
 )

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfrs_models.data.interactions import EARLIER, Interactions, timeline
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.feature import Feature
+from tfrs_models.ops.features.declared_features import vector_inputs
 
 MAX_VALUES = 64
 SHRINKAGE = 5
@@ -26,7 +27,8 @@ class ActivityLayout:
 
     Args:
       categories: names of the categories that an item can have, such as "genres=Drama".
-      numbers: names of the numbers of an item, such as "year".
+      numbers: names of the numbers of an item, such as "year", and of the components of
+        its vectors, such as "text[0]".
       has_ratings: whether the data have ratings. Without ratings the features have
         shares of categories only, no mean ratings ("liking").
     """
@@ -121,7 +123,9 @@ def activity_layout(data: Interactions) -> ActivityLayout:
             for feature in category_features(data)
             for value in data.vocabularies[feature.name]
         ),
-        numbers=tuple(feature.name for feature in number_features(data)),
+        numbers=tuple(
+            name for feature in number_features(data) for name in _columns_of(feature)
+        ),
         has_ratings="rating" in data.splits["train"],
     )
 
@@ -129,12 +133,20 @@ def activity_layout(data: Interactions) -> ActivityLayout:
 def category_features(data: Interactions) -> list[Feature]:
     """Returns the item features whose values are categories."""
     _, *features = data.item_features  # the first is the item itself
-    return [f for f in features if f.kind != "number" and f.num_values <= MAX_VALUES]
+    return [
+        f for f in features if f.kind in ("id", "bag") and f.num_values <= MAX_VALUES
+    ]
 
 
 def number_features(data: Interactions) -> list[Feature]:
-    """Returns the item features that are numbers."""
-    return [feature for feature in data.item_features if feature.kind == "number"]
+    """Returns the item features that are numbers or vectors."""
+    return [f for f in data.item_features if f.kind in ("number", "vector")]
+
+
+def _columns_of(feature: Feature) -> list[str]:
+    if feature.kind == "number":
+        return [feature.name]
+    return [f"{feature.name}[{number}]" for number in range(feature.dim)]
 
 
 def _check_width(name: str, values: tf.Tensor, columns: tuple[str, ...]) -> None:
@@ -157,8 +169,8 @@ def with_activity(data: Interactions) -> Interactions:
 
     Means and scales for standardisation come from the train rows only.
     `activity_layout` names the columns. With `n` categories there are `U = 2 + 2 n`
-    user features (`1 + n` without ratings) and `I = n + number of numeric item
-    features`.
+    user features (`1 + n` without ratings) and `I = n + number of numbers and of
+    components of vectors of an item`.
 
     `user_features` are: the standardised `log(1 + activity)`; the user's mean
     standardised rating; for each category the share of the user's items that have it;
@@ -167,7 +179,8 @@ def with_activity(data: Interactions) -> Interactions:
     0.
 
     `item_features` are: 1 for each category of the item, else 0; the standardised
-    numbers, 0 where missing. Cold items have the same features.
+    numbers and the components of the unit vectors, 0 where missing. Cold items have the
+    same features.
 
     Args:
       data: interactions with timestamps. The features take `4 U` bytes a row.
@@ -318,6 +331,8 @@ def _categories(data: Interactions) -> np.ndarray:
 def _item_features(data: Interactions) -> np.ndarray:
     numbers = [
         (data.items[feature.name][:, None] - feature.mean) / feature.scale
+        if feature.kind == "number"
+        else vector_inputs(tf.constant(data.items[feature.name]))[:, 1:].numpy()
         for feature in number_features(data)
     ]
     return np.concatenate([_categories(data), *numbers], axis=1, dtype=np.float32)

@@ -1,6 +1,6 @@
 """A tower over declared features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import tensorflow as tf
@@ -14,6 +14,7 @@ from tfrs_models.ops.features.declared_features import (
     num_vectors,
     parse_features,
     standardised,
+    vector_inputs,
 )
 from tfrs_models.types import Features
 
@@ -25,7 +26,9 @@ class FeatureTower(tf.keras.layers.Layer):
     An id has a vector for each known value and one for unknown values: index 0 and
     every index beyond the known ones. A bag (genres, words) is the sum of its values'
     vectors over the square root of their number. A number is standardised with the
-    statistics of its `Feature` and multiplies a vector of its own.
+    statistics of its `Feature` and multiplies a vector of its own. A vector is scaled
+    to unit length and multiplies a matrix of its own; a missing one, which is zeros, is
+    a learned vector, 0 at first.
 
     Example:
       >>> item = tm.data.Feature("item_id", "id", num_values=3)
@@ -78,7 +81,7 @@ class FeatureTower(tf.keras.layers.Layer):
             self.add_weight(
                 feature.name,
                 (num_vectors(feature), embedding_dim),
-                initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
+                initializer=_initializer(feature),
             )
             for feature in self.features
         ]
@@ -92,7 +95,7 @@ class FeatureTower(tf.keras.layers.Layer):
 
         Args:
           features: batch with every declared feature: ids `[batch]` and bags `[batch,
-            length]` of integers, numbers `[batch]`.
+            length]` of integers, numbers `[batch]` and vectors `[batch, dim]`.
           training: whether ids are dropped.
 
         Returns:
@@ -120,9 +123,22 @@ class FeatureTower(tf.keras.layers.Layer):
         }
 
 
+def _initializer(feature: Feature) -> Callable:
+    normal = tf.keras.initializers.RandomNormal(stddev=0.05)
+    if feature.kind != "vector":
+        return normal
+
+    def without_missing(shape: tf.TensorShape, dtype: tf.DType, **_) -> tf.Tensor:
+        return tf.pad(normal((shape[0] - 1, shape[1]), dtype), [[1, 0], [0, 0]])
+
+    return without_missing
+
+
 def _embed(value: tf.Tensor, feature: Feature, table: tf.Tensor) -> tf.Tensor:
     if feature.kind == "number":
         return tf.cast(standardised(value, feature), table.dtype)[:, None] * table
+    if feature.kind == "vector":
+        return tf.cast(vector_inputs(value), table.dtype) @ table
     value, known = known_values(value, feature)
     if feature.kind == "id":
         return tf.gather(table, value)

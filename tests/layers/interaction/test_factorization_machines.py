@@ -14,6 +14,7 @@ from tfrs_models.layers.interaction.field_embedding import FieldEmbedding
 FIELDS = [
     Feature("user_id", "id", 5),
     Feature("genres", "bag", 4),
+    Feature("text", "vector", dim=2),
     Feature("year", "number", mean=1990.0, scale=12.5),
     Feature("words", "bag", 3),
     Feature("decade", "id", 3),
@@ -22,6 +23,8 @@ BATCH = {
     # 0 and what is beyond the known values are unknown
     "user_id": np.array([1, 5, 0, 6, 99]),
     "genres": np.array([[1, 2, 3], [0, 0, 0], [4, 4, 0], [5, 1, 0], [2, 0, 3]]),
+    # the third is missing
+    "text": np.array([[3, -4], [0.1, 0], [0, 0], [-7, 1], [1e-30, 2e-30]], "float32"),
     "year": np.array([1990.0, 2002.5, 1950, 2020, 1999], "float32"),
     "words": np.array([[3, 1], [2, 0], [0, 0], [9, 9], [1, 2]]),
     "decade": np.array([3, 2, 1, 0, 4]),
@@ -40,21 +43,35 @@ def make(cls, fields=FIELDS, **options):
 
 
 def active(batch, row):
-    """(field, row of the table, value) of everything that is not zero."""
+    """(field, {row of the table: weight}, value) of everything that is not zero."""
     found, offset = [], 0
     for place, field in enumerate(FIELDS):
         value = batch[field.name][row]
         if field.kind == "number":
-            found.append((place, offset, (float(value) - field.mean) / field.scale))
+            x = (float(value) - field.mean) / field.scale
+            found.append((place, {offset: 1.0}, x))
             offset += 1
+            continue
+        if field.kind == "vector":
+            length = math.hypot(*map(float, value))
+            parts = {
+                offset + 1 + d: float(x) / length for d, x in enumerate(value) if x
+            }
+            found.append((place, parts or {offset: 1.0}, 1.0))
+            offset += 1 + field.dim
             continue
         known = [int(v) for v in np.atleast_1d(value) if 0 < v <= field.num_values]
         if field.kind == "id":
-            found.append((place, offset + (known[0] if known else 0), 1.0))
+            found.append((place, {offset + (known[0] if known else 0): 1.0}, 1.0))
         else:
-            found += [(place, offset + v, 1 / math.sqrt(len(known))) for v in known]
+            x = 1 / math.sqrt(len(known) or 1)
+            found += [(place, {offset + v: 1.0}, x) for v in known]
         offset += field.num_values + 1
     return found
+
+
+def weights_of(table, rows):
+    return sum(weight * table[row] for row, weight in rows.items())
 
 
 def loops(cls, batch, bias, table):
@@ -62,11 +79,12 @@ def loops(cls, batch, bias, table):
     for row in range(len(batch["user_id"])):
         values = active(batch, row)
         total = float(bias)
-        for _, i, x in values:
-            total += table[i, 0] * x
-        for one, (f, i, x) in enumerate(values):
-            for g, j, y in values[:one]:
-                left, right = table[i, 1:], table[j, 1:]
+        values = [(f, weights_of(table, rows), x) for f, rows, x in values]
+        for _, weights, x in values:
+            total += weights[0] * x
+        for one, (f, weights, x) in enumerate(values):
+            for g, others, y in values[:one]:
+                left, right = weights[1:], others[1:]
                 if cls is FieldAwareFactorizationMachine:
                     left = left[g * DIM : (g + 1) * DIM]
                     right = right[f * DIM : (f + 1) * DIM]
@@ -126,6 +144,22 @@ def test_a_machine_starts_without_an_opinion_and_learns_pairs_only_it_can_see():
         assert float(loss) < 0.05
 
 
+def test_fields_may_be_vectors_only():
+    for cls in MACHINES:
+        layer = make(cls, [Feature("text", "vector", dim=2)])
+        bias, table = layer.get_weights()
+        found = layer({"text": np.array([[3.0, -4], [0, 0]])})
+        expected = bias + np.array([[0, 0.6, -0.8], [1, 0, 0]]) @ table[:, 0]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cls", [*MACHINES, FieldEmbedding])
+def test_only_missing_vectors_have_no_say_at_first(cls):
+    fields = [Feature("user_id", "id", 5), Feature("text", "vector", dim=2)]
+    table = cls(fields, DIM).weights[-1].numpy()  # the rows: 6 of the id, 3 of the text
+    assert np.flatnonzero(~table.any(axis=1)).tolist() == [6]
+
+
 def test_embeddings_are_the_sums_of_each_fields_values():
     machine = make(FactorizationMachine)
     embedding = FieldEmbedding(FIELDS, DIM)
@@ -133,8 +167,8 @@ def test_embeddings_are_the_sums_of_each_fields_values():
     embedding.set_weights([table[:, 1:]])
     expected = np.zeros((5, len(FIELDS), DIM))
     for row in range(5):
-        for field, i, x in active(BATCH, row):
-            expected[row, field] += x * table[i, 1:]
+        for field, rows, x in active(BATCH, row):
+            expected[row, field] += x * weights_of(table, rows)[1:]
     np.testing.assert_allclose(embedding(BATCH), expected, rtol=1e-5, atol=1e-6)
     logits, embeddings = machine.with_embeddings(BATCH)
     np.testing.assert_allclose(embeddings, expected, rtol=1e-5, atol=1e-6)
@@ -186,6 +220,8 @@ def test_batches_may_be_small_and_bags_of_any_length_in_a_graph(cls, rows):
         ({"year": np.array(["x"] * 5)}, "`year` must hold numbers. Got string"),
         ({"user_id": np.ones(5)}, "`user_id`, a id, must hold integer"),
         ({"genres": np.ones(5, int)}, "`genres`, a bag, must have rank 2"),
+        ({"text": np.ones(5)}, "`text`, a vector, must have rank 2"),
+        ({"text": np.ones((5, 3))}, r"`text`, a vector, must have 2 comp.*\(5, 3\)"),
     ],
 )
 def test_a_wrong_feature_is_named(cls, change, message):
@@ -201,6 +237,7 @@ def test_a_wrong_feature_is_named(cls, change, message):
     [
         ("year", 3, np.nan, r"`year` is not finite.*Rows\W+3\D+nan"),
         ("year", 2, -np.inf, r"`year` is not finite.*Rows\W+2\D+-inf"),
+        ("text", (1, 0), np.nan, r"`text` is not finite.*Rows\W+1\D+nan"),
         ("user_id", 4, -1, r"`user_id` has negative indices.*Rows\W+4\D+-1"),
         ("genres", (1, 2), -7, r"`genres` has negative indices.*Rows\W+1\D+-7"),
     ],

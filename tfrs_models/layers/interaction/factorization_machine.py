@@ -10,7 +10,6 @@ from tfrs_models.feature import Feature
 from tfrs_models.layers.interaction.active_values import (
     active_values,
     add_bias_and_table,
-    num_rows,
 )
 from tfrs_models.ops.features.declared_features import parse_features
 from tfrs_models.types import Features
@@ -26,7 +25,9 @@ class FactorizationMachine(tf.keras.layers.Layer):
 
     The value of an id is 1; index 0 and ids beyond the known ones share the row of
     unknown ids. Each of the `n` known values of a bag has the value `1 / sqrt(n)`, the
-    others 0. A number has its value after standardisation by its `Feature`.
+    others 0. A number has its value after standardisation by its `Feature`. A vector,
+    scaled to unit length, is one active value of 1, whose `w` and `v` are linear maps
+    of it: it meets the other fields, but its components do not meet each other.
 
     Example:
       >>> fields = [tm.data.Feature("user", "id", 9), tm.data.Feature("item", "id", 5)]
@@ -56,23 +57,23 @@ class FactorizationMachine(tf.keras.layers.Layer):
                 f"`embedding_dim` must be at least 1. Got {embedding_dim}."
             )
         self.embedding_dim = embedding_dim
-        self.bias, self.table = add_bias_and_table(
-            self, num_rows(self.fields), embedding_dim
-        )
+        self.bias, self.table = add_bias_and_table(self, self.fields, embedding_dim)
 
     def call(self, features: Features) -> tf.Tensor:
         """Computes the logit of each row.
 
         Args:
           features: values of the declared fields and of no others: ids `[batch]` and
-            bags `[batch, length]` of integers, numbers `[batch]`.
+            bags `[batch, length]` of integers, numbers `[batch]` and vectors `[batch,
+            dim]`.
 
         Returns:
           `[batch]` logits in the dtype of the weights: float32 in mixed precision.
 
         Raises:
-          ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
-          InvalidArgumentError: an index is negative, or a number not finite.
+          ValueError: a feature is missing, undeclared, or of the wrong dtype or
+            shape.
+          InvalidArgumentError: an index is negative, or a number or vector not finite.
         """
         return self.with_embeddings(features)[0]
 
@@ -87,7 +88,7 @@ class FactorizationMachine(tf.keras.layers.Layer):
           of `v_i x_i` over the values of the field.
         """
         active = active_values(features, self.fields, self.table.dtype)
-        terms = tf.gather(self.table, active.rows) * active.values[..., None]
+        terms = active.terms(self.table)
         linear, vectors = terms[..., 0], terms[..., 1:]
         embeddings = active.by_field(vectors)
         squares = tf.reduce_sum(tf.reduce_sum(embeddings, axis=1) ** 2, axis=1)

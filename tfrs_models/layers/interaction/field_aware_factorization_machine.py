@@ -10,7 +10,6 @@ from tfrs_models.feature import Feature
 from tfrs_models.layers.interaction.active_values import (
     active_values,
     add_bias_and_table,
-    num_rows,
 )
 from tfrs_models.ops.features.declared_features import parse_features
 from tfrs_models.types import Features
@@ -56,7 +55,7 @@ class FieldAwareFactorizationMachine(tf.keras.layers.Layer):
             )
         self.embedding_dim = embedding_dim
         self.bias, self.table = add_bias_and_table(
-            self, num_rows(self.fields), len(self.fields) * embedding_dim
+            self, self.fields, len(self.fields) * embedding_dim
         )
 
     def call(self, features: Features) -> tf.Tensor:
@@ -64,20 +63,22 @@ class FieldAwareFactorizationMachine(tf.keras.layers.Layer):
 
         Args:
           features: values of the declared fields and of no others: ids `[batch]` and
-            bags `[batch, length]` of integers, numbers `[batch]`.
+            bags `[batch, length]` of integers, numbers `[batch]` and vectors `[batch,
+            dim]`.
 
         Returns:
           `[batch]` logits in the dtype of the weights: float32 in mixed precision.
 
         Raises:
-          ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
-          InvalidArgumentError: an index is negative, or a number not finite.
+          ValueError: a feature is missing, undeclared, or of the wrong dtype or
+            shape.
+          InvalidArgumentError: an index is negative, or a number or vector not finite.
         """
         active = active_values(features, self.fields, self.table.dtype)
-        terms = tf.gather(self.table, active.rows) * active.values[..., None]
+        terms = active.terms(self.table)
         linear, vectors = terms[..., 0], terms[..., 1:]
         of_field = active.one_hot_fields
-        shape = [tf.shape(active.rows), [len(self.fields), self.embedding_dim]]
+        shape = [tf.shape(terms)[:2], [len(self.fields), self.embedding_dim]]
         vectors = tf.reshape(vectors, tf.concat(shape, axis=0))  # [batch, p, g, dim]
         sums = tf.einsum("bpgd,pf->bfgd", vectors, of_field)
         pairs = tf.einsum("bfgd,bgfd->b", sums, sums)

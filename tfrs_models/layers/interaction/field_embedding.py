@@ -7,14 +7,19 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.feature import Feature
-from tfrs_models.layers.interaction.active_values import STDDEV, active_values, num_rows
+from tfrs_models.layers.interaction.active_values import (
+    STDDEV,
+    active_values,
+    known_rows,
+    num_rows,
+)
 from tfrs_models.ops.features.declared_features import parse_features
 from tfrs_models.types import Features
 
 
 @register
 class FieldEmbedding(tf.keras.layers.Layer):
-    """Embeds each field: its id, its bag or its standardised number.
+    """Embeds each field: its id, bag, standardised number or unit vector.
 
     The embedding of a field is the sum of the vectors of its values, each multiplied by
     the value that `FactorizationMachine` describes.
@@ -42,26 +47,32 @@ class FieldEmbedding(tf.keras.layers.Layer):
             self.table = self.add_weight(
                 "table",
                 (num_rows(self.fields), embedding_dim),
-                initializer=tf.keras.initializers.RandomNormal(stddev=STDDEV),
+                initializer=self._initial,
                 experimental_autocast=False,
             )
+
+    def _initial(self, shape: tf.TensorShape, dtype: tf.DType, **_) -> tf.Tensor:
+        normal = tf.keras.initializers.RandomNormal(stddev=STDDEV)(shape, dtype)
+        return tf.where(known_rows(self.fields), normal, 0)
 
     def call(self, features: Features) -> tf.Tensor:
         """Embeds a batch.
 
         Args:
           features: values of the declared fields and of no others: ids `[batch]` and
-            bags `[batch, length]` of integers, numbers `[batch]`.
+            bags `[batch, length]` of integers, numbers `[batch]` and vectors `[batch,
+            dim]`.
 
         Returns:
           `[batch, num_fields, embedding_dim]`.
 
         Raises:
-          ValueError: a feature is missing, undeclared, or of the wrong dtype or rank.
-          InvalidArgumentError: an index is negative, or a number not finite.
+          ValueError: a feature is missing, undeclared, or of the wrong dtype or
+            shape.
+          InvalidArgumentError: an index is negative, or a number or vector not finite.
         """
         active = active_values(features, self.fields, self.table.dtype)
-        vectors = tf.gather(self.table, active.rows) * active.values[..., None]
+        vectors = active.terms(self.table)
         return tf.cast(active.by_field(vectors), self.compute_dtype)
 
     def get_config(self) -> dict:

@@ -37,8 +37,14 @@ def parse_features(
 
 
 def num_vectors(feature: Feature) -> int:
-    """Counts the rows of a feature's table: known values and unknown, 1 of a number."""
-    return 1 if feature.kind == "number" else feature.num_values + 1
+    """Counts the rows of a feature's table.
+
+    An id and a bag have a row for unknown values and one for each known value; a number
+    has one; a vector has one for a missing vector and one for each component.
+    """
+    if feature.kind == "number":
+        return 1
+    return 1 + (feature.dim if feature.kind == "vector" else feature.num_values)
 
 
 def pick_declared(features: Features, declared: Sequence[Feature]) -> Features:
@@ -69,27 +75,35 @@ def declared_feature(features: Features, feature: Feature) -> tf.Tensor:
       feature: declaration of the feature.
 
     Returns:
-      int64 indices, `[batch]` of an id and `[batch, length]` of a bag, or numbers
-      `[batch]`.
+      int64 indices, `[batch]` of an id and `[batch, length]` of a bag, or numbers,
+      `[batch]` of a number and `[batch, dim]` of a vector.
 
     Raises:
-      ValueError: the feature is missing or has the wrong dtype or rank.
+      ValueError: the feature is missing or has the wrong dtype, rank or width.
     """
     value = required(features, feature.name)
-    rank = 2 if feature.kind == "bag" else 1
+    rank = 2 if feature.kind in ("bag", "vector") else 1
     if value.shape.rank != rank:
         raise ValueError(
             f"Feature `{feature.name}`, a {feature.kind}, must have rank {rank}. "
             f"Got shape {value.shape}."
         )
-    if feature.kind != "number" and not value.dtype.is_integer:
+    is_number = feature.kind in ("number", "vector")
+    if not is_number and not value.dtype.is_integer:
         raise ValueError(
             f"Feature `{feature.name}`, a {feature.kind}, must hold integer indices. "
             f"Got {value.dtype.name}."
         )
     if value.dtype == tf.string:
         raise ValueError(f"Feature `{feature.name}` must hold numbers. Got string.")
-    return value if feature.kind == "number" else tf.cast(value, tf.int64)
+    if feature.kind == "vector":
+        if value.shape[1] not in (None, feature.dim):
+            raise ValueError(
+                f"Feature `{feature.name}`, a vector, must have {feature.dim} "
+                f"components, as declared by `dim`. Got shape {value.shape}."
+            )
+        return tf.ensure_shape(value, [None, feature.dim])
+    return value if is_number else tf.cast(value, tf.int64)
 
 
 def standardised(
@@ -107,6 +121,25 @@ def standardised(
       `[batch]`.
     """
     return (tf.cast(value, dtype) - feature.mean) / feature.scale
+
+
+def vector_inputs(value: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """Scales vectors to unit length and marks missing ones, which are zeros.
+
+    Args:
+      value: vectors, `[batch, dim]`.
+      dtype: dtype of the result; float32 or float64.
+
+    Returns:
+      `[batch, 1 + dim]`: 1 for a missing vector, else 0, and then the unit vector. They
+      multiply a table of `num_vectors` rows.
+    """
+    value = tf.cast(value, dtype)
+    # Squares of very large or small components would leave the range of floats.
+    largest = tf.reduce_max(tf.abs(value), axis=1, keepdims=True)
+    value = tf.math.divide_no_nan(value, largest)
+    value = tf.math.divide_no_nan(value, tf.norm(value, axis=1, keepdims=True))
+    return tf.concat([tf.cast(largest == 0, dtype), value], axis=1)
 
 
 def known_values(value: tf.Tensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
