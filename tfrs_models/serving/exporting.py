@@ -93,6 +93,9 @@ def export(
     warms_up = samples is not None or can_write_warm_up()
     if samples is None:
         samples = getattr(module, "samples", None)
+        if samples is not None:  # of all signatures, of which some are exported
+            samples = {name: some for name, some in samples.items() if name in served}
+            samples = samples or None
     if samples is None:
         samples = {name: signature.made_up() for name, signature in served.items()}
     requests = read_requests(served, samples)

@@ -16,6 +16,13 @@ from tfrs_models.layers.index.requests import (
     pad_missing,
 )
 from tfrs_models.layers.index.slot_index import SlotIndex
+from tfrs_models.serving.live_history import (
+    HISTORY,
+    INPUTS,
+    REQUEST_TIME,
+    is_of_history,
+    join_history,
+)
 from tfrs_models.serving.vocabularies import line_numbers
 
 _USER_ID = tf.TensorSpec([None], tf.string, "user_id")
@@ -29,11 +36,28 @@ class Found(NamedTuple):
       user: `[batch]` int64 rows of the users, 0 for an unknown user.
       items: `[batch, k]` indices of items, 0 if too few items are left.
       scores: `[batch, k]` scores, `-inf` if too few items are left.
+      features: input of the query model, `[batch, ...]` by feature.
+      is_personal: `[batch]` bool, False if the items are the most popular ones.
+      num_unknown: `[batch]` int32 numbers of ids in the histories of requests that were
+        skipped as unknown.
     """
 
     user: tf.Tensor
     items: tf.Tensor
     scores: tf.Tensor
+    features: dict[str, tf.Tensor]
+    is_personal: tf.Tensor
+    num_unknown: tf.Tensor
+
+
+class _Query(NamedTuple):
+    """Who asks: the input of the query model, and the rows of the seen items."""
+
+    user: tf.Tensor
+    features: dict[str, tf.Tensor]
+    is_personal: tf.Tensor
+    num_unknown: tf.Tensor
+    seen: tf.RaggedTensor
 
 
 class Recommender(tf.Module):
@@ -43,11 +67,21 @@ class Recommender(tf.Module):
     the index and the titles. A user that training did not see gets the most popular
     items, and `known_user` of the answer is False.
 
-    It has three signatures, whose rows are independent, so that a server can batch
-    requests: `serving_default` takes `user_id`, `k` and `exclude_seen`; `filtered`
-    additionally takes `exclusions` and a `filter_<attribute>` for each attribute of the
-    index; `among` also takes `allowed`, the only items that a row may get. Lists of ids
-    are padded with "" to one length. An empty list of filter values does not filter.
+    The rows of its signatures are independent, so that a server can batch requests.
+    Lists of ids are padded with "" to one length. An empty list of filter values does
+    not filter.
+
+    - `serving_default` takes `user_id`, `k` and `exclude_seen`.
+    - `filtered` additionally takes `exclusions` and a `filter_<attribute>` for each
+      attribute of the index.
+    - `among` takes what `filtered` does and `allowed`, the only items that a row may
+      get.
+    - `history`, of query models that read the feature `history`, takes what `filtered`
+      does, the `history` of the request (item ids, newest last), `history_time` (of its
+      items) and `time` (of the request), both in seconds since 1970 and 0 if unknown,
+      and `append`: True if the history is what is new since the known past of the user,
+      False if it is all. Its items count as seen. A visitor, whose `user_id` may be
+      "", gets personal answers too.
 
     Example:
       >>> tower = tf.keras.layers.Lambda(lambda features: features["taste"])
@@ -124,6 +158,11 @@ class Recommender(tf.Module):
         return filter_specs(self.index)
 
     @property
+    def live_inputs(self) -> dict[str, tf.TensorSpec]:
+        """Inputs about the history of a request; none if the query model reads none."""
+        return dict(INPUTS) if HISTORY in self._users else {}
+
+    @property
     def generation(self) -> int:
         """Generation of the index; graphs of an earlier one are out of date."""
         return self.index.generation
@@ -157,6 +196,21 @@ class Recommender(tf.Module):
                     among, input_signature=[*lists, id_lists("allowed")]
                 ),
             }
+            if self.live_inputs:
+
+                def with_history(user_id, k, exclude_seen, exclusions, filters, live):
+                    return self._answer(
+                        user_id,
+                        k,
+                        exclude_seen,
+                        exclusions=exclusions,
+                        filters=filters,
+                        live=live,
+                    )
+
+                self._made["history"] = tf.function(
+                    with_history, input_signature=[*lists, self.live_inputs]
+                )
             self._made_for = generation
         return self._made
 
@@ -171,6 +225,11 @@ class Recommender(tf.Module):
         return self.signatures["filtered"]
 
     @property
+    def recommend_history(self) -> tf.types.experimental.PolymorphicFunction:
+        """The signature `history`."""
+        return self.signatures["history"]
+
+    @property
     def recommend_among(self) -> tf.types.experimental.PolymorphicFunction:
         """The signature `among`."""
         return self.signatures["among"]
@@ -178,17 +237,41 @@ class Recommender(tf.Module):
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
         """Sample requests of one row and of several, with an unknown user."""
-        users = np.array([*self._examples, "unknown"], object)
-        number = min(10, self._titles.shape[0] - 1)
-        requests = [
-            {
-                "user_id": some,
-                "k": np.full(len(some), number, np.int32),
-                "exclude_seen": np.arange(len(some)) % 2 == 0,
-            }
-            for some in (users[:1], users)
-        ]
-        return {"serving_default": requests}
+        requests = {name: [] for name in self.signatures}
+        for size in (1, len(self._examples) + 1):
+            rows = self._sample(size)
+            for name, made in requests.items():
+                inputs = self.signatures[name].input_signature
+                names = [spec.name for spec in tf.nest.flatten(inputs)]
+                made.append({name: rows[name] for name in names})
+        return requests
+
+    def _sample(self, size: int) -> dict[str, np.ndarray]:
+        """Returns values of all inputs; the last of several users is unknown."""
+        users = np.array([*self._examples, "unknown"], object)[:size]
+        numbers = np.arange(size)
+        items = self._item_ids[1:5].numpy().astype(str).astype(object)
+        history = items[(numbers[:, None] + np.arange(3)) % len(items)]
+        history[1::2, 0] = "unknown"
+        history[::2, -1] = ""
+        times = np.where(history == "", 0, 1_500_000_000 + np.cumsum(history != "", 1))
+        blank = {
+            spec.name: np.full([size, 1], "", object)
+            if spec.dtype == tf.string
+            else np.full([size, 1], -1)
+            for spec in self.filters.values()
+        }
+        return blank | {
+            "user_id": users,
+            "k": np.full(size, min(10, self.num_items), np.int32),
+            "exclude_seen": numbers % 2 == 0,
+            "exclusions": items[numbers % len(items)][:, None],
+            "allowed": np.tile(items, [size, 1]),
+            "history": history,
+            "history_time": times,
+            "time": np.where(numbers % 2, 0, 1_600_000_000),
+            "append": numbers % 3 == 1,
+        }
 
     @property
     def num_items(self) -> int:
@@ -204,6 +287,7 @@ class Recommender(tf.Module):
         exclusions: tf.Tensor | None = None,
         filters: Mapping[str, tf.Tensor] | None = None,
         allowed: tf.Tensor | None = None,
+        live: Mapping[str, tf.Tensor] | None = None,
     ) -> Found:
         """Finds the best items for each user, as indices.
 
@@ -214,19 +298,12 @@ class Recommender(tf.Module):
           exclusions: `[batch, None]` ids of items that a row must not get.
           filters: attribute of the index -> `[batch, None]` accepted values.
           allowed: `[batch, None]` ids of the only items that a row may get.
+          live: tensors with the names of `live_inputs`, the histories of the requests;
+            None to answer from the known past.
         """
-        user = self._user_lines.lookup(user_id) + 1  # row 0 is the unknown user
-        queries = self.query_model(
-            {name: tf.gather(values, user) for name, values in self._users.items()}
-        )
-        seen = tf.RaggedTensor.from_row_splits(
-            self._known_values.read_value(),
-            self._known_splits.read_value(),
-            validate=False,
-        )
-        # Row 0, the unknown user, has no known items.
-        seen = tf.gather(seen, tf.where(exclude_seen, user, tf.zeros_like(user)))
-        restrictions = {"exclusions": tf.cast(seen, tf.int64)}
+        query = self._query(user_id, exclude_seen, live)
+        embeddings = self.query_model(query.features)
+        restrictions = {"exclusions": query.seen}
         if exclusions is not None:
             restrictions["exclusions"] = tf.concat(
                 [restrictions["exclusions"], self._item_rows(exclusions)], axis=1
@@ -238,8 +315,8 @@ class Recommender(tf.Module):
         snapshot = self.index.snapshot()  # one for known and unknown users
         # The index may have lost some candidates, or all.
         most = tf.minimum(number, tf.maximum(snapshot.num_candidates, 1))
-        answer = self.index(queries, k=most, snapshot=snapshot, **restrictions)
-        unknown = tf.where(user == 0)
+        answer = self.index(embeddings, k=most, snapshot=snapshot, **restrictions)
+        unknown = tf.where(~query.is_personal)
 
         def with_popular() -> tuple[tf.Tensor, tf.Tensor]:
             those = tf.nest.map_structure(
@@ -258,7 +335,15 @@ class Recommender(tf.Module):
         scores, items = pad_missing(scores, tf.cast(items, tf.int64), k=number)
         # Items that were added to the index later have no title.
         is_known = (items > 0) & (items <= self.num_items)
-        return Found(user, tf.where(is_known, items, tf.zeros_like(items)), scores)
+        items = tf.where(is_known, items, tf.zeros_like(items))
+        return Found(
+            query.user,
+            items,
+            scores,
+            query.features,
+            query.is_personal,
+            query.num_unknown,
+        )
 
     def name(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `item_id` and `title` of indices; empty strings for index 0."""
@@ -286,17 +371,54 @@ class Recommender(tf.Module):
           `item_id`, `title` and `score` `[batch, max(k)]`, best first; empty strings
           and `-inf` beyond a row's `k` and if too few items are left. `known_user`
           `[batch]` is False for unknown users, whose items are the most popular ones
-          and whose scores are the items' shares of the training rows.
+          and whose scores are the items' shares of the training rows. For requests
+          with a history, `personal` `[batch]` is False for these, and `num_unknown`
+          `[batch]` counts the ids that were skipped as unknown.
 
         Raises:
-          InvalidArgumentError: a `k` below 1 or above the number of items.
+          InvalidArgumentError: a `k` below 1 or above the number of items, or times
+            that are not in seconds or fall from an item to the next.
         """
         number = checked_k(k, self.num_items)
         found = self.find(user_id, number, exclude_seen, **restrictions)
         scores = cut(found.scores, k)
         none = tf.zeros_like(found.items)
         items = tf.where(is_missing(scores), none, found.items)
-        return self.name(items) | {"score": scores, "known_user": found.user > 0}
+        answer = self.name(items) | {"score": scores, "known_user": found.user > 0}
+        if "live" in restrictions:
+            answer["personal"] = found.is_personal
+            answer["num_unknown"] = found.num_unknown
+        return answer
+
+    def _query(
+        self,
+        user_id: tf.Tensor,
+        exclude_seen: tf.Tensor,
+        live: Mapping[str, tf.Tensor] | None,
+    ) -> _Query:
+        """Looks up the users, and joins the histories of the requests to their past."""
+        user = self._user_lines.lookup(user_id) + 1  # row 0 is the unknown user
+        features = {name: tf.gather(rows, user) for name, rows in self._users.items()}
+        known = tf.RaggedTensor.from_row_splits(
+            self._known_values.read_value(),
+            self._known_splits.read_value(),
+            validate=False,
+        )
+        # Row 0, the unknown user, has no known items.
+        known = tf.gather(known, tf.where(exclude_seen, user, tf.zeros_like(user)))
+        known = tf.cast(known, tf.int64)
+        is_personal, num_unknown = user > 0, tf.zeros_like(user, tf.int32)
+        if HISTORY in self._users:
+            features.setdefault(REQUEST_TIME, tf.zeros_like(user))
+        if live is not None:
+            past = {name: v for name, v in features.items() if is_of_history(name)}
+            joined = join_history(live, self._item_rows(live["history"]), past)
+            features |= joined.features
+            is_personal |= joined.has_items
+            num_unknown = joined.num_unknown
+            seen = tf.where(exclude_seen[:, None], joined.items, 0)
+            known = tf.concat([known, seen], axis=1)
+        return _Query(user, features, is_personal, num_unknown, known)
 
     def _check_sizes(self, num_users: int, num_items: int) -> None:
         sizes = {
