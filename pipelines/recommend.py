@@ -1,17 +1,25 @@
-"""Recommends with an exported model: python -m pipelines.recommend --user 42 -k 10."""
+"""Recommends with an exported model: python -m pipelines.recommend --user 42 -k 10.
+
+With --all --output recommendations.parquet it writes the items of all users, and goes
+on where an interrupted run ended.
+"""
 
 import dataclasses
+import hashlib
+import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tensorflow as tf
 import tyro
 
+from pipelines.parts.all_users import SUFFIXES, recommend_to_file, rows_of
 from pipelines.parts.command import command, ending
 from tfrs_models.serving import contract
-from tfrs_models.serving.contract_checks import changed_files
+from tfrs_models.serving.contract_checks import changed_files, digest, files_of
 
 _INPUTS = {"user_id", "k", "exclude_seen"}
 _OUTPUTS = {"item_id", "title", "score", "known_user"}
@@ -21,8 +29,15 @@ _OUTPUTS = {"item_id", "title", "score", "known_user"}
 class Config:
     """Flags of the request."""
 
-    user: tuple[str, ...]
+    user: tuple[str, ...] = ()
     """Ids of the users, as in the data."""
+    all: bool = False
+    """Recommend to all users whom the model knows, and write --output."""
+    users: Path | None = None
+    """Text file with a user's id on each line, in place of --all."""
+    output: Path | None = None
+    """Table for --all or --users, .parquet or .csv, with the columns user_id, rank,
+    item_id, title and score. The same command goes on where an earlier one ended."""
     model: Path = Path("artifacts/retrieval/export")
     """A SavedModel, or a folder of numbered ones, whose newest is used."""
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10
@@ -30,15 +45,154 @@ class Config:
     exclude_seen: Literal["auto", "yes", "no"] = "auto"
     """Leave out items that the user already has; by default as in the evaluation of the
     model: `no` where recommending again is part of the task."""
+    batch_size: int = 256
+    """Number of users that are asked for at once with --all or --users."""
+    json: bool = False
+    """Print one JSON object a line for each user and item, and nothing else."""
+
+    def kept(self) -> str:
+        """Returns a sentence on what a run that was stopped leaves."""
+        if self.output is None:
+            return "Nothing is written without --output."
+        return f"The same command goes on with what is in {self.output}.parts."
 
 
 @command
-def main(config: Config) -> dict:
-    """Prints the recommendations and returns the answer, output -> array."""
+def main(config: Config) -> dict | None:
+    """Prints or writes recommendations; returns a printed answer, output -> array."""
     exclude_seen = {"auto": None, "yes": True, "no": False}[config.exclude_seen]
-    return print_answers(
-        config.model, config.user, k=config.k, exclude_seen=exclude_seen
+    if problem := _contradiction(config):
+        raise ending(problem, 2)
+    if config.output is not None:
+        print(_write_all(config, exclude_seen))
+        return None
+    if not config.json:
+        return print_answers(
+            config.model, config.user, k=config.k, exclude_seen=exclude_seen
+        )
+    answer = answering(config.model, config.k, exclude_seen)(config.user)
+    print_json(config.user, answer)
+    return answer
+
+
+def _contradiction(config: Config) -> str | None:
+    """Returns a sentence on flags that do not go together, or None."""
+    ways = {"--user": config.user, "--all": config.all, "--users": config.users}
+    given = [flag for flag, value in ways.items() if value]
+    if not given:
+        return "`--user` must name a user. Got none, and neither --all nor --users."
+    if len(given) > 1:
+        return (
+            f"`{given[1]}` must not come with {given[0]}: give one of the two. Got "
+            f"{' and '.join(given)}."
+        )
+    if config.user and config.output is not None:
+        return f"`--output` must come with --all or --users. Got {config.output}."
+    if config.user:
+        return None
+    if config.json:
+        return f"`--json` prints what --user asks for. Got {given[0]}: leave it out."
+    if config.output is None or config.output.suffix not in SUFFIXES:
+        return (
+            f"`--output` must be a path that ends in .parquet or .csv with {given[0]}. "
+            f"Got {config.output}."
+        )
+    return None
+
+
+def _write_all(config: Config, exclude_seen: bool | None) -> str:
+    """Writes the table of all users; returns a sentence about it."""
+    answer = answering(config.model, config.k, exclude_seen)
+    path = contract.version_folder(config.model)
+    users = config.users or path / "assets" / "user_id.txt"
+    if config.users is None and not users.is_file():
+        raise SystemExit(
+            f"`--all` needs the ids of the users, and {path} has no list of them "
+            "(assets/user_id.txt). Give it by --users."
+        )
+    made_with = {"model": model_digest(path), "version": path.name, "k": config.k}
+    made_with |= {
+        "exclude-seen": exclude_seen,
+        "batch-size": config.batch_size,
+    }
+    return recommend_to_file(
+        answer,
+        users,
+        config.output,
+        k=config.k,
+        users_at_once=config.batch_size,
+        made_with=made_with,
     )
+
+
+def model_digest(path: Path) -> str:
+    """Hashes all files of a SavedModel: two models with one digest are the same.
+
+    Args:
+      path: SavedModel, whose files are those of its contract if it has one.
+    """
+    if (path / contract.CONTRACT_PATH).exists():
+        files = contract.read(path)["files"]
+    else:
+        files = {name: digest(path / name) for name in files_of(path)}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def answering(
+    model: Path, k: int, exclude_seen: bool | None = None
+) -> Callable[[Sequence[str]], dict[str, np.ndarray]]:
+    """Loads a SavedModel; returns a function from ids of users to its answer.
+
+    Args:
+      model: SavedModel or a folder of numbered ones.
+      k: number of items for each user, at most those of the model.
+      exclude_seen: whether to leave out items that the user already has; None stands
+        for what the model recommends.
+
+    Raises:
+      SystemExit: there is no model or a damaged one; by the returned function: `k` is
+        above the number of items.
+    """
+    loaded = load_model(model)
+    if exclude_seen is None:
+        exclude_seen = recommended_exclude_seen(loaded)
+
+    def answer(users: Sequence[str]) -> dict[str, np.ndarray]:
+        # A signature does not keep its module alive: `loaded` is named here.
+        recommend = loaded.signatures["serving_default"]
+        try:
+            found = recommend(
+                user_id=tf.constant(list(users)),
+                k=tf.fill([len(users)], k),
+                exclude_seen=tf.fill([len(users)], exclude_seen),
+            )
+        except tf.errors.InvalidArgumentError as error:
+            raise SystemExit(
+                f"`-k` is more than the model has items. Got {k}."
+            ) from error
+        except tf.errors.OpError as error:
+            raise SystemExit(f"{model} is damaged: {_first_line(error)}") from error
+        return {name: value.numpy() for name, value in found.items()}
+
+    return answer
+
+
+def print_json(users: Sequence[str], answer: Mapping[str, np.ndarray]) -> None:
+    """Prints one JSON object a line for each user and item.
+
+    Args:
+      users: `[batch]` ids of the users.
+      answer: outputs of the model, one row for each user.
+    """
+    columns = rows_of(users, answer)
+    known = dict(zip(users, answer["known_user"].tolist(), strict=True))
+    for values in zip(*(column.tolist() for column in columns.values()), strict=True):
+        row = {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in zip(columns, values, strict=True)
+        }
+        row["known_user"] = known[row["user_id"]]
+        print(json.dumps(row, ensure_ascii=False))
 
 
 def print_answers(
@@ -67,21 +221,7 @@ def print_answers(
     """
     if not users:
         raise ending("`--user` must name a user. Got none.", 2)
-    loaded = load_model(model)  # a variable: a signature does not keep its module alive
-    recommend = loaded.signatures["serving_default"]
-    if exclude_seen is None:
-        exclude_seen = recommended_exclude_seen(loaded)
-    try:
-        answer = recommend(
-            user_id=tf.constant(users),
-            k=tf.fill([len(users)], k),
-            exclude_seen=tf.fill([len(users)], exclude_seen),
-        )
-    except tf.errors.InvalidArgumentError as error:
-        raise SystemExit(f"`-k` is more than the model has items. Got {k}.") from error
-    except tf.errors.OpError as error:
-        raise SystemExit(f"{model} is damaged: {_first_line(error)}") from error
-    answer = {name: value.numpy() for name, value in answer.items()}
+    answer = answering(model, k, exclude_seen)(users)
     for row, user in enumerate(users):
         known = answer["known_user"][row]
         print(

@@ -107,6 +107,8 @@ def _written(folder: Path | None) -> dict[Path, int]:
 
 def _kept(config: object, before: dict[Path, int]) -> str:
     """Message on the files that a stopped run wrote, and on how to resume it."""
+    if hasattr(config, "kept"):
+        return config.kept()
     output = getattr(config, "output", None)
     names = sorted(
         {
