@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.layers.index.live import Snapshot
 from tfrs_models.layers.index.requests import (
     K,
     checked_k,
@@ -15,6 +16,7 @@ from tfrs_models.layers.index.requests import (
     is_missing,
     pad_missing,
 )
+from tfrs_models.layers.index.score_index import ScoreIndex
 from tfrs_models.layers.index.slot_index import SlotIndex
 from tfrs_models.serving.live_history import (
     HISTORY,
@@ -23,9 +25,11 @@ from tfrs_models.serving.live_history import (
     is_of_history,
     join_history,
 )
+from tfrs_models.serving.similar_items import mean_embeddings
 from tfrs_models.serving.vocabularies import line_numbers
 
 _USER_ID = tf.TensorSpec([None], tf.string, "user_id")
+_ITEM_ID = id_lists("item_id")
 _EXCLUDE_SEEN = tf.TensorSpec([None], tf.bool, "exclude_seen")
 
 
@@ -82,6 +86,9 @@ class Recommender(tf.Module):
       and `append`: True if the history is what is new since the known past of the user,
       False if it is all. Its items count as seen. A visitor, whose `user_id` may be
       "", gets personal answers too.
+    - `similar_items` takes `item_id`, a list of items, `k`, `exclusions` and filters,
+      and answers with the items most like the mean of these. Not of a `ScoreIndex`,
+      whose items have no embeddings.
 
     Example:
       >>> tower = tf.keras.layers.Lambda(lambda features: features["taste"])
@@ -196,6 +203,14 @@ class Recommender(tf.Module):
                     among, input_signature=[*lists, id_lists("allowed")]
                 ),
             }
+            if not isinstance(self.index, ScoreIndex):
+
+                def similar_items(item_id, k, exclusions, filters):
+                    return self._similar(item_id, k, exclusions, filters)
+
+                self._made["similar_items"] = tf.function(
+                    similar_items, input_signature=[_ITEM_ID, *lists[1:2], *lists[3:]]
+                )
             if self.live_inputs:
 
                 def with_history(user_id, k, exclude_seen, exclusions, filters, live):
@@ -228,6 +243,11 @@ class Recommender(tf.Module):
     def recommend_history(self) -> tf.types.experimental.PolymorphicFunction:
         """The signature `history`."""
         return self.signatures["history"]
+
+    @property
+    def similar_items(self) -> tf.types.experimental.PolymorphicFunction:
+        """The signature `similar_items`."""
+        return self.signatures["similar_items"]
 
     @property
     def recommend_among(self) -> tf.types.experimental.PolymorphicFunction:
@@ -267,6 +287,7 @@ class Recommender(tf.Module):
             "exclude_seen": numbers % 2 == 0,
             "exclusions": items[numbers % len(items)][:, None],
             "allowed": np.tile(items, [size, 1]),
+            "item_id": history,
             "history": history,
             "history_time": times,
             "time": np.where(numbers % 2, 0, 1_600_000_000),
@@ -313,8 +334,7 @@ class Recommender(tf.Module):
         if allowed is not None:
             restrictions["allowed"] = self._item_rows(allowed)
         snapshot = self.index.snapshot()  # one for known and unknown users
-        # The index may have lost some candidates, or all.
-        most = tf.minimum(number, tf.maximum(snapshot.num_candidates, 1))
+        most = _at_most(number, snapshot)
         answer = self.index(embeddings, k=most, snapshot=snapshot, **restrictions)
         unknown = tf.where(~query.is_personal)
 
@@ -332,18 +352,22 @@ class Recommender(tf.Module):
         scores, items = tf.cond(
             tf.size(unknown) > 0, with_popular, lambda: (answer[0], answer[1])
         )
-        scores, items = pad_missing(scores, tf.cast(items, tf.int64), k=number)
-        # Items that were added to the index later have no title.
-        is_known = (items > 0) & (items <= self.num_items)
-        items = tf.where(is_known, items, tf.zeros_like(items))
         return Found(
             query.user,
-            items,
-            scores,
+            *self._padded(scores, items, number),
             query.features,
             query.is_personal,
             query.num_unknown,
         )
+
+    def _padded(
+        self, scores: tf.Tensor, items: tf.Tensor, number: int | tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns items and scores `[batch, number]`, 0 for items without a title."""
+        scores, items = pad_missing(scores, tf.cast(items, tf.int64), k=number)
+        # Items that were added to the index later have no title.
+        is_known = (items > 0) & (items <= self.num_items)
+        return tf.where(is_known, items, tf.zeros_like(items)), scores
 
     def name(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `item_id` and `title` of indices; empty strings for index 0."""
@@ -381,14 +405,56 @@ class Recommender(tf.Module):
         """
         number = checked_k(k, self.num_items)
         found = self.find(user_id, number, exclude_seen, **restrictions)
-        scores = cut(found.scores, k)
-        none = tf.zeros_like(found.items)
-        items = tf.where(is_missing(scores), none, found.items)
-        answer = self.name(items) | {"score": scores, "known_user": found.user > 0}
+        answer = self._named(found.items, found.scores, k)
+        answer["known_user"] = found.user > 0
         if "live" in restrictions:
             answer["personal"] = found.is_personal
             answer["num_unknown"] = found.num_unknown
         return answer
+
+    def _similar(
+        self,
+        item_id: tf.Tensor,
+        k: tf.Tensor,
+        exclusions: tf.Tensor,
+        filters: dict[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Returns the items most like given ones, which are not among them.
+
+        Args:
+          item_id: `[batch, None]` ids of the given items, padded with "".
+          k: `[batch]` number of items for each row, at most `num_items`.
+          exclusions: `[batch, None]` ids of items that a row must not get.
+          filters: attribute of the index -> `[batch, None]` accepted values.
+
+        Returns:
+          `item_id`, `title` and `score` `[batch, max(k)]`, as `_answer` does, without
+          items for a row in which no given item is known. `num_unknown` `[batch]`
+          counts the given items that are not.
+        """
+        number = checked_k(k, self.num_items)
+        given = self._item_rows(item_id)
+        snapshot = self.index.snapshot()
+        queries, num_known = mean_embeddings(snapshot, given)
+        scores, items = self.index(
+            queries,
+            k=_at_most(number, snapshot),
+            snapshot=snapshot,
+            exclusions=tf.concat([given, self._item_rows(exclusions)], axis=1),
+            filters=filters,
+        )
+        items, scores = self._padded(scores, items, number)
+        scores = tf.where(num_known[:, None] > 0, scores, -float("inf"))
+        num_given = tf.math.count_nonzero(item_id != "", axis=1, dtype=tf.int32)
+        return self._named(items, scores, k) | {"num_unknown": num_given - num_known}
+
+    def _named(
+        self, items: tf.Tensor, scores: tf.Tensor, k: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Names each row's `k` best items; the other positions have no item."""
+        scores = cut(scores, k)
+        items = tf.where(is_missing(scores), tf.zeros_like(items), items)
+        return self.name(items) | {"score": scores}
 
     def _query(
         self,
@@ -438,3 +504,8 @@ class Recommender(tf.Module):
 
     def _item_rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         return self._item_lines.lookup(item_ids) + 1  # no item has row 0
+
+
+def _at_most(number: int | tf.Tensor, snapshot: Snapshot) -> tf.Tensor:
+    """Returns a number that the index can answer: it may have lost candidates."""
+    return tf.minimum(number, tf.maximum(snapshot.num_candidates, 1))
