@@ -58,6 +58,18 @@ FEATURES = {
         :6
     ],
     "times": np.sort(RNG.integers(9000, size=(6, 3))),
+    "now": np.array([9_500, 0, 80_000, 20, 9_001, 900_000]),
+    "offset": np.array([0, 3_600, -7_200, 0, 0, 19_800]),
+    "kinds": np.array([[1, 2, 0], [2, 0, 0], [0, 0, 0]] * 2),
+    "sizes": np.array([[1.0, 0.5, 7.0], [2.0, 0.0, 0.0], [0.0] * 3] * 2, "float32"),
+}
+CONTEXT = {
+    "timestamp": "times",
+    "query_time": "now",
+    "clock": True,
+    "utc_offset": "offset",
+    "event": Feature("kinds", "id", 2),
+    "weight": "sizes",
 }
 FIELDS = [
     Feature("user_id", "id", 5),
@@ -530,7 +542,9 @@ ROWS = {
         ),
         (FEATURES,),
     ),
-    towers.GRU4Rec: Row(lambda: towers.GRU4Rec(item_tower(), 4), (FEATURES,)),
+    towers.GRU4Rec: Row(
+        lambda: towers.GRU4Rec(item_tower(), 4, **CONTEXT), (FEATURES,)
+    ),
     HashedText: Row(
         lambda: HashedText(3, num_buckets=9, hidden_units=[4], feature="text"),
         ({"text": np.array(["Red shoes!", "", "shoes", "two red"])},),
@@ -541,7 +555,7 @@ ROWS = {
         ({"device": FEATURES["user_features"]},),
     ),
     towers.RecencyPooling: Row(
-        lambda: towers.RecencyPooling(item_tower(), 4, timestamp="times"), (FEATURES,)
+        lambda: towers.RecencyPooling(item_tower(), 4, **CONTEXT), (FEATURES,)
     ),
     towers.SASRec: Row(lambda: towers.SASRec(item_tower(), 4), (FEATURES,)),
     towers.ScoreTower: Row(score_tower, ({"user_row": FEATURES["user_id"]},)),
@@ -836,8 +850,10 @@ def assert_training_drops(layer):
     every = {"return_sequences": True}
     is_history = isinstance(layer, HistoryTower)
     for options in ({}, every) if is_history else ({},):
+        if options:  # each position has a request
+            inputs = ({**inputs[0], "now": tf.tile(inputs[0]["now"][:, None], [1, 3])},)
 
-        def found(training, options=options):
+        def found(training, inputs=inputs, options=options):
             return np.concatenate(
                 [
                     value.ravel()

@@ -20,6 +20,22 @@ MAKE = {
     ),
     "sasrec": lambda items: towers.SASRec(items, DIM, seq_len=12, num_heads=2),
 }
+ALL = {
+    "timestamp": "history_timestamp",
+    "query_time": "timestamp",
+    "clock": True,
+    "utc_offset": "utc_offset",
+    "event": Feature("history_event", "id", 3),
+    "weight": "history_weight",
+}
+MAKE |= {
+    "recency with all": lambda items: towers.RecencyPooling(items, DIM, **ALL),
+    "gru with all": lambda items: towers.GRU4Rec(items, DIM, **ALL),
+    "auto-correlation with all": lambda items: towers.AutoCorrelationTower(
+        items, DIM, seq_len=12, **ALL
+    ),
+    "sasrec with all": lambda items: towers.SASRec(items, DIM, seq_len=12, **ALL),
+}
 every = pytest.mark.parametrize("kind", MAKE)
 
 
@@ -33,14 +49,23 @@ def make(kind):
     return tower
 
 
-def inputs(history):
+def inputs(history, return_sequences=False):
     """With times, the later the further they lie apart; padding has some too."""
     count = tf.cumsum(tf.cast(history != 0, tf.int64), axis=1)
-    return {"history": history, "history_timestamp": 40 * count**3}
+    requests = 40 * count**3 + 7_919 * count
+    return {
+        "history": history,
+        "history_timestamp": 40 * count**3,
+        "timestamp": requests if return_sequences else requests[:, -1],
+        "utc_offset": tf.zeros_like(history[:, 0]) - 3_600,
+        "history_event": (7 * history + 2) % 5,
+        "history_weight": tf.cast(history % 5, tf.float32) + 0.5,
+    }
 
 
-def embed(tower, *rows, **options):
-    return tower(inputs(tf.constant(rows, tf.int64)), **options).numpy()
+def embed(tower, *rows, return_sequences=False, **options):
+    features = inputs(tf.constant(rows, tf.int64), return_sequences)
+    return tower(features, return_sequences=return_sequences, **options).numpy()
 
 
 @every
@@ -102,7 +127,7 @@ def test_gradients_are_finite_beside_an_empty_history(kind):
     tower = make(kind)
     with tf.GradientTape() as tape:
         output = tower(
-            inputs(tf.constant([[0, 0, 0], [0, 4, 0], [1, 2, 3]])),
+            inputs(tf.constant([[0, 0, 0], [0, 4, 0], [1, 2, 3]], tf.int64), True),
             training=True,
             return_sequences=True,
         )
@@ -149,17 +174,143 @@ def test_lengths_unknown_to_the_graph_are_welcome(kind):
         )
 
 
-@pytest.mark.parametrize("kind", ["auto-correlation", "sasrec"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in MAKE if kind.startswith(("auto", "sasrec"))]
+)
 def test_too_long_a_history_counts_by_its_newest_items(kind):
     tower = make(kind)
     long = list(range(1, 20))
+
+    def of(*rows):
+        history = tf.constant(rows, tf.int64)
+        times = {
+            "history_timestamp": 900 * history**2,
+            "timestamp": [10**6] * len(rows),
+        }
+        return tower(inputs(history) | times).numpy()
+
     np.testing.assert_allclose(
-        embed(tower, long, [*long[-12:], *[0] * 7], [*[0] * 7, *long[-12:]]),
-        np.tile(embed(tower, long[-12:]), [3, 1]),
+        of(long, [*long[-12:], *[0] * 7], [*[0] * 7, *long[-12:]]),
+        np.tile(of(long[-12:]), [3, 1]),
         rtol=1e-5,
     )
     with pytest.raises(ValueError, match="`history` must have at most 12 positions"):
         embed(tower, long, return_sequences=True)
+
+
+WITH_ALL = pytest.mark.parametrize("kind", [k for k in MAKE if k.endswith("all")])
+
+
+@WITH_ALL
+def test_every_position_has_its_own_request_and_the_last_is_that_of_the_row(kind):
+    tower = make(kind)
+    history = tf.constant([[7, 2, 30, 0, 11], [4, 4, 1, 9, 2]], tf.int64)
+    features = inputs(history, True)
+    before = tower(features, return_sequences=True).numpy()
+    requests = features["timestamp"].numpy()
+    row = features | {"timestamp": requests[:, -1]}
+    np.testing.assert_allclose(before[:, -1], tower(row), rtol=1e-4, atol=1e-5)
+    for position in range(5):
+        changed = requests.copy()
+        changed[:, position] += 50_000
+        changed = features | {"timestamp": changed}
+        after = tower(changed, return_sequences=True).numpy()
+        others = np.arange(5) != position
+        np.testing.assert_array_equal(before[:, others], after[:, others])
+        assert np.abs(before[:, position] - after[:, position]).max(axis=1).min() > 1e-3
+
+
+@WITH_ALL
+def test_a_request_of_unknown_or_earlier_time_is_made_at_the_newest_item(kind):
+    tower = make(kind)
+    features = inputs(tf.constant([[0, 7, 2, 30], [4, 4, 1, 0]], tf.int64))
+    newest = tf.reduce_max(features["history_timestamp"], axis=1)
+    expected = tower(features | {"timestamp": newest})
+    assert not np.allclose(tower(features), expected, atol=1e-3)
+    for times in (tf.zeros_like(newest), newest - 100, -newest):
+        found = tower(features | {"timestamp": times})
+        np.testing.assert_array_equal(found, expected)
+
+
+@WITH_ALL
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("history_timestamp", [[100, 200, 5_000, 90_000]]),
+        ("timestamp", [10**6]),
+        ("utc_offset", [7_200]),
+        ("history_event", [[1, 3, 2, 0]]),
+        ("history_weight", [[9.0, 0.0, 2.0, 5.0]]),
+    ],
+)
+def test_each_declared_feature_is_read(kind, name, other):
+    tower = make(kind)
+    features = inputs(tf.constant([[7, 2, 30, 1]], tf.int64))
+    changed = features | {name: tf.constant(other, features[name].dtype)}
+    assert not np.allclose(tower(features), tower(changed), atol=1e-3)
+
+
+@WITH_ALL
+def test_what_is_declared_starts_without_effect(kind):
+    tower = MAKE[kind](towers.FeatureTower([Feature("item_id", "id", NUM_ITEMS)], DIM))
+    features = inputs(tf.constant([[7, 2, 30, 1], [4, 0, 0, 0]], tf.int64))
+    others = {k: v + 1 for k, v in features.items() if k != "history"}
+    found = tower(features)
+    assert np.abs(found).max() > 0
+    np.testing.assert_array_equal(found, tower(features | others))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"query_time": "t"}, "`query_time` needs `timestamp` too"),
+        ({"clock": True}, "`clock` needs `timestamp` too"),
+        ({"timestamp": "t", "utc_offset": "o"}, "`utc_offset` needs `clock` too"),
+        ({"event": Feature("e", "number")}, '`event` must be.*of kind "id"'),
+        ({"event": "e"}, "`event` must be.*Got 'e'"),
+    ],
+)
+def test_options_that_need_others_say_so(options, message):
+    items = towers.FeatureTower([Feature("item_id", "id", 3)], DIM)
+    with pytest.raises(ValueError, match=message):
+        towers.GRU4Rec(items, DIM, **options)
+
+
+@WITH_ALL
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "timestamp",
+            None,
+            "`timestamp`, the time of the request, is missing.*value 0",
+        ),
+        ("timestamp", np.ones([1]), "`timestamp` must be whole seconds.*float64"),
+        ("timestamp", np.ones([2], "int64"), r"one for each row, \(1,\).*\(2,\)"),
+        ("timestamp", np.ones([1, 3], "int64"), "one for each row"),
+        ("utc_offset", None, "`utc_offset`, the seconds that local.*is missing"),
+        ("history_event", None, "`history_event` is missing"),
+        ("history_event", np.ones([1, 3]), "`history_event` must hold integer ids"),
+        ("history_event", np.ones([1, 2], int), "one id for each item of `history`"),
+        ("history_weight", np.array([["a"] * 3]), "`history_weight` must hold numbers"),
+        ("history_weight", np.ones([2, 3]), "one for each item of `history`"),
+    ],
+)
+def test_wrong_declared_features_are_named(kind, name, value, message):
+    if kind != "gru with all" and name != "timestamp":
+        return  # one class reads them for all towers
+    tower = MAKE[kind](towers.FeatureTower([Feature("item_id", "id", 9)], DIM))
+    features = inputs(tf.constant([[1, 2, 3]], tf.int64))
+    features.pop(name)
+    with pytest.raises(ValueError, match=message):
+        tower(features if value is None else features | {name: value})
+
+
+def test_all_positions_need_a_time_of_the_request_each():
+    tower = make("gru with all")
+    features = inputs(tf.constant([[1, 2, 3]], tf.int64))
+    with pytest.raises(ValueError, match="one for each position where all are embed"):
+        tower(features, return_sequences=True)
 
 
 @pytest.mark.parametrize("length", [1, 3, 9])

@@ -1,3 +1,4 @@
+import datetime
 import math
 
 import numpy as np
@@ -80,6 +81,62 @@ def test_an_item_had_earlier_counts_less_by_a_power_of_the_minutes_since():
     ]
     output = tower({"history": tf.constant(rows), "times": tf.constant(times) + start})
     np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_all_that_is_declared_changes_the_weights_by_the_definition():
+    half_lives = (0.0, 4.0, math.inf)
+    tower = make(
+        half_lives=half_lives,
+        timestamp="times",
+        query_time="now",
+        clock=True,
+        utc_offset="offset",
+        event=Feature("kinds", "id", 2),
+        weight="sizes",
+    )
+    named = {w.name.split("/")[-1].split(":")[0]: w.numpy() for w in tower.weights}
+    start = 1_500_000_000
+    rows = np.array([[3, 1, 0, 4, 5], [2, 6, 0, 0, 0], [0, 7, 0, 0, 0]])
+    times = start + np.array([[0, 7, 9, 5_000, 90_000], [5, 5, 0, 0, 0], [9] * 5])
+    now = np.array([start + 90_000 + 3_601, 0, start + 86_400 * 5])
+    offset = np.array([7_200, 0, -3_600])
+    kinds = np.array([[1, 2, 1, 0, 9], [2, 2, 0, 0, 0], [1] * 5])
+    sizes = np.array([[1, 0, 5, 3, 0.5], [2, 9, 0, 0, 0], [4] * 5], "float32")
+
+    def clock(seconds):
+        local = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+        return local.hour, local.weekday()
+
+    expected = []
+    for row in range(3):
+        places = [i for i in range(5) if rows[row, i]]
+        request = max(now[row], *times[row, places])
+        hour, weekday = clock(request + offset[row])
+        bucket = int(math.log2(1 + request - times[row, places[-1]]))
+        query = named["hours"][hour] + named["weekdays"][weekday]
+        for k, half_life in enumerate(half_lives):
+            total, mass = np.zeros(4), 0.0
+            for age, i in enumerate(reversed(places)):
+                weight = 0.5 ** (age / half_life) if half_life else float(age == 0)
+                gap = (request - times[row, i]) / 60
+                weight /= (1 + gap) ** named["powers"][k]
+                hour_then, weekday_then = clock(times[row, i] + offset[row])
+                log = named["hour_factors"][k, (hour - hour_then) % 24]
+                log += named["weekday_factors"][k, (weekday - weekday_then) % 7]
+                kind = kinds[row, i] if kinds[row, i] <= 2 else 0
+                log += named["event_factors"][k, kind]
+                weight *= (
+                    math.exp(log) * (1 + sizes[row, i]) ** named["weight_powers"][k]
+                )
+                item = named["item_id"][rows[row, i]]
+                total += weight * (item / np.linalg.norm(item) + named["events"][kind])
+                mass += weight
+            scale = math.exp(named["log_scales"][k] + named["gap_scales"][k, bucket])
+            query += scale * named["projections"][k] @ total / math.sqrt(mass)
+        expected.append(query)
+    features = {"history": rows, "times": times, "now": now, "offset": offset}
+    output = tower(features | {"kinds": kinds, "sizes": sizes})
+    np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_of_what_training_learns_are_those_of_the_definition():

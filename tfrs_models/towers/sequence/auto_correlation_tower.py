@@ -54,7 +54,9 @@ class AutoCorrelationTower(BlockTower):
           factor: number of lags divided by the natural logarithm of `seq_len`.
           dropout: share of the input and of each block's output that training drops.
           **kwargs: `history` and `item_id`, names of the features of the items of a
-            history and of an item's id, and arguments of `tf.keras.layers.Layer`.
+            history and of an item's id; `timestamp`, `query_time`, `clock`,
+            `utc_offset`, `event` and `weight`, what else is read of a history and its
+            request; and arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(
             item_tower,

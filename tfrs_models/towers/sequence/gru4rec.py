@@ -41,7 +41,9 @@ class GRU4Rec(HistoryTower):
           hidden_units: width of the recurrent state; None for `embedding_dim`.
           dropout: share of the item embeddings' components that training drops.
           **kwargs: `history` and `item_id`, names of the features of the items of a
-            history and of an item's id, and arguments of `tf.keras.layers.Layer`.
+            history and of an item's id; `timestamp`, `query_time`, `clock`,
+            `utc_offset`, `event` and `weight`, what else is read of a history and its
+            request; and arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(item_tower, **kwargs)
         if not 0 <= dropout < 1:
@@ -52,6 +54,7 @@ class GRU4Rec(HistoryTower):
         self._drop = tf.keras.layers.Dropout(dropout)
         self._recurrent = tf.keras.layers.GRU(self.hidden_units, return_sequences=True)
         self._project = tf.keras.layers.Dense(embedding_dim, use_bias=False)
+        self.add_context(embedding_dim)
 
     def encode(
         self, embeddings: tf.Tensor, mask: tf.Tensor, training: bool

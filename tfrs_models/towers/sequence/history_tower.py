@@ -3,6 +3,15 @@
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig
+from tfrs_models.feature import Feature
+from tfrs_models.towers.sequence.history_context import (
+    HOURS,
+    NUM_GAPS,
+    WEEKDAYS,
+    HistoryContext,
+    gap_buckets,
+    latest,
+)
 from tfrs_models.types import Features
 
 
@@ -14,6 +23,15 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
     the output is that of the row without it. A row without items has the embedding 0,
     which gives all candidates the same score.
 
+    All else that it can read is off unless declared by name: times, the time of the
+    request, hour and weekday, kinds and weights of the events. Each adds learned
+    vectors to the items' embeddings: one of the gap since the item before (in buckets
+    whose edges are powers of 2), of the item's hour, weekday and kind, and one times
+    `log(1 + weight)`. The gap from the newest item to the request scales the output
+    and is added to it, hour and weekday of the request are added. A request whose time
+    is unknown (0), or earlier than the newest item, counts as made at the time of the
+    newest item. All of these weights start at 0.
+
     A subclass implements `encode`.
     """
 
@@ -23,6 +41,12 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
         *,
         history: str = "history",
         item_id: str = "item_id",
+        timestamp: str | None = None,
+        query_time: str | None = None,
+        clock: bool = False,
+        utc_offset: str | None = None,
+        event: Feature | None = None,
+        weight: str | None = None,
         **kwargs,
     ) -> None:
         """Initializes the tower.
@@ -33,9 +57,24 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
             than the id.
           history: name of the feature of the items, `[batch, seq_len]` integers.
           item_id: name of the feature that the item tower reads.
+          timestamp: name of the feature of the items' times, `[batch, seq_len]` integer
+            seconds since 1970; None to read no times.
+          query_time: name of the feature of the request's time, integer seconds,
+            `[batch]`, or `[batch, seq_len]` where all positions are embedded, each for
+            a request of its own; None to read none. It needs `timestamp`.
+          clock: whether hour of day and weekday are read; it needs `timestamp`.
+          utc_offset: name of the feature of the seconds that local time is ahead of
+            UTC, `[batch]` integers; None for UTC. It needs `clock`.
+          event: declaration of the kinds of the events, `[batch, seq_len]` ids; None to
+            read none.
+          weight: name of the feature of the events' weights, `[batch, seq_len]` floats,
+            0 or more; None to read none.
           **kwargs: arguments of `tf.keras.layers.Layer`.
         """
         super().__init__(**kwargs)
+        self.context = HistoryContext(
+            timestamp, query_time, clock, utc_offset, event, weight
+        )
         self._autocast = False
         self.item_tower = item_tower
         self.history = history
@@ -60,9 +99,11 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
           prefixes up to each position, `[batch, seq_len, embedding_dim]`.
 
         Raises:
-          ValueError: the history is missing or has the wrong dtype or rank.
+          ValueError: the history or another declared feature is missing or has the
+            wrong dtype or shape.
         """
         items = self._checked(features)
+        columns = self.context.columns(features, items, self.history)
         given, longest = items.shape[1], self.seq_len
         if return_sequences:
             if None not in (given, longest) and given > longest:
@@ -70,10 +111,19 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
                     f"`{self.history}` must have at most {longest} positions where all "
                     f"are embedded. Got {given}."
                 )
-            return self.encode(*self.embed(items, training), training)
-        if longest is not None and (given is None or given > longest):
-            items = newest(items, longest)
-        return self.encode_last(*self.embed(items, training), training)
+        elif longest is not None and (given is None or given > longest):
+            columns["items"] = items
+            columns = newest_columns(items, columns, longest)
+            items = columns.pop("items")
+        embeddings, mask = self.embed(items, training)
+        if columns:
+            embeddings += self._step_vectors(features, mask, columns)
+        encode = self.encode if return_sequences else self.encode_last
+        encoded = encode(embeddings, mask, training)
+        if self.context.query_time is None:
+            return encoded
+        times = tf.where(mask, columns["times"], 0)
+        return self._at_request(features, items, times, encoded, return_sequences)
 
     @property
     def seq_len(self) -> int | None:
@@ -133,6 +183,96 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
         table = tf.cast(table, self.compute_dtype)
         return tf.gather(table, tf.reshape(rows, tf.shape(items))), items != 0
 
+    def add_context(self, embedding_dim: int) -> None:
+        """Adds the weights of all that is declared, zeros; a subclass calls it.
+
+        Args:
+          embedding_dim: width of the item tower's output and of this one's.
+        """
+        context, sizes = self.context, {}
+        if context.timestamp is not None:
+            sizes["gap_vectors"] = NUM_GAPS
+        if context.clock:
+            sizes |= {"hour_vectors": HOURS, "weekday_vectors": WEEKDAYS}
+        if context.event is not None:
+            sizes["event_vectors"] = context.event.num_values + 1
+        if context.weight is not None:
+            sizes["weight_vector"] = 1
+        if context.query_time is not None:
+            sizes |= {"request_gap_scales": NUM_GAPS, "request_gap_vectors": NUM_GAPS}
+            if context.clock:
+                sizes["request_hour_vectors"] = HOURS
+                sizes["request_weekday_vectors"] = WEEKDAYS
+        if sizes:
+            self._context_weights = {
+                name: self.add_weight(name, (size, embedding_dim), initializer="zeros")
+                for name, size in sizes.items()
+            }
+
+    def _vectors(self, name: str, index: tf.Tensor) -> tf.Tensor:
+        return tf.gather(
+            tf.cast(self._context_weights[name], self.compute_dtype), index
+        )
+
+    def _step_vectors(
+        self, features: Features, mask: tf.Tensor, columns: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Sums what is added to the items' embeddings, `[batch, seq_len, dim]`."""
+        added = 0.0
+        if "times" in columns:
+            times = tf.where(mask, columns["times"], 0)
+            steps = tf.range(tf.shape(mask)[1])
+            before = (steps[:, None] > steps) & mask[:, None, :]  # [batch, item, other]
+            vectors = self._vectors(
+                "gap_vectors", gap_buckets(times - latest(times, before))
+            )
+            has_previous = tf.reduce_any(before, axis=2)[:, :, None]
+            added += tf.where(has_previous, vectors, 0)
+            if self.context.clock:
+                added += self._clock_vectors(features, times, "")
+        if "events" in columns:
+            added += self._vectors("event_vectors", columns["events"])
+        if "log_weights" in columns:
+            weights = tf.cast(columns["log_weights"], self.compute_dtype)[:, :, None]
+            added += weights * self._vectors("weight_vector", 0)
+        return added
+
+    def _clock_vectors(
+        self, features: Features, times: tf.Tensor, prefix: str
+    ) -> tf.Tensor:
+        hours, weekdays = self.context.clock_of(features, times)
+        return self._vectors(f"{prefix}hour_vectors", hours) + self._vectors(
+            f"{prefix}weekday_vectors", weekdays
+        )
+
+    def _at_request(
+        self,
+        features: Features,
+        items: tf.Tensor,
+        times: tf.Tensor,
+        encoded: tf.Tensor,
+        sequences: bool,
+    ) -> tf.Tensor:
+        """Changes embeddings by the time of their requests; none without items."""
+        mask = (items != 0)[:, None, :]
+        if sequences:
+            steps = tf.range(tf.shape(items)[1])
+            mask &= steps[:, None] >= steps
+        newest = latest(times, mask)
+        request = self.context.request(features, items, newest, sequences)
+        buckets = gap_buckets(request - newest)
+        added = self._vectors("request_gap_vectors", buckets)
+        if self.context.clock:
+            added += self._clock_vectors(features, request, "request_")
+        hidden = encoded if sequences else encoded[:, None]
+        scales = self._vectors("request_gap_scales", buckets)
+        hidden = tf.where(
+            tf.reduce_any(mask, axis=2)[:, :, None],
+            hidden * (1 + scales) + added,
+            hidden,
+        )
+        return hidden if sequences else hidden[:, 0]
+
     def _checked(self, features: Features) -> tf.Tensor:
         if self.history not in features:
             raise ValueError(
@@ -155,6 +295,7 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
             "item_tower": tower,
             "history": self.history,
             "item_id": self.item_id,
+            **self.context.config(),
         }
 
 
@@ -201,6 +342,7 @@ class BlockTower(HistoryTower):
             (seq_len, embedding_dim),
             initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
         )
+        self.add_context(embedding_dim)
         self._drop = tf.keras.layers.Dropout(dropout)
 
     @property
@@ -246,11 +388,33 @@ def newest(items: tf.Tensor, length: int) -> tf.Tensor:
     Returns:
       `[batch, length]`, or `[batch, seq_len]` if that is less, padded on the right.
     """
+    return newest_columns(items, {"items": items}, length)["items"]
+
+
+def newest_columns(
+    items: tf.Tensor, columns: dict[str, tf.Tensor], length: int
+) -> dict[str, tf.Tensor]:
+    """Picks the values of the last items of each row that are not padding.
+
+    Args:
+      items: ids of the items, 0 for padding, `[batch, seq_len]`.
+      columns: values of the items, each `[batch, seq_len]`.
+      length: largest number of items of a row.
+
+    Returns:
+      The columns, `[batch, length]`, or `[batch, seq_len]` if that is less, with zeros
+      on the right.
+    """
     mask = tf.cast(items != 0, tf.int32)
     newer = tf.cumsum(mask, axis=1, exclusive=True, reverse=True)
     is_new = (items != 0) & (newer < length)
     order = tf.argsort(tf.cast(~is_new, tf.int32), axis=1, stable=True)[:, :length]
-    return tf.gather(tf.where(is_new, items, 0), order, batch_dims=1)
+    return {
+        name: tf.gather(
+            tf.where(is_new, values, tf.zeros_like(values)), order, batch_dims=1
+        )
+        for name, values in columns.items()
+    }
 
 
 def newest_steps(mask: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,11 +1,18 @@
 """A tower that weighs the items of a history by their age."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.towers.sequence.history_context import (
+    HOURS,
+    NUM_GAPS,
+    WEEKDAYS,
+    gap_buckets,
+    latest,
+)
 from tfrs_models.towers.sequence.history_tower import HistoryTower
 from tfrs_models.types import Features
 
@@ -25,7 +32,18 @@ class RecencyPooling(HistoryTower):
 
     With times the weights are `w_kj = 0.5^(age_j / h_k) (1 + gap_j)^(-p_k)`, where
     `gap_j` is the time from item `j` to the newest item in minutes, and the powers
-    `p_k` are learned: items of earlier sessions count less.
+    `p_k` are learned: items of earlier sessions count less. With the time of the
+    request (`query_time`), `gap_j` is the time from item `j` to the request, and `g_k`
+    grows by a learned number for the gap from the newest item to the request (buckets
+    whose edges are powers of 2, in seconds). A request whose time is unknown (0), or
+    earlier than the newest item, counts as made at the time of the newest item.
+
+    With a `clock`, items of some hours and weekdays before that of the request count
+    more or less: the weights have a learned factor for the difference of the hours of
+    day, from 0 to 23, and one for that of the weekdays; and a learned vector of the
+    request's hour and one of its weekday are added to the query. A kind of `event` has
+    a factor for each half-life, and a vector that is added to the scaled items; a
+    `weight` is a factor `(1 + weight)^q_k`. All of them start without effect.
 
     Example:
       >>> item = tm.data.Feature("item_id", "id", num_values=9)
@@ -58,9 +76,11 @@ class RecencyPooling(HistoryTower):
           timestamp: name of the feature of the items' times, `[batch, seq_len]` integer
             seconds; None to use no times.
           **kwargs: `history` and `item_id`, names of the features of the items of a
-            history and of an item's id, and arguments of `tf.keras.layers.Layer`.
+            history and of an item's id; `query_time`, `clock`, `utc_offset`, `event`
+            and `weight`, what else is read of a history and its request; and arguments
+            of `tf.keras.layers.Layer`.
         """
-        super().__init__(item_tower, **kwargs)
+        super().__init__(item_tower, timestamp=timestamp, **kwargs)
         half_lives = tuple(float(value) for value in half_lives)
         if not half_lives or not all(value >= 0 for value in half_lives):
             raise ValueError(
@@ -73,14 +93,30 @@ class RecencyPooling(HistoryTower):
         self.half_lives = half_lives
         self.dropout = dropout
         self.timestamp = timestamp
+        context = self.context
         self._drop = tf.keras.layers.Dropout(dropout, dtype="float32")
         count = len(half_lives)
         self._projections = self._add_float32(
             "projections", (count, embedding_dim, embedding_dim), _identities
         )
-        self._log_scales = self._add_float32("log_scales", (count,), "zeros")
+        self._log_scales = self._add_float32("log_scales", (count,))
         if timestamp is not None:
-            self._powers = self._add_float32("powers", (count,), "zeros")
+            self._powers = self._add_float32("powers", (count,))
+        if context.query_time is not None:
+            self._gap_scales = self._add_float32("gap_scales", (count, NUM_GAPS))
+        if context.clock:
+            self._hour_factors = self._add_float32("hour_factors", (count, HOURS))
+            self._weekday_factors = self._add_float32(
+                "weekday_factors", (count, WEEKDAYS)
+            )
+            self._hours = self._add_float32("hours", (HOURS, embedding_dim))
+            self._weekdays = self._add_float32("weekdays", (WEEKDAYS, embedding_dim))
+        if context.event is not None:
+            kinds = context.event.num_values + 1
+            self._event_factors = self._add_float32("event_factors", (count, kinds))
+            self._events = self._add_float32("events", (kinds, embedding_dim))
+        if context.weight is not None:
+            self._weight_powers = self._add_float32("weight_powers", (count,))
 
     def call(
         self,
@@ -89,58 +125,93 @@ class RecencyPooling(HistoryTower):
         return_sequences: bool = False,
     ) -> tf.Tensor:
         items = self._checked(features)
+        columns = self.context.columns(features, items, self.history)
         embeddings, mask = self.embed(items, training)
-        items = tf.math.l2_normalize(tf.cast(embeddings, tf.float32), axis=-1)
-        items = self._drop(items, training=training)
         counts = tf.cumsum(tf.cast(mask, tf.int32), axis=1)
         now = counts if return_sequences else counts[:, -1:]
         ages = now[:, :, None] - counts[:, None, :]  # [batch, position, item]
         seen = (ages >= 0) & mask[:, None, :]
-        log_gaps = None
-        if self.timestamp is not None:
-            times = self._checked_times(features, mask)
-            log_gaps = tf.math.log1p(_gaps(times, seen) / MINUTE)
-        pooled = self._pool(items, tf.maximum(ages, 0), seen, log_gaps)
+        request = since_newest = None
+        if "times" in columns:
+            newest = latest(columns["times"], seen)
+            request = self.context.request(features, items, newest, return_sequences)
+            since_newest = gap_buckets(request - newest)
+        exponents = self._exponents(features, columns, seen, request)
+        vectors = tf.math.l2_normalize(tf.cast(embeddings, tf.float32), axis=-1)
+        if "events" in columns:
+            vectors += tf.gather(self._events, columns["events"])
+        vectors = self._drop(vectors, training=training)
+        ages = tf.maximum(ages, 0)
+        pooled = self._pool(vectors, ages, seen, exponents, since_newest)
+        if self.context.clock:
+            hours, weekdays = self.context.clock_of(features, request)
+            of_request = tf.gather(self._hours, hours)
+            of_request += tf.gather(self._weekdays, weekdays)
+            pooled += tf.where(tf.reduce_any(seen, 2, keepdims=True), of_request, 0.0)
         return pooled if return_sequences else tf.squeeze(pooled, axis=1)
+
+    def _exponents(
+        self,
+        features: Features,
+        columns: dict[str, tf.Tensor],
+        seen: tf.Tensor,
+        request: tf.Tensor | None,
+    ) -> list[Callable[[int], tf.Tensor]]:
+        """Logarithms of the factors of the weights, by the number of the half-life."""
+        exponents = []
+        if request is not None:
+            times = columns["times"][:, None, :]
+            gaps = tf.where(seen, request[:, :, None] - times, 0)
+            log_gaps = tf.math.log1p(tf.cast(gaps, tf.float32) / MINUTE)
+            exponents.append(lambda k: -self._powers[k] * log_gaps)
+        if self.context.clock:
+            clocks = zip(
+                self.context.clock_of(features, request),
+                self.context.clock_of(features, columns["times"]),
+                (self._hour_factors, self._weekday_factors),
+                strict=True,
+            )
+            for now, then, factors in clocks:
+                size = factors.shape[1]
+                earlier = (now[:, :, None] - then[:, None, :]) % size
+                exponents.append(
+                    lambda k, f=factors, before=earlier: tf.gather(f[k], before)
+                )
+        if "events" in columns:
+            kinds = columns["events"][:, None, :]
+            exponents.append(lambda k: tf.gather(self._event_factors[k], kinds))
+        if "log_weights" in columns:
+            log_weights = columns["log_weights"][:, None, :]
+            exponents.append(lambda k: self._weight_powers[k] * log_weights)
+        return exponents
 
     def _pool(
         self,
         items: tf.Tensor,
         ages: tf.Tensor,
         seen: tf.Tensor,
-        log_gaps: tf.Tensor | None,
+        exponents: list[Callable[[int], tf.Tensor]],
+        since_newest: tf.Tensor | None,
     ) -> tf.Tensor:
         """Sums the items up to each position, `[batch, seq_len, embedding_dim]`."""
         output = 0.0
         for k, half_life in enumerate(self.half_lives):
             decay = 0.5 ** (1 / half_life) if half_life else 0.0
             weights = tf.pow(decay, tf.cast(ages, tf.float32))  # 0^0 is 1
-            if log_gaps is not None:
-                weights *= tf.exp(-self._powers[k] * log_gaps)
+            if exponents:
+                weights *= tf.exp(sum(exponent(k) for exponent in exponents))
             weights = tf.where(seen, weights, 0.0)
             norm = tf.sqrt(tf.reduce_sum(weights, axis=2, keepdims=True))
             pooled = tf.math.divide_no_nan(tf.matmul(weights, items), norm)
-            scale = tf.exp(self._log_scales[k])
+            log_scale = self._log_scales[k]
+            if self.context.query_time is not None:
+                log_scale += tf.gather(self._gap_scales[k], since_newest)[:, :, None]
+            scale = tf.exp(log_scale)
             output += scale * tf.einsum("de,bse->bsd", self._projections[k], pooled)
         return output
 
-    def _checked_times(self, features: Features, mask: tf.Tensor) -> tf.Tensor:
-        if self.timestamp not in features:
-            raise ValueError(
-                f"Feature `{self.timestamp}`, the times of the history, is missing: "
-                f"give the data one with `data.with_histories`. Got {sorted(features)}."
-            )
-        times = tf.convert_to_tensor(features[self.timestamp])
-        if not (times.dtype.is_integer and times.shape.is_compatible_with(mask.shape)):
-            raise ValueError(
-                f"Feature `{self.timestamp}` must be whole seconds, one for each item "
-                f"of `{self.history}`, {mask.shape}. Got {times.dtype.name} of shape "
-                f"{times.shape}."
-            )
-        return tf.cast(times, tf.int64)
-
     def _add_float32(
-        self, name: str, shape: tuple[int, ...], initializer: object
+        self, name: str, shape: tuple[int, ...], initializer: object = "zeros"
     ) -> tf.Variable:
         """Adds a weight that stays float32 under mixed precision."""
         return self.add_weight(
@@ -163,12 +234,3 @@ class RecencyPooling(HistoryTower):
 def _identities(shape: tuple[int, int, int], dtype: tf.DType) -> tf.Tensor:
     """Initializes each projection so that their sum is the identity."""
     return tf.eye(shape[1], batch_shape=shape[:1], dtype=dtype) / shape[0]
-
-
-def _gaps(times: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
-    """Computes seconds from each item to the newest one, `[batch, position, item]`."""
-    times = times[:, None, :]
-    newest = tf.reduce_max(
-        tf.where(seen, times, times.dtype.min), axis=2, keepdims=True
-    )
-    return tf.cast(tf.where(seen, newest - times, 0), tf.float32)
