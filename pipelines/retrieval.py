@@ -38,6 +38,13 @@ from pipelines.parts.indexes import build_indexes
 from pipelines.parts.progress import EpochLines, step
 from pipelines.parts.query_towers import QueryTowerConfig
 from pipelines.parts.top_k_lists import baseline_lists, first_rows, user_groups
+from pipelines.parts.training import (
+    MONITOR,
+    add_corpus_metrics,
+    batches_of,
+    create_weights,
+    fit,
+)
 from pipelines.recommend import print_answers
 from pipelines.reporting.beyond_accuracy import (
     BeyondAccuracy,
@@ -58,7 +65,6 @@ from pipelines.reporting.retrieval import (
 )
 from pipelines.reporting.served import served_lists
 
-MONITOR = "val_factorized_top_k/ndcg_at_10"
 GROUP_METRIC = "hit_rate_at_10"
 
 
@@ -374,11 +380,6 @@ def fill(
     checkpoint.load(model)
 
 
-def create_weights(model: tm.models.TwoTower, data: tm.data.Interactions) -> None:
-    """Creates all weights of a model."""
-    model(next(iter(data.batches("test", 1))))
-
-
 def export_recommender(
     config: Config,
     data: tm.data.Interactions,
@@ -404,17 +405,6 @@ def export_baseline(
     """Writes a simple recommender, fitted on all rows, as a SavedModel."""
     recommender = tm.serving.baseline_recommender(baseline, data)
     return tm.serving.export(recommender, directory)
-
-
-def add_corpus_metrics(model: tm.models.TwoTower, data: tm.data.Interactions) -> None:
-    """Adds hit rates and NDCG@10 over the whole catalogue to validation."""
-    model.task.factorized_metrics = tm.metrics.FactorizedTopK(
-        model.embed_candidates(data.candidate_batches()),
-        ks=(10, 100),
-        metrics=("ndcg_at_10",),
-        hidden="leave-out",
-        duplicates="error",
-    )
 
 
 def train(
@@ -447,15 +437,6 @@ def train(
         fill(model, data, start)
     if not config.epochs:
         return {}, start
-    try:
-        batches = query_towers.training_batches(config, data, seed=config.seed)
-    except ValueError as error:
-        raise SystemExit(
-            f"Cannot train on the data: {error} Or do without histories: --query-tower "
-            "id."
-        ) from error
-    rate = query_towers.learning_rate(config, num_steps=len(batches) * config.epochs)
-    model.compile(tf.keras.optimizers.Adam(rate))
     checkpoints = Checkpoints(config.output / "checkpoint")
     keep = KeepBest(checkpoints, origin, MONITOR, kept=start)
     callbacks = [
@@ -468,9 +449,7 @@ def train(
         keep,
         tf.keras.callbacks.TensorBoard(config.output / "logs"),
         tm.training.LearningAlarms(
-            query_towers.training_batches(
-                config, data, seed=config.seed, drop_ids=False
-            ),
+            batches_of(config, data, seed=config.seed, drop_ids=False),
             id_features=query_towers.ID_FEATURES[config.query_tower],
         ),
         EpochLines(
@@ -481,13 +460,7 @@ def train(
             }
         ),
     ]
-    fitted = model.fit(
-        batches,
-        validation_data=data.batches("validation", 4096),
-        epochs=config.epochs,
-        callbacks=callbacks,
-        verbose=0,
-    )
+    history = fit(config, data, model, callbacks, seed=config.seed)
     if keep.kept is None:
         raise SystemExit(
             "No epoch had a finite validation NDCG@10, so none was kept: lower "
@@ -496,7 +469,7 @@ def train(
     if keep.kept is start:
         print(f"No epoch is better than {start.folder}, which is kept.")
     keep.kept.load(model)
-    return fitted.history, keep.kept
+    return history, keep.kept
 
 
 if __name__ == "__main__":
