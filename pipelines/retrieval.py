@@ -34,7 +34,7 @@ from pipelines.parts.checkpoints import (
 from pipelines.parts.command import command, ending
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.flags import Count, CountOrNone, Seed
-from pipelines.parts.indexes import build_indexes
+from pipelines.parts.indexes import build_indexes, item_attributes
 from pipelines.parts.progress import EpochLines, step
 from pipelines.parts.query_towers import QueryTowerConfig
 from pipelines.parts.top_k_lists import baseline_lists, first_rows, user_groups
@@ -403,7 +403,9 @@ def export_baseline(
     baseline: tm.baselines.Baseline, data: tm.data.Interactions, directory: Path
 ) -> Path:
     """Writes a simple recommender, fitted on all rows, as a SavedModel."""
-    recommender = tm.serving.baseline_recommender(baseline, data)
+    recommender = tm.serving.baseline_recommender(
+        baseline, data, attributes=item_attributes(data)
+    )
     return tm.serving.export(recommender, directory)
 
 

@@ -68,7 +68,8 @@ def assert_best(fitted, data, items, scores, *, exclude_seen):
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_saved_baseline_answers_with_what_it_scores_best(name, data, tmp_path):
     recommender = tm.serving.baseline_recommender(BASELINES[name], data)
-    path = tm.serving.export(recommender, tmp_path)
+    served = {"serving_default": recommender.recommend}
+    path = tm.serving.export(recommender, tmp_path, signatures=served)
     loaded = tf.saved_model.load(str(path)).signatures["serving_default"]
     fitted = BASELINES[name].fit(data, split="serving")
     if name == "EASE":  # without a history: the most frequent items of all rows
@@ -98,3 +99,19 @@ def test_what_is_served_excludes_what_the_evaluation_excluded(repeats, expected)
     data = tm.data.from_frame(frame.assign(timestamp=range(5)), repeats=repeats)
     recommender = tm.serving.baseline_recommender(tm.baselines.Popularity(), data)
     assert bool(recommender.exclude_seen) is expected
+
+
+def test_what_is_served_can_be_filtered():
+    frame = pd.DataFrame({"user_id": list("aabbc"), "item_id": list("pqpqp")})
+    data = tm.data.from_frame(frame.assign(timestamp=range(5)))
+    kinds = {"kind": np.array(["first", "second"])}
+    recommender = tm.serving.baseline_recommender(
+        tm.baselines.Popularity(), data, attributes=kinds
+    )
+    found = recommender.find(
+        tf.constant(["a", "b", "nobody"]),
+        2,
+        tf.constant([False] * 3),
+        filters={"kind": tf.constant([["first"], ["second"], [""]])},
+    )
+    assert [sorted(row) for row in found.items.numpy()] == [[0, 1], [0, 2], [1, 2]]

@@ -1,5 +1,7 @@
 """Serves a simple recommender where it wins."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tfrs_models.baselines import Baseline
@@ -7,10 +9,15 @@ from tfrs_models.data.interactions import Interactions
 from tfrs_models.layers.index.score_index import ScoreIndex
 from tfrs_models.serving.recommender import Recommender
 from tfrs_models.towers.score_tower import ScoreTower
+from tfrs_models.types import Tensor
 
 
 def baseline_recommender(
-    baseline: Baseline, data: Interactions, *, split: str = "serving"
+    baseline: Baseline,
+    data: Interactions,
+    *,
+    split: str = "serving",
+    attributes: Mapping[str, Tensor] | None = None,
 ) -> Recommender:
     """Makes a `Recommender` that answers with the items that a baseline scores best.
 
@@ -23,6 +30,8 @@ def baseline_recommender(
       baseline: baseline with its parameters, such as `choose` finds them.
       data: interactions.
       split: split before which is served; "serving" is after all rows.
+      attributes: values of the items that requests can filter by, by attribute:
+        `[num_items]` or `[num_items, None]` strings, integers or booleans.
 
     Returns:
       The recommender; `serving.export` writes it for a server.
@@ -43,7 +52,9 @@ def baseline_recommender(
     linear = fitted.as_linear()
     rows = np.arange(data.num_users + 1)
     index = ScoreIndex().index(
-        np.zeros((data.num_items, 1), np.float32), np.arange(1, data.num_items + 1)
+        np.zeros((data.num_items, 1), np.float32),
+        np.arange(1, data.num_items + 1),
+        attributes=attributes,
     )
     popularity = data.popularity(split)
     if (unknown := fitted.score(rows[:1])[0]).any():
