@@ -16,7 +16,7 @@ demo: .venv/installed  ## trains, evaluates and serves a two-tower model on Movi
 	$(BIN)/python -m pipelines.retrieval
 
 test: .venv/installed  ## everything but the slow tests
-	$(PYTEST) --dist loadfile -m "not slow"
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/installed  ## the others; apart, for workers that start anew need less memory
 	$(PYTEST) --dist worksteal -m slow
