@@ -6,6 +6,7 @@ move is a call whose file is not that of the call before it. Comprehensions, gen
 expressions and lambdas belong to the function around them.
 """
 
+import functools
 import sys
 import types
 from collections.abc import Callable
@@ -174,8 +175,13 @@ def _training_step(model: tf.keras.Model, features: dict) -> Callable[[], object
 
 
 def _file(frame: types.FrameType) -> str | None:
-    path = Path(frame.f_code.co_filename)
-    return str(path) if path.is_relative_to(_PACKAGE) else None
+    return _own(frame.f_code.co_filename)
+
+
+@functools.cache
+def _own(name: str) -> str | None:
+    """Gives a file's name if it is one of the package. Every call of a step asks."""
+    return name if Path(name).is_relative_to(_PACKAGE) else None
 
 
 def main() -> dict[str, Moves]:

@@ -195,18 +195,20 @@ def test_equal_labels_beside_padding_are_nothing_to_compare(case):
     scores = np.array([[0.3, 0.9, 2.0, -1.0], [-0.4, 5.0, 0.1, 0.2]], "float32")
     one = np.array([[True, False, False, False], [False, False, True, False]])
     two = one | one[::-1]
+    masked, padded = [], []
     for label in (0.0, 2.0):
         # To a softmax over the list two equal labels are a distribution to learn.
         for mask in (one,) if "listwise" in case else (one, two):
             for padding in (3.0, 0.0, label):
-                labels = np.where(mask, label, padding).astype("float32")
-                values, slope = run(case, labels, scores, mask)
-                np.testing.assert_allclose(values, 0, atol=1e-6)
-                np.testing.assert_allclose(slope, 0, atol=1e-6)
-            if CASES[case][2]:
-                continue
-            labels = np.where(mask, label, -1.0).astype("float32")
-            values, slope = run(case, labels, scores)
+                masked.append((np.where(mask, label, padding), scores, mask))
+            if not CASES[case][2]:
+                padded.append((np.where(mask, label, -1.0), scores))
+    for lists in (masked, padded):
+        if lists:  # all of them in one batch: every list has a loss of its own
+            labels, *others = (
+                np.concatenate(part) for part in zip(*lists, strict=True)
+            )
+            values, slope = run(case, labels.astype("float32"), *others)
             np.testing.assert_allclose(values, 0, atol=1e-6)
             np.testing.assert_allclose(slope, 0, atol=1e-6)
 

@@ -62,7 +62,7 @@ def train_only():
             patch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
             patch.setattr(retrieval, "print_answers", lambda *_, **__: None)
             patch.setattr(retrieval, "answered", lambda *_: [])
-            return main(config)
+            return main(dataclasses.replace(config, baselines="none"))
 
     return run
 

@@ -108,7 +108,10 @@ def test_a_spread_is_over_seeds_and_an_interval_over_rows():
     assert one_user == "0.5000 ± 0.0000 [0.500, 0.500]"
 
 
-def test_new_items_are_measured_apart_from_the_others():
+def test_new_items_are_measured_apart_from_the_others(monkeypatch):
+    # One case: which rows are measured is the same in all of them.
+    reference = {cold_start.REFERENCE: cold_start.CASES[cold_start.REFERENCE]}
+    monkeypatch.setattr(cold_start, "CASES", reference)
     data = protocols.invented_times(split="new_items").measure
     draw = cold_start.measure("invented", cold_start.SMOKE, seed=0)
     items = data.splits["test"]["item_id"]

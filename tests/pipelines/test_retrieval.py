@@ -433,6 +433,7 @@ def test_an_own_table_of_string_ids_goes_all_the_way(
         features="id",
         query_tower=query_tower,
         negatives=negatives,
+        baselines="none",
     )
     first = retrieval.main(config)
     answer = recommend.main(
@@ -450,7 +451,11 @@ def test_an_own_table_of_string_ids_goes_all_the_way(
 @pytest.mark.parametrize("user_tower", USER_TOWERS)
 def test_a_user_tower_goes_all_the_way(tmp_path, orders, user_tower):
     config = dataclasses.replace(
-        retrieval.SMOKE, output=tmp_path, data=orders, user_tower=user_tower
+        retrieval.SMOKE,
+        output=tmp_path,
+        data=orders,
+        user_tower=user_tower,
+        baselines="none",
     )
     returned = retrieval.main(config)
     assert returned["config"]["user_tower"] == user_tower
