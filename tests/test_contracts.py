@@ -188,6 +188,8 @@ def auto_mtn():
     return models.AutoMTN(
         *(3, 5, 2, 4),
         closeness=models.automtn.POICloseness(coordinates=PLACES, scale=50.0),
+        past_visits=models.automtn.PastVisits(),
+        request_time=True,
         seq_len=4,
         num_heads=2,
         factor=1.5,
@@ -230,6 +232,11 @@ TRACES = {
     "category_id": np.array([[1, 1, 1, 2, 2], [0, 0, 2, 1, 2]]),
     "hour": np.array([[8, 12, 9, 23, 0], [0, 0, 5, 6, 7]]),
     "weekday": np.array([[0, 1, 2, 6, 6], [0, 0, 3, 3, 4]]),
+    "past_poi_id": np.array([[0, 3, 4, 4, 5, 1], [0, 1, 1, 1, 2, 1]]),
+    "past_timestamp": np.array([[0, 1, 2, 3, 4, 5], [0, 2, 4, 6, 7, 8]]) * 9000,
+    "timestamp": np.array([5, 10]) * 9000,
+    "request_hour": np.array([-1, 8]),
+    "request_weekday": np.array([3, -1]),
 }
 SERIES = QUERIES.reshape(2, 3, 4)
 
@@ -330,6 +337,17 @@ ROWS = {
     models.automtn.POICloseness: Row(
         lambda: models.automtn.POICloseness(coordinates=PLACES, scale=50.0, weight=2.0),
         (np.array([[0, 2, 1]]), np.array([3, 0])),
+    ),
+    models.automtn.RequestTime: Row(
+        lambda: models.automtn.RequestTime(3),
+        (
+            {name: TRACES[name] for name in ("request_hour", "request_weekday")},
+            np.array([0.0, 9e3], "float32"),
+        ),
+    ),
+    models.automtn.PastVisits: Row(
+        lambda: models.automtn.PastVisits([0.5, 9.0]),
+        (TRACES["past_poi_id"], TRACES["past_timestamp"], np.array([1, 2])),
     ),
     models.unisar.PairInfoNCE: Row(
         lambda: models.unisar.PairInfoNCE(0.3, log_temperature=False),

@@ -94,6 +94,41 @@ def test_a_trace_is_what_came_before_its_target(options, gap, min_length):
         assert traces.columns["hour"][traces.target[row]] == hour
 
 
+@pytest.mark.parametrize("options", [{"length": 2}, {"length": 3, "session_gap": 8.0}])
+@pytest.mark.parametrize("past_length", [3, 40])
+def test_the_past_is_what_the_user_did_strictly_before_the_target(options, past_length):
+    data = made()
+    traces = make_traces(data, min_length=1, past_length=past_length, **options)
+    found = traces.features(np.arange(len(traces.target)))
+    batch = next(iter(traces.batches("test", 4)))
+    names = ["?", *traces.vocabularies["poi_id"]]
+    gap = options.get("session_gap")
+    expected = loops(data, length=9, min_length=1, gap=gap, stride=1)
+    for row, (user, _, target) in enumerate(expected):
+        now = data.timestamp[target]
+        before = (data.user == user) & (data.timestamp < now)
+        own = sorted(np.flatnonzero(before), key=lambda i: data.timestamp[i])
+        own = own[-past_length:]
+        pois = [names[i] for i in found["past_poi_id"][row]]
+        padding = ["?"] * (past_length - len(own))
+        assert pois == padding + [data.poi[i] for i in own]
+        times = found["past_timestamp"][row]
+        assert times.tolist() == [0] * len(padding) + data.timestamp[own].tolist()
+        assert found["timestamp"][row] == now
+        hour_and_day = found["request_hour"][row], found["request_weekday"][row]
+        assert hour_and_day == clock(data, target)
+    first = traces.rows("test")[:4]
+    for name, values in batch.items():
+        np.testing.assert_array_equal(values, found[name][first], err_msg=name)
+
+
+def test_without_a_past_length_there_is_no_past():
+    features = make_traces(made(), length=3).features(np.arange(2))
+    assert not [name for name in features if name.startswith(("past_", "request_"))]
+    with pytest.raises(ValueError, match="`past_length` must be at least 0. Got -1"):
+        make_traces(made(), length=3, past_length=-1)
+
+
 def test_check_ins_of_one_second_stay_in_the_order_of_the_file():
     data = made(rows=90)
     data = dataclasses.replace(data, timestamp=data.timestamp // (40 * HOUR))

@@ -1,7 +1,7 @@
 """Traces: successive check-ins of a user, with the next check-in as the target."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,8 @@ class Traces:
       coordinates: `[num_pois, 2]` float64 degrees; row `i` is POI `i + 1`.
       num_short: number of sessions with too few check-ins for a trace.
       num_repeated: number of dropped check-ins that repeat user, POI and second.
+      past_length: maximal number of past visits of a trace's user; 0 for none.
+      user_first: `[num_traces]` index of the first check-in of each trace's user.
 
     Example:
       >>> planted = tm.data.synthetic.make_check_ins(0, num_users=2)
@@ -52,6 +54,8 @@ class Traces:
     coordinates: np.ndarray
     num_short: int
     num_repeated: int
+    past_length: int = 0
+    user_first: np.ndarray | None = None
 
     @property
     def num_users(self) -> int:
@@ -110,9 +114,12 @@ class Traces:
         Returns:
           `poi_id`, `category_id`, `hour` and `weekday` `[batch, length]`, padded with 0
           on the left, `user_id`, `next_poi_id` and `next_category_id` `[batch]`; all
-          int64.
+          int64. With a `past_length` also what the user did before the target, of any
+          session, `past_poi_id` and `past_timestamp` `[batch, past_length]`, padded
+          with 0 on the left, and the time of the request, which is that of the target:
+          `timestamp` in seconds UTC, `request_hour` and `request_weekday` `[batch]`.
         """
-        found = _gathered(tf.constant(rows), self._tensors(), self.length)
+        found = self._gathered(tf.constant(rows), self._tensors())
         return {name: values.numpy() for name, values in found.items()}
 
     def batches(
@@ -140,7 +147,7 @@ class Traces:
         rows, tensors = tf.constant(self.rows(split)), self._tensors()
         numbers = row_batches(len(rows), batch_size, shuffle=shuffle, seed=seed)
         return numbers.map(
-            lambda n: _gathered(tf.gather(rows, n), tensors, self.length)
+            lambda n: self._gathered(tf.gather(rows, n), tensors)
         ).prefetch(2)
 
     def __str__(self) -> str:
@@ -161,22 +168,44 @@ class Traces:
         """Columns and ranges as tensors, which a dataset captures without a copy."""
         columns = {name: self.columns[name] for name in ("user_id", *STEPS)}
         edges = {"target": self.target, "first": self.first}
+        if self.past_length:
+            columns["timestamp"] = self.columns["timestamp"]
+            edges["user_first"] = self.user_first
         return {name: tf.constant(v) for name, v in (columns | edges).items()}
 
+    def _gathered(
+        self, rows: tf.Tensor, tensors: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Gathers the features of traces, see `features`."""
+        target, first = (tf.gather(tensors[name], rows) for name in ("target", "first"))
+        of_target = {"user_id": "user_id"}
+        of_target |= {f"next_{name}": name for name in ("poi_id", "category_id")}
+        found = _before(target, first, tensors, STEPS, self.length)
+        if self.past_length:
+            of_target |= {"timestamp": "timestamp"}
+            of_target |= {f"request_{name}": name for name in ("hour", "weekday")}
+            first = tf.gather(tensors["user_first"], rows)
+            names = ("poi_id", "timestamp")
+            past = _before(target, first, tensors, names, self.past_length)
+            found |= {f"past_{name}": values for name, values in past.items()}
+        return found | {
+            name: tf.gather(tensors[column], target)
+            for name, column in of_target.items()
+        }
 
-def _gathered(
-    rows: tf.Tensor, tensors: Mapping[str, tf.Tensor], length: int
+
+def _before(
+    target: tf.Tensor,
+    first: tf.Tensor,
+    tensors: Mapping[str, tf.Tensor],
+    names: Sequence[str],
+    length: int,
 ) -> dict[str, tf.Tensor]:
-    """Gathers the features of traces, see `Traces.features`."""
-    target, first = (tf.gather(tensors[name], rows) for name in ("target", "first"))
+    """Gathers the newest check-ins before `target`, none before `first`."""
     index = target[:, None] + tf.range(-length, 0, dtype=target.dtype)
     mask = index >= first[:, None]
-    steps = {name: tf.gather(tensors[name], tf.maximum(index, 0)) for name in STEPS}
-    return {name: tf.where(mask, found, 0) for name, found in steps.items()} | {
-        "user_id": tf.gather(tensors["user_id"], target),
-        "next_poi_id": tf.gather(tensors["poi_id"], target),
-        "next_category_id": tf.gather(tensors["category_id"], target),
-    }
+    index = tf.maximum(index, 0)
+    return {name: tf.where(mask, tf.gather(tensors[name], index), 0) for name in names}
 
 
 def make_traces(
@@ -186,6 +215,7 @@ def make_traces(
     min_length: int | None = None,
     session_gap: float | None = None,
     stride: int = 1,
+    past_length: int = 0,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
 ) -> Traces:
@@ -208,6 +238,8 @@ def make_traces(
         lies within one session. None makes one session per user.
       stride: number of check-ins from one target to the next, counted from the first
         possible target of a session.
+      past_length: maximal number of check-ins before the target, of all sessions of the
+        user, that are features beside the trace; 0 for none.
       validation_fraction: share of the targets in validation, in [0, 1).
       test_fraction: share of the targets in test, in (0, 1).
 
@@ -231,6 +263,8 @@ def make_traces(
         )
     if stride < 1:
         raise ValueError(f"`stride` must be at least 1. Got {stride}.")
+    if past_length < 0:
+        raise ValueError(f"`past_length` must be at least 0. Got {past_length}.")
     if session_gap is not None and not session_gap > 0:
         raise ValueError(f"`session_gap` must be positive hours. Got {session_gap}.")
     _, user = np.unique(check_ins.user, return_inverse=True)
@@ -285,6 +319,8 @@ def make_traces(
         coordinates=check_ins.coordinates[order][of_poi[1:]],
         num_short=int(np.sum(sizes <= min_length)),
         num_repeated=len(check_ins) - len(once),
+        past_length=past_length,
+        user_first=np.searchsorted(user, user[target]),
     )
 
 

@@ -15,12 +15,14 @@ from tfrs_models.models.automtn.attention_predictor import (
     SoftmaxAxis,
 )
 from tfrs_models.models.automtn.cross_modal_stack import CrossModalStack
+from tfrs_models.models.automtn.past_visits import read_past
 from tfrs_models.models.automtn.poi_scores import (
     POIScores,
     Traces,
     check_closeness,
     summed_cross_entropy,
 )
+from tfrs_models.models.automtn.request_time import RequestTime
 from tfrs_models.models.automtn.traces import TraceEmbedding, newest_trace, trace_labels
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
@@ -50,6 +52,14 @@ class AutoMTN(TorchPort, FromConfig, Model):
     `next_poi_id` and `next_category_id` `[batch]`, 0 if unknown, and may have
     `sample_weight` `[batch]`.
 
+    Beyond the paper, and off by default: with `past_visits` or `request_time` the model
+    reads `past_poi_id` `[batch, num_past]`, all that the user did before the request or
+    the newest part of it, oldest first (0 is padding or an unknown POI),
+    `past_timestamp` of the same shape and `timestamp` `[batch]`, the time of the
+    request, in seconds since 1970; a request at 0, or before the newest visit, is taken
+    to be at the time of that visit. `request_time` also reads `request_hour` and
+    `request_weekday` `[batch]` of the local clock, -1 if unknown.
+
     Example:
       >>> model = tm.models.AutoMTN(num_users=3, num_pois=9, num_categories=2, top_k=2)
       >>> trace = {"user_id": [1], "poi_id": [[4, 7, 4]], "category_id": [[1, 2, 1]]}
@@ -73,6 +83,8 @@ class AutoMTN(TorchPort, FromConfig, Model):
         embedding_dim: int = 128,
         *,
         closeness: tf.keras.layers.Layer | None = None,
+        past_visits: tf.keras.layers.Layer | None = None,
+        request_time: bool = False,
         seq_len: int = 25,
         num_layers: int = 1,
         num_heads: int = 8,
@@ -97,6 +109,10 @@ class AutoMTN(TorchPort, FromConfig, Model):
           embedding_dim: width of all vectors.
           closeness: `models.automtn.POICloseness` of the POIs 1 to `num_pois`; None
             leaves distances out.
+          past_visits: `models.automtn.PastVisits`, whose scores of the POIs that the
+            user visited before are added; None leaves them out, as in the paper.
+          request_time: whether hour and weekday of the request and the gap since the
+            newest visit enter the scores by `models.automtn.RequestTime`.
           seq_len: number of check-ins of a trace, the steps of the circle.
           num_layers: number of layers of `models.automtn.CrossModalStack`.
           num_heads: number of heads of queries, keys and values.
@@ -136,6 +152,8 @@ class AutoMTN(TorchPort, FromConfig, Model):
         self.num_categories = num_categories
         self.embedding_dim = embedding_dim
         self.closeness = closeness
+        self.past_visits = past_visits
+        self.request_time = request_time
         self.seq_len = seq_len
         self.dropout = dropout
         self.share_value = share_value
@@ -159,6 +177,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
         self.categories = TraceEmbedding(
             num_users, num_categories, embedding_dim, name="category_id"
         )
+        self.request = RequestTime(embedding_dim) if request_time else None
         self._drop = tf.keras.layers.Dropout(dropout)
         self._metric_names = list(metrics)
         self._mean = UnsavedMean("loss_per_example")
@@ -183,7 +202,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
           InvalidArgumentError: an id, an hour or a weekday is out of range.
         """
         trace = newest_trace(features, self.seq_len)
-        traces, of_categories = self._encode(trace, training)
+        traces, of_categories = self._encode(features, trace, training)
         categories = self._category_scores(of_categories, traces.mask)
         return self._scores.all(traces), categories
 
@@ -239,7 +258,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
             num_pois=self.num_pois,
             num_categories=self.num_categories,
         )
-        traces, of_categories = self._encode(trace, training)
+        traces, of_categories = self._encode(features, trace, training)
         if training:
             loss = self._scores.cross_entropy(traces, poi, weight)
         else:
@@ -270,7 +289,9 @@ class AutoMTN(TorchPort, FromConfig, Model):
         found = layer(trace["user_id"], ids, trace["hour"], trace["weekday"])
         return tf.where(trace["mask"][:, :, None], found, 0)
 
-    def _encode(self, trace: Trace, training: bool) -> tuple[Traces, tf.Tensor]:
+    def _encode(
+        self, features: Features, trace: Trace, training: bool
+    ) -> tuple[Traces, tf.Tensor]:
         """Returns both series after the stack, that of the POIs as traces."""
         series = [
             self._drop(self._embed(layer, trace), training=training)
@@ -278,7 +299,17 @@ class AutoMTN(TorchPort, FromConfig, Model):
         ]
         memory, of_categories = self.stack(*series, trace["mask"], training=training)
         visited = tf.maximum(trace["poi_id"] - 1, 0)
-        return Traces(memory, visited, trace["mask"]), of_categories
+        traces = Traces(memory, visited, trace["mask"])
+        if self.past_visits is None and self.request is None:
+            return traces, of_categories
+        last = trace["poi_id"][:, -1]
+        past = read_past(features, last, num_pois=self.num_pois)
+        if self.past_visits is not None:
+            visits = self.past_visits(past.poi, past.age, last)
+            traces = traces._replace(past=visits)
+        if self.request is not None:
+            traces = traces._replace(request=self.request(features, past.gap))
+        return traces, of_categories
 
     @property
     def _scores(self) -> POIScores:
@@ -293,6 +324,11 @@ class AutoMTN(TorchPort, FromConfig, Model):
                 "`share_value` must be True for the weights of the original, which has "
                 "one weight for each step. Got False."
             )
+        if self.past_visits is not None or self.request is not None:
+            raise ValueError(
+                "`past_visits` must be None and `request_time` False for the weights "
+                "of the original, which reads neither."
+            )
         tables = [*self.pois.tables, *self.categories.tables]
         return {
             **dict(zip(_TORCH_TABLES, map(TorchArray, tables), strict=True)),
@@ -303,9 +339,13 @@ class AutoMTN(TorchPort, FromConfig, Model):
     def get_config(self) -> dict:
         stack, predictor = self.stack.get_config(), self.predictor.get_config()
         of_stack = ("num_layers", "num_heads", "factor", "shared_lags", "use_residual")
-        closeness = self.closeness
-        if closeness is not None:
-            closeness = tf.keras.utils.serialize_keras_object(closeness)
+        parts = {
+            name: None if part is None else tf.keras.utils.serialize_keras_object(part)
+            for name, part in (
+                ("closeness", self.closeness),
+                ("past_visits", self.past_visits),
+            )
+        }
         return {
             **{name: stack[name] for name in of_stack},
             **{name: predictor[name] for name in ("distance_mode", "softmax")},
@@ -313,7 +353,8 @@ class AutoMTN(TorchPort, FromConfig, Model):
             "num_pois": self.num_pois,
             "num_categories": self.num_categories,
             "embedding_dim": self.embedding_dim,
-            "closeness": closeness,
+            **parts,
+            "request_time": self.request_time,
             "seq_len": self.seq_len,
             "dropout": self.dropout,
             "share_value": self.share_value,

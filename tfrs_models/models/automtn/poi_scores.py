@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrs_models.models.automtn.attention_predictor import AttentionPredictor
+from tfrs_models.models.automtn.past_visits import VisitedPOIs
 from tfrs_models.ops.ranks.scored_ranks import scores_in_blocks
 from tfrs_models.ops.softmax.blocked_softmax import blocked_softmax_cross_entropy
 
@@ -20,11 +21,16 @@ class Traces(NamedTuple):
       memory: `[batch, seq_len, embedding_dim]` vectors of the steps.
       visited: `[batch, seq_len]` indices of visited POIs, from 0.
       mask: `[batch, seq_len]` bool, False for padding.
+      past: scores of the POIs that the users visited before; None to leave them out.
+      request: `[batch, embedding_dim]` vectors of the requests, whose products with the
+        POIs are added to the scores; None to leave them out.
     """
 
     memory: tf.Tensor
     visited: tf.Tensor
     mask: tf.Tensor
+    past: VisitedPOIs | None = None
+    request: tf.Tensor | None = None
 
 
 class POIScores(NamedTuple):
@@ -57,8 +63,9 @@ class POIScores(NamedTuple):
             log_sum = self._step_log_sum(traces)
 
         def score(pois: tf.Tensor) -> tf.Tensor:
-            return self.predictor.score(
-                tf.gather(self.table, pois),
+            table = tf.gather(self.table, pois)
+            scores = self.predictor.score(
+                table,
                 traces.memory,
                 self.predictor.value,
                 self.predictor.bias,
@@ -66,10 +73,13 @@ class POIScores(NamedTuple):
                 mask=traces.mask,
                 log_sum=log_sum,
             )
+            return _with_request(scores, table, traces.request)
 
         scores = scores_in_blocks(
             score, self.table.shape[0], block_size=_pois_at_once(traces)
         )
+        if traces.past is not None:
+            scores += traces.past.of_all(self.table.shape[0])
         return tf.ensure_shape(scores, [None, self.table.shape[0]])
 
     def cross_entropy(
@@ -86,26 +96,32 @@ class POIScores(NamedTuple):
         Returns:
           Scalar loss.
         """
+        size, steps = self.table.shape[0], self.predictor.seq_len
+        past, request = traces.past, traces.request
 
         def score(
             block: slice, rows: Sequence[tf.Tensor], shared: Sequence[tf.Tensor]
         ) -> tf.Tensor:
             table, value, bias = shared
-            return self.predictor.score(
+            memory, *others = rows
+            scores = self.predictor.score(
                 table,
-                *rows,
+                memory,
                 value,
                 bias,
                 closeness=self._near(traces.visited[block]),
                 mask=traces.mask[block],
             )
+            if past is not None:
+                scores += VisitedPOIs(past.poi[block], others.pop(0)).of_all(size)
+            return _with_request(scores, table, others.pop() if others else None)
 
-        size, steps = self.table.shape[0], self.predictor.seq_len
+        rows = [traces.memory, None if past is None else past.score, request]
         return blocked_softmax_cross_entropy(
             score,
             size,
             positives=tf.maximum(positives, 0),
-            rows=[tf.cast(traces.memory, tf.float32)],
+            rows=[tf.cast(row, tf.float32) for row in rows if row is not None],
             shared=[
                 tf.cast(self.table, tf.float32),
                 tf.convert_to_tensor(self.predictor.value),
@@ -137,6 +153,16 @@ class POIScores(NamedTuple):
         return tf.while_loop(
             lambda first, _: first < size, add, (0, lowest), parallel_iterations=1
         )[1]
+
+
+def _with_request(
+    scores: tf.Tensor, table: tf.Tensor, request: tf.Tensor | None
+) -> tf.Tensor:
+    """Adds the products of requests and POIs to the scores."""
+    if request is None:
+        return scores
+    parts = (tf.cast(part, scores.dtype) for part in (request, table))
+    return scores + tf.matmul(*parts, transpose_b=True)
 
 
 def _pois_at_once(traces: Traces) -> tf.Tensor:
