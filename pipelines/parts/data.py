@@ -75,6 +75,10 @@ class DataConfig(TableConfig):
     """Columns of the item table with one category each."""
     number_columns: tuple[str, ...] = ()
     """Columns of the item table with a number."""
+    vector_columns: tuple[str, ...] = ()
+    """Columns of the item table with a dense vector, such as the embedding of a text: a
+    list of numbers; or name=path.npy for a file with one row per row of the item
+    table."""
     bag_columns: tuple[str, ...] = ()
     """Columns of the item table with several values each."""
     bag_separator: str = "|"
@@ -85,6 +89,8 @@ class DataConfig(TableConfig):
     """Columns of the user table with one category each."""
     user_number_columns: tuple[str, ...] = ()
     """Columns of the user table with a number."""
+    user_vector_columns: tuple[str, ...] = ()
+    """Columns of the user table with a dense vector, or name=path.npy."""
 
 
 # Arguments of `from_table` -> the flags that set them.
@@ -103,11 +109,13 @@ _TABLE_FLAGS = {
     "title_column": "title_column",
     "item_category_columns": "category_columns",
     "item_number_columns": "number_columns",
+    "item_vector_columns": "vector_columns",
     "bag_columns": "bag_columns",
     "bag_separator": "bag_separator",
     "user_table": "user_table",
     "user_category_columns": "user_category_columns",
     "user_number_columns": "user_number_columns",
+    "user_vector_columns": "user_vector_columns",
 }
 
 

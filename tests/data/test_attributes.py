@@ -232,6 +232,17 @@ def test_item_categories_are_ids(ratings, catalogue):
     assert by_id(made, "shelf")["x"] == {"2"}
 
 
+def test_the_row_of_the_users_own_table_is_named(ratings, catalogue):
+    """The catalogue has another order: the most frequent items come first."""
+    catalogue.loc[[3, 6, 8], "year"] = np.inf
+    with pytest.raises(ValueError, match="3 of 10 rows .* the first at row 3 "):
+        data.from_frame(ratings, item_frame=catalogue, year_column="year")
+    joined = ratings.assign(city=["Rome"] * 10 + ["Rome|Oslo"] * 30)
+    joined["user_id"] = [f"u{n % 20}" for n in range(40)]
+    with pytest.raises(ValueError, match="10 of 20 rows .* the first at row 10 "):
+        data.from_frame(joined, user_category_columns=["city"], split="random")
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [

@@ -29,13 +29,20 @@ def orders(tmp_path_factory):
             "timestamp": rng.integers(10_000, size=num_rows),
         }
     ).to_csv(path, index=False)
+    texts = [str(vector) for vector in rng.normal(size=(30, 3)).round(3).tolist()]
+    texts[4] = None  # unknown
     pd.DataFrame(
-        {"item_id": [f"i{i}" for i in range(30)], "kind": list("abc") * 10}
+        {
+            "item_id": [f"i{i}" for i in range(30)],
+            "kind": list("abc") * 10,
+            "text": texts,
+        }
     ).to_csv(items, index=False)
     return DataConfig(
         dataset=str(path),
         item_table=str(items),
         category_columns=("kind",),
+        vector_columns=("text",),
         split="per_user_time",
     )
 

@@ -182,6 +182,9 @@ def test_a_fingerprint_tells_what_differs(orders):
     kinds = data.items["kind"].copy()
     kinds[2] += 1
     assert differing(items=data.items | {"kind": kinds}) == {"features of items"}
+    texts = data.items["text"].copy()
+    texts[2, 1] += 1e-6
+    assert differing(items=data.items | {"text": texts}) == {"features of items"}
     swapped = data.vocabularies["item_id"].copy()
     swapped[[0, 1]] = swapped[[1, 0]]
     words = data.vocabularies | {"item_id": swapped}

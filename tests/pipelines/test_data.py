@@ -32,16 +32,19 @@ def clicks(tmp_path):
         "sku,tags,shelf\na,x; y,1\nb,y,2\nc,x,1\nd,y; z,2\n"
     )
     (tmp_path / "people.csv").write_text(
-        "visitor,city,age\nv1,Rome,20\nv2,Oslo,30\nv3,Rome,40\n"
+        "visitor,city,age,face\nv1,Rome,20,1 2\nv2,Oslo,30,[3 4]\nv3,Rome,40,\n"
     )
+    np.save(tmp_path / "looks.npy", np.eye(4))
     return [
         *("--dataset", str(tmp_path / "clicks.csv")),
         *("--user-column", "visitor", "--item-column", "sku"),
         *("--timestamp-column", "at", "--timestamp-unit", "ms"),
         *("--item-table", str(tmp_path / "skus.csv")),
         *("--bag-columns", "tags", "--bag-separator", ";"),
+        *("--vector-columns", f"looks={tmp_path / 'looks.npy'}"),
         *("--user-table", str(tmp_path / "people.csv")),
         *("--user-category-columns", "city", "--user-number-columns", "age"),
+        *("--user-vector-columns", "face"),
     ]
 
 
@@ -56,13 +59,15 @@ def test_flags_read_what_python_reads(clicks, tmp_path):
         item_table=tmp_path / "skus.csv",
         bag_columns=["tags"],
         bag_separator=";",
+        item_vector_columns=[f"looks={tmp_path / 'looks.npy'}"],
         user_table=tmp_path / "people.csv",
         user_category_columns=["city"],
         user_number_columns=["age"],
+        user_vector_columns=["face"],
         split="leave_last_out",
     )
     assert found.vocabularies["tags"].tolist() == ["x", "y", "z"]
-    assert [f.name for f in found.user_features] == ["user_id", "city", "age"]
+    assert [f.name for f in found.user_features] == ["user_id", "city", "age", "face"]
     for side in ("users", "items"):
         columns = getattr(expected, side)
         assert getattr(found, side).keys() == columns.keys()
@@ -105,6 +110,21 @@ def test_a_flag_says_whose_order_equal_times_have(clicks, tmp_path):
     assert len(set(map(tuple, drawn))) > 1
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("looks=no.npy", "`--vector-columns` must be a file that exists"),
+        ("shelf", "`shelf` of `--item-table` must hold a list of numbers.* at row 0 "),
+        ("colour", "`--vector-columns` must be a column of the table"),
+    ],
+)
+def test_a_wrong_vector_names_the_flag(clicks, flag, message):
+    with pytest.raises(SystemExit, match=message):
+        load_data(
+            tyro.cli(DataConfig, args=[*clicks, "--vector-columns", flag]), seed=1
+        )
+
+
 @pytest.mark.parametrize("num_items", [1, 15])
 def test_few_items_need_no_approximate_index(monkeypatch, capsys, num_items):
     def index_items(index, *_):
@@ -128,7 +148,7 @@ def test_every_option_of_a_table_has_a_flag():
     options = set(inspect.signature(tm.data.from_frame).parameters)
     options |= set(inspect.signature(from_table).parameters)
     flags = {field.name for field in dataclasses.fields(DataConfig)}
-    renamed = {"item_category_columns", "item_number_columns"}
+    renamed = {"item_category_columns", "item_number_columns", "item_vector_columns"}
     elsewhere = {"frame", "path", "options", "name", "seed", "item_frame", "user_frame"}
     elsewhere |= {"windows_back"}  # of `--folds`
     without = {"year_column"}

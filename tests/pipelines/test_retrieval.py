@@ -44,6 +44,8 @@ def test_the_run_leaves_all_its_files(small):
         assert (config.output / name).stat().st_size > 0
     assert list((config.output / "checkpoint").glob("best.index"))
     assert list((config.output / "logs").rglob("events*"))
+    page = (config.output / "report.html").read_text()
+    assert "an item is its id, shelf and looks" in page
 
 
 def test_the_metrics_hold_model_popularity_and_chance_with_intervals(small):
@@ -137,6 +139,8 @@ def orders(tmp_path_factory):
     products = table.with_name("products.csv")
     lines = [f"sku-{number},{'abc'[number % 3]}" for number in range(40)]
     products.write_text("\n".join(["sku,shelf", *lines]))
+    looks = table.with_name("looks.npy")
+    np.save(looks, rng.normal(size=(40, 5)))
     return DataConfig(
         dataset=str(table),
         user_column="customer",
@@ -144,6 +148,7 @@ def orders(tmp_path_factory):
         timestamp_column="time",
         item_table=str(products),
         category_columns=("shelf",),
+        vector_columns=(f"looks={looks}",),
     )
 
 
@@ -154,7 +159,6 @@ def small(tmp_path_factory, orders):
         retrieval.SMOKE,
         output=tmp_path_factory.mktemp("small"),
         data=orders,
-        features="id",
         query_tower="id",
     )
     return config, retrieval.main(config)

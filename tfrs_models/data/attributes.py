@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tfrs_models.data.columns import (
+    SOURCE_ROW,
     as_strings,
     read_ids,
     read_numbers,
@@ -17,6 +18,7 @@ from tfrs_models.data.columns import (
     require_rows,
 )
 from tfrs_models.data.several_values import bags, refuse_lists
+from tfrs_models.data.vectors import read_vectors
 from tfrs_models.feature import Feature
 
 MAX_WORDS = 12
@@ -60,6 +62,21 @@ class Attributes:
         # A column that never varies has nothing to scale.
         feature = Feature(name, "number", mean=mean, scale=scale or 1.0)
         self._add(feature, np.concatenate([[mean], filled]).astype(np.float32))
+
+    def add_vector(self, name: str, *, table: str, argument: str) -> None:
+        """Adds a dense vector; a missing vector becomes zeros, which mean unknown.
+
+        Args:
+          name: name of the column and of the feature.
+          table: the table with the column, for the error message.
+          argument: the argument that named the column, for the error message.
+        """
+        self._refuse_twice(name)
+        column = require_column(self.frame, name, argument=argument)
+        vectors = read_vectors(column, name, table=table)
+        unknown = np.zeros_like(vectors[:1])
+        feature = Feature(name, "vector", dim=vectors.shape[1])
+        self._add(feature, np.concatenate([unknown, vectors]))
 
     def add_category(self, name: str, *, separator: str, argument: str) -> None:
         """Adds an id with one value a row; a missing value has index 0.
@@ -153,15 +170,17 @@ def attribute_table(
       side: "user" or "item", for the error message.
 
     Returns:
-      The table; the ids of its rows, which are `names` and then the ids that only `own`
-      has; the number of `names` without a row in `own`.
+      The table, whose index `SOURCE_ROW` has the row of `own` or of `frame`, -1 for
+      none; the ids of its rows, which are `names` and then the ids that only `own` has;
+      the number of `names` without a row in `own`.
 
     Raises:
       ValueError: `own` has an id twice, or none of `names`.
     """
     if own is None:
         _, first = np.unique(code, return_index=True)
-        return frame.iloc[first], names, 0
+        index = pd.Index(first, name=SOURCE_ROW)
+        return frame.iloc[first].set_axis(index, axis=0), names, 0
     require_rows(own, f"{side}_frame")
     own_code, own_names = read_ids(own, column, argument=f"{side}_column")
     if len(own_names) < len(own):
@@ -183,7 +202,9 @@ def attribute_table(
     names = pd.unique(np.concatenate([names, own_names]))
     columns = [_with_gaps(own.iloc[:, number]) for number in range(own.shape[1])]
     table = pd.concat(columns, axis=1).set_axis(own_names, axis=0).reindex(names)
-    return table, names, int((~is_there).sum())
+    rows = pd.Series(np.arange(len(own)), own_names).reindex(names, fill_value=-1)
+    index = pd.Index(rows, name=SOURCE_ROW)
+    return table.set_axis(index, axis=0), names, int((~is_there).sum())
 
 
 def _refuse_lost_zeros(

@@ -3,6 +3,7 @@
 import decimal
 import difflib
 import re
+import reprlib
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FLOAT = (float, np.floating)
 _NONE = "-1"  # an index returns it for "no id"
-_MISSING = (
+MISSING = (
     "",
     "NA",
     "N/A",
@@ -24,6 +25,10 @@ _MISSING = (
     "null",
     "None",
 )
+SOURCE_ROW = "row of the source"
+"""Name of an index with the rows of the user's table, of a table in another order."""
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
 _TRUTHS = {"True": 1, "TRUE": 1, "true": 1, "False": 0, "FALSE": 0, "false": 0}
 
 
@@ -180,7 +185,7 @@ def read_numbers(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
     if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind not in "iufb":
         column = pd.Series(column.to_numpy(object, na_value=None), column.index)
     if not pd.api.types.is_numeric_dtype(column):
-        column = column.mask(column.isin(_MISSING))
+        column = column.mask(column.isin(MISSING))
         if column.dropna().isin([*_TRUTHS]).all():
             column = column.map(_TRUTHS)
     numbers = pd.to_numeric(column, errors="coerce")
@@ -222,18 +227,22 @@ def refuse(bad: pd.Series, column: pd.Series, name: str, rule: str, cure: str) -
 
     Args:
       bad: `[num_rows]` bool, True for rows that break the rule.
-      column: `[num_rows]` values, of which the first bad one is shown.
+      column: `[num_rows]` values, of which the first bad one is shown. An index named
+        `SOURCE_ROW` has the numbers of the rows in the message.
       name: name of the column.
       rule: the rule, as the words that follow the name in the message.
       cure: the advice at the end of the message.
     """
     bad = bad.to_numpy(dtype=bool)
     if bad.any():
-        first = int(np.argmax(bad))
+        rows = np.arange(len(bad))
+        if column.index.name == SOURCE_ROW:
+            rows = column.index.to_numpy()
+        first = np.flatnonzero(bad)[rows[bad].argmin()]
         value = column.iloc[first]
-        value = value.item() if isinstance(value, np.generic) else value
+        value = value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
         raise ValueError(
             f"`{name}` {rule}. Got {bad.sum():,} of {len(bad):,} rows that break it, "
-            f"the first at row {first} (from 0): {value!r}. What to do: "
-            f"{cure}."
+            f"the first at row {rows[first]} (from 0): {_SHORT.repr(value)}. What to "
+            f"do: {cure}."
         )

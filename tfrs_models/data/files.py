@@ -33,6 +33,7 @@ from tfrs_models.data.table_files import (
     suffix_of,
     unpacked,
 )
+from tfrs_models.data.vectors import vectors_beside
 
 FORMS = (
     "movielens-latest-small",
@@ -56,7 +57,8 @@ def load(
         `ratings.dat`, or an own table as `.parquet`, `.csv` or `.tsv`.
       **options: arguments of `from_frame`. A path also takes `file_format`, the name of
         its format if that is ambiguous, `item_table` and `user_table`, paths of tables
-        with one row per item or user, `events`, the kinds of events to keep, with
+        with one row per item or user, files of their vectors (`item_vector_columns`,
+        `user_vector_columns`), `events`, the kinds of events to keep, with
         their `event_column`, and `encoding`, the encoding of text files without a byte
         order mark.
 
@@ -110,6 +112,8 @@ def from_table(
     user_table: str | os.PathLike | None = None,
     events: Sequence[str] | None = None,
     event_column: str | None = None,
+    item_vector_columns: Sequence[str] = (),
+    user_vector_columns: Sequence[str] = (),
     encoding: str | None = None,
     **options: Any,
 ) -> Interactions:
@@ -139,6 +143,10 @@ def from_table(
         has beside the interactions, if any.
       events: kinds of events to keep, such as "transaction"; None keeps all.
       event_column: column of the kinds of events; None stands for that of the format.
+      item_vector_columns: columns of the items with one dense vector a row, as
+        `from_frame` reads them, or "name=path.npy" for a feature `name` whose vectors
+        are the rows of a file of NumPy, in the order of the rows of `item_table`.
+      user_vector_columns: the same of the users.
       encoding: encoding of text files without a byte order mark, such as "latin-1";
         None stands for UTF-8, in known formats for Latin-1 where UTF-8 is not possible.
       **options: columns and splitting rule, the arguments of `from_frame`.
@@ -169,6 +177,12 @@ def from_table(
         f"{side}_frame": read_table(table, encoding=encoding, argument=f"{side}_table")
         for side, table in tables.items()
     }
+    vectors = {"item": item_vector_columns, "user": user_vector_columns}
+    for side, columns in vectors.items():
+        table = frames[f"{side}_frame"] if side in tables else None
+        table, names = vectors_beside(table, columns, side=side)
+        frames |= {f"{side}_vector_columns": names}
+        frames |= {} if table is None else {f"{side}_frame": table}
     data = from_frame(
         part.frame, **{"name": unpacked(path).stem, **frames, **part.options}
     )

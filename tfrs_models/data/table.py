@@ -66,8 +66,10 @@ def from_frame(
     bag_separator: str = "|",
     item_category_columns: Sequence[str] = (),
     item_number_columns: Sequence[str] = (),
+    item_vector_columns: Sequence[str] = (),
     user_category_columns: Sequence[str] = (),
     user_number_columns: Sequence[str] = (),
+    user_vector_columns: Sequence[str] = (),
     split: str = "per_user_time",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
@@ -106,8 +108,12 @@ def from_frame(
       bag_separator: separator between the values of a text.
       item_category_columns: item columns with one category a row.
       item_number_columns: item columns with one number a row.
+      item_vector_columns: item columns with one dense vector a row, such as the
+        embedding of a text: a list of numbers, or the text of one, of the same length
+        in all rows. A missing vector is zeros, and unknown to towers.
       user_category_columns: user columns with one category a row.
       user_number_columns: user columns with one number a row.
+      user_vector_columns: user columns with one dense vector a row.
       split: rule of the split: "per_user_time", "leave_last_out", "global_time",
         "new_items" or "random".
       validation_fraction: share of the validation rows; 0 for none.
@@ -231,6 +237,9 @@ def from_frame(
         )
     for column in user_number_columns:
         users.add_number(column, column, argument="user_number_columns")
+    source = "the interactions" if user_frame is None else "`user_frame`"
+    for column in user_vector_columns:
+        users.add_vector(column, table=source, argument="user_vector_columns")
 
     item_counts = _train_counts(rows["item_id"], part, len(item_names))
     catalogue = np.argsort(-item_counts, kind="stable")
@@ -251,7 +260,11 @@ def from_frame(
         )
     for column in item_number_columns:
         items.add_number(column, column, argument="item_number_columns")
+    source = "the interactions" if item_frame is None else "`item_frame`"
+    for column in item_vector_columns:
+        items.add_vector(column, table=source, argument="item_vector_columns")
     refuse_shared_names(users, items)
+    notes += missing_vectors("user", users) + missing_vectors("item", items)
 
     rows["user_id"] = _index_of(all_users, len(user_names))[rows["user_id"]]
     rows["item_id"] = _index_of(catalogue, len(item_names))[rows["item_id"]]
@@ -399,6 +412,21 @@ def missing_rows(side: str, count: int, of: int) -> list[str]:
         f"{count:,} of {of:,} {side}s have no row in the {side} table: their features "
         "are unknown."
     ]
+
+
+def missing_vectors(side: str, found: Attributes) -> list[str]:
+    """Makes a note for each vector that over a tenth of the users or items lack."""
+    notes = []
+    for feature in found.features:
+        if feature.kind != "vector":
+            continue
+        missing = ~found.columns[feature.name][1:].any(axis=1)
+        if missing.mean() > 0.1:
+            notes.append(
+                f"{missing.sum():,} of {len(missing):,} {side}s have no vector of "
+                f"`{feature.name}`, or zeros: it is unknown."
+            )
+    return notes
 
 
 def time_notes(micro: np.ndarray) -> list[str]:
