@@ -58,6 +58,7 @@ TESTED_IN = {
         "data.formats.sessions"
     ),
     "data/test_table.py": "data.columns",
+    "data/test_trends.py": "ops.trends",
     "layers/attention/test_auto_correlation.py": ("ops.circular_correlation"),
     "layers/attention/test_auto_correlation_block.py": (
         "layers.attention.series_decomposition"
@@ -99,6 +100,7 @@ TESTED_IN = {
     "models/fine_tuning/test_fine_tuning.py": "training.step_decay",
     "models/test_field_ranker.py": "models.dcn models.deep_fm",
     "models/test_joint_ranking_ctr.py": "ops.features.list_features",
+    "models/test_trends.py": "towers.trends",
     "models/test_two_tower_negatives.py": "training.index_negatives",
     "models/unisar/test_unisar.py": "models.unisar.example models.unisar.network",
     "models/unisar/test_unisar_golden.py": "models.unisar.torch_state",

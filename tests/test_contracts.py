@@ -577,8 +577,15 @@ ROWS = {
     ),
     towers.SASRec: Row(lambda: towers.SASRec(item_tower(), 4), (FEATURES,)),
     towers.ScoreTower: Row(score_tower, ({"user_row": FEATURES["user_id"]},)),
+    towers.TrendWeights: Row(
+        lambda: towers.TrendWeights(towers.UserId(7, 3), 2), (FEATURES,)
+    ),
     UnitNorm: Row(lambda: UnitNorm(towers.UserId(7, 3)), (FEATURES,)),
     towers.UserId: Row(lambda: towers.UserId(7, 3, id_dropout=0.5), (FEATURES,)),
+    towers.WithTrends: Row(
+        lambda: towers.WithTrends(towers.UserId(7, 3), 2),
+        (FEATURES | {"trends": np.arange(12, dtype="float32").reshape(6, 2)},),
+    ),
 }
 # Classes without a row: what they are a part of has one.
 ABSTRACT = {

@@ -18,12 +18,14 @@ from tfrs_models.data.repeats import repeat_share, repeated_rows, with_repeats
 from tfrs_models.data.sequences import history_table, window_batches, with_histories
 from tfrs_models.data.slices import row_slices
 from tfrs_models.data.table import from_frame
+from tfrs_models.data.trends import TrendTable, trend_table
 from tfrs_models.feature import Feature
 
 __all__ = [
     "Feature",
     "Interactions",
     "RANKING_TASKS",
+    "TrendTable",
     "activity_layout",
     "activity_table",
     "candidate_probabilities",
@@ -42,6 +44,7 @@ __all__ = [
     "row_slices",
     "sampling_probability_lookup",
     "synthetic",
+    "trend_table",
     "window_batches",
     "with_activity",
     "with_histories",

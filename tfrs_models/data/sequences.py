@@ -138,7 +138,11 @@ def with_histories(data: Interactions, length: int) -> Interactions:
 
 
 def training_windows(
-    data: Interactions, length: int, *, stride: int | None = None
+    data: Interactions,
+    length: int,
+    *,
+    stride: int | None = None,
+    first_items: bool = False,
 ) -> Windows:
     """Cuts each user's training rows into windows; all items but the first are targets.
 
@@ -152,6 +156,8 @@ def training_windows(
       length: number of items in a window.
       stride: number of targets in a window; None stands for `length`, windows without
         overlap.
+      first_items: True to make the first item of each user a target too, after a
+        history of padding alone: what a visitor without a history wants.
 
     Returns:
       The windows, ordered by user.
@@ -167,6 +173,10 @@ def training_windows(
     names = ("user_id", "item_id", "timestamp")
     columns, _, order = timeline(data, ("train",), names)
     user, item, time = (columns[name][order] for name in names)
+    if first_items:
+        before = np.searchsorted(user, np.unique(user[user > 0]))
+        user = np.insert(user, before, user[before])
+        item, time = np.insert(item, before, 0), np.insert(time, before, 0)
     edges = np.searchsorted(user, np.arange(data.num_users + 2))
     owners, starts, firsts, ends = [], [], [], []
     for owner in range(1, data.num_users + 1):
@@ -201,6 +211,7 @@ def window_batches(
     *,
     length: int,
     stride: int | None = None,
+    first_items: bool = False,
     seed: int | None = None,
 ) -> tf.data.Dataset:
     """Makes shuffled batches of training windows, with a target at every position.
@@ -211,6 +222,8 @@ def window_batches(
       length: number of items in a window.
       stride: number of targets in a window, from 1 to `length`; None stands for
         `length`, windows without overlap.
+      first_items: True to make the first item of each user a target too, after a
+        history of padding alone.
       seed: seed of the order; None follows `tf.random.set_seed`.
 
     Returns:
@@ -233,7 +246,7 @@ def window_batches(
       >>> batch["history"].numpy(), batch["item_id"].numpy()  # predict q, r from p, q
       (array([[1, 2, 0]]), array([[2, 3, 0]]))
     """
-    windows = training_windows(data, length, stride=stride)
+    windows = training_windows(data, length, stride=stride, first_items=first_items)
     if not len(windows.user_id):
         raise ValueError(
             "`data` must have a user with two train rows: the later is predicted from "

@@ -34,6 +34,7 @@ from tfrs_models.metrics.ranking_means import (
 )
 from tfrs_models.metrics.score_ranks import rank_scores
 from tfrs_models.metrics.serendipity import serendipity
+from tfrs_models.metrics.trend_scores import rank_with_trends, trend_scores
 from tfrs_models.metrics.usage import GateEntropy
 
 __all__ = [
@@ -65,7 +66,9 @@ __all__ = [
     "precision",
     "rank_scores",
     "rank_table",
+    "rank_with_trends",
     "recall",
     "reciprocal_rank",
     "serendipity",
+    "trend_scores",
 ]

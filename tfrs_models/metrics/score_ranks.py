@@ -16,6 +16,7 @@ def rank_scores(
     *,
     exclusions: tf.RaggedTensor | None = None,
     block_size: int | None = None,
+    by_row: bool = False,
 ) -> RankTable:
     """Ranks the positive of every row among all items by dense scores.
 
@@ -34,6 +35,7 @@ def rank_scores(
         user, such as `data.known_items("test")`; None excludes nothing. A positive
         that is among them is a miss, and `hidden`.
       block_size: number of rows of a block; None stands for blocks of 32 MiB.
+      by_row: True if `score` takes `[block]` row numbers instead of users.
 
     Returns:
       The table of all rows, in their order.
@@ -59,7 +61,7 @@ def rank_scores(
     while start < len(order):
         block = order[start : start + size]
         now = None if times is None else times[block]
-        scores = np.asarray(score(users[block], now))
+        scores = np.asarray(score(block if by_row else users[block], now))
         if scores.ndim != 2 or len(scores) != len(block):
             raise ValueError(
                 "`score` must return `[block, num_items]` scores. Got shape "

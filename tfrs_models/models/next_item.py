@@ -66,8 +66,9 @@ class NextItem(TwoTower):
         positions = tf.where(ids != 0)  # [num_positions, 2]
         positives = tf.gather_nd(ids, positions)
         known = features.get("known_items")
+        queries = tf.gather_nd(queries, positions)
         inputs = {
-            "query_embeddings": tf.gather_nd(queries, positions),
+            "query_embeddings": queries,
             "known_positives": None
             if known is None
             else tf.gather(known, positions[:, 0]),
@@ -88,9 +89,14 @@ class NextItem(TwoTower):
                 inputs["candidate_sampling_probability"] = tf.gather_nd(
                     features["candidate_sampling_probability"], positions
                 )
+        if self.num_trends:
+            _, times = self._ids_and_times(features)
+            inputs["query_embeddings"], inputs["score_offsets"] = self.trend_scores(
+                queries, corpus, tf.gather_nd(times, positions)
+            )
         return inputs | {
             "candidate_ids": corpus,
-            "candidate_embeddings": self.candidate_tower(
+            "candidate_embeddings": self._embed_items(
                 {self.candidate_id: corpus}, training=training
             ),
         }

@@ -1,5 +1,7 @@
 """The two-tower retrieval model."""
 
+from typing import Protocol
+
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, UnsavedMean, register
@@ -8,12 +10,28 @@ from tfrs_models.ops.features.read_features import check_named
 from tfrs_models.ops.numbers import true_or_false
 from tfrs_models.ops.ranks.lookup import comparable
 from tfrs_models.tasks.retrieval import Retrieval
+from tfrs_models.towers.trends import TRENDS, TrendWeights, WithTrends
 from tfrs_models.towers.unit_norm import UnitNorm
 from tfrs_models.types import Features
 
 EXTRA_CANDIDATES = "extra_candidates"
 SAMPLING_PROBABILITY = "candidate_sampling_probability"
+REQUEST_TIME = "timestamp"
 _EARLIER_NAMES = {"query_model": "query_tower", "candidate_model": "candidate_tower"}
+
+
+class TrendFeatures(Protocol):
+    """Trend features of items at any time, as `data.TrendTable` has them."""
+
+    num_trends: int
+
+    def features(self, item_id: tf.Tensor, timestamp: tf.Tensor) -> tf.Tensor:
+        """Computes `[..., num_trends]` features of items at times.
+
+        Args:
+          item_id: indices of items.
+          timestamp: whole seconds since 1970, of a shape that broadcasts.
+        """
 
 
 @register
@@ -55,6 +73,8 @@ class TwoTower(FromConfig, Model):
         query_id: str = "user_id",
         frequency_estimator: tf.keras.layers.Layer | None = None,
         mined_negatives: tf.keras.layers.Layer | None = None,
+        num_trends: int = 0,
+        trend_table: TrendFeatures | None = None,
         **kwargs,
     ) -> None:
         """Initializes the model.
@@ -72,7 +92,16 @@ class TwoTower(FromConfig, Model):
             (`layers.FrequencyEstimator`), if the features do not carry them.
           mined_negatives: layer from query ids to candidate ids
             (`layers.MinedNegatives`), which training takes as negatives of their row.
+          num_trends: number of trend features of an item, by which the embeddings of
+            both towers are extended (`towers.TrendWeights` and `towers.WithTrends`); 0
+            for a model without trends.
+          trend_table: trend features of the items at any time, `data.TrendTable`; only
+            training and evaluation need it, so it is not saved. Rows then have the
+            time of their request, the feature `timestamp`.
           **kwargs: arguments of `tf.keras.Model`.
+
+        Raises:
+          ValueError: the table has another number of trend features.
         """
         super().__init__(**kwargs)
         unit_norm = true_or_false("unit_norm", unit_norm)
@@ -81,6 +110,11 @@ class TwoTower(FromConfig, Model):
         self.candidate_tower = (
             UnitNorm(candidate_tower) if unit_norm else candidate_tower
         )
+        self.num_trends = num_trends
+        if num_trends:
+            self.query_tower = TrendWeights(self.query_tower, num_trends)
+            self.candidate_tower = WithTrends(self.candidate_tower, num_trends)
+        self.trend_table = trend_table
         self.task = task or Retrieval(
             temperature=temperature, remove_accidental_hits=True
         )
@@ -104,12 +138,35 @@ class TwoTower(FromConfig, Model):
     @property
     def _query_tower(self) -> tf.keras.layers.Layer:
         """The query tower that the model was made with."""
-        return self.query_tower.tower if self.unit_norm else self.query_tower
+        return self._made_with(self.query_tower)
 
     @property
     def _candidate_tower(self) -> tf.keras.layers.Layer:
         """The candidate tower that the model was made with."""
-        return self.candidate_tower.tower if self.unit_norm else self.candidate_tower
+        return self._made_with(self.candidate_tower)
+
+    def _made_with(self, tower: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        tower = tower.tower if self.num_trends else tower
+        return tower.tower if self.unit_norm else tower
+
+    @property
+    def _embed_items(self) -> tf.keras.layers.Layer:
+        """The candidate tower without trends."""
+        return self.candidate_tower.tower if self.num_trends else self.candidate_tower
+
+    @property
+    def trend_table(self) -> TrendFeatures | None:
+        """Trend features of the items at any time, for training and evaluation."""
+        return self._trend_table[0]
+
+    @trend_table.setter
+    def trend_table(self, table: TrendFeatures | None) -> None:
+        if table is not None and table.num_trends != self.num_trends:
+            raise ValueError(
+                f"`trend_table` must have the {self.num_trends} trend features of the "
+                f"model, its `num_trends`. Got {table.num_trends}."
+            )
+        self._trend_table = (table,)  # in a tuple: Keras does not track it
 
     def call(
         self, features: Features, training: bool = False
@@ -124,6 +181,9 @@ class TwoTower(FromConfig, Model):
           Query and candidate embeddings, `[batch, embedding_dim]` each.
         """
         query = self.query_tower(features, training=training)
+        if self.num_trends and TRENDS not in features:
+            ids, times = self._ids_and_times(features)
+            features = {**features, TRENDS: self._trends_of(ids, times)}
         return query, self.candidate_tower(features, training=training)
 
     def task_inputs(self, features: Features, training: bool = False) -> dict:
@@ -144,6 +204,8 @@ class TwoTower(FromConfig, Model):
                 f"Got {sorted(features)}."
             )
         query, candidate = self(features, training=training)
+        if self.num_trends:  # the task gets the trends of all pairs beside
+            candidate = candidate[:, : -self.num_trends]
         ids = features[self.candidate_id]
         probability = None
         if self.task.correction is not None:
@@ -151,13 +213,17 @@ class TwoTower(FromConfig, Model):
         inputs = self._row_negatives(features, training)
         if EXTRA_CANDIDATES in features:
             extra = self._extra_candidates(features, probability)
-            embedding = self.candidate_tower(extra, training=training)
+            embedding = self._embed_items(extra, training=training)
             candidate = tf.concat([candidate, embedding], axis=0)
             ids = tf.concat([ids, extra[self.candidate_id]], axis=0)
             if probability is not None:
                 probability = tf.concat(
                     [probability, extra[SAMPLING_PROBABILITY]], axis=0
                 )
+        if self.num_trends:
+            _, times = self._ids_and_times(features)
+            query, offsets = self.trend_scores(query, ids, times)
+            inputs["score_offsets"] = offsets
         return inputs | {
             "query_embeddings": query,
             "candidate_embeddings": candidate,
@@ -167,6 +233,50 @@ class TwoTower(FromConfig, Model):
             "known_positives": features.get("known_items"),
             "positive_ids": features.get("positive_items"),
         }
+
+    def trend_scores(
+        self, queries: tf.Tensor, ids: tf.Tensor, times: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Separates the part of the scores that trends have at the time of each query.
+
+        Args:
+          queries: `[batch, embedding_dim + num_trends]` outputs of the query tower.
+          ids: `[num_candidates]` ids of the candidates.
+          times: `[batch]` seconds since 1970, the times of the queries.
+
+        Returns:
+          `[batch, embedding_dim]` queries without weights of trends, and
+          `[batch, num_candidates]` scores by the trends of the candidates.
+
+        Raises:
+          ValueError: the model has no `trend_table`.
+        """
+        queries, weights = (
+            queries[:, : -self.num_trends],
+            queries[:, -self.num_trends :],
+        )
+        trends = self._trends_of(ids[None, :], times[:, None])
+        return queries, tf.linalg.matvec(trends, weights)
+
+    def _trends_of(self, ids: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
+        return self._known_trends().features(ids, times)
+
+    def _known_trends(self) -> TrendFeatures:
+        if self.trend_table is None:
+            raise ValueError(
+                "`trend_table` must be given to train or evaluate a model with trends: "
+                "`model.trend_table = data.trend_table(interactions, split)`. Got None."
+            )
+        return self.trend_table
+
+    def _ids_and_times(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
+        for name in (self.candidate_id, REQUEST_TIME):
+            if name not in features:
+                raise ValueError(
+                    f"Feature `{name}` is missing, which trends depend on. Got "
+                    f"{sorted(features)}."
+                )
+        return features[self.candidate_id], features[REQUEST_TIME]
 
     def _row_negatives(self, features: Features, training: bool) -> dict:
         """Returns arguments of the task for negatives of single rows, if any."""
@@ -183,6 +293,11 @@ class TwoTower(FromConfig, Model):
             ids["mined_negatives"] = self.mined_negatives(features[self.query_id])
         if not ids:
             return {}
+        if self.num_trends:
+            raise ValueError(
+                f"`{next(iter(ids))}`, negatives of single rows, cannot be used with "
+                "trends: leave them out, or make the model with `num_trends=0`."
+            )
         for name, values in ids.items():
             if (values.dtype == tf.string) != (positive.dtype == tf.string):
                 raise ValueError(
@@ -286,12 +401,17 @@ class TwoTower(FromConfig, Model):
         """Embeds the corpus for an index or a corpus metric.
 
         Args:
-          candidates: batches of the candidates' features.
+          candidates: batches of the candidates' features. Where they have no `trends`
+            and the model reads them, they get those after the newest row of the
+            `trend_table`.
 
         Returns:
           A dataset of (ids `[batch]`, embeddings `[batch, embedding_dim]`) that follows
           the weights of the tower.
         """
+        if self.num_trends and TRENDS not in candidates.element_spec:
+            table = self._known_trends()
+            candidates = table.add_to(candidates, table.next_period(table.newest_time))
         return candidates.map(
             lambda features: (
                 features[self.candidate_id],
@@ -314,6 +434,7 @@ class TwoTower(FromConfig, Model):
                 else serialize(self.frequency_estimator)
             ),
             "query_id": self.query_id,
+            "num_trends": self.num_trends,
             "mined_negatives": (
                 None
                 if self.mined_negatives is None

@@ -172,6 +172,11 @@ def check_given(task: tf.keras.layers.Layer, arguments: Mapping[str, object]) ->
         is_on = name in given or (name == "loss" and task.has_loss)
         if is_on and together:
             raise ValueError(f"`{name}` cannot be used with `{together[0]}`: {reason}.")
+    if "score_offsets" in given and task.correction == "corrected_logq":
+        raise ValueError(
+            "`score_offsets` cannot be used with the correction 'corrected_logq', as "
+            "its loss has no logits of the batch. Use 'logq'."
+        )
     if task.correction is not None and given >= {
         "positive_columns",
         "candidate_sampling_probability",
@@ -198,5 +203,10 @@ _WITHOUT_MEANING = (
         "loss",
         {"positive_ids", "negative_embeddings"},
         "a loss of labels and logits sees one positive and shared candidates",
+    ),
+    (
+        "score_offsets",
+        {"positive_ids", "negative_embeddings", "gather_candidates", "queue"},
+        "there is one offset for each query and candidate of the batch",
     ),
 )

@@ -180,6 +180,7 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
         negative_mask: tf.Tensor | None = None,
         query_ids: tf.Tensor | None = None,
         metric_weight: tf.Tensor | None = None,
+        score_offsets: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
         """Computes the loss and updates the metrics.
@@ -212,6 +213,10 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
           negative_mask: `[batch, n]` bool, False for padding of the negatives.
           query_ids: `[batch]` ids for metrics that exclude candidates by a table.
           metric_weight: `[batch]` weights of the metrics.
+          score_offsets: `[batch, num_candidates]` part of the scores that is no dot
+            product, such as that of trends, added before the temperature divides. The
+            logits of the batch are then held in memory, and metrics over the corpus,
+            which know dot products only, are refused.
           training: False where no gradient will be taken, which is faster; the queue is
             then neither read nor filled.
 
@@ -236,8 +241,19 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
                 "positive_ids": positive_ids,
                 "positive_columns": positive_columns,
                 "negative_embeddings": negative_embeddings,
+                "score_offsets": score_offsets,
             },
         )
+        is_dense = self.has_loss or score_offsets is not None
+        if score_offsets is not None:
+            if compute_metrics and self._factorized_metrics:
+                raise ValueError(
+                    "`score_offsets` cannot be used with metrics over the corpus, "
+                    "which know dot products only: leave `metrics` out of the task "
+                    "and rank with `metrics.rank_with_trends`."
+                )
+            scale = 1.0 if self.temperature is None else 1.0 / self.temperature
+            score_offsets = tf.cast(score_offsets, tf.float32) * scale
         if candidate_ids is not None:
             candidate_ids = candidate_column("candidate_ids", candidate_ids, candidates)
         probability = None
@@ -266,7 +282,7 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
             remove_accidental_hits=self.remove_accidental_hits,
         )
         num_hard = max(self.num_hard_negatives or 0, 0) or None
-        if not self.has_loss:
+        if not is_dense:
             loss, without_negatives = sampled_softmax(
                 scores.queries,
                 columns.embeddings,
@@ -285,12 +301,12 @@ class Retrieval(UpstreamNames, FromConfig, tf.keras.layers.Layer, tfrs.tasks.Tas
             )
             self.queries_without_negatives.update_state(without_negatives)
         batch_metrics = self._batch_metrics if compute_batch_metrics else []
-        if self.has_loss or batch_metrics:
-            logits, labels = sources.dense_logits(scores)
+        if is_dense or batch_metrics:
+            logits, labels = sources.dense_logits(scores, score_offsets)
             if num_hard is not None:
                 self._mine.num_hard_negatives = num_hard
                 logits, labels = self._mine(logits, labels)
-        if self.has_loss:
+        if is_dense:
             loss = sources.loss_of_logits(
                 self._loss, labels, logits, sample_weight, scores
             )

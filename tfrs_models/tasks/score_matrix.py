@@ -202,11 +202,15 @@ def masks(
     return block
 
 
-def dense_logits(scores: Scores) -> tuple[tf.Tensor, tf.Tensor]:
+def dense_logits(
+    scores: Scores, offsets: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes corrected and masked logits, with their labels.
 
     Args:
       scores: queries and columns of the batch.
+      offsets: `[batch, num_candidates]` part of the logits that is no product of
+        embeddings; None for nothing.
 
     Returns:
       Logits and one-hot labels, `[batch, num_candidates]` each; masked candidates have
@@ -214,6 +218,8 @@ def dense_logits(scores: Scores) -> tuple[tf.Tensor, tf.Tensor]:
     """
     columns, positives = scores.columns, scores.positive_columns
     logits = dot_scores(scores.queries, columns.embeddings)
+    if offsets is not None:
+        logits += offsets
     labels = tf.one_hot(positives, tf.shape(columns.embeddings)[0])
     if scores.expected_counts is not None:
         # Over the number of candidates, which is a constant: with one source these are

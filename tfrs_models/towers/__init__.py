@@ -12,6 +12,7 @@ from tfrs_models.towers.sequence.auto_correlation_tower import AutoCorrelationTo
 from tfrs_models.towers.sequence.gru4rec import GRU4Rec
 from tfrs_models.towers.sequence.recency_pooling import RecencyPooling
 from tfrs_models.towers.sequence.sasrec import SASRec
+from tfrs_models.towers.trends import TrendWeights, WithTrends
 from tfrs_models.towers.user_id import UserId
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "RecencyPooling",
     "SASRec",
     "ScoreTower",
+    "TrendWeights",
     "UserId",
+    "WithTrends",
     "freeze_first_layers",
 ]

@@ -120,6 +120,9 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
             embeddings += self._step_vectors(features, mask, columns)
         encode = self.encode if return_sequences else self.encode_last
         encoded = encode(embeddings, mask, training)
+        if return_sequences:  # a prefix without items has the embedding 0
+            has_items = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+            encoded = tf.where(has_items[:, :, None], encoded, 0)
         if self.context.query_time is None:
             return encoded
         times = tf.where(mask, columns["times"], 0)

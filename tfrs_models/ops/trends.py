@@ -1,0 +1,25 @@
+"""Trend features of items from their decayed counts."""
+
+import tensorflow as tf
+
+_SMALLEST_COUNT = 0.1
+_DAY = 86_400
+
+
+def trend_features(
+    counts: tf.Tensor, age_seconds: tf.Tensor, is_old: tf.Tensor
+) -> tf.Tensor:
+    """Computes trend features from decayed counts.
+
+    Args:
+      counts: `[n, num_half_lives]` decayed counts.
+      age_seconds: `[n]` seconds since the first row, 0 without any.
+      is_old: `[n]` bool, True for items with a row.
+
+    Returns:
+      `[n, num_half_lives + 2]` float32, as in `data.TrendTable`.
+    """
+    popularity = tf.math.log1p(tf.cast(counts, tf.float32) / _SMALLEST_COUNT)
+    age = tf.math.log1p(tf.cast(age_seconds, tf.float32) / _DAY)
+    is_new = tf.cast(~is_old, tf.float32)
+    return tf.concat([popularity, age[:, None], is_new[:, None]], axis=1)
