@@ -216,7 +216,8 @@ def test_models_over_fields_stand_beside_the_tutorial_and_the_mean(
     exported = tf.saved_model.load(str(tmp_path / "export" / "1"))
     signature = exported.signatures["serving_default"]
     specs = signature.structured_input_signature[1]
-    assert specs.keys() == {"user_id", "item_id", "kind"}
+    assert specs.keys() == {"user_id", "item_id", "kind", "text"}
+    assert specs["text"].shape.as_list() == [None, 3]  # a dense vector
     assert signature.structured_outputs.keys() == {label, "score"}
 
 
