@@ -17,6 +17,8 @@ class Setting(query_towers.QueryTowerConfig):
 
     times: bool = True
     """Whether recency pooling reads the times of the history."""
+    query_time: bool | None = False
+    """Whether it reads the time of the request, which `embeddings` of users lack."""
 
 
 def train(data: Interactions, setting: Setting, *, seed: int) -> tm.models.NextItem:

@@ -66,7 +66,11 @@ class DataConfig(TableConfig):
     events: tuple[str, ...] = ()
     """Kinds of events to keep, such as transaction; by default all."""
     event_column: str | None = None
-    """Column of the kinds of events in your own table."""
+    """Column of the kinds of events in your own table, such as view and purchase;
+    towers over histories read them."""
+    weight_column: str | None = None
+    """Column of the weights of rows in your own table, 0 or more, such as play counts;
+    towers over histories read them, and with --sample-weights the loss."""
     item_table: str | None = None
     """Table of your items' features, with the same item column."""
     title_column: str | None = None
@@ -102,6 +106,7 @@ _TABLE_FLAGS = {
     "timestamp_column": "timestamp_column",
     "events": "events",
     "event_column": "event_column",
+    "weight_column": "weight_column",
     "encoding": "encoding",
     "timestamp_unit": "timestamp_unit",
     "timestamp_format": "timestamp_format",

@@ -22,6 +22,7 @@ from pipelines.parts.user_towers import (
     without_some_ids,
 )
 from tfrs_models.data.interactions import EARLIER
+from tfrs_models.data.sequences import history_columns
 from tfrs_models.feature import Feature
 
 QueryTower = Literal["history", "gru", "sasrec", "autocorrelation", "id"]
@@ -46,6 +47,11 @@ class QueryTowerConfig:
     """Number of dimensions of both towers' embeddings."""
     history_length: Width = 50
     """Number of items of a history; the newest ones are used."""
+    query_time: bool | None = None
+    """Whether a tower over histories reads the time of the request, and so how long ago
+    each item was, and not only their order; by default with `--query-tower history`."""
+    sample_weights: bool = False
+    """Whether each row counts in the loss by its --weight-column."""
     temperature: Temperature | None = None
     """Temperature of the softmax over unit-length embeddings; by default 0.1, 0.2 with
     `--query-tower id` alone."""
@@ -68,6 +74,7 @@ class QueryTowerConfig:
 
 
 _HISTORY = {
+    "query_time": False,
     "temperature": 0.1,
     "id_dropout": 0.0,
     "batch_size": 16,
@@ -75,6 +82,7 @@ _HISTORY = {
     "epochs": 5,
 }
 _ID = {
+    "query_time": False,
     "temperature": 0.2,
     "id_dropout": 0.0,
     "batch_size": 1024,
@@ -83,7 +91,7 @@ _ID = {
 }
 _SLOWER = _HISTORY | {"learning_rate": 0.002, "epochs": 10}
 DEFAULTS = {
-    "history": _HISTORY,
+    "history": _HISTORY | {"query_time": True},
     "gru": _HISTORY,
     "sasrec": _SLOWER,
     "autocorrelation": _SLOWER,
@@ -119,6 +127,10 @@ def resolved(config: QueryTowerConfig) -> QueryTowerConfig:
             f"`--negatives {config.negatives}` needs a query tower over histories. Got "
             "`--query-tower id`."
         )
+    if query_tower == "id" and config.query_time:
+        raise SystemExit(
+            "`--query-time` needs a query tower over histories. Got `--query-tower id`."
+        )
     defaults = DEFAULTS[query_tower]
     if config.user_tower:
         defaults = USER_DEFAULTS[config.user_tower]
@@ -133,8 +145,14 @@ def with_user_features(
     """Adds histories or activity to the batches if the query tower reads them.
 
     Raises:
+      SystemExit: the data has no weights for `--sample-weights`.
       ValueError: the data has no times.
     """
+    if config.sample_weights and "weight" not in data.splits["train"]:
+        raise SystemExit(
+            "`--sample-weights` needs weights: name their column with --weight-column. "
+            f"Got data with {sorted(data.splits['train'])}."
+        )
     if config.query_tower != "id":
         return tm.data.with_histories(data, config.history_length)
     if config.user_tower in READ_ACTIVITY:
@@ -150,7 +168,8 @@ def build_model(
     Args:
       config: flags, resolved.
       data: interactions whose features the towers read.
-      times: whether recency pooling reads the times of the history too.
+      times: whether the tower reads times too: recency pooling those of the history,
+        each with `query_time` those of the history and of the request.
     """
     dim, length = config.embedding_dim, config.history_length
     last = 1 if config.features == "id" else None
@@ -163,15 +182,24 @@ def build_model(
             users = build_user_tower(config.user_tower, dim, data.num_train_users)
         return tm.models.TwoTower(users, items, temperature=config.temperature)
     items = tm.towers.FeatureLookup(items, data.items)
+    read = {}
+    if times and (config.query_tower == "history" or config.query_time):
+        read = {"timestamp": "history_timestamp"}
+    if times and config.query_time:
+        read["query_time"] = "timestamp"
+    if "event" in data.vocabularies:
+        kinds = len(data.vocabularies["event"])
+        read["event"] = Feature("history_event", "id", num_values=kinds)
+    if "weight" in data.splits["train"]:
+        read["weight"] = "history_weight"
     if config.query_tower == "history":
-        timestamp = "history_timestamp" if times else None
-        query = tm.towers.RecencyPooling(items, dim, timestamp=timestamp)
+        query = tm.towers.RecencyPooling(items, dim, **read)
     elif config.query_tower == "gru":
-        query = tm.towers.GRU4Rec(items, dim)
+        query = tm.towers.GRU4Rec(items, dim, **read)
     elif config.query_tower == "autocorrelation":
-        query = tm.towers.AutoCorrelationTower(items, dim, seq_len=length)
+        query = tm.towers.AutoCorrelationTower(items, dim, seq_len=length, **read)
     else:
-        query = tm.towers.SASRec(items, dim, seq_len=length)
+        query = tm.towers.SASRec(items, dim, seq_len=length, **read)
     return tm.models.NextItem(
         query,
         temperature=config.temperature,
@@ -201,9 +229,15 @@ def training_batches(
             length=config.history_length,
             stride=max(1, config.history_length // 2),
             seed=seed,
+            sample_weight=config.sample_weights,
         )
     batches = data.batches(
-        "train", config.batch_size, shuffle=True, seed=seed, known_items=True
+        "train",
+        config.batch_size,
+        shuffle=True,
+        seed=seed,
+        known_items=True,
+        sample_weight=config.sample_weights,
     )
     if drop_ids and config.user_tower and config.id_dropout:
         return without_some_ids(batches, config.id_dropout, seed=seed)
@@ -219,13 +253,15 @@ def user_features(
       Feature -> `[num_users + 1, ...]`.
     """
     if config.query_tower != "id":
-        columns = {"history": "item_id", "history_timestamp": "timestamp"}
-        return data.users | {
+        table = data.users | {
             name: tm.data.history_table(
                 data, split, config.history_length, column=column
             )
-            for name, column in columns.items()
+            for name, column in history_columns(data).items()
         }
+        if config.query_time:  # unknown until there is a request
+            table["timestamp"] = np.zeros(data.num_users + 1, np.int64)
+        return table
     if config.user_tower in READ_ACTIVITY:
         table, _ = tm.data.activity_table(data, split)
         return data.users | {"user_features": table}
@@ -283,6 +319,10 @@ _POOLED = {
     "sasrec": "read by a causal transformer",
     "autocorrelation": "read by an auto-correlation transformer",
 }
+_READ = {
+    "history_event": "kinds of the events",
+    "history_weight": "weights of the events",
+}
 
 
 def description(
@@ -300,6 +340,10 @@ def description(
             f"a user is the newest {config.history_length} items, "
             f"{_POOLED[config.query_tower]}"
         )
+        if config.query_time:
+            user += " and up to the request"
+        read = [name for name in history_columns(data) if name in _READ]
+        user += "".join(f", with the {_READ[name]}" for name in read)
         rows = f"batch of {config.batch_size:,} windows of histories"
     else:
         user = "a user is a row of a table of ids"

@@ -210,6 +210,7 @@ def test_events_of_an_own_table_are_counted_and_chosen(tmp_path):
     path = tmp_path / "log.csv"
     made = data.load(path, event_column="kind", **SPLIT)
     assert "events: view 16, buy 4; all are kept" in str(made)
+    assert sorted(made.vocabularies["event"]) == ["buy", "view"]
     made = data.load(path, event_column="kind", events=["buy"], **SPLIT)
     assert rows(made) == {(f"u{n % 3}", f"i{n % 4}", n) for n in range(0, 20, 5)}
     with pytest.raises(ValueError, match=r"kinds in the column 'kind': view 16, buy 4"):

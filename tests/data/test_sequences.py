@@ -244,7 +244,7 @@ def test_a_window_up_to_a_target_does_not_depend_on_later_rows():
         altered = dataclasses.replace(data, splits=data.splits | {"train": changed})
         after = training_windows(altered, 5, stride=2)
         for old, new in zip(
-            zip(*before, strict=True), zip(*after, strict=True), strict=True
+            zip(*before[:5], strict=True), zip(*after[:5], strict=True), strict=True
         ):
             targets = np.flatnonzero((old[3] > 0) & (old[4] <= now))
             if len(targets):
@@ -322,3 +322,97 @@ def test_histories_added_again_replace_the_first():
     expected = tm_data.with_histories(data, 3).splits["test"]["history"]
     found = tm_data.with_histories(tm_data.with_histories(data, 6), 3)
     np.testing.assert_array_equal(found.splits["test"]["history"], expected)
+
+
+def with_events():
+    """Events whose kind and weight tell which row of the table each is."""
+    frame = pd.DataFrame(
+        {
+            "user_id": list("abbabababbaab"),
+            "item_id": list("pqrspqqrspprs"),
+            "timestamp": np.arange(13) * 7 + 100,
+            "kind": ["view", "cart", "view", "buy", "view", "cart"] * 2 + ["buy"],
+            "plays": np.arange(13) + 0.5,
+        }
+    )
+    options = {"event_column": "kind", "weight_column": "plays"}
+    return frame, tm_data.from_frame(frame, split="leave_last_out", **options)
+
+
+def test_kinds_and_weights_of_events_go_with_their_items():
+    frame, data = with_events()
+    kinds = np.array(["", *data.vocabularies["event"]])
+    assert set(kinds[1:]) == {"view", "cart", "buy"}
+    names = data.vocabularies["user_id"]
+
+    def rows(user):
+        return frame[frame.user_id == user]
+
+    windows = next(iter(tm_data.window_batches(data, 9, length=6, sample_weight=True)))
+    windows = {
+        name: values.numpy() for name, values in windows.items() if "kn" not in name
+    }
+    mean = data.splits["train"]["weight"].mean()
+    for row, user in enumerate(windows["user_id"]):
+        train = rows(names[user - 1])[:-2]
+        count = len(train) - 1
+        assert (windows["history"][row] > 0).sum() == count
+        assert (
+            kinds[windows["history_event"][row, :count]].tolist()
+            == train.kind.tolist()[:-1]
+        )
+        assert (
+            windows["history_weight"][row, :count].tolist() == train.plays.tolist()[:-1]
+        )
+        np.testing.assert_allclose(
+            windows["sample_weight"][row, :count] * mean, train.plays[1:], rtol=1e-6
+        )
+        for name in ("history_event", "history_weight", "sample_weight"):
+            assert not windows[name][row, count:].any()
+    batch = next(iter(tm_data.with_histories(data, 4).batches("test", 9)))
+    tables = {
+        column: tm_data.history_table(data, "serving", 9, column=column)
+        for column in ("event", "weight")
+    }
+    assert tables["weight"].dtype == batch["history_weight"].numpy().dtype == np.float32
+    assert tables["event"].dtype == batch["history_event"].numpy().dtype == np.int64
+    for row, user in enumerate(batch["user_id"].numpy()):
+        before = rows(names[user - 1])[:-1][-4:]
+        assert kinds[batch["history_event"][row]].tolist() == before.kind.tolist()
+        assert batch["history_weight"][row].numpy().tolist() == before.plays.tolist()
+        every = rows(names[user - 1])
+        assert tables["weight"][user, : len(every)].tolist() == every.plays.tolist()
+        assert (
+            kinds[tables["event"][user, : len(every)]].tolist() == every.kind.tolist()
+        )
+    assert "history_event" not in tm_data.with_histories(make(), 4).splits["test"]
+
+
+def test_rows_of_training_count_by_their_weights():
+    _, data = with_events()
+    batch = next(iter(data.batches("train", 99, sample_weight=True)))
+    weights = data.splits["train"]["weight"]
+    np.testing.assert_allclose(batch["sample_weight"], weights / weights.mean())
+    assert "sample_weight" not in data.batches("train", 99).element_spec
+    for call in (
+        lambda: make().batches("train", 9, sample_weight=True),
+        lambda: tm_data.window_batches(make(), 9, length=3, sample_weight=True),
+    ):
+        with pytest.raises(ValueError, match="`sample_weight` needs.*`weight_column`"):
+            call()
+
+
+def test_times_in_milliseconds_are_refused():
+    data = make()
+    train = data.splits["train"]
+    late = train | {"timestamp": train["timestamp"] + 1_500_000_000_000}
+    data = dataclasses.replace(data, splits=data.splits | {"train": late})
+    for call in (
+        lambda: tm_data.with_histories(data, 3),
+        lambda: tm_data.history_table(data, "serving", 3),
+        lambda: training_windows(data, 3),
+    ):
+        with pytest.raises(
+            ValueError, match="`timestamp` of `data` must be in seconds"
+        ):
+            call()

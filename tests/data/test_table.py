@@ -83,6 +83,34 @@ def test_a_fraction_among_ids_does_not_rename_the_others():
     assert found == {"1": "x", "2.5": None, "3": "y", "9007199254740993": None}
 
 
+def test_kinds_and_weights_of_events_are_columns_of_the_splits(ratings):
+    kinds = np.array(["view", "buy", "cart"])[np.arange(len(ratings)) % 7 % 3]
+    frame = ratings.assign(kind=kinds, plays=np.arange(len(ratings)) + 0.25)
+    options = {"event_column": "kind", "weight_column": "plays", "min_rating": 2}
+    made = data.from_frame(frame, **options)
+    row_of = dict(zip(frame.plays, frame.itertuples(), strict=True))
+    names = {key: np.array(["", *v]) for key, v in made.vocabularies.items()}
+    for columns in made.splits.values():
+        assert columns["event"].dtype == np.int64
+        assert columns["weight"].dtype == np.float32
+        for kind, weight, item in zip(
+            columns["event"], columns["weight"], columns["item_id"], strict=True
+        ):
+            row = row_of[weight]
+            assert names["event"][kind] == row.kind
+            assert names["item_id"][item] == str(row.item_id)
+    counts = np.bincount(made.splits["train"]["event"], minlength=4)[1:]
+    assert (np.diff(counts) <= 0).all()
+
+
+def test_a_kind_of_event_that_training_lacks_is_unknown():
+    frame = pd.DataFrame({"user_id": 1, "item_id": np.arange(9), "timestamp": range(9)})
+    frame["kind"] = ["view"] * 8 + ["buy"]
+    made = data.from_frame(frame, split="leave_last_out", event_column="kind")
+    assert made.vocabularies["event"].tolist() == ["view"]
+    assert made.splits["test"]["event"].tolist() == [0]
+
+
 def test_only_ratings_from_the_threshold_are_positives(ratings):
     made = data.from_frame(ratings, min_rating=4)
     kept = np.concatenate([columns["rating"] for columns in made.splits.values()])
@@ -267,6 +295,29 @@ def with_value(frame, column, row, value):
             for dtype, bits in [("float64", 53), ("float32", 24), (object, 53)]
         ),
         (lambda f: f.assign(user_id=np.inf), {}, "`user_id` must .*told apart.*inf"),
+        (
+            lambda f: f.assign(plays=[np.nan, *[1.0] * (len(f) - 1)]),
+            {"weight_column": "plays"},
+            "`plays` must hold weights of 0 or more, none missing.*row 0.*nan",
+        ),
+        (
+            lambda f: f.assign(plays=[1.0, -0.5, *[1.0] * (len(f) - 2)]),
+            {"weight_column": "plays"},
+            "`plays` must hold weights of 0 or more.*row 1.*-0.5",
+        ),
+        (lambda f: f, {"weight_column": "play"}, "`weight_column` must be a column"),
+        (lambda f: f, {"event_column": "kind"}, "`event_column` must be a column"),
+        (
+            lambda f: f.assign(kind=[None, *["view"] * (len(f) - 1)]),
+            {"event_column": "kind"},
+            "`kind` must not have missing ids",
+        ),
+        (
+            lambda f: f.assign(event="view", weight=1.0),
+            {"event_column": "event", "item_number_columns": ["weight"]}
+            | {"weight_column": "weight"},
+            "`weight` cannot name a feature",
+        ),
         (
             lambda f: f,
             {"item_column": "user_id"},

@@ -534,6 +534,54 @@ def test_a_new_user_is_told_by_the_rows_before_and_served_after_all_rows():
     assert "new" not in query_towers.served_users(ids, loaded, "serving")["user_ids"]
 
 
+@pytest.mark.parametrize("query_tower", ["history", "gru"])
+def test_a_history_is_read_up_to_its_request_with_its_events(query_tower):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"user_id": rng.integers(6, size=90), "kind": ["a", "b"] * 45})
+    frame["item_id"] = rng.integers(9, size=90)
+    frame["timestamp"] = 10**9 + rng.integers(10**6, size=90)
+    frame["plays"] = rng.random(90)
+    options = {"event_column": "kind", "weight_column": "plays"}
+    data = tm.data.from_frame(frame, split="leave_last_out", **options)
+    config = retrieval.Config(query_tower=query_tower, query_time=True, embedding_dim=2)
+    config = query_towers.resolved(dataclasses.replace(config, sample_weights=True))
+    data = query_towers.with_user_features(config, data)
+    model = query_towers.build_model(config, data)
+    windows = next(iter(query_towers.training_batches(config, data, seed=1)))
+    assert model.task_inputs(windows)["sample_weight"].shape.rank == 1
+    tower = model.query_tower
+    users = query_towers.user_features(config, data, "serving")
+    assert not users["timestamp"].any()
+    unknown_time = tower({k: tf.constant(v) for k, v in users.items()}).numpy()
+    rng = np.random.default_rng(0)
+    tower.set_weights([rng.normal(size=w.shape) for w in tower.get_weights()])
+    before = tower({k: tf.constant(v) for k, v in users.items()}).numpy()
+    assert not np.allclose(unknown_time, before)
+    for name in ("timestamp", "history_event", "history_weight"):
+        other = users | {
+            name: np.where(users[name] == 1, 2, 1).astype(users[name].dtype)
+        }
+        if name == "timestamp":
+            other[name] += 2 * 10**9
+        after = tower({k: tf.constant(v) for k, v in other.items()}).numpy()
+        assert not np.allclose(before[1:], after[1:], atol=1e-3), name
+    said = query_towers.description(config, data, model)
+    assert "up to the request, with the kinds of the events, with the weights" in said
+
+
+def test_what_histories_cannot_read_is_named(orders):
+    with pytest.raises(
+        SystemExit, match="`--query-time` needs a query tower over hist"
+    ):
+        query_towers.resolved(retrieval.Config(query_tower="id", query_time=True))
+    config = query_towers.resolved(retrieval.Config(sample_weights=True))
+    with pytest.raises(SystemExit, match="`--sample-weights` needs.*--weight-column"):
+        query_towers.with_user_features(config, load_data(orders, seed=0))
+    off = query_towers.resolved(retrieval.Config(query_time=False))
+    data = query_towers.with_user_features(off, load_data(orders, seed=0))
+    assert "timestamp" not in query_towers.user_features(off, data, "test")
+
+
 @pytest.mark.parametrize("user_tower", ["cohort", "mixture"])
 def test_a_user_is_served_by_what_they_did_until_then(orders, user_tower):
     config = query_towers.resolved(retrieval.Config(user_tower=user_tower))

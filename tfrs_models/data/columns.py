@@ -222,6 +222,32 @@ def read_ratings(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray
     return ratings.astype(np.float32)
 
 
+def read_weights(frame: pd.DataFrame, name: str, *, argument: str) -> np.ndarray:
+    """Reads weights of rows, which must be present and not negative.
+
+    Args:
+      frame: the table.
+      name: name of the column.
+      argument: the argument that named the column, for the error message.
+
+    Returns:
+      `[num_rows]` float32.
+
+    Raises:
+      ValueError: there is no such column, or a value is missing, negative or not
+        finite.
+    """
+    weights = read_numbers(frame, name, argument=argument)
+    refuse(
+        pd.Series(~(weights >= 0)),
+        frame[name],
+        name,
+        "must hold weights of 0 or more, none missing (NaN)",
+        f"drop or repair these rows, or leave `{argument}` out",
+    )
+    return weights.astype(np.float32)
+
+
 def refuse(bad: pd.Series, column: pd.Series, name: str, rule: str, cure: str) -> None:
     """Raises a `ValueError` that shows the first row that breaks a rule, if one does.
 

@@ -142,7 +142,8 @@ def from_table(
       user_table: path of a file with one row per user; None for the one that the format
         has beside the interactions, if any.
       events: kinds of events to keep, such as "transaction"; None keeps all.
-      event_column: column of the kinds of events; None stands for that of the format.
+      event_column: column of the kinds of events, which becomes the column `event` of
+        the splits; None stands for that of the format, which only `events` reads.
       item_vector_columns: columns of the items with one dense vector a row, as
         `from_frame` reads them, or "name=path.npy" for a feature `name` whose vectors
         are the rows of a file of NumPy, in the order of the rows of `item_table`.
@@ -165,6 +166,7 @@ def from_table(
     columns = {"user_column": user_column, "item_column": item_column}
     given = {k: v for k, v in (columns | options).items() if v != _AUTO}
     found = _recognised(path, file_format, given, encoding)
+    kept = {} if event_column is None else {"event_column": event_column}
     if found is None:
         part, frames = Part(_own_table(path, given, encoding), given), {}
     else:
@@ -184,7 +186,7 @@ def from_table(
         frames |= {f"{side}_vector_columns": names}
         frames |= {} if table is None else {f"{side}_frame": table}
     data = from_frame(
-        part.frame, **{"name": unpacked(path).stem, **frames, **part.options}
+        part.frame, **{"name": unpacked(path).stem, **frames, **part.options, **kept}
     )
     if found is None and not part.notes:
         return data

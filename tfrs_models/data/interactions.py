@@ -51,9 +51,11 @@ class Interactions:
       titles: `[num_items + 1]` display names of the items; row 0 is "unknown".
       splits: "train", "validation" and "test" -> columns `user_id`, `item_id` (int64
         indices) and, if the data have them, `rating` (float32), `timestamp` (int64
-        seconds), `timestamp_us` (int64 microseconds) and, where a split does not keep
+        seconds), `timestamp_us` (int64 microseconds), `event` (int64 index into
+        `vocabularies["event"]`), `weight` (float32) and, where a split does not keep
         their order, `tie_order` (int64, ascending among equal times), each
-        `[num_rows]`. The last two order the rows and are not in batches.
+        `[num_rows]`. `timestamp_us` and `tie_order` order the rows and are not in
+        batches.
       candidate_probabilities: `[num_items + 1]` share of each item in the train rows.
       summary: sizes and leakage audit; print it.
 
@@ -150,6 +152,7 @@ class Interactions:
         seed: int | None = None,
         drop_remainder: bool = False,
         known_items: bool | None = None,
+        sample_weight: bool = False,
     ) -> tf.data.Dataset:
         """Makes batches of the rows of a split, joined with features of user and item.
 
@@ -165,21 +168,27 @@ class Interactions:
             row's item included, so that none of them counts as a negative. None gives
             batches of validation and test the items that evaluation excludes (see
             `exclusions`: none under the rule "allow"), and those of train no feature.
+          sample_weight: whether batches have `sample_weight` `[batch]`, the weight of
+            the row divided by the mean weight of the train rows.
 
         Returns:
-          A dataset of dicts: `user_id` and `item_id` `[batch]` int64, `rating` and
-          `timestamp` if the data have them, `candidate_sampling_probability` `[batch]`
-          (a cold item gets that of the rarest train item), and all other features of
-          user and item.
+          A dataset of dicts: `user_id` and `item_id` `[batch]` int64, `rating`,
+          `timestamp`, `event` and `weight` if the data have them,
+          `candidate_sampling_probability` `[batch]` (a cold item gets that of the
+          rarest train item), and all other features of user and item.
 
         Raises:
-          ValueError: the split is unknown, or the batch size is below 1.
+          ValueError: the split is unknown, the batch size is below 1, or the data have
+            no weights and `sample_weight` is True.
         """
         columns = {
             name: tf.constant(column)
             for name, column in self._columns(split).items()
             if name not in ORDERING
         }
+        if sample_weight:
+            weights = sample_weights(self, self._columns(split).get("weight"))
+            columns["sample_weight"] = tf.constant(weights)
         users = {k: tf.constant(v) for k, v in self.users.items()}
         items = {k: tf.constant(v) for k, v in self.items.items()}
         add_probability = sampling_probability_lookup(self.candidate_probabilities)
@@ -288,6 +297,29 @@ class Interactions:
         user, item = np.divmod(np.unique(pair[user > 0]), self.num_items + 1)
         counts = np.bincount(user, minlength=self.num_users + 1)
         return item, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def sample_weights(data: Interactions, weights: np.ndarray | None) -> np.ndarray:
+    """Divides weights of rows by the mean weight of the train rows.
+
+    Args:
+      data: interactions with weights.
+      weights: weights of some rows, of any shape.
+
+    Returns:
+      float32 of the same shape; a train row has the mean 1.
+
+    Raises:
+      ValueError: the data have no weights, or those of the train rows are all 0.
+    """
+    train = data.splits["train"]
+    if weights is None or not train.get("weight", np.zeros(0)).any():
+        found = "train rows that all weigh 0" if "weight" in train else list(train)
+        raise ValueError(
+            "`sample_weight` needs data with weights above 0: name their column with "
+            f"`weight_column`. Got {found}."
+        )
+    return (weights / train["weight"].mean(dtype=np.float64)).astype(np.float32)
 
 
 def _gather(columns: dict, row: tf.Tensor) -> dict:

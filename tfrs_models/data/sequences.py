@@ -12,9 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.data.batching import row_batches
-from tfrs_models.data.interactions import EARLIER, Interactions, timeline
+from tfrs_models.data.interactions import (
+    EARLIER,
+    Interactions,
+    sample_weights,
+    timeline,
+)
 from tfrs_models.data.probabilities import sampling_probability_lookup
 from tfrs_models.data.splits import SPLIT_NAMES
+from tfrs_models.data.times import END_SECOND
 
 
 class Windows(NamedTuple):
@@ -29,6 +35,12 @@ class Windows(NamedTuple):
         or if it is a target of another window.
       timestamp: `[num_windows, length]` int64 seconds, the time of each target, which
         is the time of its request; 0 where `item_id` is 0.
+      history_event: `[num_windows, length]` int64 kinds of the events of `history`, 0
+        after the last item; None if the data have none.
+      history_weight: `[num_windows, length]` float32 weights of the events of
+        `history`; None if the data have none.
+      weight: `[num_windows, length]` float32 weight of each target, 0 where `item_id`
+        is 0; None if the data have none.
     """
 
     user_id: np.ndarray
@@ -36,6 +48,25 @@ class Windows(NamedTuple):
     history_timestamp: np.ndarray
     item_id: np.ndarray
     timestamp: np.ndarray
+    history_event: np.ndarray | None = None
+    history_weight: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+
+def history_columns(data: Interactions) -> dict[str, str]:
+    """Names the features of a history, and the columns of the splits they come from.
+
+    Args:
+      data: interactions with timestamps.
+
+    Returns:
+      `history` and `history_timestamp`; `history_event` and `history_weight` if the
+      data have events and weights.
+    """
+    names = {"history": "item_id", "history_timestamp": "timestamp"}
+    more = {"history_event": "event", "history_weight": "weight"}
+    train = data.splits["train"]
+    return names | {name: column for name, column in more.items() if column in train}
 
 
 def histories(
@@ -47,17 +78,18 @@ def histories(
       data: interactions with timestamps.
       split: "train", "validation" or "test".
       length: maximal number of items in a history.
-      column: column of the earlier rows; "timestamp" gives the times of the items.
+      column: column of the earlier rows; "timestamp" gives the times of the items,
+        "event" their kinds and "weight" their weights.
 
     Returns:
-      `[num_rows, length]` int64 values. The unknown user, which stands for many users,
-      has an empty history.
+      `[num_rows, length]` values of the dtype of the column. The unknown user, which
+      stands for many users, has an empty history.
 
     Raises:
       ValueError: the data have no timestamps, the split is unknown, or the length is
         below 1.
     """
-    _check(length, split, SPLIT_NAMES)
+    _check(data, length, split, SPLIT_NAMES)
     columns, part, order = timeline(data, SPLIT_NAMES, ("user_id", column))
     user, values = columns["user_id"], columns[column]
     position = np.empty(len(order), np.int64)
@@ -77,10 +109,12 @@ def history_table(
       data: interactions with timestamps.
       split: "train", "validation", "test" or "serving", which is after all rows.
       length: maximal number of items in a history.
-      column: column of the rows; "timestamp" gives the times of the items.
+      column: column of the rows; "timestamp" gives the times of the items, "event"
+        their kinds and "weight" their weights.
 
     Returns:
-      `[num_users + 1, length]` int64 values; row 0, the unknown user, is empty.
+      `[num_users + 1, length]` values of the dtype of the column; row 0, the unknown
+      user, is empty.
 
     Raises:
       ValueError: the data have no timestamps, the split is unknown, or the length is
@@ -95,7 +129,7 @@ def history_table(
       >>> data.titles[table[1]]  # user a: items p, q and r, oldest first
       array(['item p', 'item q', 'item r', 'unknown'], dtype='<U7')
     """
-    _check(length, split, tuple(EARLIER))
+    _check(data, length, split, tuple(EARLIER))
     columns, _, order = timeline(data, EARLIER[split], ("user_id", column))
     user, values = columns["user_id"], columns[column]
     edges = np.searchsorted(user[order], np.arange(data.num_users + 2))
@@ -104,7 +138,7 @@ def history_table(
 
 
 def with_histories(data: Interactions, length: int) -> Interactions:
-    """Adds each user's history and its times to the validation and test rows.
+    """Adds each user's history, with its times, to the validation and test rows.
 
     Args:
       data: interactions with timestamps.
@@ -112,7 +146,8 @@ def with_histories(data: Interactions, length: int) -> Interactions:
 
     Returns:
       The same data. Their `batches` of validation and test also have `history` and
-      `history_timestamp` `[batch, length]`.
+      `history_timestamp` `[batch, length]`, and `history_event` and `history_weight` if
+      the data have events and weights.
 
     Raises:
       ValueError: the data have no timestamps, or the length is below 1.
@@ -129,8 +164,8 @@ def with_histories(data: Interactions, length: int) -> Interactions:
     added = {
         split: data.splits[split]
         | {
-            "history": histories(data, split, length),
-            "history_timestamp": histories(data, split, length, column="timestamp"),
+            name: histories(data, split, length, column=column)
+            for name, column in history_columns(data).items()
         }
         for split in ("validation", "test")
     }
@@ -166,17 +201,19 @@ def training_windows(
       ValueError: the data have no timestamps, the length is below 1, or the stride is
         not in [1, `length`].
     """
-    _check(length, "train", SPLIT_NAMES)
+    _check(data, length, "train", SPLIT_NAMES)
     stride = length if stride is None else stride
     if not 1 <= stride <= length:
         raise ValueError(f"`stride` must be from 1 to `length`. Got {stride}.")
-    names = ("user_id", "item_id", "timestamp")
+    of_history = history_columns(data)
+    names = ("user_id", *of_history.values())
     columns, _, order = timeline(data, ("train",), names)
-    user, item, time = (columns[name][order] for name in names)
+    columns = {name: values[order] for name, values in columns.items()}
+    user = columns["user_id"]
     if first_items:
         before = np.searchsorted(user, np.unique(user[user > 0]))
-        user = np.insert(user, before, user[before])
-        item, time = np.insert(item, before, 0), np.insert(time, before, 0)
+        columns = {name: np.insert(v, before, 0) for name, v in columns.items()}
+        columns["user_id"] = user = np.insert(user, before, user[before])
     edges = np.searchsorted(user, np.arange(data.num_users + 2))
     owners, starts, firsts, ends = [], [], [], []
     for owner in range(1, data.num_users + 1):
@@ -193,15 +230,17 @@ def training_windows(
     is_context = np.arange(length) < (firsts - starts)[:, None]
 
     def of_targets(values: np.ndarray) -> np.ndarray:
-        next_values = _cut(np.append(values[1:], 0), starts, ends, length)
-        return np.where(is_context, 0, next_values)
+        following = np.append(values[1:], values.dtype.type(0))
+        return np.where(is_context, 0, _cut(following, starts, ends, length))
 
+    targets = {"item_id", "timestamp", "weight"} & columns.keys()
     return Windows(
         user_id=np.array(owners, np.int64),
-        history=_cut(item, starts, ends, length),
-        history_timestamp=_cut(time, starts, ends, length),
-        item_id=of_targets(item),
-        timestamp=of_targets(time),
+        **{
+            name: _cut(columns[column], starts, ends, length)
+            for name, column in of_history.items()
+        },
+        **{name: of_targets(columns[name]) for name in targets},
     )
 
 
@@ -213,6 +252,7 @@ def window_batches(
     stride: int | None = None,
     first_items: bool = False,
     seed: int | None = None,
+    sample_weight: bool = False,
 ) -> tf.data.Dataset:
     """Makes shuffled batches of training windows, with a target at every position.
 
@@ -225,17 +265,19 @@ def window_batches(
       first_items: True to make the first item of each user a target too, after a
         history of padding alone.
       seed: seed of the order; None follows `tf.random.set_seed`.
+      sample_weight: whether batches have `sample_weight` `[batch, length]`, the weight
+        of each target divided by the mean weight of the train rows.
 
     Returns:
       A dataset of dicts: `history`, `history_timestamp`, `item_id` (the targets),
-      `timestamp` (the time of each target) and `candidate_sampling_probability`
-      `[batch, length]`, `user_id` and the other user features `[batch, ...]`, and
-      `known_items` `[batch, None]`: all train items of the user, which therefore do not
-      count as negatives.
+      `timestamp` (the time of each target), `candidate_sampling_probability` and, if
+      the data have them, `history_event` and `history_weight` `[batch, length]`,
+      `user_id` and the other user features `[batch, ...]`, and `known_items` `[batch,
+      None]`: all train items of the user, which therefore do not count as negatives.
 
     Raises:
-      ValueError: the length or the stride is out of range, the data have no timestamps,
-        or no user has two train rows.
+      ValueError: the length or the stride is out of range, the data have no timestamps
+        or, with `sample_weight`, no weights, or no user has two train rows.
 
     Example:
       >>> import pandas as pd
@@ -252,7 +294,11 @@ def window_batches(
             "`data` must have a user with two train rows: the later is predicted from "
             "the earlier. Got none."
         )
-    columns = {name: tf.constant(v) for name, v in windows._asdict().items()}
+    arrays = windows._asdict()
+    weights = arrays.pop("weight")
+    if sample_weight:
+        arrays["sample_weight"] = sample_weights(data, weights)
+    columns = {k: tf.constant(v) for k, v in arrays.items() if v is not None}
     users = {name: tf.constant(column) for name, column in data.users.items()}
     known = data.known_items("validation")
     add_probability = sampling_probability_lookup(data.candidate_probabilities)
@@ -268,7 +314,17 @@ def window_batches(
     return rows.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
-def _check(length: int, split: str, allowed: tuple[str, ...]) -> None:
+def _check(
+    data: Interactions, length: int, split: str, allowed: tuple[str, ...]
+) -> None:
+    for name, rows in data.splits.items():
+        latest = int(rows.get("timestamp", np.zeros(0, np.int64)).max(initial=0))
+        if latest >= END_SECOND:
+            raise ValueError(
+                "`timestamp` of `data` must be in seconds since 1970, before the year "
+                f"2100. Got {latest} in {name}: is it in milliseconds? `from_frame` "
+                'reads them with `timestamp_unit="ms"`.'
+            )
     if length < 1:
         raise ValueError(f"`length` must be at least 1. Got {length}.")
     if split not in allowed:
@@ -282,4 +338,5 @@ def _cut(
     starts = np.maximum(starts, ends - length)
     index = starts[:, None] + np.arange(length)
     inside = index < ends[:, None]
-    return np.where(inside, np.append(items, 0)[np.where(inside, index, -1)], 0)
+    padded = np.append(items, items.dtype.type(0))
+    return np.where(inside, padded[np.where(inside, index, -1)], padded[-1])

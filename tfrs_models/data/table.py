@@ -2,7 +2,7 @@
 
 import difflib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,12 @@ from tfrs_models.data.attributes import (
     attribute_table,
     display_titles,
 )
-from tfrs_models.data.columns import read_ids, read_ratings, require_rows
+from tfrs_models.data.columns import (
+    read_ids,
+    read_ratings,
+    read_weights,
+    require_rows,
+)
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.probabilities import candidate_probabilities
 from tfrs_models.data.repeats import check_repeats, with_repeats
@@ -40,6 +45,9 @@ RESERVED = (
     "user_features",
     "item_features",
     "history_timestamp",
+    "history_event",
+    "history_weight",
+    "sample_weight",
 )
 NO_TIMES = (
     "the table has no times: histories, features of activity and whatever else asks "
@@ -58,6 +66,8 @@ def from_frame(
     timestamp_column: str | None = "auto",
     timestamp_unit: str = "s",
     timestamp_format: str | None = None,
+    event_column: str | None = None,
+    weight_column: str | None = None,
     item_frame: pd.DataFrame | None = None,
     user_frame: pd.DataFrame | None = None,
     title_column: str | None = None,
@@ -97,6 +107,10 @@ def from_frame(
       timestamp_unit: unit of times that are numbers: "s", "ms", "us" or "ns".
       timestamp_format: format of dates that are not ISO 8601, such as "%m/%d/%Y %I:%M
         %p", or that are written as numbers, "%Y%m%d".
+      event_column: column of the kinds of events, such as "view" and "purchase", which
+        becomes the column `event` of the splits; None reads none.
+      weight_column: column of the weights of rows, 0 or more, such as play counts,
+        which becomes the column `weight` of the splits; None reads none.
       item_frame: table with one row per item and the column `item_column`.
       user_frame: table with one row per user and the column `user_column`.
       title_column: column of item titles, which become display names and a bag of words
@@ -155,6 +169,7 @@ def from_frame(
         item_column=item_column,
         rating_column=rating_column,
         timestamp_column=timestamp_column,
+        event_column=event_column,
     )
     user, user_names = read_ids(frame, user_column, argument="user_column")
     item, item_names = read_ids(frame, item_column, argument="item_column")
@@ -175,6 +190,11 @@ def from_frame(
         refuse_time_split(frame, split)
     else:
         notes.append(NO_TIMES)
+    kinds = None
+    if event_column is not None:
+        rows["event"], kinds = read_ids(frame, event_column, argument="event_column")
+    if weight_column is not None:
+        rows["weight"] = read_weights(frame, weight_column, argument="weight_column")
     user_table, user_names, without_row = attribute_table(
         frame, user, user_names, own=user_frame, column=user_column, side="user"
     )
@@ -263,18 +283,24 @@ def from_frame(
     source = "the interactions" if item_frame is None else "`item_frame`"
     for column in item_vector_columns:
         items.add_vector(column, table=source, argument="item_vector_columns")
-    refuse_shared_names(users, items)
+    refuse_shared_names(users, items, {"event", "weight"} & rows.keys())
     notes += missing_vectors("user", users) + missing_vectors("item", items)
 
     rows["user_id"] = _index_of(all_users, len(user_names))[rows["user_id"]]
     rows["item_id"] = _index_of(catalogue, len(item_names))[rows["item_id"]]
+    vocabularies = {**users.vocabularies, **items.vocabularies}
+    if kinds is not None:
+        counts = _train_counts(rows["event"], part, len(kinds))
+        known = np.lexsort((kinds, -counts))[: np.count_nonzero(counts)]
+        rows["event"] = _index_of(known, len(kinds))[rows["event"]]
+        vocabularies["event"] = kinds[known]
     splits = {
         split_name: {column: values[part == code] for column, values in rows.items()}
         for code, split_name in enumerate(SPLIT_NAMES)
     }
     data = Interactions(
         name=name,
-        vocabularies={**users.vocabularies, **items.vocabularies},
+        vocabularies=vocabularies,
         user_features=tuple(users.features),
         item_features=tuple(items.features),
         users=users.columns,
@@ -394,10 +420,13 @@ def refuse_time_split(frame: pd.DataFrame, split: str) -> None:
     )
 
 
-def refuse_shared_names(users: Attributes, items: Attributes) -> None:
+def refuse_shared_names(
+    users: Attributes, items: Attributes, own: Iterable[str]
+) -> None:
     """Raises a `ValueError` for features whose name is already a key of a batch."""
+    reserved = {*RESERVED, *own}
     for name in (*users.columns, *items.columns):
-        if name in RESERVED or (name in users.columns and name in items.columns):
+        if name in reserved or (name in users.columns and name in items.columns):
             raise ValueError(
                 f"`{name}` cannot name a feature: a batch has this key already. Rename "
                 "the column."
