@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts import query_towers
+from pipelines.parts import query_towers, training
 from pipelines.parts.flags import Count, Range, Rate, Width
 from pipelines.parts.indexes import index_items
 from pipelines.parts.progress import EpochLines, step
@@ -221,32 +221,12 @@ def train_retrieval(
     """
     tf.keras.utils.set_random_seed(seed)
     model = query_towers.build_model(flags, data)
-    model(next(iter(data.batches("test", 1))))  # makes all weights
-    model.task.factorized_metrics = tm.metrics.FactorizedTopK(
-        model.embed_candidates(data.candidate_batches()),
-        ks=(10,),
-        metrics=("ndcg_at_10",),
-        hidden="leave-out",
+    training.create_weights(model, data)
+    training.add_corpus_metrics(model, data)
+    stop = tm.training.StopOnMetric(
+        training.MONITOR, patience=4, restore_best_weights=True
     )
-    try:
-        batches = query_towers.training_batches(flags, data, seed=seed)
-    except ValueError as error:
-        raise SystemExit(f"Cannot train a ranker of lists: {error}") from error
-    rate = query_towers.learning_rate(flags, num_steps=len(batches) * flags.epochs)
-    model.compile(tf.keras.optimizers.Adam(rate))
-    model.fit(
-        batches,
-        validation_data=data.batches("validation", 4096),
-        epochs=flags.epochs,
-        callbacks=[
-            tm.training.StopOnMetric(
-                "val_factorized_top_k/ndcg_at_10",
-                patience=4,
-                restore_best_weights=True,
-            )
-        ],
-        verbose=0,
-    )
+    training.fit(flags, data, model, [stop], seed=seed)
     return model
 
 
