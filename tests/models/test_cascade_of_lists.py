@@ -140,5 +140,6 @@ def test_features_of_rows_beside_those_of_lists_are_refused(cascade):
             cascade.retriever,
             cascade.ranker,
             candidate_features=cascade.candidate_features,
+            num_retrieved=SHOWN,
             user_features={"x": np.zeros(USERS + 1)},
         )

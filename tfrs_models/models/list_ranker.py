@@ -173,8 +173,8 @@ class ListRanker(FromConfig, Model):
         read = tf.concat([inputs, *hidden[1:][-1:]], axis=-1)
         change = tf.squeeze(self._last(read), axis=-1)
         has_history = tf.reduce_any(mask, axis=1, keepdims=True)
-        change = tf.where(has_history & ~missing, change, 0.0)
-        score = self.scale * tf.where(missing, 0.0, retrieval) + change
+        retrieval = tf.where(missing, 0.0, retrieval)
+        score = tf.where(has_history, self.scale * retrieval + change, retrieval)
         return tf.where(missing, tf.constant(_MISSING), score)
 
     def rank(self, features: Features) -> dict[str, tf.Tensor]:
