@@ -25,6 +25,7 @@ NAMES = (
     "conversion",
     "unisar",
     "yardstick",
+    "cascade",
 )
 
 
