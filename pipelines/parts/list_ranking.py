@@ -268,7 +268,7 @@ def lists_of(
         if data.repeats == "allow":
             found.append(index(queries, k=num_retrieved))
         else:
-            out = exclusions[start:end].to_tensor()
+            out = exclusions[start:end]
             found.append(index.query_with_exclusions(queries, out, k=num_retrieved))
         start = end
     scores, items = (np.concatenate(part)[rows] for part in zip(*found, strict=True))
