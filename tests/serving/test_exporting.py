@@ -55,6 +55,24 @@ def test_versions_are_counted_up_and_answer(module, tmp_path):
     assert answer["y"].numpy() == [6]
 
 
+def test_a_signature_is_traced_once_and_the_module_goes_on_as_before(tmp_path):
+    traced, module = [], tf.Module()
+    module.scale = tf.Variable(2.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def scaled(x):
+        traced.append(x)
+        return {"y": module.scale * x}
+
+    module.scaled = scaled
+    path = export(module, tmp_path, signatures={"serving_default": scaled})
+    assert len(traced) == 1
+    module.scale.assign(5.0)
+    assert module.scaled(tf.constant([3.0]))["y"].numpy() == [15]
+    loaded = tf.saved_model.load(str(path))
+    assert loaded.scaled(tf.constant([3.0]))["y"].numpy() == [6]
+
+
 def test_versions_are_numbers_not_words(module, tmp_path):
     (tmp_path / "9").mkdir()
     (tmp_path / "9" / "saved_model.pb").touch()

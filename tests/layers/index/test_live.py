@@ -1,7 +1,9 @@
 """Readers in several threads while an index changes: every answer is of one state."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -194,6 +196,17 @@ def test_indexing_anew_is_seen_whole_by_eager_readers(kind):
     for thread in threads:
         thread.join()
     assert not torn
+
+
+def test_indexing_anew_lets_go_of_what_graphs_have_read():
+    index = make("BruteForce")
+    for k in (2, 3):
+        tf.function(lambda query, k=k: index(query, k=k))(QUERY)
+    old = [weakref.ref(variable) for variable in index.variables]
+    assert old
+    index.index(SECOND[:9], IDS[:9])  # of other shapes
+    gc.collect()
+    assert not [variable for variable in old if variable() is not None]
 
 
 def test_what_is_saved_is_of_one_state():
