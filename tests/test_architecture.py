@@ -114,10 +114,12 @@ TESTED_IN = {
     "serving/client/test_rest_faults.py": (
         "serving.client.errors serving.client.http serving.client.retry_policy"
     ),
+    "serving/test_catalogue.py": "serving.new_items",
     "serving/test_contract.py": "serving.contract_json serving.vocabularies",
     "serving/test_exporting.py": "serving.versions",
     "serving/test_gate.py": "serving.comparison",
     "serving/test_native_program.py": "serving.signatures",
+    "serving/test_similar_items.py": "serving.sample_requests",
     "serving/test_tuning.py": "serving.tuning_measures serving.tuning_result",
     "serving/test_vector_store.py": "serving.vector_collections serving.vector_values",
     "tasks/test_retrieval.py": "tasks.checks",

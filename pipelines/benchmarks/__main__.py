@@ -20,12 +20,12 @@ NAMES = (
     "auto_correlation",
     "approximate_search",
     "live_index",
+    "live_requests",
     "serving_load",
     "clickstream",
     "conversion",
     "unisar",
     "yardstick",
-    "cascade",
 )
 
 

@@ -73,6 +73,62 @@ def recommender_among(fixture: pytest.FixtureRequest) -> Export:
     return Export(plain.module, plain.module.recommend_among, draw, {})
 
 
+def recommender_history(fixture: pytest.FixtureRequest) -> Export:
+    """Its signature with the histories of requests."""
+    module = fixture.getfixturevalue("live_recommender")
+    data = fixture.getfixturevalue("dated")
+    items = [*data.vocabularies["item_id"], "unheard of", ""]
+
+    def draw(rng, rows):
+        width = rng.integers(12)
+        times = 1_500_000_000 + np.sort(rng.integers(10**6, size=(rows, width)))
+        return {
+            "user_id": strings(rng.choice([*data.vocabularies["user_id"], ""], rows)),
+            "k": rng.integers(1, data.num_items + 1, size=rows, dtype=np.int32),
+            "exclude_seen": rng.integers(2, size=rows) > 0,
+            "exclusions": strings(rng.choice(items, rows))[:, None],
+            "filter_kind": strings(rng.choice(["short", "long", ""], rows))[:, None],
+            "history": strings(rng.choice(items, rows * width)).reshape(rows, width),
+            "history_time": times,
+            "time": rng.choice([0, 1_600_000_000], rows),
+            "append": rng.integers(2, size=rows) > 0,
+        }
+
+    refused = {
+        "a time in milliseconds": (
+            {"time": np.full(2, 1_600_000_000_000)},
+            "`time` must be seconds since 1970, 0 if unknown: not milliseconds",
+        ),
+        "times without items": (
+            {"history_time": np.zeros([2, 99], np.int64)},
+            "`history_time` must have a time for each item",
+        ),
+        "no history": ({"history": None}, "`history` of `serving_default` is missing"),
+    }
+    return Export(module, module.recommend_history, draw, refused)
+
+
+def similar_items(fixture: pytest.FixtureRequest) -> Export:
+    """Items like given ones."""
+    module = fixture.getfixturevalue("live_recommender")
+    items = [
+        *fixture.getfixturevalue("dated").vocabularies["item_id"],
+        "unheard of",
+        "",
+    ]
+
+    def draw(rng, rows):
+        width = rng.integers(1, 4)
+        return {
+            "item_id": strings(rng.choice(items, rows * width)).reshape(rows, width),
+            "k": rng.integers(1, len(items) - 1, size=rows, dtype=np.int32),
+            "exclusions": strings(rng.choice(items, rows))[:, None],
+            "filter_kind": strings(rng.choice(["short", "long", ""], rows))[:, None],
+        }
+
+    return Export(module, module.similar_items, draw, {})
+
+
 def index(_: pytest.FixtureRequest) -> Export:
     """IVF whose queries are embeddings, with filters."""
     rng = np.random.default_rng(5)
@@ -212,6 +268,8 @@ def cascade(fixture: pytest.FixtureRequest) -> Export:
 EXPORTS = {
     "recommender": recommender,
     "recommender among": recommender_among,
+    "recommender history": recommender_history,
+    "similar items": similar_items,
     "index": index,
     "ranker": ranker,
     "cascade": cascade,

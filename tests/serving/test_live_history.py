@@ -1,95 +1,23 @@
 """Requests that carry their history, against batches of the data and loops."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 
 import tfrs_models as tm
+from tests.serving.conftest import LENGTH, START, histories
+from tests.serving.live_requests import ask, request
 from tfrs_models.serving.live_history import join_history
 
-LENGTH = 5
-START = 1_500_000_000
+
+@pytest.fixture(scope="module")
+def data(dated):
+    return dated
 
 
 @pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(3)
-    frame = pd.DataFrame(
-        {
-            "user_id": [f"u{n}" for n in rng.integers(6, size=80)],
-            "item_id": [f"i{n}" for n in rng.zipf(1.4, size=80) % 14],
-            "timestamp": START + np.sort(rng.integers(10**6, size=80)),
-        }
-    ).drop_duplicates(["user_id", "item_id"])
-    interactions = tm.data.from_frame(
-        frame, split="leave_last_out", repeats="leave-out"
-    )
-    return tm.data.with_histories(interactions, LENGTH)
-
-
-def histories(data):
-    columns = {"history": "item_id", "history_timestamp": "timestamp"}
-    return {
-        name: tm.data.history_table(data, "test", LENGTH, column=column)
-        for name, column in columns.items()
-    }
-
-
-@pytest.fixture(scope="module")
-def module(data):
-    """A recommender of a history model, as it is before the test rows."""
-    tf.keras.utils.set_random_seed(0)
-    items = tm.towers.FeatureLookup(
-        tm.towers.FeatureTower(data.item_features, 4), data.items
-    )
-    tower = tm.towers.RecencyPooling(items, 4, timestamp="history_timestamp")
-    model = tm.models.NextItem(tower)
-    model(next(iter(data.batches("test", 2))))
-    powers = next(w for w in tower.trainable_weights if "powers" in w.name)
-    powers.assign([0.3, 0.2, 0.1, 0.5, 0.4])
-    size = data.num_items
-    index = tm.layers.BruteForce().index(
-        items({"item_id": tf.range(1, size + 1)}),
-        np.arange(1, size + 1),
-        attributes={"kind": np.resize(["short", "long"], size)},
-    )
-    return tm.serving.Recommender(
-        tower,
-        index,
-        user_ids=data.vocabularies["user_id"],
-        user_features=histories(data),
-        item_ids=data.vocabularies["item_id"],
-        titles=data.titles,
-        known_items=data.known_items("test"),
-        candidate_probabilities=data.popularity("test"),
-    )
-
-
-def request(user="", history=(), times=None, **changes):
-    """Arguments of the signature `history` for one row."""
-    times = [0] * len(history) if times is None else times
-    live = {
-        "history": tf.reshape(tf.constant([*history], tf.string), [1, -1]),
-        "history_time": tf.reshape(tf.constant([*times], tf.int64), [1, -1]),
-        "time": tf.constant([changes.pop("time", 0)], tf.int64),
-        "append": tf.constant([changes.pop("append", False)]),
-    }
-    values = {"k": 6, "exclude_seen": False, "exclusions": [""], "kind": [""]}
-    values |= changes
-    return {
-        "user_id": tf.constant([user]),
-        "k": tf.constant([values["k"]]),
-        "exclude_seen": tf.constant([values["exclude_seen"]]),
-        "exclusions": tf.constant([values["exclusions"]]),
-        "filters": {"kind": tf.constant([values["kind"]])},
-        "live": live,
-    }
-
-
-def ask(module, *args, **kwargs):
-    answer = module.recommend_history(**request(*args, **kwargs))
-    return {name: value.numpy()[0] for name, value in answer.items()}
+def module(live_recommender):
+    return live_recommender
 
 
 def past_of(data, user):

@@ -6,7 +6,6 @@ from tfrs_models.layers.attention import (
     AutoCorrelationLayer,
     MultiHeadAttention,
     SeriesDecomposition,
-    TargetAttention,
     TransformerBlock,
 )
 from tfrs_models.layers.clickstream import FeaturesExtractor, make_features_extractor
@@ -26,7 +25,6 @@ from tfrs_models.layers.negatives import (
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
 )
-from tfrs_models.layers.standardize import Standardize
 
 __all__ = [
     "AutoCorrelation",
@@ -51,9 +49,7 @@ __all__ = [
     "ScaNN",
     "ScoreIndex",
     "SeriesDecomposition",
-    "Standardize",
     "Streaming",
-    "TargetAttention",
     "TransformerBlock",
     "make_features_extractor",
 ]

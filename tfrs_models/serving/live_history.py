@@ -43,7 +43,11 @@ def is_of_history(feature: str) -> bool:
 
 
 def join_history(
-    live: Mapping[str, tf.Tensor], items: tf.Tensor, past: Mapping[str, tf.Tensor]
+    live: Mapping[str, tf.Tensor],
+    items: tf.Tensor,
+    past: Mapping[str, tf.Tensor],
+    *,
+    num_embedded: int | None = None,
 ) -> Joined:
     """Joins the histories of requests to the known past, newest items last.
 
@@ -62,6 +66,8 @@ def join_history(
       items: rows of the items `live["history"]`, `[batch, n]` int64, 0 if unknown.
       past: known past of each row; features `[batch, length]`, in which items of 0 are
         padding.
+      num_embedded: largest row of an item that the query model embeds; others are
+        skipped as unknown. None if it embeds all.
 
     Raises:
       InvalidArgumentError: an input has another number of rows or columns; a time is
@@ -71,6 +77,8 @@ def join_history(
         items = tf.identity(items)
         text, times, now, append = (tf.identity(live[name]) for name in INPUTS)
     is_item = items > 0
+    if num_embedded is not None:
+        is_item &= items <= num_embedded
     unknown = (text != "") & ~is_item
     num_unknown = tf.math.count_nonzero(unknown, axis=1, dtype=tf.int32)
     use_past = (append | ~tf.reduce_any(is_item, axis=1))[:, None]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.layers.index.checks import scoring_dtype
 from tfrs_models.layers.index.live import Snapshot
 from tfrs_models.layers.index.requests import (
     K,
@@ -18,6 +19,9 @@ from tfrs_models.layers.index.requests import (
 )
 from tfrs_models.layers.index.score_index import ScoreIndex
 from tfrs_models.layers.index.slot_index import SlotIndex
+from tfrs_models.serving import asking
+from tfrs_models.serving.catalogue import Catalogue
+from tfrs_models.serving.explaining import leave_one_out, reasons
 from tfrs_models.serving.live_history import (
     HISTORY,
     INPUTS,
@@ -25,8 +29,11 @@ from tfrs_models.serving.live_history import (
     is_of_history,
     join_history,
 )
+from tfrs_models.serving.new_items import embeddings_of
+from tfrs_models.serving.sample_requests import sample_requests
 from tfrs_models.serving.similar_items import mean_embeddings
 from tfrs_models.serving.vocabularies import line_numbers
+from tfrs_models.types import Tensor
 
 _USER_ID = tf.TensorSpec([None], tf.string, "user_id")
 _ITEM_ID = id_lists("item_id")
@@ -86,6 +93,10 @@ class Recommender(tf.Module):
       and `append`: True if the history is what is new since the known past of the user,
       False if it is all. Its items count as seen. A visitor, whose `user_id` may be
       "", gets personal answers too.
+    - `explain` takes what `history` does, and additionally answers `why_item_id` and
+      `why_share`: the items of the history that raise the score of an answer most, and
+      their shares of what all items raise it by. The contribution of an item is how far
+      the score falls without it.
     - `similar_items` takes `item_id`, a list of items, `k`, `exclusions` and filters,
       and answers with the items most like the mean of these. Not of a `ScoreIndex`,
       whose items have no embeddings.
@@ -114,6 +125,8 @@ class Recommender(tf.Module):
         known_items: tf.RaggedTensor,
         candidate_probabilities: np.ndarray,
         exclude_seen: bool = True,
+        item_tower: tf.keras.layers.Layer | None = None,
+        explain: bool = False,
     ) -> None:
         """Initializes the module; `data.Interactions` has all of the values.
 
@@ -132,6 +145,11 @@ class Recommender(tf.Module):
           exclude_seen: recommended value of `exclude_seen` in requests, which clients
             read as `exclude_seen` of the loaded SavedModel: that of the evaluation,
             `data.repeats != "allow"`.
+          item_tower: layer from features of items, `item_id` (their rows) among them,
+            to the embeddings of the index; `upsert_items` embeds new items by it. None
+            if it is given embeddings only.
+          explain: whether to have the signature `explain`, which needs as many more
+            passes of the query model as a history is long.
 
         Raises:
           ValueError: an argument has values for another number of users or items.
@@ -139,12 +157,13 @@ class Recommender(tf.Module):
         super().__init__(name="recommender")
         self.query_model = query_model
         self.index = index
+        self.item_tower = item_tower
+        self._explains = explain
         self._users = {
             name: tf.Variable(values, trainable=False, name=name)
             for name, values in user_features.items()
         }
-        self._item_ids = tf.Variable(["", *map(str, item_ids)], trainable=False)
-        self._titles = tf.Variable(["", *map(str, titles[1:])], trainable=False)
+        self.catalogue = Catalogue(item_ids, titles[1:])
         self._known_values = tf.Variable(known_items.values, trainable=False)
         self._known_splits = tf.Variable(known_items.row_splits, trainable=False)
         self._popularity = tf.Variable(
@@ -154,9 +173,8 @@ class Recommender(tf.Module):
             bool(exclude_seen), trainable=False, name="exclude_seen"
         )
         self._user_lines = line_numbers(user_ids, name="user_id")
-        self._item_lines = line_numbers(item_ids, name="item_id")
         self._examples = [str(user) for user in user_ids[:4]]
-        self._check_sizes(len(user_ids), len(item_ids))
+        self._check_sizes(len(user_ids), len(item_ids), num_titles=len(titles))
         self._made, self._made_for = {}, None
 
     @property
@@ -223,9 +241,23 @@ class Recommender(tf.Module):
                         live=live,
                     )
 
+                def explain(user_id, k, exclude_seen, exclusions, filters, live):
+                    return self._answer(
+                        user_id,
+                        k,
+                        exclude_seen,
+                        exclusions=exclusions,
+                        filters=filters,
+                        live=live,
+                        why=True,
+                    )
+
+                inputs = [*lists, self.live_inputs]
                 self._made["history"] = tf.function(
-                    with_history, input_signature=[*lists, self.live_inputs]
+                    with_history, input_signature=inputs
                 )
+                if self._explains:
+                    self._made["explain"] = tf.function(explain, input_signature=inputs)
             self._made_for = generation
         return self._made
 
@@ -254,50 +286,92 @@ class Recommender(tf.Module):
         """The signature `among`."""
         return self.signatures["among"]
 
+    def ask(
+        self,
+        user_id: str | Sequence[str] | None = None,
+        *,
+        k: int | Sequence[int] = 10,
+        exclude_seen: bool | Sequence[bool] | None = None,
+        history: Sequence | None = None,
+        history_time: Sequence | None = None,
+        time: int | Sequence[int] | None = None,
+        append: bool | Sequence[bool] = False,
+        similar_to: Sequence | None = None,
+        exclusions: Sequence = (),
+        filters: Mapping[str, Sequence] | None = None,
+        allowed: Sequence | None = None,
+        why: bool = False,
+    ) -> list[dict]:
+        """Answers requests of Python: strings and lists of any length, no padding.
+
+        A value stands for one request or, as a list, for several; so does a list of
+        items, as a list of lists. What is given once is the same for all requests.
+
+        Args:
+          user_id: ids of users; None for visitors.
+          k: numbers of items.
+          exclude_seen: whether to exclude what the user has; None for what the module
+            recommends.
+          history: ids of the items of the request, newest last; None to answer from the
+            known past.
+          history_time: seconds since 1970 of these items, 0 if unknown.
+          time: seconds since 1970 of the request; None if unknown.
+          append: whether the history is what is new since the known past, not all.
+          similar_to: ids of items, to find items like them instead of a user's.
+          exclusions: ids of items that a request must not get.
+          filters: attribute -> values, of which an item must have one.
+          allowed: ids of the only items that a request may get; None for all.
+          why: whether to name the items of the history that raise each score most, by
+            the signature `explain`.
+
+        Returns:
+          A dict for each request, with lists `item_id`, `title` and `score`, best
+          first, and the other outputs of the signature that answers it.
+
+        Raises:
+          ValueError: arguments contradict each other, have other numbers of requests,
+            or need a signature that the module has not.
+
+        Example:
+          >>> taste, known = np.float32([[0, 0], [1, 2]]), tf.ragged.constant([[], [2]])
+          >>> index = tm.layers.BruteForce().index(tf.eye(2), [1, 2])
+          >>> recommender = tm.serving.Recommender(tf.keras.layers.Lambda(
+          ...     lambda user: user["x"]), index, user_ids=["ann"], item_ids=["a", "b"],
+          ...     user_features={"x": taste}, titles=["", "Alien", "Brazil"],
+          ...     known_items=known, candidate_probabilities=[0, 0.7, 0.3])
+          >>> [answer["title"] for answer in recommender.ask(["ann", "nobody"], k=2)]
+          [['Alien'], ['Alien', 'Brazil']]
+        """
+        if exclude_seen is None:
+            exclude_seen = bool(self.exclude_seen)
+        return asking.ask(
+            self,
+            user_id=user_id,
+            k=k,
+            exclude_seen=bool(self.exclude_seen)
+            if exclude_seen is None
+            else exclude_seen,
+            history=history,
+            history_time=history_time,
+            time=time,
+            append=append,
+            similar_to=similar_to,
+            exclusions=exclusions,
+            filters=filters or {},
+            allowed=allowed,
+            why=why,
+        )
+
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
         """Sample requests of one row and of several, with an unknown user."""
-        requests = {name: [] for name in self.signatures}
-        for size in (1, len(self._examples) + 1):
-            rows = self._sample(size)
-            for name, made in requests.items():
-                inputs = self.signatures[name].input_signature
-                names = [spec.name for spec in tf.nest.flatten(inputs)]
-                made.append({name: rows[name] for name in names})
-        return requests
-
-    def _sample(self, size: int) -> dict[str, np.ndarray]:
-        """Returns values of all inputs; the last of several users is unknown."""
-        users = np.array([*self._examples, "unknown"], object)[:size]
-        numbers = np.arange(size)
-        items = self._item_ids[1:5].numpy().astype(str).astype(object)
-        history = items[(numbers[:, None] + np.arange(3)) % len(items)]
-        history[1::2, 0] = "unknown"
-        history[::2, -1] = ""
-        times = np.where(history == "", 0, 1_500_000_000 + np.cumsum(history != "", 1))
-        blank = {
-            spec.name: np.full([size, 1], "", object)
-            if spec.dtype == tf.string
-            else np.full([size, 1], -1)
-            for spec in self.filters.values()
-        }
-        return blank | {
-            "user_id": users,
-            "k": np.full(size, min(10, self.num_items), np.int32),
-            "exclude_seen": numbers % 2 == 0,
-            "exclusions": items[numbers % len(items)][:, None],
-            "allowed": np.tile(items, [size, 1]),
-            "item_id": history,
-            "history": history,
-            "history_time": times,
-            "time": np.where(numbers % 2, 0, 1_600_000_000),
-            "append": numbers % 3 == 1,
-        }
+        items = [item.decode() for item in self.catalogue.contents()[0][1:11].numpy()]
+        return sample_requests(self.signatures, self._examples, items)
 
     @property
     def num_items(self) -> int:
-        """Number of items of the catalogue."""
-        return self._titles.shape[0] - 1
+        """Number of items of the catalogue, removed ones included."""
+        return self.catalogue.num_items
 
     def find(
         self,
@@ -327,12 +401,12 @@ class Recommender(tf.Module):
         restrictions = {"exclusions": query.seen}
         if exclusions is not None:
             restrictions["exclusions"] = tf.concat(
-                [restrictions["exclusions"], self._item_rows(exclusions)], axis=1
+                [restrictions["exclusions"], self.catalogue.rows(exclusions)], axis=1
             )
         if filters:
             restrictions["filters"] = dict(filters)
         if allowed is not None:
-            restrictions["allowed"] = self._item_rows(allowed)
+            restrictions["allowed"] = self.catalogue.rows(allowed)
         snapshot = self.index.snapshot()  # one for known and unknown users
         most = _at_most(number, snapshot)
         answer = self.index(embeddings, k=most, snapshot=snapshot, **restrictions)
@@ -360,27 +434,113 @@ class Recommender(tf.Module):
             query.num_unknown,
         )
 
+    def upsert_items(
+        self,
+        ids: Sequence[str],
+        *,
+        features: Mapping[str, Tensor] | None = None,
+        embeddings: Tensor | None = None,
+        titles: Sequence[str] | None = None,
+        attributes: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Adds items, or replaces those that are there, without training.
+
+        They are found, named and filtered from then on; an export keeps them. In the
+        history of a request, items that were not there when the module was made are
+        skipped, for the query model has not learned them, and counted as unknown. They
+        have no popularity, and are not recommended to users without a history.
+        After an error nothing has changed.
+
+        Args:
+          ids: `[n]` ids, each once; without ids nothing changes.
+          features: values of the features that the `item_tower` reads, `[n, ...]` by
+            name; `item_id` is added, 0 (unknown) for new items. None with `embeddings`.
+          embeddings: `[n, embedding_dim]` embeddings; None with `features`.
+          titles: `[n]` titles; None to leave those of items that are there.
+          attributes: values of the items by attribute, for all attributes of the index.
+
+        Raises:
+          ValueError: an id is empty or repeats, an embedding is not finite or has
+            another width, an attribute is missing or unknown, or the index has no room:
+            give its constructor a `capacity`.
+
+        Example:
+          >>> index = tm.layers.BruteForce(capacity=9).index([[1.0, 0.0]], [1])
+          >>> taste, known = np.float32([[0, 0], [0, 1]]), tf.ragged.constant([[], [1]])
+          >>> recommender = tm.serving.Recommender(tf.keras.layers.Lambda(
+          ...     lambda user: user["x"]), index, user_ids=["ann"], item_ids=["p"],
+          ...     user_features={"x": taste}, titles=["", "Pi"], known_items=known,
+          ...     candidate_probabilities=[0, 1])
+          >>> recommender.upsert_items(["q"], embeddings=[[0.0, 1.0]], titles=["Qi"])
+          >>> recommender.recommend(["ann"], [1], [True])["title"].numpy().item()
+          b'Qi'
+        """
+        if isinstance(self.index, ScoreIndex):
+            raise ValueError(
+                "`upsert_items` needs an index of embeddings. Got a `ScoreIndex`, with "
+                "the scores of a fitted recommender: fit it again."
+            )
+        if not len(ids):
+            return
+        with self.index.unchanged():
+            rows = self.catalogue.rows(tf.constant([*map(str, ids)]))
+            embeddings = embeddings_of(
+                rows,
+                tower=self.item_tower,
+                num_trained=self.catalogue.num_at_first,
+                features=features,
+                embeddings=embeddings,
+                embedding_dim=self.index.embedding_dim,
+            )
+            rows, before = self.catalogue.put(ids, titles)
+            try:
+                self.index.upsert(embeddings, rows, attributes=attributes)
+            except BaseException:
+                self.catalogue.restore(before)
+                raise
+
+    def remove_items(self, ids: Sequence[str]) -> None:
+        """Removes items: they are not found any more, but keep their ids and titles.
+
+        In the history of a request they still count as what the user likes.
+
+        Args:
+          ids: `[n]` ids, each once; without ids nothing changes.
+
+        Raises:
+          ValueError: an id is unknown or removed already; nothing has changed.
+        """
+        if not len(ids):
+            return
+        with self.index.unchanged():
+            rows = self.catalogue.rows(tf.constant([*map(str, ids)]))
+            slots = self.index.snapshot().find(rows).numpy()
+            if missing := [str(i) for i, s in zip(ids, slots, strict=True) if s < 0]:
+                raise ValueError(
+                    f"`ids` must be of items that are there. {len(missing)} are not, "
+                    f"{missing[:3]} among them."
+                )
+            self.index.remove(np.unique(rows))
+
     def _padded(
         self, scores: tf.Tensor, items: tf.Tensor, number: int | tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns items and scores `[batch, number]`, 0 for items without a title."""
         scores, items = pad_missing(scores, tf.cast(items, tf.int64), k=number)
-        # Items that were added to the index later have no title.
-        is_known = (items > 0) & (items <= self.num_items)
-        return tf.where(is_known, items, tf.zeros_like(items)), scores
+        # Items that were added to the index alone have no title.
+        return self.catalogue.known(items), scores
 
     def name(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `item_id` and `title` of indices; empty strings for index 0."""
-        return {
-            "item_id": tf.gather(self._item_ids, items),
-            "title": tf.gather(self._titles, items),
-        }
+        return self.catalogue.name(items)
 
     def _answer(
         self,
         user_id: tf.Tensor,
         k: tf.Tensor,
         exclude_seen: tf.Tensor,
+        *,
+        why: bool = False,
         **restrictions: tf.Tensor | dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
         """Returns the best items for each user, as strings.
@@ -389,6 +549,7 @@ class Recommender(tf.Module):
           user_id: `[batch]` ids of users, strings.
           k: `[batch]` number of items for each user, at most `num_items`.
           exclude_seen: `[batch]` booleans, True to exclude the user's known items.
+          why: whether to name the items of the history that raise each score most.
           **restrictions: the other arguments of `find`, which restrict the items.
 
         Returns:
@@ -403,14 +564,29 @@ class Recommender(tf.Module):
           InvalidArgumentError: a `k` below 1 or above the number of items, or times
             that are not in seconds or fall from an item to the next.
         """
-        number = checked_k(k, self.num_items)
+        number = checked_k(k, self.catalogue.size())
         found = self.find(user_id, number, exclude_seen, **restrictions)
         answer = self._named(found.items, found.scores, k)
         answer["known_user"] = found.user > 0
         if "live" in restrictions:
             answer["personal"] = found.is_personal
             answer["num_unknown"] = found.num_unknown
+        if why:
+            shown = tf.where(answer["item_id"] != "", found.items, 0)
+            answer |= self._reasons(found, shown)
         return answer
+
+    def _reasons(self, found: Found, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Names the items of the histories that raise the scores of `items` most."""
+        snapshot = self.index.snapshot()
+        slots = snapshot.find(items)
+        rows = tf.gather(snapshot["candidates"], tf.maximum(slots, 0))
+        rows = tf.cast(rows, scoring_dtype(rows.dtype))
+        is_explained = (slots >= 0) & found.is_personal[:, None]
+        rows = tf.where(is_explained[..., None], rows, tf.zeros_like(rows))
+        falls = leave_one_out(self.query_model, found.features, rows)
+        why, shares = reasons(falls, found.features[HISTORY])
+        return {"why_item_id": self.name(why)["item_id"], "why_share": shares}
 
     def _similar(
         self,
@@ -432,15 +608,15 @@ class Recommender(tf.Module):
           items for a row in which no given item is known. `num_unknown` `[batch]`
           counts the given items that are not.
         """
-        number = checked_k(k, self.num_items)
-        given = self._item_rows(item_id)
+        number = checked_k(k, self.catalogue.size())
+        given = self.catalogue.rows(item_id)
         snapshot = self.index.snapshot()
         queries, num_known = mean_embeddings(snapshot, given)
         scores, items = self.index(
             queries,
             k=_at_most(number, snapshot),
             snapshot=snapshot,
-            exclusions=tf.concat([given, self._item_rows(exclusions)], axis=1),
+            exclusions=tf.concat([given, self.catalogue.rows(exclusions)], axis=1),
             filters=filters,
         )
         items, scores = self._padded(scores, items, number)
@@ -478,7 +654,12 @@ class Recommender(tf.Module):
             features.setdefault(REQUEST_TIME, tf.zeros_like(user))
         if live is not None:
             past = {name: v for name, v in features.items() if is_of_history(name)}
-            joined = join_history(live, self._item_rows(live["history"]), past)
+            joined = join_history(
+                live,
+                self.catalogue.rows(live["history"]),
+                past,
+                num_embedded=self.catalogue.num_at_first,
+            )
             features |= joined.features
             is_personal |= joined.has_items
             num_unknown = joined.num_unknown
@@ -486,9 +667,9 @@ class Recommender(tf.Module):
             known = tf.concat([known, seen], axis=1)
         return _Query(user, features, is_personal, num_unknown, known)
 
-    def _check_sizes(self, num_users: int, num_items: int) -> None:
+    def _check_sizes(self, num_users: int, num_items: int, *, num_titles: int) -> None:
         sizes = {
-            "titles": (self._titles.shape[0], num_items + 1),
+            "titles": (num_titles, num_items + 1),
             "candidate_probabilities": (self._popularity.shape[0], num_items + 1),
             "known_items": (self._known_splits.shape[0] - 1, num_users + 1),
         } | {
@@ -501,9 +682,6 @@ class Recommender(tf.Module):
                     f"`{argument}` must have {rows} rows, one for each id and row 0 for"
                     f" the unknown. Got {got}."
                 )
-
-    def _item_rows(self, item_ids: tf.Tensor) -> tf.Tensor:
-        return self._item_lines.lookup(item_ids) + 1  # no item has row 0
 
 
 def _at_most(number: int | tf.Tensor, snapshot: Snapshot) -> tf.Tensor:

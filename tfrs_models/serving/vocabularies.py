@@ -23,14 +23,7 @@ def line_numbers(vocabulary: Sequence[str], *, name: str) -> tf.lookup.StaticHas
     Raises:
       ValueError: a string is empty, repeats or has a line break.
     """
-    values = [v.decode() if isinstance(v, bytes) else str(v) for v in vocabulary]
-    wrong = [value for value in values if not value or set(value) & {"\n", "\r"}]
-    if not values or wrong or len(set(values)) < len(values):
-        raise ValueError(
-            f"The vocabulary of `{name}` must be one string or more, each once, none "
-            f"empty and none with a line break. Got {len(values)} strings, "
-            f"{len(set(values))} of them different; wrong are {wrong[:5]}."
-        )
+    values = checked_vocabulary(vocabulary, name=name)
     folder = tempfile.mkdtemp()
     path = os.path.join(folder, f"{name.replace('/', '_')}.txt")
     with open(path, "w", encoding="utf-8", newline="\n") as file:
@@ -45,3 +38,24 @@ def line_numbers(vocabulary: Sequence[str], *, name: str) -> tf.lookup.StaticHas
     # An export copies the file, which is removed together with the table.
     weakref.finalize(lines, shutil.rmtree, folder, ignore_errors=True)
     return tf.lookup.StaticHashTable(lines, default_value=-1)
+
+
+def checked_vocabulary(vocabulary: Sequence[str], *, name: str) -> list[str]:
+    """Returns the strings of a vocabulary.
+
+    Args:
+      vocabulary: unique, non-empty strings or bytes without line breaks.
+      name: name of the vocabulary in messages.
+
+    Raises:
+      ValueError: a string is empty, repeats or has a line break.
+    """
+    values = [v.decode() if isinstance(v, bytes) else str(v) for v in vocabulary]
+    wrong = [value for value in values if not value or set(value) & {"\n", "\r"}]
+    if not values or wrong or len(set(values)) < len(values):
+        raise ValueError(
+            f"The vocabulary of `{name}` must be one string or more, each once, none "
+            f"empty and none with a line break. Got {len(values)} strings, "
+            f"{len(set(values))} of them different; wrong are {wrong[:5]}."
+        )
+    return values
