@@ -112,7 +112,10 @@ def test_declared_features_add_the_vectors_of_the_definition(options):
         weight="sizes" if options.get("weight", True) else None,
     )
     features = {"history": ROWS, "times": TIMES, "now": REQUESTS, "offset": OFFSETS}
-    found = tower(features | {"kinds": EVENTS, "sizes": WEIGHTS})
+    features |= {"kinds": EVENTS, "sizes": WEIGHTS}
+    found = tower(features)
+    unknown = np.array([*OFFSETS[:2], np.nan], "float32")
+    np.testing.assert_array_equal(found, tower(features | {"offset": unknown}))
     expected = [expected_row(named, row, **options) for row in range(3)]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 

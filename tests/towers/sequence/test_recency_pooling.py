@@ -112,7 +112,6 @@ def test_all_that_is_declared_changes_the_weights_by_the_definition():
         places = [i for i in range(5) if rows[row, i]]
         request = max(now[row], *times[row, places])
         hour, weekday = clock(request + offset[row])
-        bucket = int(math.log2(1 + request - times[row, places[-1]]))
         query = named["hours"][hour] + named["weekdays"][weekday]
         for k, half_life in enumerate(half_lives):
             total, mass = np.zeros(4), 0.0
@@ -131,7 +130,7 @@ def test_all_that_is_declared_changes_the_weights_by_the_definition():
                 item = named["item_id"][rows[row, i]]
                 total += weight * (item / np.linalg.norm(item) + named["events"][kind])
                 mass += weight
-            scale = math.exp(named["log_scales"][k] + named["gap_scales"][k, bucket])
+            scale = math.exp(named["log_scales"][k])
             query += scale * named["projections"][k] @ total / math.sqrt(mass)
         expected.append(query)
     features = {"history": rows, "times": times, "now": now, "offset": offset}

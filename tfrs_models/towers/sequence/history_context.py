@@ -27,7 +27,7 @@ class HistoryContext:
         `[batch, seq_len]` where all positions are embedded; needs `timestamp`.
       clock: whether hour of day and weekday are read; needs `timestamp`.
       utc_offset: name of the seconds that local time is ahead of UTC, `[batch]`
-        integers; None for UTC. Needs `clock`.
+        numbers, NaN for unknown; None for UTC. Needs `clock`.
       event: declaration of the kinds of the events, `[batch, seq_len]` ids, 0 for
         unknown.
       weight: name of the weights of the events, `[batch, seq_len]` floats, not
@@ -169,14 +169,17 @@ class HistoryContext:
           ValueError: the offset is missing or has the wrong dtype or shape.
         """
         if self.utc_offset is not None:
-            offset = _whole_seconds(
-                features,
-                self.utc_offset,
-                times[:, 0],
-                "one for each row",
-                "the seconds that local time is ahead of UTC",
-                "give the users one, or leave `utc_offset` out",
-            )
+            name = self.utc_offset
+            if name not in features:
+                raise ValueError(
+                    f"Feature `{name}`, the seconds that local time is ahead of UTC, "
+                    "is missing: give the users one, or leave `utc_offset` out. Got "
+                    f"{sorted(features)}."
+                )
+            offset = tf.cast(features[name], tf.float64)  # numbers of users are floats
+            offset = tf.where(tf.math.is_finite(offset), tf.round(offset), 0.0)
+            message = f"Feature `{name}` must have a number for each row"
+            offset = tf.cast(same_shape(offset, times[:, 0], message), tf.int64)
             times += offset[:, None]
         days = times // _DAY
         return (times - days * _DAY) // _HOUR, (days + _THURSDAY) % WEEKDAYS

@@ -64,7 +64,7 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
             a request of its own; None to read none. It needs `timestamp`.
           clock: whether hour of day and weekday are read; it needs `timestamp`.
           utc_offset: name of the feature of the seconds that local time is ahead of
-            UTC, `[batch]` integers; None for UTC. It needs `clock`.
+            UTC, `[batch]` numbers, NaN for unknown; None for UTC. It needs `clock`.
           event: declaration of the kinds of the events, `[batch, seq_len]` ids; None to
             read none.
           weight: name of the feature of the events' weights, `[batch, seq_len]` floats,

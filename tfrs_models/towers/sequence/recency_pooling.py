@@ -6,13 +6,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.towers.sequence.history_context import (
-    HOURS,
-    NUM_GAPS,
-    WEEKDAYS,
-    gap_buckets,
-    latest,
-)
+from tfrs_models.towers.sequence.history_context import HOURS, WEEKDAYS, latest
 from tfrs_models.towers.sequence.history_tower import HistoryTower
 from tfrs_models.types import Features
 
@@ -33,10 +27,10 @@ class RecencyPooling(HistoryTower):
     With times the weights are `w_kj = 0.5^(age_j / h_k) (1 + gap_j)^(-p_k)`, where
     `gap_j` is the time from item `j` to the newest item in minutes, and the powers
     `p_k` are learned: items of earlier sessions count less. With the time of the
-    request (`query_time`), `gap_j` is the time from item `j` to the request, and `g_k`
-    grows by a learned number for the gap from the newest item to the request (buckets
-    whose edges are powers of 2, in seconds). A request whose time is unknown (0), or
-    earlier than the newest item, counts as made at the time of the newest item.
+    request (`query_time`), `gap_j` is the time from item `j` to the request: a request
+    long after the newest item makes the items more alike. A request whose time is
+    unknown (0), or earlier than the newest item, counts as made at the time of the
+    newest item.
 
     With a `clock`, items of some hours and weekdays before that of the request count
     more or less: the weights have a learned factor for the difference of the hours of
@@ -102,8 +96,6 @@ class RecencyPooling(HistoryTower):
         self._log_scales = self._add_float32("log_scales", (count,))
         if timestamp is not None:
             self._powers = self._add_float32("powers", (count,))
-        if context.query_time is not None:
-            self._gap_scales = self._add_float32("gap_scales", (count, NUM_GAPS))
         if context.clock:
             self._hour_factors = self._add_float32("hour_factors", (count, HOURS))
             self._weekday_factors = self._add_float32(
@@ -131,18 +123,17 @@ class RecencyPooling(HistoryTower):
         now = counts if return_sequences else counts[:, -1:]
         ages = now[:, :, None] - counts[:, None, :]  # [batch, position, item]
         seen = (ages >= 0) & mask[:, None, :]
-        request = since_newest = None
+        request = None
         if "times" in columns:
             newest = latest(columns["times"], seen)
             request = self.context.request(features, items, newest, return_sequences)
-            since_newest = gap_buckets(request - newest)
         exponents = self._exponents(features, columns, seen, request)
         vectors = tf.math.l2_normalize(tf.cast(embeddings, tf.float32), axis=-1)
         if "events" in columns:
             vectors += tf.gather(self._events, columns["events"])
         vectors = self._drop(vectors, training=training)
         ages = tf.maximum(ages, 0)
-        pooled = self._pool(vectors, ages, seen, exponents, since_newest)
+        pooled = self._pool(vectors, ages, seen, exponents)
         if self.context.clock:
             hours, weekdays = self.context.clock_of(features, request)
             of_request = tf.gather(self._hours, hours)
@@ -191,7 +182,6 @@ class RecencyPooling(HistoryTower):
         ages: tf.Tensor,
         seen: tf.Tensor,
         exponents: list[Callable[[int], tf.Tensor]],
-        since_newest: tf.Tensor | None,
     ) -> tf.Tensor:
         """Sums the items up to each position, `[batch, seq_len, embedding_dim]`."""
         output = 0.0
@@ -203,10 +193,7 @@ class RecencyPooling(HistoryTower):
             weights = tf.where(seen, weights, 0.0)
             norm = tf.sqrt(tf.reduce_sum(weights, axis=2, keepdims=True))
             pooled = tf.math.divide_no_nan(tf.matmul(weights, items), norm)
-            log_scale = self._log_scales[k]
-            if self.context.query_time is not None:
-                log_scale += tf.gather(self._gap_scales[k], since_newest)[:, :, None]
-            scale = tf.exp(log_scale)
+            scale = tf.exp(self._log_scales[k])
             output += scale * tf.einsum("de,bse->bsd", self._projections[k], pooled)
         return output
 
