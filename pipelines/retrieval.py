@@ -34,7 +34,7 @@ from pipelines.parts.checkpoints import (
 from pipelines.parts.command import command, ending
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.flags import Count, CountOrNone, Seed
-from pipelines.parts.indexes import build_indexes, item_attributes
+from pipelines.parts.indexes import build_indexes, item_attributes, live_trends
 from pipelines.parts.progress import EpochLines, step
 from pipelines.parts.query_towers import QueryTowerConfig
 from pipelines.parts.top_k_lists import baseline_lists, first_rows, user_groups
@@ -291,6 +291,8 @@ def beyond_accuracy(trained: Trained, index: tm.layers.BruteForce) -> BeyondAccu
         ),
     }
     _, embeddings = index.contents()
+    width = embeddings.shape[1] - trained.model.num_trends
+    embeddings = embeddings[:, :width]
     embeddings = np.concatenate([np.zeros_like(embeddings[:1]), embeddings])
     return measure_lists(data, rows, lists, embeddings=embeddings)
 
@@ -395,6 +397,7 @@ def export_recommender(
         item_ids=data.vocabularies["item_id"],
         titles=data.titles,
         exclude_seen=data.repeats != "allow",
+        trends=live_trends(model, data),
     )
     return tm.serving.export(recommender, directory)
 

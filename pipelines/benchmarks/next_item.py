@@ -1,6 +1,7 @@
 """Models over histories for the benchmarks of sequences and new items."""
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,8 @@ from tfrs_models.data import Interactions
 class Setting(query_towers.QueryTowerConfig):
     """Towers of one model and their training."""
 
+    trends: Literal["auto", "yes", "no"] = "no"
+    """Whether trends of items enter the score; the benchmarks rank without."""
     times: bool = True
     """Whether recency pooling reads the times of the history."""
     query_time: bool | None = False

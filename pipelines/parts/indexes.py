@@ -42,15 +42,40 @@ def build_indexes(
 def index_items(
     index: Index, model: tm.models.TwoTower, data: tm.data.Interactions
 ) -> Index:
-    """Fills an index with the model's embeddings of all items."""
-    ids, embeddings = zip(
-        *model.embed_candidates(data.candidate_batches()), strict=True
-    )
+    """Fills an index with the model's embeddings of all items, as they are now.
+
+    Now is after all rows: trends are those of the whole log.
+    """
+    candidates = data.candidate_batches()
+    if model.num_trends:
+        table = tm.data.trend_table(data, "serving")
+        candidates = table.add_to(candidates, _now(table))
+    ids, embeddings = zip(*model.embed_candidates(candidates), strict=True)
     return index.index(
         tf.concat(embeddings, axis=0),
         tf.concat(ids, axis=0),
         attributes=item_attributes(data),
     )
+
+
+def live_trends(
+    model: tm.models.TwoTower, data: tm.data.Interactions
+) -> tm.serving.LiveTrends | None:
+    """Returns the trends of an index of `index_items`; None for a model without.
+
+    Args:
+      model: trained model.
+      data: interactions that the trends go on from.
+    """
+    if not model.num_trends:
+        return None
+    table = tm.data.trend_table(data, "serving")
+    return tm.serving.LiveTrends.of(table, _now(table))
+
+
+def _now(table: tm.data.TrendTable) -> int:
+    """Returns the time after all rows from which an index is served."""
+    return table.next_period(table.newest_time)
 
 
 def item_attributes(data: tm.data.Interactions) -> dict[str, np.ndarray]:

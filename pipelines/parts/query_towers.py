@@ -58,6 +58,9 @@ class QueryTowerConfig:
     negatives: Negatives = "batch"
     """Negatives of the softmax: the other positives of the batch, corrected for their
     popularity, or, with histories, all items of the catalogue (the full softmax)."""
+    trends: Literal["auto", "yes", "no"] = "auto"
+    """Whether how popular an item was lately, and how old it is, enter the score, each
+    time as it was at the time of the request: `auto` with histories."""
     id_dropout: ShareBelowOne | None = None
     """Share of ids that training replaces by the unknown id, so that unknown ids get a
     useful embedding; by default 0, with a user tower 0.1."""
@@ -136,6 +139,8 @@ def resolved(config: QueryTowerConfig) -> QueryTowerConfig:
         defaults = USER_DEFAULTS[config.user_tower]
     given = {name: getattr(config, name) for name in defaults}
     filled = {name: defaults[name] if v is None else v for name, v in given.items()}
+    if config.trends == "auto":
+        filled["trends"] = "no" if query_tower == "id" else "yes"
     return dataclasses.replace(config, query_tower=query_tower, **filled)
 
 
@@ -172,6 +177,10 @@ def build_model(
         each with `query_time` those of the history and of the request.
     """
     dim, length = config.embedding_dim, config.history_length
+    trends = {}
+    if config.trends == "yes":
+        table = tm.data.trend_table(data, "train")
+        trends = {"num_trends": table.num_trends, "trend_table": table}
     last = 1 if config.features == "id" else None
     users, items = (
         tm.towers.FeatureTower(declared[:last], dim, id_dropout=config.id_dropout)
@@ -180,7 +189,9 @@ def build_model(
     if config.query_tower == "id":
         if config.user_tower is not None:
             users = build_user_tower(config.user_tower, dim, data.num_train_users)
-        return tm.models.TwoTower(users, items, temperature=config.temperature)
+        return tm.models.TwoTower(
+            users, items, temperature=config.temperature, **trends
+        )
     items = tm.towers.FeatureLookup(items, data.items)
     read = {}
     if times and (config.query_tower == "history" or config.query_time):
@@ -204,6 +215,7 @@ def build_model(
         query,
         temperature=config.temperature,
         corpus_size=data.num_train_items if config.negatives == "corpus" else None,
+        **trends,
     )
 
 
@@ -228,6 +240,7 @@ def training_batches(
             config.batch_size,
             length=config.history_length,
             stride=max(1, config.history_length // 2),
+            first_items=config.trends == "yes",
             seed=seed,
             sample_weight=config.sample_weights,
         )
@@ -353,13 +366,16 @@ def description(
             user += f" and {_names(data.user_features[1:])}"
         rows = f"batch of {config.batch_size:,} rows"
     features = data.item_features[: 1 if config.features == "id" else None]
+    trends = ""
+    if config.trends == "yes":
+        trends = " How popular an item was before the request enters the score."
     negatives = "all items of the catalogue"
     if config.negatives == "batch":
         negatives = f"the other positives of a {rows}, corrected for their popularity"
     size = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     return (
         f"Two towers: {user}; an item is {_names(features)}. {config.embedding_dim} "
-        f"dimensions, {size:,} parameters. Negatives: {negatives}."
+        f"dimensions, {size:,} parameters. Negatives: {negatives}.{trends}"
     )
 
 

@@ -1,6 +1,7 @@
 """Top-k lists of a model and of simple recommenders, for the users of a split."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -103,20 +104,59 @@ def baseline_lists(
     Returns:
       `[num_lists, k]` int64 item indices, 0 where there are no more.
     """
-    k = min(k, data.num_items)
-    users = data.splits[split]["user_id"][rows]
+    users = data.splits[split]["user_id"]
     times = row_times(data.splits[split])
-    times = None if times is None else times[rows]
-    order = np.arange(len(rows)) if times is None else np.argsort(times, kind="stable")
+    return score_lists(
+        lambda some: baseline.score(
+            users[some], None if times is None else times[some]
+        ),
+        data,
+        rows,
+        k=k,
+        exclude=exclude,
+        split=split,
+    )
+
+
+def score_lists(
+    score: Callable[[np.ndarray], np.ndarray],
+    data: tm.data.Interactions,
+    rows: np.ndarray,
+    *,
+    k: int = 10,
+    exclude: bool = True,
+    split: str = "test",
+) -> np.ndarray:
+    """Recommends to the users of some rows by scores of all items.
+
+    Of equal scores the item with more training rows comes first, as its index is lower.
+
+    Args:
+      score: function from row numbers to `[n, num_items]` scores, which is called with
+        rows in the order of their times.
+      data: interactions.
+      rows: `[num_lists]` row numbers of the split.
+      k: length of a list; at most the number of items.
+      exclude: whether the items that a user had before the split are left out.
+      split: split of the rows.
+
+    Returns:
+      `[num_lists, k]` int64 item indices, 0 where there are no more.
+    """
+    k = min(k, data.num_items)
+    times = row_times(data.splits[split])
+    order = np.arange(len(rows))
+    if times is not None:
+        order = np.argsort(times[rows], kind="stable")
     known = data.known_items(split)
     lists = np.zeros((len(rows), k), np.int64)
     step = max(1, _SCORES_AT_ONCE // data.num_items)
     for start in range(0, len(rows), step):
         block = order[start : start + step]
-        scores = baseline.score(users[block], None if times is None else times[block])
+        scores = score(rows[block])
         scores = np.where(np.isnan(scores), -np.inf, scores).astype("float32")
         if exclude:
-            had = tf.gather(known, users[block])
+            had = tf.gather(known, data.splits[split]["user_id"][rows[block]])
             scores[had.value_rowids().numpy(), had.values.numpy() - 1] = -np.inf
         best, columns = tf.math.top_k(scores, k)
         lists[block] = np.where(np.isneginf(best), 0, columns + 1)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tfrs_models as tm
 from pipelines.parts import query_towers
 from pipelines.parts.query_towers import QueryTowerConfig
+from pipelines.parts.ranks import validation_metrics
 
 MONITOR = "val_factorized_top_k/ndcg_at_10"
 
@@ -17,7 +18,12 @@ def create_weights(model: tm.models.TwoTower, data: tm.data.Interactions) -> Non
 
 
 def add_corpus_metrics(model: tm.models.TwoTower, data: tm.data.Interactions) -> None:
-    """Adds hit rates and NDCG@10 over the whole catalogue to validation."""
+    """Adds hit rates and NDCG@10 over the whole catalogue to validation.
+
+    Those of a model with trends come from `validation_metrics`.
+    """
+    if model.num_trends:
+        return
     model.task.factorized_metrics = tm.metrics.FactorizedTopK(
         model.embed_candidates(data.candidate_batches()),
         ks=(10, 100),
@@ -80,11 +86,20 @@ def fit(
     batches = batches_of(config, data, seed=seed)
     rate = query_towers.learning_rate(config, num_steps=len(batches) * config.epochs)
     model.compile(tf.keras.optimizers.Adam(rate))
+    validation = []
+    if model.num_trends:  # before the callbacks that read the metrics
+        validation.append(
+            tf.keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda _, logs: logs.update(
+                    validation_metrics(model, data)
+                )
+            )
+        )
     fitted = model.fit(
         batches,
         validation_data=data.batches("validation", 4096),
         epochs=config.epochs,
-        callbacks=list(callbacks),
+        callbacks=[*validation, *callbacks],
         verbose=0,
     )
     return fitted.history

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.parts.top_k_lists import baseline_lists, model_lists
+from pipelines.parts.ranks import embeddings_of, model_ranks, queries_of
+from pipelines.parts.top_k_lists import baseline_lists, model_lists, score_lists
 from tfrs_models.metrics import RankTable
 
 
@@ -40,18 +41,16 @@ def served_ranks(
 ) -> RankTable:
     """Ranks the items of rows as the export would: by popularity for unknown users.
 
+    A model with trends gives these users what trends at the time of the row.
+
     Args:
       model: trained model.
       data: interactions with what the query tower reads.
       split: "validation" or "test".
     """
-    by_model = tm.metrics.rank_table(
-        lambda features: model.query_tower(features, training=False),
-        model.embed_candidates(data.candidate_batches()),
-        data.batches(split, 4096),
-    )
+    by_model = model_ranks(model, data, split)
     known = known_to_towers(data, split)
-    if known.all():
+    if known.all() or model.num_trends:
         return by_model
     popularity = tm.baselines.Popularity().fit(data, split=split)
     by_popularity = baseline_ranks(popularity, data, split)
@@ -85,6 +84,22 @@ def served_lists(
       `[num_lists, k]` int64 item indices, below 1 where there are no more.
     """
     exclude = data.repeats != "allow"
+    if model.num_trends:
+        queries, embeddings = (
+            queries_of(model, data, "test"),
+            embeddings_of(model, data),
+        )
+        table = tm.data.trend_table(data, "test")
+        times = data.splits["test"]["timestamp"]
+        return score_lists(
+            lambda some: tm.metrics.trend_scores(
+                queries[some], embeddings, table, times[some]
+            ),
+            data,
+            rows,
+            k=k,
+            exclude=exclude,
+        )
     lists = model_lists(model.query_tower, index, data, rows, k=k, exclude=exclude)
     unknown = ~known_to_towers(data, "test")[rows]
     if not unknown.any():

@@ -663,7 +663,9 @@ def test_users_with_one_row_each_have_no_history_to_learn_from(tmp_path):
     rows = [f"u{n % 3},i{n},{1_600_000_000 + n}" for n in range(9)]
     table.write_text("\n".join(["user_id,item_id,timestamp", *rows]))
     data = DataConfig(dataset=str(table))
-    config = dataclasses.replace(retrieval.SMOKE, data=data, output=tmp_path / "out")
+    config = dataclasses.replace(
+        retrieval.SMOKE, data=data, trends="no", output=tmp_path / "out"
+    )
     with pytest.raises(SystemExit, match=r"two train rows.*--query-tower id\."):
         retrieval.main(config)
 

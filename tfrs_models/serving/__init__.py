@@ -4,6 +4,7 @@ from tfrs_models.serving import client, contract, gate, tuning
 from tfrs_models.serving.baseline_recommender import baseline_recommender
 from tfrs_models.serving.candidate_ranker import CandidateRanker
 from tfrs_models.serving.exporting import export
+from tfrs_models.serving.live_trends import LiveTrends
 from tfrs_models.serving.ranker import Ranker
 from tfrs_models.serving.recommender import Recommender
 from tfrs_models.serving.retriever import Retriever
@@ -15,6 +16,7 @@ from tfrs_models.serving.versions import list_versions
 __all__ = [
     "Batching",
     "CandidateRanker",
+    "LiveTrends",
     "Ranker",
     "Recommender",
     "Retriever",

@@ -29,6 +29,7 @@ from tfrs_models.serving.live_history import (
     is_of_history,
     join_history,
 )
+from tfrs_models.serving.live_trends import LiveTrends, checked_events, features
 from tfrs_models.serving.new_items import embeddings_of
 from tfrs_models.serving.sample_requests import sample_requests
 from tfrs_models.serving.similar_items import mean_embeddings
@@ -127,6 +128,7 @@ class Recommender(tf.Module):
         exclude_seen: bool = True,
         item_tower: tf.keras.layers.Layer | None = None,
         explain: bool = False,
+        trends: LiveTrends | None = None,
     ) -> None:
         """Initializes the module; `data.Interactions` has all of the values.
 
@@ -150,6 +152,10 @@ class Recommender(tf.Module):
             if it is given embeddings only.
           explain: whether to have the signature `explain`, which needs as many more
             passes of the query model as a history is long.
+          trends: trends of the items, whose features are the last columns of the index
+            (those of the `item_tower` are before them); `update_trends` renews them.
+            Users without a history then get what trends, and not the most popular
+            items of training. None for a model without trends.
 
         Raises:
           ValueError: an argument has values for another number of users or items.
@@ -159,6 +165,7 @@ class Recommender(tf.Module):
         self.index = index
         self.item_tower = item_tower
         self._explains = explain
+        self.trends = trends
         self._users = {
             name: tf.Variable(values, trainable=False, name=name)
             for name, values in user_features.items()
@@ -410,7 +417,10 @@ class Recommender(tf.Module):
         snapshot = self.index.snapshot()  # one for known and unknown users
         most = _at_most(number, snapshot)
         answer = self.index(embeddings, k=most, snapshot=snapshot, **restrictions)
-        unknown = tf.where(~query.is_personal)
+        if self.trends is not None:  # the query model ranks by trends for the unknown
+            unknown = tf.zeros([0, 1], tf.int64)
+        else:
+            unknown = tf.where(~query.is_personal)
 
         def with_popular() -> tuple[tf.Tensor, tf.Tensor]:
             those = tf.nest.map_structure(
@@ -490,9 +500,12 @@ class Recommender(tf.Module):
                 num_trained=self.catalogue.num_at_first,
                 features=features,
                 embeddings=embeddings,
-                embedding_dim=self.index.embedding_dim,
+                embedding_dim=self.index.embedding_dim - self._num_trends,
             )
             rows, before = self.catalogue.put(ids, titles)
+            if self.trends is not None:
+                columns = tf.cast(self.trends.columns(rows), embeddings.dtype)
+                embeddings = tf.concat([embeddings, columns], axis=1)
             try:
                 self.index.upsert(embeddings, rows, attributes=attributes)
             except BaseException:
@@ -521,6 +534,69 @@ class Recommender(tf.Module):
                     f"{missing[:3]} among them."
                 )
             self.index.remove(np.unique(rows))
+
+    def update_trends(
+        self,
+        counts: Mapping[str, float] | Sequence[str],
+        time: int,
+        *,
+        event_times: Sequence[int] | None = None,
+    ) -> None:
+        """Renews the trends of all items, without training and without embedding.
+
+        Args:
+          counts: id of an item -> number of its events since the last update; or a
+            sequence of item ids, one for each event. Nothing is an update too: trends
+            fade with time.
+          time: seconds since 1970, until when the events are counted.
+          event_times: seconds of each event, where `counts` is a sequence; None counts
+            all in the middle of the time since the last update.
+
+        Raises:
+          ValueError: the recommender has no trends, an id is unknown, or a time or
+            number is out of range; nothing has changed.
+
+        Example:
+          >>> trends = tm.serving.LiveTrends(np.zeros([3, 1]), [0, 0, 0], time=0,
+          ...     half_lives_days=[1.0])
+          >>> index = tm.layers.BruteForce().index(np.zeros([2, 4], "float32"), [1, 2])
+          >>> weights = {"x": np.float32([[0, 1, 0, 0]])}  # popularity alone counts
+          >>> recommender = tm.serving.Recommender(
+          ...     tf.keras.layers.Lambda(lambda user: user["x"]), index, user_ids=[],
+          ...     user_features=weights, item_ids=[*"pq"], titles=["", "Pi", "Quills"],
+          ...     known_items=tf.ragged.constant([[]]), candidate_probabilities=[0]*3,
+          ...     trends=trends)
+          >>> recommender.update_trends({"q": 5}, time=3_600)
+          >>> recommender.recommend(["new"], [1], [False])["item_id"].numpy()
+          array([[b'q']], dtype=object)
+        """
+        if self.trends is None:
+            raise ValueError(
+                "`update_trends` needs a recommender with `trends`, of a model with "
+                "`num_trends`. Got one without."
+            )
+        with self.index.unchanged():
+            ids, numbers, times = checked_events(
+                counts, time, event_times, since=self.trends.time
+            )
+            rows = self.catalogue.rows(tf.constant(ids, tf.string)).numpy()
+            if not rows.all():
+                unknown = [i for i, row in zip(ids, rows, strict=True) if not row]
+                raise ValueError(
+                    "`counts` must be of items of the catalogue: `upsert_items` adds "
+                    f"items. {len(unknown)} are unknown, {unknown[:3]} among them."
+                )
+            number = self.catalogue.num_items + 1
+            new = self.trends.counted(rows, numbers, times, time, number)
+            indexed = np.arange(1, number)
+            found = self.index.snapshot().find(tf.constant(indexed)).numpy() >= 0
+            columns = features(*new, time)
+            self.index.update_columns(columns[1:][found], indexed[found])
+            self.trends.adopt(*new, time)
+
+    @property
+    def _num_trends(self) -> int:
+        return 0 if self.trends is None else self.trends.num_trends
 
     def _padded(
         self, scores: tf.Tensor, items: tf.Tensor, number: int | tf.Tensor
@@ -612,6 +688,9 @@ class Recommender(tf.Module):
         given = self.catalogue.rows(item_id)
         snapshot = self.index.snapshot()
         queries, num_known = mean_embeddings(snapshot, given)
+        if self._num_trends:  # items are alike by what they are, not by their trends
+            alike = queries[:, : -self._num_trends]
+            queries = tf.pad(alike, [[0, 0], [0, self._num_trends]])
         scores, items = self.index(
             queries,
             k=_at_most(number, snapshot),

@@ -305,3 +305,44 @@ def test_the_largest_values_are_restricted_as_a_search_is(kind):
             assert found[row].numpy().tolist() == left
             expected = [values[row, i] if i >= 0 else -np.inf for i in left]
             np.testing.assert_array_equal(scores[row], expected)
+
+
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_new_last_columns_leave_the_index_of_the_changed_candidates(kind):
+    rng = np.random.default_rng(5)
+    corpus = rows(rng, [f"item {i}" for i in range(23)])
+    embeddings, names, attributes = parts(corpus)
+    index = make(kind).index(embeddings, names, attributes=attributes)
+    index.remove(names[4:6])
+    for name in names[4:6]:
+        del corpus[name]
+    some = rng.permutation(list(corpus))[:9]
+    values = rng.normal(size=(9, 2)).astype("float32")
+    index.update_columns(values, some)
+    for name, row in zip(some, values, strict=True):
+        embedding, kind_of = corpus[name]
+        corpus[name] = (np.append(embedding[:1], row), kind_of)
+    assert_best(index, corpus, "dot_product")
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "message"),
+    [
+        ([[1.0]], ["z"], "`identifiers` to update must be indexed. 1 are not, 'z'"),
+        ([[1.0], [2.0]], ["a", "a"], "a"),
+        ([[np.nan]], ["a"], "1 values not finite"),
+        ([[1.0] * 4], ["a"], "1 to 3 columns"),
+        ([[1.0], [2.0]], ["a"], "a row for each of the 1"),
+    ],
+)
+def test_wrong_columns_change_nothing(values, names, message):
+    index = make("BruteForce").index(np.ones([2, 3], "float32"), ["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        index.update_columns(np.float32(values), names)
+    np.testing.assert_array_equal(index.contents()[1], np.ones([2, 3]))
+
+
+def test_columns_of_directions_cannot_change_alone():
+    index = make("BruteForce", distance_measure="cosine").index([[1.0, 2.0]], ["a"])
+    with pytest.raises(ValueError, match="must be 'dot_product' to update columns"):
+        index.update_columns([[1.0]], ["a"])

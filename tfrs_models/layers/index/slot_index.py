@@ -455,6 +455,65 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         """
         self._insert(candidates, identifiers, attributes, replace=True)
 
+    def update_columns(self, values: tf.Tensor, identifiers: tf.Tensor) -> None:
+        """Replaces the last components of embeddings that are indexed already.
+
+        It is for components that change often, such as trends. An IVF index leaves the
+        candidates in their partitions.
+
+        Args:
+          values: `[n, num_columns]` new values of the last columns of `[n,
+            embedding_dim]`; without rows nothing changes.
+          identifiers: `[n]` ids, each once.
+
+        Raises:
+          ValueError: an id is not indexed or repeats, a value is not finite, there are
+            too many columns, or the distance measure is "cosine", under which no
+            component stays when another changes.
+
+        Example:
+          >>> index = tm.layers.BruteForce(k=1).index([[1.0, 0.0], [0.5, 0.0]])
+          >>> index.update_columns([[2.0]], [1])
+          >>> index([[1.0, 1.0]])[0].numpy()
+          array([[2.5]], dtype=float32)
+        """
+        if self._distance_measure == "cosine":
+            raise ValueError(
+                "`distance_measure` must be 'dot_product' to update columns. Got "
+                "'cosine': upsert whole embeddings."
+            )
+        with self._updating() as update:
+            if _is_nothing(values, identifiers):
+                return
+            values = tf.convert_to_tensor(values)
+            check_floating(values)
+            values = values.numpy().astype(np.float32)
+            identifiers = read_ids(tf.convert_to_tensor(identifiers))
+            most_copies(identifiers, "error")
+            slots = self.snapshot().find(identifiers).numpy()
+            if (missing := slots < 0).any():
+                raise ValueError(
+                    "`identifiers` to update must be indexed. "
+                    f"{missing.sum()} are not, {first_of(identifiers, missing)!r} is "
+                    "one."
+                )
+            width = self.embedding_dim
+            if values.ndim != 2 or not 0 < values.shape[1] <= width:
+                raise ValueError(
+                    f"`values` must be [n, num_columns], 1 to {width} columns. Got "
+                    f"shape {values.shape}."
+                )
+            if len(values) != len(slots) or not np.isfinite(values).all():
+                raise ValueError(
+                    "`values` must be finite, a row for each of the "
+                    f"{len(slots)} identifiers. Got {len(values)} rows, "
+                    f"{np.count_nonzero(~np.isfinite(values))} values not finite."
+                )
+            candidates = update["candidates"].numpy().copy()
+            candidates[slots, width - values.shape[1] :] = values
+            update["candidates"] = candidates
+            self._settle(slots, update)
+
     def remove(self, identifiers: tf.Tensor) -> None:
         """Removes candidates, without building anew.
 
