@@ -65,8 +65,9 @@ class QueryTowerConfig:
     """Share of ids that training replaces by the unknown id, so that unknown ids get a
     useful embedding; by default 0, with a user tower 0.1."""
     batch_size: int | None = None
-    """Windows per batch with histories (default 16), rows with ids (default 1,024). The
-    positives of a batch are each other's negatives."""
+    """Windows per batch with histories (by default as many as have about 400 positives,
+    at least 16), rows with ids (default 1,024). The positives of a batch are each
+    other's negatives."""
     learning_rate: Rate | None = None
     """Highest learning rate of Adam. With histories (default 0.005, sasrec and
     autocorrelation 0.002) it is warmed up and falls to 0 along a cosine; with ids it is
@@ -80,7 +81,7 @@ _HISTORY = {
     "query_time": False,
     "temperature": 0.1,
     "id_dropout": 0.0,
-    "batch_size": 16,
+    "batch_size": None,
     "learning_rate": 0.005,
     "epochs": 5,
 }
@@ -109,6 +110,8 @@ USER_DEFAULTS = {
     "mixture": _FASTER,
 }
 WARMUP = 50  # steps
+POSITIVES = 400  # of a batch of windows, which are each other's negatives
+WINDOWS = (16, 512)  # smallest and largest number of windows of a batch
 # Features in which 0 is the unknown id; in windows an item of 0 is padding.
 ID_FEATURES = dict.fromkeys(DEFAULTS, ("user_id",)) | {"id": ("user_id", "item_id")}
 
@@ -237,9 +240,9 @@ def training_batches(
     if config.query_tower != "id":
         return tm.data.window_batches(
             data,
-            config.batch_size,
+            windows_of_batch(config, data),
             length=config.history_length,
-            stride=max(1, config.history_length // 2),
+            stride=_stride(config),
             first_items=config.trends == "yes",
             seed=seed,
             sample_weight=config.sample_weights,
@@ -255,6 +258,27 @@ def training_batches(
     if drop_ids and config.user_tower and config.id_dropout:
         return without_some_ids(batches, config.id_dropout, seed=seed)
     return batches
+
+
+def windows_of_batch(config: QueryTowerConfig, data: tm.data.Interactions) -> int:
+    """Returns the number of windows of a batch: more where histories are short.
+
+    Args:
+      config: flags, resolved, with a query tower over histories.
+      data: interactions that windows are cut from.
+    """
+    if config.batch_size is not None:
+        return config.batch_size
+    rows = np.bincount(data.splits["train"]["user_id"])[1:]
+    targets = rows[rows > 0] - (config.trends != "yes")  # the first item, or not
+    overhang = np.maximum(targets - config.history_length, 0)
+    windows = (targets > 0) + -(-overhang // _stride(config))
+    mean = targets.sum() / max(1, windows.sum())
+    return int(np.clip(round(POSITIVES / max(1.0, mean)), *WINDOWS))
+
+
+def _stride(config: QueryTowerConfig) -> int:
+    return max(1, config.history_length // 2)
 
 
 def user_features(
@@ -357,7 +381,8 @@ def description(
             user += " and up to the request"
         read = [name for name in history_columns(data) if name in _READ]
         user += "".join(f", with the {_READ[name]}" for name in read)
-        rows = f"batch of {config.batch_size:,} windows of histories"
+        windows = windows_of_batch(config, data)
+        rows = f"batch of {windows:,} windows of histories"
     else:
         user = "a user is a row of a table of ids"
         if config.user_tower:

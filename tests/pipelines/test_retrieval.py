@@ -670,6 +670,32 @@ def test_users_with_one_row_each_have_no_history_to_learn_from(tmp_path):
         retrieval.main(config)
 
 
+@pytest.mark.parametrize(("length", "trends"), [(4, "yes"), (4, "no"), (50, "yes")])
+def test_short_histories_fill_a_batch_with_as_many_positives(length, trends):
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"user_id": rng.zipf(1.6, 900) % 60, "item_id": range(900)})
+    frame["item_id"] %= 40
+    data = tm.data.from_frame(frame.assign(timestamp=range(900)), repeats="allow")
+    config = query_towers.resolved(
+        retrieval.Config(history_length=length, trends=trends)
+    )
+    windows = query_towers.windows_of_batch(config, data)
+    batches = tm.data.window_batches(
+        data,
+        windows,
+        length=length,
+        stride=max(1, length // 2),
+        first_items=trends == "yes",
+        seed=1,
+    )
+    numbers = [int((batch["item_id"] > 0).numpy().sum()) for batch in batches]
+    assert sum(numbers) <= len(data.splits["train"]["user_id"])
+    positives = sum(numbers) / (sum(len(b["history"]) for b in batches) / windows)
+    assert windows == 16 or abs(positives - query_towers.POSITIVES) < 40
+    given = dataclasses.replace(config, batch_size=7)
+    assert query_towers.windows_of_batch(given, data) == 7
+
+
 def test_ids_are_told_from_their_batch_only():
     config = retrieval.Config(query_tower="id", negatives="corpus")
     with pytest.raises(SystemExit, match="`--negatives corpus` needs a query tower"):
@@ -679,7 +705,7 @@ def test_ids_are_told_from_their_batch_only():
 def test_the_flags_that_are_not_given_are_the_towers_own():
     config = query_towers.resolved(retrieval.Config(query_tower="id", epochs=7))
     assert (config.batch_size, config.epochs) == (1024, 7)
-    assert query_towers.resolved(retrieval.Config()).batch_size == 16
+    assert query_towers.resolved(retrieval.Config()).batch_size is None
 
 
 @pytest.mark.parametrize("user_tower", USER_TOWERS)
