@@ -25,7 +25,7 @@ def leave_one_out(
       `[batch, k, length]` falls of the scores, 0 for padding.
     """
     history = features[HISTORY]
-    size, length = tf.shape(history)[0], history.shape[1]
+    size, length = tf.unstack(tf.shape(history))
     others = tf.cast(1 - tf.eye(length, dtype=tf.int32), history.dtype)
     # All histories without one item: [batch, length, length].
     shortened = history[:, None] * others
