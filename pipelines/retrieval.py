@@ -37,6 +37,7 @@ from pipelines.parts.flags import Count, CountOrNone, Seed
 from pipelines.parts.indexes import build_indexes, item_attributes, live_trends
 from pipelines.parts.progress import EpochLines, step
 from pipelines.parts.query_towers import QueryTowerConfig
+from pipelines.parts.retrieval_trials import TrialsConfig, tuned
 from pipelines.parts.top_k_lists import baseline_lists, first_rows, user_groups
 from pipelines.parts.training import (
     MONITOR,
@@ -45,6 +46,7 @@ from pipelines.parts.training import (
     create_weights,
     fit,
 )
+from pipelines.parts.trials import Study
 from pipelines.recommend import print_answers
 from pipelines.reporting.beyond_accuracy import (
     BeyondAccuracy,
@@ -69,7 +71,7 @@ GROUP_METRIC = "hit_rate_at_10"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(BaselineConfig, QueryTowerConfig):
+class Config(TrialsConfig, BaselineConfig, QueryTowerConfig):
     """Flags of the retrieval pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -113,6 +115,7 @@ def main(config: Config) -> dict:
             2,
         )
     output = prepare_folder(config.output)
+    config, study = tuned(config)
     evaluations = []
     for fold in range(1, config.folds):
         print(f"\nFold {fold} of {config.folds}, before its test window")
@@ -125,7 +128,7 @@ def main(config: Config) -> dict:
         print(f"\nFold {config.folds} of {config.folds}, the newest, which is exported")
     trained = run(config)
     evaluations.append(trained.evaluation)
-    return finish(config, trained, evaluations)
+    return finish(config, trained, evaluations, study)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,13 +189,19 @@ def run(config: Config, *, windows_back: int = 0) -> Trained:
     return Trained(data, origin, model, description, choices, history, kept, evaluation)
 
 
-def finish(config: Config, trained: Trained, evaluations: Sequence[Evaluation]) -> dict:
+def finish(
+    config: Config,
+    trained: Trained,
+    evaluations: Sequence[Evaluation],
+    study: Study | None = None,
+) -> dict:
     """Compares, exports and reports; returns the content of metrics.json.
 
     Args:
       config: flags, resolved.
       trained: model to export.
       evaluations: evaluation of each fold, the one of this model last.
+      study: trials that chose the flags.
     """
     data, model, evaluation = trained.data, trained.model, trained.evaluation
     output = config.output
@@ -236,6 +245,8 @@ def finish(config: Config, trained: Trained, evaluations: Sequence[Evaluation]) 
     metrics["beyond_accuracy"] = beyond.measures
     if len(evaluations) > 1:
         metrics["folds"] = over_folds(evaluations)
+    if study is not None:
+        metrics["trials"] = study.described()
     if groups is not None:
         metrics["groups"] = {config.group_column: groups}
     users = example_users(
@@ -267,6 +278,7 @@ def finish(config: Config, trained: Trained, evaluations: Sequence[Evaluation]) 
         users=users,
         asked=answered(asked, answer),
         recall=recall,
+        study=study,
         monitor=MONITOR,
     )
     write_json(output / "metrics.json", metrics)

@@ -1,12 +1,14 @@
 """Exports retrieval and a ranker as one model: python -m pipelines.serve.
 
-Loads the model of `python -m pipelines.retrieval` and a ranker of `python -m
-pipelines.ranking` that was trained on the same split; a missing model is trained first.
+Loads the model of `python -m pipelines.retrieval`, and trains a ranker of the lists
+that it hands over. With `--ranker multi-task` the ranker is one of `python -m
+pipelines.ranking` that was trained on the same split. A missing model is trained first.
 Writes `artifacts/serve/export/<version>` with its contract and warm-up requests, and
 beside the versions the configuration files of TensorFlow Serving.
 """
 
 import dataclasses
+import textwrap
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +18,7 @@ import tyro
 
 import tfrs_models as tm
 from pipelines import ranking, retrieval
-from pipelines.parts import query_towers
+from pipelines.parts import list_ranking, query_towers
 from pipelines.parts.artifacts import (
     new_run,
     prepare_folder,
@@ -29,6 +31,12 @@ from pipelines.parts.flags import ShareAboveNone, Weight
 from pipelines.parts.indexes import index_items
 from pipelines.parts.ranking_data import held_out_users, load_ranking_data
 from pipelines.recommend import recommended_exclude_seen
+from pipelines.reporting.list_ranking import (
+    intervals,
+    liked_rows,
+    values_of,
+    verdict,
+)
 from pipelines.reporting.serve import best_weight, evaluate, print_metrics
 
 Index = tm.layers.BruteForce | tm.layers.IVF
@@ -40,8 +48,17 @@ class Config:
 
     retrieval: Path = Path("artifacts/retrieval")
     """Folder of a run of the retrieval pipeline."""
+    ranker: Literal["list", "multi-task"] = "list"
+    """Ranker of the candidates: one that learns to order the lists of retrieval, with
+    the history and the time of the request, or a multi-task ranker of single items,
+    which predicts ratings."""
+    lists: list_ranking.ListRankerConfig = dataclasses.field(
+        default_factory=list_ranking.ListRankerConfig
+    )
+    """Flags of the ranker of lists."""
     ranking: Path = Path("artifacts/serve/ranking")
-    """Folder of a run of the ranking pipeline on the same data and split."""
+    """With `--ranker multi-task`, folder of a run of the ranking pipeline on the same
+    data and split."""
     index: Literal["brute-force", "ivf"] = "brute-force"
     """Exact search, or approximate search tuned to `--recall`, for catalogues of
     hundreds of thousands of items."""
@@ -50,8 +67,9 @@ class Config:
     num_retrieved: int = 100
     """Number of candidates that the ranker orders."""
     retrieval_weight: Weight | None = None
-    """Weight of the retrieval score in the sum with the ranker's score; by default the
-    one of a few values with the best NDCG@10 on the validation rows."""
+    """With `--ranker multi-task`, weight of the retrieval score in the sum with the
+    ranker's score; by default the one of a few values with the best NDCG@10 on the
+    validation rows. A ranker of lists learns it."""
     keep: int = 3
     """Number of versions to keep."""
     user: str | None = None
@@ -61,8 +79,23 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
-    """Data and models of the cascade.
+class Retrieval:
+    """Data and retrieval model of the cascade.
+
+    Args:
+      data: interactions that the retrieval model was trained on.
+      retrieval: flags of the retrieval model.
+      retriever: retrieval model.
+    """
+
+    data: tm.data.Interactions
+    retrieval: retrieval.Config
+    retriever: tm.models.TwoTower
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts(Retrieval):
+    """Data and models of the cascade with a multi-task ranker.
 
     Args:
       data: interactions that the retrieval model was trained on.
@@ -73,9 +106,6 @@ class Parts:
       activity: the same interactions with the users' activity.
     """
 
-    data: tm.data.Interactions
-    retrieval: retrieval.Config
-    retriever: tm.models.TwoTower
     ranking: ranking.Config
     ranker: tm.models.MultiTaskRanker
     activity: tm.data.Interactions
@@ -85,8 +115,10 @@ class Parts:
 def main(config: Config) -> dict:
     """Runs the pipeline and returns the content of metrics.json."""
     output = prepare_folder(config.output)
-    parts = load_parts(config.retrieval, config.ranking)
     recall = config.recall if config.index == "ivf" else None
+    if config.ranker == "list":
+        return _serve_lists(config, output, recall)
+    parts = load_parts(config.retrieval, config.ranking)
     index = build_index(parts, recall=recall, k=config.num_retrieved)
 
     def cascade(split: str, weight: float = 0.0) -> tm.models.Cascade:
@@ -104,9 +136,60 @@ def main(config: Config) -> dict:
         weight = best_weight(cascade("validation"), parts.data)
     test = evaluate(cascade("test", weight), parts.data)
     print_metrics(test, config.num_retrieved, repeats=parts.data.repeats)
-    exported = tm.serving.export(
-        cascade("serving", weight), output / "export", keep=config.keep
+    metrics = {"retrieval_weight": weight, "test": test}
+    return _publish(config, output, cascade("serving", weight), parts.data, metrics)
+
+
+def _serve_lists(config: Config, output: Path, recall: float | None) -> dict:
+    """Trains, measures and exports a cascade with a ranker of lists."""
+    flags, data, model = load_retrieval(config.retrieval)
+    number = min(config.num_retrieved, data.num_items)
+    trained = list_ranking.train(
+        config.lists, flags, data, model, num_retrieved=number, seed=flags.seed
     )
+    lists = list_ranking.lists_of(model, data, "test", num_retrieved=number)
+    features = list_ranking.candidate_features(
+        model, data, "test", config.lists.attended
+    )
+    order = list_ranking.reordered(trained.ranker, lists, features)
+    liked = liked_rows(data, "test")
+    test = intervals(
+        values_of(lists.labels > 0, order),
+        data.splits["test"]["user_id"][lists.rows],
+        None if liked is None else liked[lists.rows],
+    )
+    print_metrics(test, number, repeats=data.repeats)
+    said = verdict(test, is_better=trained.is_better)
+    print(f"\n{textwrap.fill(said, 88)}\n")
+    index = build_index(
+        Retrieval(data, flags, model), recall=recall, k=config.num_retrieved
+    )
+    cascade = tm.models.Cascade(
+        build_recommender(Retrieval(data, flags, model), index, "serving"),
+        trained.ranker,
+        candidate_features=list_ranking.candidate_features(
+            model, data, "serving", config.lists.attended
+        ),
+        num_retrieved=number,
+    )
+    metrics = {
+        "validation": trained.validation,
+        "num_lists": trained.num_lists,
+        "test": test,
+        "verdict": said,
+    }
+    return _publish(config, output, cascade, data, metrics)
+
+
+def _publish(
+    config: Config,
+    output: Path,
+    cascade: tm.models.Cascade,
+    data: tm.data.Interactions,
+    measured: dict,
+) -> dict:
+    """Exports a cascade, writes metrics.json and asks the export for one user."""
+    exported = tm.serving.export(cascade, output / "export", keep=config.keep)
     tm.serving.contract.verify(exported)
     print(f"\nThe export answers as its contract promises: {exported}")
     tm.serving.write_server_config(
@@ -118,12 +201,25 @@ def main(config: Config) -> dict:
         "run": new_run(),
         "export": exported.name,
         "config": dataclasses.asdict(config),
-        "retrieval_weight": weight,
-        "test": test,
+        **measured,
     }
     write_json(output / "metrics.json", metrics)
-    ask(exported, config.user or _first_test_user(parts.data), parts.data)
+    ask(exported, config.user or _first_test_user(data), data)
     return metrics
+
+
+def load_retrieval(
+    folder: Path,
+) -> tuple[retrieval.Config, tm.data.Interactions, tm.models.TwoTower]:
+    """Loads the retrieval model of a folder; a missing one is trained first.
+
+    Returns:
+      Its flags, its data and the model.
+    """
+    if is_empty(folder):
+        print(f"No model in {folder}: training one.\n")
+        retrieval.main(retrieval.Config(output=folder))
+    return retrieval.restore(folder)
 
 
 def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
@@ -132,10 +228,7 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
     Raises:
       SystemExit: the ranker was trained on other data, or a run is damaged.
     """
-    if is_empty(retrieval_folder):
-        print(f"No model in {retrieval_folder}: training one.\n")
-        retrieval.main(retrieval.Config(output=retrieval_folder))
-    flags, data, model = retrieval.restore(retrieval_folder)
+    flags, data, model = load_retrieval(retrieval_folder)
     if is_empty(ranking_folder):
         print(f"\nNo ranker in {ranking_folder}: training one.\n")
         own = {"data": flags.data, "seed": flags.seed, "output": ranking_folder}
@@ -182,7 +275,7 @@ def load_ranker(
     return model
 
 
-def build_index(parts: Parts, *, recall: float | None, k: int) -> Index:
+def build_index(parts: Retrieval, *, recall: float | None, k: int) -> Index:
     """Builds an index of all items with the attributes that requests can filter by.
 
     Args:
@@ -222,17 +315,10 @@ def build_cascade(
       retrieval_weight: weight of the retrieval score beside the ranker's.
     """
     data, activity = parts.data, parts.activity
-    users = query_towers.served_users(parts.retrieval, data, split)
-    recommender = tm.serving.Recommender(
-        parts.retriever.query_tower,
-        index,
-        **users,
-        item_ids=data.vocabularies["item_id"],
-        titles=data.titles,
-        exclude_seen=data.repeats != "allow",
-    )
+    recommender = build_recommender(parts, index, split)
     flags = parts.ranking
     cold = held_out_users(data.num_train_users, flags.cold_users, seed=flags.seed)
+    users = query_towers.served_users(parts.retrieval, data, split)
     known = slice(len(users["user_ids"]) + 1)
     user_ids = data.users["user_id"][known]  # 0 for users without a train row
     layout = tm.data.activity_layout(activity)
@@ -254,6 +340,27 @@ def build_cascade(
         },
         num_retrieved=min(num_retrieved, data.num_items),
         retrieval_weight=retrieval_weight,
+    )
+
+
+def build_recommender(
+    parts: Retrieval, index: Index, split: str
+) -> tm.serving.Recommender:
+    """Builds the retriever with histories before a split.
+
+    Args:
+      parts: data and retrieval model.
+      index: index of all items.
+      split: split whose rows it must not know.
+    """
+    data = parts.data
+    return tm.serving.Recommender(
+        parts.retriever.query_tower,
+        index,
+        **query_towers.served_users(parts.retrieval, data, split),
+        item_ids=data.vocabularies["item_id"],
+        titles=data.titles,
+        exclude_seen=data.repeats != "allow",
     )
 
 
@@ -290,7 +397,7 @@ def ask(exported: Path, user: str, data: tm.data.Interactions) -> None:
         print(f"  {answer['score'][place]:7.4f}  {title.decode()}")
 
 
-def _query_features(parts: Parts, split: str) -> dict[str, np.ndarray]:
+def _query_features(parts: Retrieval, split: str) -> dict[str, np.ndarray]:
     return query_towers.user_features(parts.retrieval, parts.data, split)
 
 

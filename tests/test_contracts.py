@@ -225,6 +225,14 @@ class Row:
     comparable: bool = True  # False where the order of the outputs is free
 
 
+RETRIEVED = {
+    "retrieval_score": np.array([[0.9, 0.4, -0.3], [0.7, 0.6, 0.1]], "float32"),
+    "candidate_features": RNG.normal(size=(2, 3, 4)).astype("float32"),
+    "pair_features": RNG.normal(size=(2, 3, 5, 2)).astype("float32"),
+    "history_features": RNG.normal(size=(2, 5, 3)).astype("float32"),
+    "history_mask": np.array([[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool),
+    "context_features": RNG.normal(size=(2, 2)).astype("float32"),
+}
 PLACES = np.array([[40.0, -74], [40.1, -74], [40.2, -74.1], [41, -73], [39, -75.0]])
 TRACES = {
     "user_id": np.array([1, 3]),
@@ -314,6 +322,11 @@ ROWS = {
         lambda: layers.FieldAwareFactorizationMachine(FIELDS, 3), (OF_FIELDS,)
     ),
     FieldEmbedding: Row(lambda: FieldEmbedding(FIELDS, 3), (OF_FIELDS,)),
+    layers.Standardize: Row(layers.Standardize, (QUERIES,)),
+    layers.TargetAttention: Row(
+        lambda: layers.TargetAttention(3, hidden_units=[5]),
+        (RETRIEVED["pair_features"], RETRIEVED["history_mask"]),
+    ),
     layers.FrequencyEstimator: Row(frequency_estimator, (np.array([4, 1, 1, 2**60]),)),
     layers.HardNegativeMining: Row(
         lambda: layers.HardNegativeMining(3),
@@ -516,6 +529,12 @@ ROWS = {
         call=lambda model, searches: model(ragged(searches)),
     ),
     models.JointRankingCTR: Row(joint_ranker, (LIST_FEATURES,)),
+    models.ListRanker: Row(
+        lambda: models.ListRanker(
+            num_heads=2, attention_units=[5], hidden_units=[4], initial_scale=2.0
+        ),
+        (RETRIEVED,),
+    ),
     models.MultiTaskRanker: Row(ranker, (FEATURES,)),
     models.NextItem: Row(
         lambda: models.NextItem(towers.RecencyPooling(item_tower(), 4)), (FEATURES,)

@@ -44,6 +44,19 @@ def layers_without_functions() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def traced_for_saving() -> Iterator[None]:
+    """Traces functions as `tf.saved_model.save` does, which finds them traced then.
+
+    What was traced outside of it is traced a second time: TensorFlow keeps the graphs
+    of saved models apart.
+    """
+    from tensorflow.python.saved_model.save_context import save_context
+
+    with save_context(tf.saved_model.SaveOptions()):
+        yield
+
+
 class FromConfig:
     """Restores constructor arguments that are Keras objects from their configs.
 

@@ -26,6 +26,7 @@ NAMES = (
     "conversion",
     "unisar",
     "yardstick",
+    "cascade",
 )
 
 

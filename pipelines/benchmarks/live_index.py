@@ -17,7 +17,7 @@ from pipelines.benchmarks import results
 from pipelines.benchmarks.timing import interleave, ratio, spread
 from pipelines.parts.command import command
 from tfrs_models import layers
-from tfrs_models.layers.index import table_index
+from tfrs_models.layers.index import live
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +86,14 @@ def _graphs(
 
     spec = tf.TensorSpec(queries.shape, tf.float32)
     whole = tf.function(lambda q: index(q)).get_concrete_function(spec)
-    with mock.patch.object(table_index, "read_whole", _read_bare):
+    with mock.patch.object(live.Turns, "read_whole", _read_bare):
         bare = tf.function(lambda q: index(q)).get_concrete_function(spec)
     return [calls(whole), calls(bare)]
 
 
-def _read_bare(variables: list[tf.Variable], *_: tf.Variable) -> list[tf.Tensor]:
+def _read_bare(
+    _: live.Turns, variables: list[tf.Variable], *__: tf.Variable
+) -> list[tf.Tensor]:
     return [variable.value() for variable in variables]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from pipelines.parts.trials import Study, in_words
 from pipelines.reporting.beyond_accuracy import BeyondAccuracy
 from pipelines.reporting.evaluation import (
     CHANCE,
@@ -270,6 +271,7 @@ def write_report(
     asked: list[ExampleUser],
     recall: float | None,
     monitor: str,
+    study: Study | None = None,
 ) -> Path:
     """Writes the page of the evaluation, the newest of `evaluations`."""
     evaluation = evaluations[-1]
@@ -304,4 +306,6 @@ def write_report(
         users=users,
         asked=asked,
         recall=recall,
+        study=study,
+        in_words=in_words,
     )

@@ -135,4 +135,5 @@ def print_metrics(metrics: dict, num_retrieved: int, *, repeats: str) -> None:
                 f"[{interval['low']:.4f}, {interval['high']:.4f}]"
                 for name, interval in values.items()
             )
-            print(f"  {slice_name:<6} {order:<10} {figures}")
+            name = order.replace("_", " ")
+            print(f"  {slice_name:<6} {name:<23} {figures}")

@@ -28,7 +28,7 @@ QUICK = ("interactions", "live_index")
     [
         name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
         for name in NAMES
-        if name != "yardstick"  # whole pipelines: see test_yardstick.py
+        if name not in ("yardstick", "cascade")  # whole pipelines: have tests elsewhere
     ],
 )
 def test_a_benchmark_runs_and_returns_finite_figures(name):

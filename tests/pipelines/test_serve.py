@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines import ranking, retrieval, serve
-from pipelines.parts import checkpoints
+from pipelines.parts import checkpoints, list_ranking
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
@@ -33,10 +33,15 @@ def folders(orders, tmp_path_factory, train_only):
 
 @pytest.fixture(scope="module")
 def served(folders, tmp_path_factory):
+    output = tmp_path_factory.mktemp("serve")
     config = serve.Config(
-        **folders, num_retrieved=12, output=tmp_path_factory.mktemp("serve")
+        **folders, ranker="multi-task", num_retrieved=12, output=output
     )
     return config, serve.main(config)
+
+
+def multi_task(retrieval, ranking, output):
+    return serve.Config(retrieval, "multi-task", ranking=ranking, output=output)
 
 
 def test_it_leaves_an_export_that_keeps_its_contract(served):
@@ -115,7 +120,7 @@ def test_a_ranker_of_another_split_is_refused(folders, orders, tmp_path):
     metrics = json.loads((other / "metrics.json").read_text())
     metrics["config"]["data"]["split"] = orders.split
     (other / "metrics.json").write_text(json.dumps(metrics))
-    config = serve.Config(folders["retrieval"], other, output=tmp_path / "out")
+    config = multi_task(folders["retrieval"], other, tmp_path / "out")
     with pytest.raises(SystemExit, match=r"`--ranking` must be .*--split leave_last"):
         serve.main(config)
 
@@ -142,6 +147,86 @@ def test_a_folder_without_its_checkpoint_is_named(folders, tmp_path):
     broken.mkdir()
     metrics = folders["retrieval"] / "metrics.json"
     (broken / "metrics.json").write_text(metrics.read_text())
-    config = serve.Config(broken, folders["ranking"], output=tmp_path / "out")
+    config = multi_task(broken, folders["ranking"], tmp_path / "out")
     with pytest.raises(SystemExit, match="There is no checkpoint in"):
         serve.main(config)
+
+
+@pytest.fixture(scope="module")
+def of_lists(folders, tmp_path_factory):
+    config = serve.Config(
+        folders["retrieval"],
+        lists=list_ranking.ListRankerConfig(epochs=2, attended=4, held_back=0.3),
+        num_retrieved=12,
+        output=tmp_path_factory.mktemp("lists"),
+    )
+    return config, serve.main(config)
+
+
+def test_a_ranker_of_lists_is_measured_beside_retrieval_with_a_verdict(of_lists):
+    _, metrics = of_lists
+    for orders in metrics["test"].values():
+        gain = orders["cascade"]["ndcg_at_10"]["mean"]
+        gain -= orders["retrieval"]["ndcg_at_10"]["mean"]
+        found = orders["cascade_minus_retrieval"]["ndcg_at_10"]
+        assert found["mean"] == pytest.approx(gain, abs=1e-6)
+        assert found["low"] <= found["mean"] <= found["high"]
+    validation = metrics["validation"]
+    assert validation["cascade"] >= validation["retrieval"]
+    assert "retrieval" in metrics["verdict"]
+
+
+def test_its_export_answers_requests_with_and_without_a_history(of_lists):
+    config, _ = of_lists
+    tm.serving.contract.verify(config.output / "export")
+    loaded = tf.saved_model.load(str(config.output / "export" / "1"))
+    request = {
+        "k": tf.constant([12]),
+        "exclude_seen": tf.constant([True]),
+        "exclusions": tf.constant([[""]]),
+        "filter_kind": tf.constant([["a"]]),
+    }
+    known = loaded.signatures["serving_default"](user_id=tf.constant(["u1"]), **request)
+    assert known["known_user"].numpy().all()
+    visitor = loaded.signatures["history"](
+        user_id=tf.constant([""]),
+        history=tf.constant([["i3", "i4"]]),
+        history_time=tf.constant([[9_000, 9_100]], tf.int64),
+        time=tf.constant([9_200], tf.int64),
+        append=tf.constant([False]),
+        **request,
+    )
+    assert visitor["personal"].numpy().all()
+    items = {i for i in visitor["item_id"].numpy().astype(str)[0] if i}
+    assert items
+    assert not items & {"i3", "i4"}
+    assert {int(item[1:]) % 3 for item in items} == {0}
+
+
+def test_features_of_lists_know_nothing_after_their_rows(folders):
+    """Other rows later in time change no list, no feature and no trend."""
+    _, data, model = serve.load_retrieval(folders["retrieval"])
+    test = data.splits["test"]
+    row = int(np.argsort(test["timestamp"])[len(test["timestamp"]) // 2])
+    later = test["timestamp"] > test["timestamp"][row]
+    assert later.any()
+    changed = test | {"item_id": np.where(later, 1, test["item_id"])}
+    other = dataclasses.replace(data, splits=data.splits | {"test": changed})
+    made = []
+    for some in (data, other):
+        lists = list_ranking.lists_of(model, some, "test", num_retrieved=9)
+        lists = lists.take(lists.rows == row)
+        features = list_ranking.candidate_features(model, some, "test", 4)
+        [features] = list_ranking.list_batches(lists, features)
+        made.append({name: values.numpy() for name, values in features.items()})
+    for name, values in made[0].items():
+        np.testing.assert_array_equal(made[1][name], values, err_msg=name)
+
+
+def test_a_ranker_of_lists_needs_histories(folders):
+    flags, data, model = serve.load_retrieval(folders["retrieval"])
+    flags = dataclasses.replace(flags, query_tower="id")
+    with pytest.raises(SystemExit, match="`--ranker list` reads the history"):
+        list_ranking.train(
+            list_ranking.ListRankerConfig(), flags, data, model, num_retrieved=5, seed=0
+        )

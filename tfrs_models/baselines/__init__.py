@@ -13,6 +13,7 @@ from tfrs_models.baselines.ease import EASE
 from tfrs_models.baselines.item_knn import ItemKNN
 from tfrs_models.baselines.popularity import Popularity
 from tfrs_models.baselines.recent_popularity import RecentPopularity
+from tfrs_models.baselines.transitions import transitions
 from tfrs_models.baselines.user_history import UserHistory
 from tfrs_models.baselines.weighted_sum import WeightedSum
 
@@ -28,4 +29,5 @@ __all__ = [
     "UserHistory",
     "WeightedSum",
     "choose",
+    "transitions",
 ]

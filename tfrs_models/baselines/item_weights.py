@@ -78,6 +78,15 @@ class ItemWeights(Baseline):
         self._sizes  # noqa: B018  refuses a baseline that is not fitted
         return self._columns
 
+    @property
+    def item_similarities(self) -> scipy.sparse.csr_array:
+        """`[num_items + 1, num_items + 1]` weights by item indices, history first."""
+        items = self.weighted_items + 1
+        weights = scipy.sparse.coo_array(self._weights)
+        place = (items[weights.row], items[weights.col])
+        shape = (self.num_items + 1, self.num_items + 1)
+        return scipy.sparse.coo_array((weights.data, place), shape).tocsr()
+
     def with_history(self, **parameters: float) -> Self:
         """Changes how histories are weighted and keeps the fitted weights of items.
 

@@ -6,6 +6,7 @@
 from tfrs_models.data import checkins, clickstream, kuaisar, synthetic
 from tfrs_models.data.activity import activity_layout, activity_table, with_activity
 from tfrs_models.data.files import load
+from tfrs_models.data.held_back import earlier_items, with_held_back
 from tfrs_models.data.interactions import Interactions
 from tfrs_models.data.lists import list_batches
 from tfrs_models.data.negatives import mixed_negatives
@@ -31,6 +32,7 @@ __all__ = [
     "candidate_probabilities",
     "checkins",
     "clickstream",
+    "earlier_items",
     "from_frame",
     "history_table",
     "kuaisar",
@@ -47,6 +49,7 @@ __all__ = [
     "trend_table",
     "window_batches",
     "with_activity",
+    "with_held_back",
     "with_histories",
     "with_repeats",
 ]

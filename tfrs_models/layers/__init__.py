@@ -6,6 +6,7 @@ from tfrs_models.layers.attention import (
     AutoCorrelationLayer,
     MultiHeadAttention,
     SeriesDecomposition,
+    TargetAttention,
     TransformerBlock,
 )
 from tfrs_models.layers.clickstream import FeaturesExtractor, make_features_extractor
@@ -25,6 +26,7 @@ from tfrs_models.layers.negatives import (
     RemoveAccidentalHits,
     SamplingProbabilityCorrection,
 )
+from tfrs_models.layers.standardize import Standardize
 
 __all__ = [
     "AutoCorrelation",
@@ -49,7 +51,9 @@ __all__ = [
     "ScaNN",
     "ScoreIndex",
     "SeriesDecomposition",
+    "Standardize",
     "Streaming",
+    "TargetAttention",
     "TransformerBlock",
     "make_features_extractor",
 ]

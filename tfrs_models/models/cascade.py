@@ -19,9 +19,14 @@ _INPUTS = [
 class Cascade(tf.Module):
     """Retrieves candidates with an index and puts them into the order of a ranker.
 
-    Both are trained apart. `recommend` is the only signature, from strings to strings;
-    its rows are independent, so that a server can batch requests. A user without
-    training rows gets the most popular items, ranked for an unknown user.
+    Both are trained apart. `recommend` is the signature `serving_default`, from strings
+    to strings; its rows are independent, so that a server can batch requests. A user
+    without training rows gets the most popular items, ranked for an unknown user.
+
+    The ranker scores rows of a user and an item, or, with `candidate_features`, whole
+    lists (`models.ListRanker`): then it also reads the history and the time of the
+    request, and the signature `history` takes both from the request, as that of
+    `serving.Recommender` does.
 
     Example:
       >>> retriever = tm.serving.Recommender(tf.keras.layers.Lambda(lambda u: u["x"]),
@@ -43,9 +48,10 @@ class Cascade(tf.Module):
         retriever: tf.Module,
         ranker: tf.keras.Model,
         *,
-        user_features: Mapping[str, np.ndarray],
-        item_features: Mapping[str, np.ndarray],
+        user_features: Mapping[str, np.ndarray] | None = None,
+        item_features: Mapping[str, np.ndarray] | None = None,
         joint_features: Callable[[Features, Features], Features] | None = None,
+        candidate_features: Callable[..., Features] | None = None,
         num_retrieved: int = 100,
         retrieval_weight: float = 0.0,
     ) -> None:
@@ -56,13 +62,16 @@ class Cascade(tf.Module):
             `filters`, `generation` and `num_items`.
           ranker: model with `rank(features)`, from features of rows to named `[rows]`
             tensors, of which `score` orders them: `models.MultiTaskRanker`, `DeepFM`,
-            `DCN`.
-          user_features: `[num_users + 1, ...]` values of each feature of users that the
-            ranker reads; row 0 is the unknown user.
-          item_features: `[num_items + 1, ...]` values of each feature of items that the
-            ranker reads.
+            `DCN`; or a `models.ListRanker` with `candidate_features`.
+          user_features: `[num_users + 1, ...]` values of each feature of users that a
+            ranker of rows reads; row 0 is the unknown user.
+          item_features: `[num_items + 1, ...]` values of each feature of items that a
+            ranker of rows reads.
           joint_features: function from the features of both sides `[rows, ...]` to
             those of the pair.
+          candidate_features: function from items `[batch, num_retrieved]`, their
+            retrieval scores and the features of the retriever's query to the features
+            of a ranker of lists: `models.CandidateFeatures`.
           num_retrieved: number of candidates that the ranker puts in order, the largest
             `k` of a request.
           retrieval_weight: weight of the retriever's score in the order, beside the
@@ -70,13 +79,21 @@ class Cascade(tf.Module):
             it on validation rows.
 
         Raises:
-          ValueError: a feature of both sides, or more candidates than items.
+          ValueError: a feature of both sides, features of rows beside those of lists,
+            or more candidates than items.
         """
         super().__init__(name="cascade")
         if not 1 <= num_retrieved <= retriever.num_items:
             raise ValueError(
                 "`num_retrieved` must be from 1 to the number of items, "
                 f"{retriever.num_items}. Got {num_retrieved}."
+            )
+        user_features, item_features = user_features or {}, item_features or {}
+        if candidate_features and (user_features or item_features or joint_features):
+            raise ValueError(
+                "`candidate_features` are those of a ranker of lists: leave out "
+                "`user_features`, `item_features` and `joint_features`. Got "
+                f"{sorted({**user_features, **item_features})}."
             )
         both = user_features.keys() & item_features.keys()
         if both:
@@ -89,44 +106,67 @@ class Cascade(tf.Module):
         self.ranker = ranker
         self.num_retrieved = num_retrieved
         self.retrieval_weight = retrieval_weight
+        self.candidate_features = candidate_features
         self._joint_features = joint_features
         self._users = _constants(user_features)
         self._items = _constants(item_features)
-        self._made = self._made_for = None
+        self._made, self._made_for = {}, None
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """The signatures of a server, for the index as it is now."""
-        return {"serving_default": self.recommend}
+        generation = self.retriever.generation  # read once: threads may refill it
+        if self._made_for != generation:
+            inputs = [*_INPUTS, self.retriever.filters]
+
+            def recommend(user_id, k, exclude_seen, exclusions, filters):
+                return self._recommend(user_id, k, exclude_seen, exclusions, filters)
+
+            self._made = {
+                "serving_default": tf.function(recommend, input_signature=inputs)
+            }
+            live = getattr(self.retriever, "live_inputs", {})
+            if self.candidate_features is not None and live:
+                self._made["history"] = tf.function(
+                    self._recommend, input_signature=[*inputs, live]
+                )
+            self._made_for = generation
+        return self._made
 
     @property
     def recommend(self) -> tf.types.experimental.PolymorphicFunction:
         """The signature `serving_default`."""
-        if self._made_for != self.retriever.generation:
-            self._made = tf.function(
-                self._recommend, input_signature=[*_INPUTS, self.retriever.filters]
-            )
-            self._made_for = self.retriever.generation
-        return self._made
+        return self.signatures["serving_default"]
+
+    @property
+    def recommend_history(self) -> tf.types.experimental.PolymorphicFunction:
+        """The signature `history`."""
+        return self.signatures["history"]
 
     @property
     def samples(self) -> dict[str, list[dict[str, np.ndarray]]]:
         """Requests of the first users and of an unknown user, one and several."""
-        requests = []
-        for request in self.retriever.samples["serving_default"]:
-            blank = np.full([len(request["user_id"]), 1], "", object)
-            number = min(int(request["k"].max()), self.num_retrieved)
-            requests.append(
-                request
-                | {"k": np.full_like(request["k"], number), "exclusions": blank}
-                | {
-                    spec.name: blank
-                    if spec.dtype == tf.string
-                    else np.full(blank.shape, -1)
-                    for spec in self.retriever.filters.values()
-                }
-            )
-        return {"serving_default": requests}
+        blank_filters = {
+            spec.name: "" if spec.dtype == tf.string else -1
+            for spec in self.retriever.filters.values()
+        }
+        requests = {"serving_default": [], "history": []}
+        samples = self.retriever.samples
+        for name, made in requests.items():
+            for request in samples.get(name, ()):
+                blank = np.full([len(request["user_id"]), 1], "", object)
+                number = min(int(request["k"].max()), self.num_retrieved)
+                made.append(
+                    request
+                    | {"k": np.full_like(request["k"], number), "exclusions": blank}
+                    | {
+                        filter_name: np.full(
+                            blank.shape, value, object if value == "" else np.int64
+                        )
+                        for filter_name, value in blank_filters.items()
+                    }
+                )
+        return {name: requests[name] for name in self.signatures}
 
     def _recommend(
         self,
@@ -135,6 +175,7 @@ class Cascade(tf.Module):
         exclude_seen: tf.Tensor,
         exclusions: tf.Tensor,
         filters: dict[str, tf.Tensor],
+        live: dict[str, tf.Tensor] | None = None,
     ) -> dict[str, tf.Tensor]:
         """Recommends the best items to each user.
 
@@ -146,25 +187,29 @@ class Cascade(tf.Module):
             with "".
           filters: `[batch, None]` values of each attribute, of which an item must have
             one, padded with "" or -1; a row without values is not filtered by it.
+          live: histories of the requests, the `live_inputs` of the retriever.
 
         Returns:
           `item_id`, `title`, the ranker's outputs and `retrieval_score` `[batch,
           max(k)]`, in the order of `score`, to which `retrieval_score` was added with
           its weight; empty strings and a score of `-inf` beyond a row's `k` and where
-          too few items are left. `known_user` `[batch]`.
+          too few items are left. `known_user` `[batch]`; with histories also
+          `personal` and `num_unknown`, as of `serving.Recommender`.
 
         Raises:
           InvalidArgumentError: a `k` below 1 or above `num_retrieved`.
         """
         largest = checked_k(k, self.num_retrieved)
+        restrictions = {"exclusions": exclusions, "filters": filters}
+        if live is not None:
+            restrictions["live"] = live
         found = self.retriever.find(
-            user_id,
-            self.num_retrieved,
-            exclude_seen,
-            exclusions=exclusions,
-            filters=filters,
+            user_id, self.num_retrieved, exclude_seen, **restrictions
         )
-        answer = self._rank(found.user, found.items)
+        if self.candidate_features is None:
+            answer = self._rank(found.user, found.items)
+        else:
+            answer = self._rank_list(found)
         answer["retrieval_score"] = found.scores
         missing = is_missing(found.scores)
         scores = tf.cast(answer["score"], tf.float32)
@@ -179,7 +224,15 @@ class Cascade(tf.Module):
         items = tf.gather(found.items, order, batch_dims=1)
         items = tf.where(is_missing(answer["score"]), tf.zeros_like(items), items)
         answer |= self.retriever.name(items)
+        if live is not None:
+            answer["personal"] = found.is_personal
+            answer["num_unknown"] = found.num_unknown
         return answer | {"known_user": found.user > 0}
+
+    def _rank_list(self, found: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        """Returns the outputs of a ranker of lists, `[batch, num_retrieved]`."""
+        features = self.candidate_features(found.items, found.scores, found.features)
+        return dict(self.ranker.rank(features))
 
     def _rank(self, user: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the ranker's outputs `[batch, num_retrieved]`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models._keras import layers_without_functions
+from tfrs_models._keras import layers_without_functions, traced_for_saving
 from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.serving import contract
 from tfrs_models.serving.preflight import check_stock, preflight
@@ -89,7 +89,10 @@ def export(
         raise ValueError(f"`keep` must be at least 1, or None for all. Got {keep!r}.")
     directory = local_path("directory", directory)
     functions = _signatures(module, signatures)
-    served = {name: Signature(name, function) for name, function in functions.items()}
+    with traced_for_saving():
+        served = {
+            name: Signature(name, function) for name, function in functions.items()
+        }
     warms_up = samples is not None or can_write_warm_up()
     if samples is None:
         samples = getattr(module, "samples", None)

@@ -156,6 +156,7 @@ def _newest(items: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
     newer = tf.cumsum(tf.cast(is_item, tf.int32), axis=1, exclusive=True, reverse=True)
     is_kept = is_item & (newer < length)
     order = tf.argsort(tf.cast(~is_kept, tf.int32), axis=1, stable=True)[:, :length]
+    order = tf.ensure_shape(order, [None, length])  # as in a batch of the data
     return order, tf.gather(is_kept, order, batch_dims=1)
 
 

@@ -4,6 +4,7 @@ from tfrs_models.layers.attention.auto_correlation import AutoCorrelation
 from tfrs_models.layers.attention.auto_correlation_block import AutoCorrelationBlock
 from tfrs_models.layers.attention.auto_correlation_layer import AutoCorrelationLayer
 from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
+from tfrs_models.layers.attention.target_attention import TargetAttention
 from tfrs_models.layers.attention.transformer import (
     MultiHeadAttention,
     TransformerBlock,
@@ -15,5 +16,6 @@ __all__ = [
     "AutoCorrelationLayer",
     "MultiHeadAttention",
     "SeriesDecomposition",
+    "TargetAttention",
     "TransformerBlock",
 ]

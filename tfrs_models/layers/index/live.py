@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -131,6 +131,7 @@ class Turns:
         self.writing = threading.RLock()
         self.swapping = threading.RLock()
         self._swap = tf.function(_swap)
+        self._again = {}  # the variables that are read -> a function that reads them
 
     def __deepcopy__(self, memo: dict) -> "Turns":
         return Turns()
@@ -148,38 +149,58 @@ class Turns:
             # One call, in which Python gives its turn to no other thread.
             self._swap(begun, done, variables, values)
 
+    def forget(self) -> None:
+        """Lets go of the variables that graphs have read."""
+        self._again = {}
 
-def read_whole(
+    def read_whole(
+        self, variables: Sequence[tf.Variable], begun: tf.Variable, done: tf.Variable
+    ) -> list[tf.Tensor]:
+        """Reads variables at one moment, inside a graph.
+
+        Args:
+          variables: variables to read.
+          begun: `[]` int64, number of updates that have begun.
+          done: `[]` int64, number of updates that are done.
+
+        Returns:
+          The values of the variables, in their order.
+        """
+        torn, *values = _read(variables, begun, done)
+        key = tuple(variable.ref() for variable in (begun, done, *variables))
+        again = self._again.get(key)
+        if again is None:
+            again = _reader(variables, begun, done)
+            self._again[key] = again  # traced once for all graphs of an index
+        return [*tf.cond(torn, again, lambda: tuple(values))]
+
+
+def _read(
     variables: Sequence[tf.Variable], begun: tf.Variable, done: tf.Variable
-) -> list[tf.Tensor]:
-    """Reads variables at one moment, inside a graph.
+) -> tuple[tf.Tensor, ...]:
+    before = done.value()
+    with tf.control_dependencies([before]):
+        values = [variable.value() for variable in variables]
+    with tf.control_dependencies(values):
+        return begun.value() != before, *values
 
-    Args:
-      variables: variables to read.
-      begun: `[]` int64, number of updates that have begun.
-      done: `[]` int64, number of updates that are done.
 
-    Returns:
-      The values of the variables, in their order.
-    """
-
-    def read(*_: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        before = done.value()
-        with tf.control_dependencies([before]):
-            values = [variable.value() for variable in variables]
-        with tf.control_dependencies(values):
-            return begun.value() != before, *values
+def _reader(
+    variables: Sequence[tf.Variable], begun: tf.Variable, done: tf.Variable
+) -> Callable[[], tuple[tf.Tensor, ...]]:
+    """Makes a function that reads until no update comes in between."""
 
     # Not inlined: a branch that is hardly ever taken costs a query next to nothing.
     @tf.function(experimental_attributes={"_noinline": True})
     def read_again() -> tuple[tf.Tensor, ...]:
-        still_torn = read()
         return tf.while_loop(
-            lambda torn, *_: torn, read, still_torn, maximum_iterations=_MOST_READS
+            lambda torn, *_: torn,
+            lambda *_: _read(variables, begun, done),
+            _read(variables, begun, done),
+            maximum_iterations=_MOST_READS,
         )[1:]
 
-    torn, *values = read()
-    return [*tf.cond(torn, read_again, lambda: tuple(values))]
+    return read_again
 
 
 def _swap(

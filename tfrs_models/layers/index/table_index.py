@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfrs_models.layers.index.checks import EMPTY, check_k, keep_precision
 from tfrs_models.layers.index.hooks import search_then_exclude, takes_exclusions
-from tfrs_models.layers.index.live import Snapshot, Turns, read_whole
+from tfrs_models.layers.index.live import Snapshot, Turns
 from tfrs_models.types import Features, Tensor
 
 
@@ -46,7 +46,7 @@ class TableIndex:
             if tf.executing_eagerly():
                 values = [variable.value() for variable in variables.values()]
                 return Snapshot(table, dict(zip(variables, values, strict=True)))
-        values = read_whole([*variables.values()], table.begun, table.done)
+        values = self._turns.read_whole([*variables.values()], table.begun, table.done)
         return Snapshot(table, dict(zip(variables, values, strict=True)))
 
     @contextlib.contextmanager
@@ -96,6 +96,7 @@ class TableIndex:
 
     def _reset_tf_function_cache(self) -> None:
         super()._reset_tf_function_cache()
+        self._turns.forget()
         self.generation += 1
 
     @tf.function

@@ -1,0 +1,419 @@
+"""A ranker of the lists of a retrieval model: its lists, its training, its order.
+
+The ranker learns from lists of training rows that are held back from a first retrieval
+model; the model itself, trained on all training rows, hands over the lists of
+validation and test rows, and those of requests.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+import tensorflow as tf
+
+import tfrs_models as tm
+from pipelines.parts import query_towers, training
+from pipelines.parts.flags import Count, Range, Rate, Width
+from pipelines.parts.indexes import index_items
+from pipelines.parts.progress import EpochLines, step
+from tfrs_models.data.interactions import EARLIER
+from tfrs_models.data.times import SECOND, row_times
+
+HALF_LIVES = (0.25, 1.0, 4.0, 30.0, 180.0)
+"""Days after which a row counts half in the trend features."""
+MONITOR = "val_ndcg_at_10"
+_ROWS_AT_ONCE = 512
+_LEAST_COUNT = 0.1  # in the logarithm of counts
+_REQUEST = ("history", "history_timestamp", "timestamp")
+
+
+@dataclasses.dataclass(frozen=True)
+class ListRankerConfig:
+    """Flags of the ranker of lists."""
+
+    held_back: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.15
+    """Share of each user's training rows, the newest, that the ranker learns from: the
+    retrieval model of their lists is trained on the earlier rows."""
+    most_held_back: Count = 30
+    """Largest number of these rows of a user."""
+    attended: Width = 20
+    """Number of items of a history, the newest, that candidates are compared with."""
+    heads: Width = 4
+    """Number of learned weightings of the history."""
+    hidden_units: tuple[Width, ...] = (32,)
+    """Widths of the layers before the score."""
+    batch_size: Count = 64
+    """Lists in a batch."""
+    learning_rate: Rate = 0.003
+    """Learning rate of Adam."""
+    epochs: Count = 15
+    """Largest number of epochs over the lists."""
+    patience: Count = 4
+    """Epochs without a better validation NDCG@10 after which training stops."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lists:
+    """Lists that a retrieval model hands over for rows of a split.
+
+    Args:
+      rows: `[num_lists]` row numbers of the split.
+      items: `[num_lists, num_retrieved]` items in the order of retrieval, 0 for none.
+      scores: `[num_lists, num_retrieved]` retrieval scores, `-inf` for none.
+      labels: `[num_lists, num_retrieved]` float32, 1 for the item of the row.
+      request: features of the request of each row: history, its times, and its time.
+      trends: `[num_lists, num_retrieved, num_trends]` trend features at its time.
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    request: dict[str, np.ndarray]
+    trends: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> "Lists":
+        """Returns some of the lists.
+
+        Args:
+          chosen: positions of lists, or a mask.
+        """
+        request = {name: values[chosen] for name, values in self.request.items()}
+        arrays = {
+            field.name: getattr(self, field.name)[chosen]
+            for field in dataclasses.fields(self)
+            if field.name != "request"
+        }
+        return Lists(**arrays, request=request)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained ranker of lists.
+
+    Args:
+      ranker: the ranker with the weights of its best epoch.
+      validation: NDCG@10 of the validation rows in the order of `"retrieval"` and of
+        the `"cascade"`.
+      is_better: False if no epoch was better than the order of retrieval, which the
+        ranker then keeps.
+      num_lists: number of lists that it learned from.
+    """
+
+    ranker: tm.models.ListRanker
+    validation: dict[str, float]
+    is_better: bool
+    num_lists: int
+
+
+def train(
+    config: ListRankerConfig,
+    flags: query_towers.QueryTowerConfig,
+    data: tm.data.Interactions,
+    model: tm.models.TwoTower,
+    *,
+    num_retrieved: int,
+    seed: int,
+) -> Trained:
+    """Trains a ranker of the lists of a retrieval model.
+
+    Args:
+      config: flags of the ranker.
+      flags: flags of the retrieval model, resolved.
+      data: interactions with what the query tower reads.
+      model: retrieval model, trained on all training rows.
+      num_retrieved: number of candidates of a list.
+      seed: seed of the weights and the order of the lists.
+
+    Raises:
+      SystemExit: the retrieval model reads no histories, no user has rows to hold back,
+        or there are no validation rows.
+    """
+    _check(flags, data)
+    validation = lists_of(model, data, "validation", num_retrieved=num_retrieved)
+    try:
+        held_back = tm.data.with_held_back(
+            data, fraction=config.held_back, most=config.most_held_back
+        )
+    except ValueError as error:
+        raise SystemExit(f"Cannot train a ranker of lists: {error}") from error
+    earlier = query_towers.with_user_features(flags, held_back)
+    with step("Retrieval before the rows held back"):
+        first = train_retrieval(flags, earlier, seed=seed)
+    with step("Lists and their features") as making:
+        lists = lists_of(
+            first,
+            earlier,
+            "validation",
+            num_retrieved=num_retrieved,
+            exclusions=tm.data.earlier_items(earlier, "validation"),
+        )
+        found = lists.take(lists.labels.any(axis=1))
+        making.note = f"{len(found.rows):,} of {len(lists.rows):,} have the next item"
+        batches = list_batches(
+            found, candidate_features(first, earlier, "validation", config.attended)
+        )
+        held_out = list_batches(
+            validation, candidate_features(model, data, "validation", config.attended)
+        )
+    tf.keras.utils.set_random_seed(seed)
+    ranker = build(config, flags)
+    ranker.set_statistics(batches.batch(config.batch_size))
+    ranker.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    held_out = held_out.batch(256)
+    before = ranker.evaluate(held_out, return_dict=True, verbose=0)["ndcg_at_10"]
+    start = ranker.get_weights()
+    stop = tm.training.StopOnMetric(
+        MONITOR, patience=config.patience, restore_best_weights=True, baseline=before
+    )
+    history = ranker.fit(
+        batches.shuffle(len(found.rows), seed=seed).batch(config.batch_size),
+        validation_data=held_out,
+        epochs=config.epochs,
+        callbacks=[
+            stop,
+            EpochLines(
+                {"loss per list": "loss_per_example", "validation NDCG@10": MONITOR}
+            ),
+        ],
+        verbose=0,
+    ).history
+    best = max(history[MONITOR])
+    if best <= before:
+        ranker.set_weights(start)
+    return Trained(
+        ranker,
+        {"retrieval": before, "cascade": max(best, before)},
+        is_better=best > before,
+        num_lists=len(found.rows),
+    )
+
+
+def build(
+    config: ListRankerConfig, flags: query_towers.QueryTowerConfig
+) -> tm.models.ListRanker:
+    """Builds a ranker, whose scores are logits like those of the retrieval model.
+
+    Args:
+      config: flags of the ranker.
+      flags: flags of the retrieval model, resolved.
+    """
+    return tm.models.ListRanker(
+        num_heads=config.heads,
+        hidden_units=config.hidden_units,
+        initial_scale=1 / flags.temperature,
+    )
+
+
+def train_retrieval(
+    flags: query_towers.QueryTowerConfig, data: tm.data.Interactions, *, seed: int
+) -> tm.models.TwoTower:
+    """Trains a retrieval model with the flags of another, on earlier rows.
+
+    Args:
+      flags: flags of the retrieval model, resolved.
+      data: interactions whose validation rows are held back from training.
+      seed: seed of the weights and the order of the windows.
+
+    Raises:
+      SystemExit: no user has a history to learn from.
+    """
+    tf.keras.utils.set_random_seed(seed)
+    model = query_towers.build_model(flags, data)
+    training.create_weights(model, data)
+    training.add_corpus_metrics(model, data)
+    stop = tm.training.StopOnMetric(
+        training.MONITOR, patience=4, restore_best_weights=True
+    )
+    training.fit(flags, data, model, [stop], seed=seed)
+    return model
+
+
+def lists_of(
+    model: tm.models.TwoTower,
+    data: tm.data.Interactions,
+    split: str,
+    *,
+    num_retrieved: int,
+    exclusions: tf.RaggedTensor | None = None,
+) -> Lists:
+    """Retrieves candidates for the rows of a split, each at its time.
+
+    Rows of users without a history are left out, and so are those whose item is
+    excluded.
+
+    Args:
+      model: retrieval model over histories.
+      data: interactions with histories.
+      split: "validation" or "test".
+      num_retrieved: number of candidates.
+      exclusions: `[num_rows, None]` items that a row does not get; None takes those of
+        the evaluation, what the user had before the split. The rule "allow" for repeats
+        excludes nothing.
+    """
+    columns = data.splits[split]
+    rows = np.flatnonzero(np.any(columns["history"] > 0, axis=1))
+    if data.repeats != "allow":
+        rows = rows[~tm.data.repeated_rows(data, split)[rows]]
+    num_retrieved = min(num_retrieved, data.num_items)
+    index = index_items(tm.layers.BruteForce(k=num_retrieved), model, data)
+    if exclusions is None:
+        users = tf.constant(columns["user_id"])
+        exclusions = tf.gather(data.exclusions(split), users)
+    found, start = [], 0
+    for batch in data.batches(split, _ROWS_AT_ONCE, known_items=False):
+        end = start + len(batch["user_id"])
+        queries = model.query_tower(batch, training=False)
+        if data.repeats == "allow":
+            found.append(index(queries, k=num_retrieved))
+        else:
+            out = exclusions[start:end]
+            found.append(index.query_with_exclusions(queries, out, k=num_retrieved))
+        start = end
+    scores, items = (np.concatenate(part)[rows] for part in zip(*found, strict=True))
+    items = np.where(np.isfinite(scores), items, 0).astype(np.int64)
+    wanted = columns["item_id"][rows]
+    return Lists(
+        rows=rows,
+        items=items,
+        scores=scores.astype(np.float32),
+        labels=(items == wanted[:, None]).astype(np.float32),
+        request={name: columns[name][rows] for name in _REQUEST},
+        trends=trends_of(data, split, items, row_times(columns)[rows]),
+    )
+
+
+def trends_of(
+    data: tm.data.Interactions, split: str, items: np.ndarray, times: np.ndarray
+) -> np.ndarray:
+    """Computes trend features: logarithms of counts that decay with several half-lives.
+
+    Only rows strictly before the time count, of all users and of splits up to this one.
+
+    Args:
+      data: interactions with times.
+      split: split of the rows.
+      items: `[num_rows, n]` items.
+      times: `[num_rows]` microseconds.
+
+    Returns:
+      `[num_rows, n, num_trends]` float32.
+    """
+    found = np.zeros((*items.shape, len(HALF_LIVES)), np.float32)
+    for column, half_life in enumerate(HALF_LIVES):
+        popularity = tm.baselines.RecentPopularity(half_life).fit(data, split=split)
+        for start in range(0, len(items), _ROWS_AT_ONCE):
+            block = slice(start, start + _ROWS_AT_ONCE)
+            nobody = np.zeros(len(times[block]), np.int64)
+            counts = popularity.score(nobody, times[block])
+            index = np.maximum(items[block] - 1, 0)
+            found[block, :, column] = np.take_along_axis(counts, index, axis=1)
+    return np.log(found + _LEAST_COUNT)
+
+
+def candidate_features(
+    model: tm.models.TwoTower, data: tm.data.Interactions, split: str, seq_len: int
+) -> tm.models.CandidateFeatures:
+    """Makes features of candidates from what is known before a split.
+
+    Args:
+      model: retrieval model.
+      data: interactions.
+      split: "validation", "test" or "serving", which is after all rows.
+      seq_len: number of items of a history that candidates are compared with.
+    """
+    embeddings = [
+        e.numpy() for _, e in model.embed_candidates(data.candidate_batches())
+    ]
+    embeddings = np.concatenate([np.zeros_like(embeddings[0][:1]), *embeddings])
+    similarities = {
+        "item_knn": tm.baselines.ItemKNN().fit(data, split=split).item_similarities,
+        "transitions": tm.baselines.transitions(data, split=split),
+    }
+    earlier = EARLIER[split]
+    rows = {
+        name: np.concatenate([data.splits[part][name] for part in data.splits])
+        for name in ("item_id", "timestamp")
+    }
+    # Items that are new after a request have an age of 0 there.
+    first = np.full(data.num_items + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, rows["item_id"], rows["timestamp"])
+    counts = np.zeros(data.num_items + 1)
+    for part in earlier:
+        np.add.at(counts, data.splits[part]["item_id"], 1)
+    newest = max(data.splits[part]["timestamp"].max(initial=0) for part in earlier)
+    every = np.arange(data.num_items + 1)[None]
+    now = trends_of(data, split, every, np.array([newest * SECOND + 1]))[0]
+    return tm.models.CandidateFeatures(
+        embeddings,
+        similarities,
+        item_features=np.log(counts + _LEAST_COUNT)[:, None],
+        first_times=first,
+        trends=now,
+        seq_len=seq_len,
+    )
+
+
+def list_batches(
+    lists: Lists, features: tm.models.CandidateFeatures
+) -> tf.data.Dataset:
+    """Makes a dataset of lists with features and labels, one by one, kept in memory.
+
+    Args:
+      lists: lists of a retrieval model.
+      features: features of candidates from what is known before them.
+    """
+    columns = {
+        "items": lists.items,
+        "scores": lists.scores,
+        "labels": lists.labels,
+        "trends": lists.trends,
+        "request": lists.request,
+    }
+
+    def make(batch: Mapping) -> dict[str, tf.Tensor]:
+        made = features(
+            batch["items"], batch["scores"], batch["request"], trends=batch["trends"]
+        )
+        return made | {"labels": batch["labels"]}
+
+    rows = tf.data.Dataset.from_tensor_slices(columns).batch(64)
+    return rows.map(make).unbatch().cache()
+
+
+def reordered(
+    ranker: tm.models.ListRanker,
+    lists: Lists,
+    features: tm.models.CandidateFeatures,
+) -> np.ndarray:
+    """Puts the labels of lists into the order of a ranker.
+
+    Args:
+      ranker: ranker of lists.
+      lists: lists of a retrieval model.
+      features: features of candidates from what is known before them.
+
+    Returns:
+      `[num_lists, num_retrieved]` bool, True for the item of the row.
+    """
+    scores = [
+        ranker.rank(batch)["score"].numpy()
+        for batch in list_batches(lists, features).batch(256)
+    ]
+    order = np.argsort(-np.concatenate(scores), axis=1, kind="stable")
+    return np.take_along_axis(lists.labels > 0, order, axis=1)
+
+
+def _check(flags: query_towers.QueryTowerConfig, data: tm.data.Interactions) -> None:
+    if flags.query_tower == "id":
+        raise SystemExit(
+            "`--ranker list` reads the history of a user: train the retrieval model "
+            "with a query tower over histories, or say `--ranker multi-task`. Got "
+            "`--query-tower id`."
+        )
+    if not len(data.splits["validation"]["user_id"]):
+        raise SystemExit(
+            "`--ranker list` must have validation rows, which choose its best epoch. "
+            "Got none: use a `--validation-fraction` above 0, or another split."
+        )
