@@ -47,6 +47,9 @@ class CheckInConfig(TableConfig):
     ties: Literal["random", "file"] = "random"
     """Order of check-ins of a file with equal times: drawn with the seed, or that of a
     file whose rows are in the order of events."""
+    past_length: Width = 256
+    """Check-ins of a user before the request, of all sessions, that are read as past
+    visits: the newest ones."""
     stride: int = 1
     """Check-ins from one target to the next."""
     users: Annotated[int, Range(1, 1_000_000)] = 200
@@ -103,6 +106,7 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
                 length=length,
                 min_length=length,
                 session_gap=_TRIP_GAP,
+                past_length=config.past_length,
             )
             return CheckInData(traces, planted)
         check_ins = _read(config, seed)
@@ -115,6 +119,7 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
             min_length=config.min_length,
             session_gap=config.session_gap,
             stride=config.stride,
+            past_length=config.past_length,
         )
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"`--data` cannot be used: {as_flags(str(error))}") from error

@@ -1,5 +1,7 @@
 """Baselines of models that predict the next POI."""
 
+import functools
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,6 +13,7 @@ from tfrs_models.ops.geography import haversine
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
 
 Features = dict[str, np.ndarray]
+_SMALL = 1e-4  # popularity only breaks ties: visits of a month ago count still
 _ROWS = 256  # rows of a batch, at most
 _SCORES = 2**22  # scores of a batch, at most: 16 MB
 
@@ -50,37 +53,86 @@ def nearest(traces: Traces) -> Callable[[Features], np.ndarray]:
     return score
 
 
+def past_visits(
+    traces: Traces, *, half_life: float = math.inf, after_last: float = 0.0
+) -> Callable[[Features], np.ndarray]:
+    """Scores a POI by the user's visits up to the request; popularity breaks ties.
+
+    Args:
+      traces: traces with a `past_length`.
+      half_life: days in which a visit comes to count half.
+      after_last: what a visit counts more that followed one to the last POI.
+    """
+    ties = _tie_break(traces)
+
+    def score(features: Features) -> np.ndarray:
+        poi, last = features["past_poi_id"], features["poi_id"][:, -1:]
+        age = features["timestamp"][:, None] - features["past_timestamp"]
+        before = np.pad(poi, [(0, 0), (1, 0)])[:, :-1]
+        value = 2.0 ** (-age / (half_life * 86_400))
+        value += after_last * ((before == last) & (last > 0))
+        found = np.tile(_SMALL * ties, (len(poi), 1))
+        rows, columns = np.nonzero(poi)
+        np.add.at(found, (rows, poi[rows, columns] - 1), value[rows, columns])
+        return found
+
+    return score
+
+
 BASELINES = {
     "most popular": popularity,
     "user's most frequent": of_the_user,
     "first-order Markov": markov,
     "nearest": nearest,
 }
+PAST_BASELINES = {
+    "user's visits so far": past_visits,
+    "user's visits so far, half-life 30 days": functools.partial(
+        past_visits, half_life=30.0
+    ),
+    "user's visits so far, half-life 7 days": functools.partial(
+        past_visits, half_life=7.0
+    ),
+    "user's visits so far, threefold after the last POI": functools.partial(
+        past_visits, half_life=30.0, after_last=2.0
+    ),
+}
 
 
-def rank_test(
-    traces: Traces, score: Callable[[Features], np.ndarray]
-) -> tm.metrics.RankTable:
-    """Ranks the test targets among all POIs.
+def baselines(traces: Traces) -> dict[str, Callable[[Features], np.ndarray]]:
+    """Returns name -> scores of all simple recommenders that the traces allow.
 
     Args:
-      traces: traces whose test split is ranked.
+      traces: traces; those with a `past_length` allow all.
+    """
+    found = BASELINES | (PAST_BASELINES if traces.past_length else {})
+    return {name: make(traces) for name, make in found.items()}
+
+
+def rank_split(
+    traces: Traces, score: Callable[[Features], np.ndarray], split: str = "test"
+) -> tm.metrics.RankTable:
+    """Ranks the targets of a split among all POIs.
+
+    Args:
+      traces: traces.
       score: function from features of traces to `[batch, num_pois]` scores.
+      split: "train", "validation" or "test".
     """
     parts = [
         ranks_of_columns(
             tf.convert_to_tensor(score(features), tf.float32),
             features["next_poi_id"] - 1,
         )
-        for features in _batches(traces)
+        for features in _batches(traces, split)
     ]
     return tm.metrics.RankTable(
         *(np.concatenate(column) for column in zip(*parts, strict=True))
     )
 
 
-def _batches(traces: Traces) -> Iterator[Features]:
-    rows = traces.rows("test")
+def _batches(traces: Traces, split: str) -> Iterator[Features]:
+    rows = traces.rows(split)
     size = max(1, min(_ROWS, _SCORES // traces.num_pois))
     for first in range(0, len(rows), size):
         yield traces.features(rows[first : first + size])

@@ -9,6 +9,7 @@ import numpy as np
 import tfrs_models as tm
 from pipelines.parts.check_in_data import CheckInData
 from pipelines.reporting import plots, poi_plots
+from pipelines.reporting.evaluation import VERDICT, comparison
 from pipelines.reporting.page import render
 from pipelines.reporting.tables import print_table
 from tfrs_models.layers.attention.auto_correlation import Lags
@@ -41,6 +42,41 @@ def print_tables(tables: Mapping[str, RankTable], data: CheckInData) -> dict:
     }
 
 
+def judged(
+    tables: Mapping[str, RankTable],
+    validation: Mapping[str, RankTable],
+    data: CheckInData,
+) -> dict:
+    """Compares the model with the simple recommender that is best on validation.
+
+    Args:
+      tables: name of a recommender -> its ranks of the test rows.
+      validation: name of the model and of each simple recommender -> its ranks of the
+        validation rows.
+      data: data.
+
+    Returns:
+      The part of metrics.json about it, with the `verdict` in plain words.
+    """
+    values = {
+        name: float(table.values(VERDICT).mean()) for name, table in validation.items()
+    }
+    best = max((name for name in values if name != MODEL), key=values.get)
+    users = _users(data)
+    gains = {
+        metric: bootstrap_interval(
+            tables[MODEL].values(metric) - tables[best].values(metric), users
+        )._asdict()
+        for metric in METRICS.values()
+    }
+    return {
+        "validation": values,
+        "best_baseline": best,
+        "model_minus_best": gains,
+        "verdict": comparison(gains[VERDICT], best),
+    }
+
+
 def write_report(
     target: Path,
     *,
@@ -51,6 +87,7 @@ def write_report(
     untrained: tm.models.AutoMTN,
     tables: Mapping[str, RankTable],
     history: Mapping[str, list[float]],
+    verdict: str,
 ) -> Path:
     """Writes the report of a run."""
     traces = data.traces
@@ -75,6 +112,7 @@ def write_report(
         is_synthetic=data.planted is not None,
         header=header,
         rows=table,
+        verdict=verdict,
         planted=None if periods is None else _planted_table(tables, data),
         curves=plots.learning_curves(history, monitor="val_poi/ndcg_at_10"),
         map=None

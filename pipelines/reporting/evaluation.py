@@ -200,14 +200,9 @@ def verdict(metrics: Mapping, label: str, *, exports: str = MODEL) -> str:
       exports: name of the recommender that the run exports.
     """
     gain = metrics["model_minus_best"][VERDICT]
-    interval = f"[{gain['low']:+.4f}, {gain['high']:+.4f}]"
-    numbers = (
-        f"{gain['mean']:+.4f} NDCG@10 on the test rows, 95% interval {interval}, "
-        "paired by user."
-    )
-    best = f'the best simple recommender on validation rows ("{label}")'
+    compared = comparison(gain, label)
     if gain["low"] > 0:
-        return f"The model beats {best}: {numbers}"
+        return compared
     serves_model = metrics["winner"] == MODEL
     if exports != MODEL:
         serve = "This run exports that one."
@@ -221,6 +216,24 @@ def verdict(metrics: Mapping, label: str, *, exports: str = MODEL) -> str:
             "That one is better on the validation rows: --serve-best exports it, with "
             "--resume --epochs 0 without new training."
         )
-    if gain["high"] < 0:
-        return f"The model loses to {best}: {numbers} {serve}"
-    return f"The model is not clearly better than {best}: {numbers} {serve}"
+    return f"{compared} {serve}"
+
+
+def comparison(gain: Mapping[str, float], label: str) -> str:
+    """Compares a model with a simple recommender in one sentence.
+
+    Args:
+      gain: mean and interval of NDCG@10 of the model minus that of the recommender.
+      label: name of the simple recommender that is best on validation rows.
+    """
+    word = "is not clearly better than"
+    if gain["low"] > 0:
+        word = "beats"
+    elif gain["high"] < 0:
+        word = "loses to"
+    interval = f"[{gain['low']:+.4f}, {gain['high']:+.4f}]"
+    return (
+        f'The model {word} the best simple recommender on validation rows ("{label}"): '
+        f"{gain['mean']:+.4f} NDCG@10 on the test rows, 95% interval {interval}, "
+        "paired by user."
+    )

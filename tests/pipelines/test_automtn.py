@@ -13,12 +13,18 @@ import tensorflow as tf
 
 from pipelines import automtn
 from pipelines.parts.check_in_data import CheckInConfig, load_check_ins
-from pipelines.parts.poi_baselines import BASELINES, rank_test
-from pipelines.reporting.automtn import lag_figures
+from pipelines.parts.poi_baselines import (
+    BASELINES,
+    PAST_BASELINES,
+    baselines,
+    rank_split,
+)
+from pipelines.reporting.automtn import judged, lag_figures
 from pipelines.reporting.poi_plots import example_trace
 from tests.great_circle import kilometres
 from tfrs_models.data.checkins import CheckIns, make_traces
 from tfrs_models.layers.attention.auto_correlation import Lags
+from tfrs_models.metrics import RankTable
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def test_training_repeats_with_its_seed(run):
 def test_the_run_leaves_its_files_with_all_baselines(run):
     config, metrics = run
     stored = json.loads((config.output / "metrics.json").read_text())
-    assert stored["test"].keys() == {*BASELINES, "AutoMTN"}
+    assert stored["test"].keys() == {*BASELINES, *PAST_BASELINES, "AutoMTN"}
     for figures in metrics["test"].values():
         for interval in figures.values():
             assert 0 <= interval["low"] <= interval["mean"] <= interval["high"] <= 1
@@ -137,6 +143,82 @@ def test_baselines_say_what_their_names_promise(options):
             assert counted == sorted(counted, reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "half_life", "after_last"),
+    [
+        ("user's visits so far", np.inf, 0),
+        ("user's visits so far, half-life 7 days", 7, 0),
+        ("user's visits so far, threefold after the last POI", 30, 2),
+    ],
+)
+def test_baselines_of_the_past_count_visits_up_to_the_request(
+    name, half_life, after_last
+):
+    traces = load_check_ins(CheckInConfig(users=3), seed=1).traces
+    rows = traces.features(traces.rows("test")[:5])
+    scores = baselines(traces)[name](rows)
+    for row, target in enumerate(traces.target[traces.rows("test")[:5]]):
+        expected, columns = np.zeros(traces.num_pois + 1), traces.columns
+        first = max(traces.user_first[traces.rows("test")[row]], target - 256)
+        for visit in range(first, target):
+            days = columns["timestamp"][target] - columns["timestamp"][visit]
+            expected[columns["poi_id"][visit]] += 0.5 ** (days / 86_400 / half_life)
+            if visit > first and columns["poi_id"][visit - 1]:
+                last = columns["poi_id"][visit - 1] == rows["poi_id"][row, -1]
+                expected[columns["poi_id"][visit]] += after_last * last
+        np.testing.assert_allclose(scores[row], expected[1:], atol=2e-4)
+
+
+def test_the_verdict_is_against_the_baseline_that_is_best_on_validation():
+    def table(ranks):
+        ranks = np.array(ranks)
+        return RankTable(ranks - 1, 0 * ranks, 0 * ranks + 20, ranks > 0)
+
+    data = load_check_ins(CheckInConfig(users=6), seed=1)
+    size = len(data.traces.rows("test"))
+    good, bad = table([1] * size), table([9] * size)
+    tests = {"AutoMTN": good, "popular": good, "Markov": bad}
+    validation = {"AutoMTN": bad, "popular": bad, "Markov": good}
+    found = judged(tests, validation, data)
+    assert found["best_baseline"] == "Markov"
+    assert found["verdict"].startswith("The model beats the best simple recommender")
+    assert '("Markov"): +0.6990 NDCG@10' in found["verdict"]
+    assert judged(tests | {"AutoMTN": bad}, validation, data)["verdict"].startswith(
+        "The model is not clearly better than"
+    )
+
+
+def test_the_export_counts_the_visits_of_the_request_as_offline(tmp_path):
+    config = dataclasses.replace(
+        automtn.SMOKE, past_visits=True, request_time=True, output=tmp_path
+    )
+    traces = load_check_ins(config.data, seed=config.seed).traces
+    model = automtn.untrained(config, traces)
+    rng = np.random.default_rng(0)
+    for weight in [model.past_visits.value, *model.request.weights]:
+        weight.assign(rng.normal(size=weight.shape))
+    exported = tf.saved_model.load(str(automtn.export(model, traces, tmp_path)))
+    features = traces.features(traces.rows("test")[:3])
+    features["past_poi_id"][1, -3] = 0  # of a POI that training does not know
+    sent = {}
+    for name, values in features.items():
+        ids = name.removeprefix("past_")
+        if not name.startswith("next_"):
+            sent[name] = tf.constant(values)
+            if ids in traces.vocabularies:
+                names = np.array(["nowhere", *traces.vocabularies[ids]])
+                sent[name] = tf.constant(names[values])
+    answer = exported.signatures["serving_default"](**sent)
+    expected = model.rank(features)
+    np.testing.assert_allclose(answer["score"], expected["score"], rtol=1e-5)
+    names = np.array(["", *traces.vocabularies["poi_id"]])
+    np.testing.assert_array_equal(
+        answer["next_poi_id"].numpy().astype(str), names[expected["next_poi_id"]]
+    )
+    without = dict(features, past_poi_id=np.zeros_like(features["past_poi_id"]))
+    assert np.abs(model.rank(without)["score"] - expected["score"]).max() > 0.1
+
+
 def test_baselines_of_many_places_hold_no_table_of_all_pairs():
     size = 3000  # a table of pairs in float32 would take 36 MB
     place = np.tile(np.arange(size), 3)
@@ -194,7 +276,7 @@ def test_a_file_of_check_ins_runs(tmp_path):
     data = load_check_ins(config, seed=0)
     assert data.planted is None
     assert data.traces.num_categories == 1
-    table = rank_test(data.traces, BASELINES["most popular"](data.traces))
+    table = rank_split(data.traces, BASELINES["most popular"](data.traces))
     assert len(table) == len(data.traces.rows("test"))
 
 
@@ -288,7 +370,7 @@ def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path, monkeypatch)
 def test_flags_that_no_run_could_use_end_the_program(
     changes, message, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(automtn, "rank_test", None)  # no work begins
+    monkeypatch.setattr(automtn, "rank_split", None)  # no work begins
     config = dataclasses.replace(automtn.SMOKE, output=tmp_path, **changes)
     with pytest.raises(SystemExit, match=message):
         automtn.main(config)
@@ -305,7 +387,7 @@ def test_flags_that_leave_one_lag_are_warned_of(factor, length, warned, capsys):
 
 
 def test_a_run_says_that_its_flags_leave_one_lag(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(automtn, "BASELINES", {})
+    monkeypatch.setattr(automtn, "baselines", lambda _: {})
     monkeypatch.setattr(automtn, "train", None)  # the run ends there
     config = dataclasses.replace(automtn.SMOKE, output=tmp_path, factor=0.5)
     with pytest.raises(TypeError):
@@ -335,7 +417,7 @@ def test_returns_take_the_lags_and_places_near_take_the_distances(tmp_path):
     found = {}
     for name, changes in automtn.VARIANTS.items():
         model, _ = automtn.train(config, data.traces, **changes)
-        table = rank_test(data.traces, lambda rows, model=model: model(rows)[0])
+        table = rank_split(data.traces, lambda rows, model=model: model(rows)[0])
         first, ten = table.values("hit_rate_at_1"), table.values("hit_rate_at_10")
         returns = data.test_returns
         found[name] = first[returns].mean(), ten[~returns].mean()

@@ -151,7 +151,7 @@ def test_the_blocked_loss_has_the_gradients_of_a_plain_softmax(model, monkeypatc
     data = batch()
 
     def plain():
-        scores, categories = model(data)
+        scores, categories = model(data, training=True)
         return tf.reduce_sum(
             tf.nn.sparse_softmax_cross_entropy_with_logits([1, 3], scores)
         ) + tf.reduce_sum(
