@@ -22,6 +22,7 @@ NAMES = (
     "live_index",
     "live_requests",
     "serving_load",
+    "trends",
     "clickstream",
     "conversion",
     "unisar",

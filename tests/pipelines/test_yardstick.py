@@ -3,10 +3,11 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from pipelines import retrieval
-from pipelines.benchmarks import yardstick
+from pipelines.benchmarks import trends, yardstick
 
 
 def about(**more):
@@ -103,3 +104,24 @@ def test_the_pipeline_gives_what_the_section_shows(orders, tmp_path):
     )
     metrics = yardstick.measured(config, reuse=False)
     assert "**our default**" in yardstick.section({("o", "leave_last_out"): metrics})
+
+
+def test_the_table_of_trends_pairs_rows_of_the_same_seed():
+    def run(model, best, validation):
+        values = {"model": np.array(model), "popularity": np.array(best)}
+        users = np.array(["a", "a", "b"])
+        return trends.Measured(validation, values, users, "popularity", "popularity")
+
+    found = {
+        ("films", "yes"): [
+            run([0.5, 0.5, 0.2], [0.1, 0.2, 0.3], 0.25),
+            run([0.1, 0.5, 0.9], [0.1, 0.2, 0.6], 0.35),
+        ],
+        ("films", "no"): [run([0.0, 0.0, 0.3], [0.1, 0.2, 0.3], 0.1)] * 2,
+    }
+    lines = trends.section(found).splitlines()
+    with_trends = next(line for line in lines if "with trends" in line)
+    assert "| 0.3000 ± 0.0707 | 0.4500 ± 0.0707 | +0.2000 [" in with_trends
+    without = next(line for line in lines if "without trends" in line)
+    assert "| 0.1000 ± 0.0000 | 0.1000 ± 0.0000 |  |" in without
+    assert any("best simple one: popularity" in line for line in lines)
