@@ -85,6 +85,17 @@ def test_wrong_arguments_are_named(arguments, message):
         )
 
 
-def test_another_width_is_refused():
-    with pytest.raises(ValueError, match=r"must have the queue's width, 2\. Got 3"):
-        CandidateQueue(4, 2).enqueue(tf.ones([1, 3]))
+@pytest.mark.parametrize("width", [1, 3])
+def test_another_width_is_refused(width):
+    message = rf"must have the queue's width, 2\. Got {width}"
+    with pytest.raises(ValueError, match=message):
+        CandidateQueue(4, 2).enqueue(tf.ones([1, width]))
+
+
+def test_a_candidate_without_probability_has_not_that_of_the_one_before():
+    queue = CandidateQueue(3, 2)
+    queue.enqueue(tf.ones([3, 2]), tf.constant([1, 2, 3]), tf.constant([0.5, 0.3, 0.2]))
+    queue.enqueue(tf.zeros([2, 2]), tf.constant([4, 5]))
+    _, ids, probability = queue(None)
+    found = dict(zip(ids.numpy().tolist(), probability.numpy().tolist(), strict=True))
+    assert found == {4: 0.0, 5: 0.0, 3: pytest.approx(0.2)}

@@ -117,6 +117,22 @@ def test_an_id_long_gone_is_no_rarer_than_one_in_all_that_was_counted():
     assert there <= 1.0
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.1])
+def test_rounding_makes_no_probability_above_one(alpha):
+    layer = FrequencyEstimator(MANY, 1, alpha)
+    only = tf.zeros([5], tf.int64)
+    found = [float(layer(only, training=True)[0]) for _ in range(60)]
+    assert max(found) <= 1.0
+    np.testing.assert_allclose(found, 1.0, rtol=1e-5)
+
+
+def test_ids_that_share_a_bucket_are_counted_together():
+    layer = FrequencyEstimator(1, 2, 0.1)
+    for batch in ([1, 2, 2, 3], [7, 8], [4, 4, 4]):
+        counted = layer(tf.constant(batch), training=True)
+        np.testing.assert_allclose(counted, 1.0, rtol=1e-5)
+
+
 @modes
 def test_crowded_buckets_only_raise_the_estimate_and_more_hashes_lower_it(mode):
     batches = stream(80, num_ids=60, seed=2)

@@ -96,7 +96,7 @@ class CandidateQueue(tf.keras.layers.Layer):
         Args:
           embeddings: `[num_candidates, embedding_dim]` embeddings.
           ids: `[num_candidates]` ids of any dtype.
-          probability: `[num_candidates]` sampling probabilities.
+          probability: `[num_candidates]` sampling probabilities; None for 0.
 
         Raises:
           ValueError: embeddings of another width.
@@ -105,8 +105,9 @@ class CandidateQueue(tf.keras.layers.Layer):
         entries = [(self._embeddings, tf.cast(embeddings, tf.float32))]
         if ids is not None:
             entries.append((self._keys, id_keys(ids)))
-        if probability is not None:
-            entries.append((self._probability, tf.cast(probability, tf.float32)))
+        if probability is None:  # its slots had those of the candidates before
+            probability = tf.zeros(tf.shape(embeddings)[:1])
+        entries.append((self._probability, tf.cast(probability, tf.float32)))
         entries = [(state, gather_rows(values)) for state, values in entries]
         num_new = tf.shape(entries[0][1], tf.int64)[0]
         newest = tf.range(tf.maximum(num_new - self.capacity, 0), num_new)
