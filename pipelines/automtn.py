@@ -43,6 +43,7 @@ from pipelines.parts.flags import (
     Width,
 )
 from pipelines.parts.poi_baselines import baselines, rank_split
+from pipelines.parts.training import create_slots
 from pipelines.reporting.automtn import MODEL, judged, print_tables, write_report
 from tfrs_models.data.checkins import Traces
 
@@ -209,6 +210,9 @@ def train(
     model = untrained(config, traces, **changes)
     batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    # Its weights first, by a batch outside of a graph.
+    model.compute_loss(next(iter(traces.batches("validation", 1))), training=False)
+    create_slots(model)
     stop = tm.training.StopOnMetric(MONITOR, patience=config.epochs)
     fitted = model.fit(
         batches,

@@ -24,6 +24,7 @@ from pipelines.parts.command import command, ending
 from pipelines.parts.data import DataConfig
 from pipelines.parts.flags import CountOrNone, Rate, Seed, Share, Width
 from pipelines.parts.list_data import ListData, load_list_data
+from pipelines.parts.training import create_slots
 from pipelines.reporting.joint_ranking import Run, evaluate, print_runs, write_report
 
 MONITOR = "val_loss_per_example"
@@ -132,6 +133,9 @@ def run(config: Config, data: ListData, loss: str, *, seed: int) -> Run:
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, loss)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    # Its weights first, by a batch outside of a graph.
+    model.compute_loss(next(iter(data.validation)), training=False)
+    create_slots(model)
     fitted = model.fit(
         data.train(seed),
         validation_data=data.validation,

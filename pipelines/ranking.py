@@ -35,6 +35,7 @@ from pipelines.parts.flags import (
     Width,
 )
 from pipelines.parts.ranking_data import POSITION, RankingData, load_ranking_data
+from pipelines.parts.training import create_slots
 from pipelines.parts.user_towers import (
     NAMES,
     UserTower,
@@ -248,6 +249,9 @@ def run(
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, tower, position_bias=position_bias)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
+    # Its weights first, by a batch outside of a graph.
+    model.compute_loss(next(iter(data.validation)), training=False)
+    create_slots(model)
     fitted = model.fit(
         without_some_ids(data.train(seed), config.id_dropout, seed=seed),
         validation_data=data.validation,
