@@ -15,7 +15,7 @@ def assert_same(answer, expected):
     is_item = expected["item_id"] != b""
     assert answer["item_id"] == [i.decode() for i in expected["item_id"][is_item]]
     assert answer["title"] == [t.decode() for t in expected["title"][is_item]]
-    np.testing.assert_array_equal(answer["score"], expected["score"][is_item])
+    np.testing.assert_allclose(answer["score"], expected["score"][is_item], rtol=1e-6)
 
 
 def test_histories_of_any_length_are_padded(module):
