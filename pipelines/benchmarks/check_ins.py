@@ -35,6 +35,8 @@ class Config:
     """Check-ins from one target to the next, in training and in test; 1 for all."""
     epochs: Count = 2
     """Epochs of each training."""
+    ablations: bool = False
+    """Whether to train AutoMTN without each of its parts too."""
     seed: Seed = 42
     """Seed of the weights and of the order of equal times and of the rows."""
     reuse: bool = False
@@ -65,6 +67,7 @@ def main(config: Config) -> dict:
                     data=config.data, length=config.length, stride=config.stride
                 ),
                 epochs=config.epochs,
+                ablations=config.ablations,
                 seed=config.seed,
                 output=config.output,
             )
@@ -96,9 +99,9 @@ def section(metrics: dict, config: Config) -> str:
 {metrics["summary"]}.
 
 One seed, traces of {config.length}, a target every {config.stride} check-ins of a user,
-{config.epochs} epochs. Every simple recommender but the first four of the pipeline, and
-AutoMTN, count the visits of the user up to the request; the request is at the time of
-the target. [95% bootstrap interval over users].
+{config.epochs} epochs. AutoMTN, and the simple recommenders named "so far", count the
+visits of the user up to the request, which is at the time of the target; the others
+count those of training. [95% bootstrap interval over users].
 
 {results.table(header, rows)}
 
