@@ -1,12 +1,14 @@
 """Recommends with an exported model: python -m pipelines.recommend --user 42 -k 10.
 
-With --all --output recommendations.parquet it writes the items of all users, and goes
-on where an interrupted run ended.
+A request may carry what its user did since the export: --history "318,296,858". With
+--all --output recommendations.parquet it writes the items of all users, and goes on
+where an interrupted run ended.
 """
 
 import dataclasses
 import hashlib
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,15 +20,27 @@ import tyro
 
 from pipelines.parts.all_users import SUFFIXES, recommend_to_file, rows_of
 from pipelines.parts.command import command, ending
+from pipelines.parts.live_requests import (
+    RequestConfig,
+    has_signature,
+    inputs_of,
+    request_problem,
+    signature_of,
+)
 from tfrs_models.serving import contract
 from tfrs_models.serving.contract_checks import changed_files, digest, files_of
 
 _INPUTS = {"user_id", "k", "exclude_seen"}
 _OUTPUTS = {"item_id", "title", "score", "known_user"}
+# Flags that --all does not take.
+_FOR_ONE = (
+    *("user", "json"),
+    *(field.name for field in dataclasses.fields(RequestConfig)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(RequestConfig):
     """Flags of the request."""
 
     user: tuple[str, ...] = ()
@@ -66,32 +80,86 @@ def main(config: Config) -> dict | None:
     if config.output is not None:
         print(_write_all(config, exclude_seen))
         return None
-    if not config.json:
-        return print_answers(
-            config.model, config.user, k=config.k, exclude_seen=exclude_seen
-        )
-    answer = answering(config.model, config.k, exclude_seen)(config.user)
-    print_json(config.user, answer)
+    users = list(config.user)
+    loaded = load_model(config.model)
+    answer = _asked(config, loaded, exclude_seen)
+    if config.similar_to is None:
+        users = users or [""]
+    if config.json:
+        print_json(users, answer)
+    else:
+        _print_all(config, users, answer)
+    if number := int(np.sum(answer.get("num_unknown", 0))):
+        flag = "--history" if config.similar_to is None else "--similar-to"
+        line = f"{number} ids of {flag} are unknown to the model and were skipped."
+        print(line, file=sys.stderr)
     return answer
+
+
+def _asked(
+    config: Config, loaded: tf.Module, exclude_seen: bool | None
+) -> dict[str, np.ndarray]:
+    """Asks the signature that the flags need."""
+    name = signature_of(config)
+    if problem := has_signature(loaded, name, config):
+        raise SystemExit(problem)
+    if exclude_seen is None:
+        exclude_seen = recommended_exclude_seen(loaded)
+    signature = loaded.signatures[name]
+    try:
+        inputs = inputs_of(
+            config,
+            signature.structured_input_signature[1],
+            users=config.user,
+            k=config.k,
+            exclude_seen=exclude_seen,
+        )
+    except ValueError as error:
+        raise ending(str(error), 2) from error
+    return _called(signature, inputs, config.model, config.k)
+
+
+def _print_all(
+    config: Config, users: Sequence[str], answer: Mapping[str, np.ndarray]
+) -> None:
+    """Prints an answer as tables."""
+    if config.similar_to is not None:
+        _print_table(f"Items like {config.similar_to}", answer, 0)
+    for row, user in enumerate(users):
+        is_personal = answer.get("personal", answer["known_user"])[row]
+        head = f"User {user}" if user else "A visitor"
+        if user and not answer["known_user"][row]:
+            head += " is unknown"
+        if not is_personal:
+            head += ": the most popular items"
+        elif not answer["known_user"][row]:
+            head += ": by the history"
+        _print_table(head, answer, row)
 
 
 def _contradiction(config: Config) -> str | None:
     """Returns a sentence on flags that do not go together, or None."""
-    ways = {"--user": config.user, "--all": config.all, "--users": config.users}
+    ways = {"--all": config.all, "--users": config.users}
     given = [flag for flag, value in ways.items() if value]
-    if not given:
-        return "`--user` must name a user. Got none, and neither --all nor --users."
-    if len(given) > 1:
+    alone = [*given[1:], *(f"--{name}" for name in _FOR_ONE if getattr(config, name))]
+    alone = [flag.replace("_", "-") for flag in alone]
+    if given and alone:
         return (
-            f"`{given[1]}` must not come with {given[0]}: give one of the two. Got "
-            f"{' and '.join(given)}."
+            f"`{given[0]}` must not come with {alone[0]}: give one of the two. Got "
+            f"{' and '.join([given[0], *alone])}."
         )
-    if config.user and config.output is not None:
-        return f"`--output` must come with --all or --users. Got {config.output}."
-    if config.user:
+    if not given:
+        if config.output is not None:
+            return f"`--output` must come with --all or --users. Got {config.output}."
+        if problem := request_problem(config, config.user):
+            return problem
+        is_for_users = config.history is None and config.time is None
+        if not config.user and is_for_users and config.similar_to is None:
+            return (
+                "`--user` must name a user. Got none, and neither --all, --users, "
+                "--history nor --similar-to."
+            )
         return None
-    if config.json:
-        return f"`--json` prints what --user asks for. Got {given[0]}: leave it out."
     if config.output is None or config.output.suffix not in SUFFIXES:
         return (
             f"`--output` must be a path that ends in .parquet or .csv with {given[0]}. "
@@ -158,41 +226,55 @@ def answering(
         exclude_seen = recommended_exclude_seen(loaded)
 
     def answer(users: Sequence[str]) -> dict[str, np.ndarray]:
+        inputs = {
+            "user_id": tf.constant(list(users)),
+            "k": tf.fill([len(users)], k),
+            "exclude_seen": tf.fill([len(users)], exclude_seen),
+        }
         # A signature does not keep its module alive: `loaded` is named here.
-        recommend = loaded.signatures["serving_default"]
-        try:
-            found = recommend(
-                user_id=tf.constant(list(users)),
-                k=tf.fill([len(users)], k),
-                exclude_seen=tf.fill([len(users)], exclude_seen),
-            )
-        except tf.errors.InvalidArgumentError as error:
-            raise SystemExit(
-                f"`-k` is more than the model has items. Got {k}."
-            ) from error
-        except tf.errors.OpError as error:
-            raise SystemExit(f"{model} is damaged: {_first_line(error)}") from error
-        return {name: value.numpy() for name, value in found.items()}
+        return _called(loaded.signatures["serving_default"], inputs, model, k)
 
     return answer
+
+
+def _called(
+    signature: Callable, inputs: Mapping[str, tf.Tensor], model: Path, k: int
+) -> dict[str, np.ndarray]:
+    try:
+        found = signature(**inputs)
+    except tf.errors.InvalidArgumentError as error:
+        if "`k` must" not in str(error):
+            raise SystemExit(f"{model} refuses it: {_first_line(error)}") from error
+        raise SystemExit(f"`-k` is more than the model has items. Got {k}.") from error
+    except tf.errors.OpError as error:
+        raise SystemExit(f"{model} is damaged: {_first_line(error)}") from error
+    return {name: value.numpy() for name, value in found.items()}
 
 
 def print_json(users: Sequence[str], answer: Mapping[str, np.ndarray]) -> None:
     """Prints one JSON object a line for each user and item.
 
     Args:
-      users: `[batch]` ids of the users.
+      users: `[batch]` ids of the users; none for an answer that is for no user.
       answer: outputs of the model, one row for each user.
     """
-    columns = rows_of(users, answer)
-    known = dict(zip(users, answer["known_user"].tolist(), strict=True))
+    columns = rows_of(users or [""], answer)
+    if not users:
+        del columns["user_id"]
+    numbers = {user: row for row, user in enumerate(users)}
     for values in zip(*(column.tolist() for column in columns.values()), strict=True):
-        row = {
+        line = {
             name: value.decode() if isinstance(value, bytes) else value
             for name, value in zip(columns, values, strict=True)
         }
-        row["known_user"] = known[row["user_id"]]
-        print(json.dumps(row, ensure_ascii=False))
+        if users:
+            row = numbers[line["user_id"]]
+            line["known_user"] = bool(answer["known_user"][row])
+            line["personal"] = bool(answer.get("personal", answer["known_user"])[row])
+            if "why_item_id" in answer:
+                owed = _reasons(answer, row, line["rank"] - 1)
+                line["why"] = [{"item_id": i, "share": share} for i, share in owed]
+        print(json.dumps(line, ensure_ascii=False))
 
 
 def print_answers(
@@ -229,16 +311,41 @@ def print_answers(
         )
         if words := (about or {}).get(user):
             print(textwrap.fill(words, 88, initial_indent="  ", subsequent_indent="  "))
-        print(f"  {'score':>7}  {'item':<8} title")
-        for item, title, score in zip(
-            answer["item_id"][row],
-            answer["title"][row],
-            answer["score"][row],
-            strict=True,
-        ):
-            if item:  # empty where too few items are left
-                print(f"  {score:7.4f}  {item.decode():<8} {title.decode()}")
+        _print_rows(answer, row)
     return answer
+
+
+def _print_table(head: str, answer: Mapping[str, np.ndarray], row: int) -> None:
+    print(f"\n{head}")
+    _print_rows(answer, row)
+
+
+def _print_rows(answer: Mapping[str, np.ndarray], row: int) -> None:
+    """Prints the items of a row of an answer, with a header."""
+    columns = [answer[name][row] for name in ("item_id", "title", "score")]
+    if not any(columns[0]):
+        print("  no item is left")
+        return
+    print(f"  {'score':>7}  {'item':<8} title")
+    for column, (item, title, score) in enumerate(zip(*columns, strict=True)):
+        if item:  # empty where too few items are left
+            print(f"  {score:7.4f}  {item.decode():<8} {title.decode()}")
+        if item and "why_item_id" in answer:
+            owed = (f"{i} ({share:.0%})" for i, share in _reasons(answer, row, column))
+            if words := ", ".join(owed):
+                print(f"           owed to {words}")
+
+
+def _reasons(
+    answer: Mapping[str, np.ndarray], row: int, column: int
+) -> list[tuple[str, float]]:
+    """Items of the history that an item is owed to, and their shares."""
+    pairs = zip(
+        answer["why_item_id"][row, column],
+        answer["why_share"][row, column],
+        strict=True,
+    )
+    return [(item.decode(), float(share)) for item, share in pairs if item]
 
 
 def recommended_exclude_seen(loaded: tf.Module) -> bool:

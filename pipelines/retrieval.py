@@ -91,6 +91,8 @@ class Config(TrialsConfig, BaselineConfig, QueryTowerConfig):
     """Start from the checkpoint of an earlier run with the same data and flags (with
     `--epochs 0`: only evaluate and export it). Flags of the training, such as
     `--learning-rate`, may differ. The checkpoint is replaced by better epochs only."""
+    explain: bool = False
+    """Export the reasons of answers too, for `python -m pipelines.recommend --why`."""
     output: Path = Path("artifacts/retrieval")
     """Folder of the report, the metrics, the checkpoint and the export."""
 
@@ -410,6 +412,7 @@ def export_recommender(
         titles=data.titles,
         exclude_seen=data.repeats != "allow",
         trends=live_trends(model, data),
+        explain=config.explain,
     )
     return tm.serving.export(recommender, directory)
 

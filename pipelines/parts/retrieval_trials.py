@@ -95,7 +95,7 @@ def suggested(trial: object, config: QueryTowerConfig, given: Flags) -> Flags:
     """
     flags = {}
     for name, choices in _choices(config).items():
-        values = sorted({*choices, given[name]})
+        values = list(dict.fromkeys([*choices, given[name]]))  # None is a choice too
         flags[name] = trial.suggest_categorical(name, values)
     for name, low, high in (
         ("learning_rate", given["learning_rate"] / 5, given["learning_rate"] * 4),
@@ -112,8 +112,9 @@ def suggested(trial: object, config: QueryTowerConfig, given: Flags) -> Flags:
         towers = sorted({*_TOWERS, given["query_tower"]})
         tower = trial.suggest_categorical("query_tower", towers)
         flags["query_tower"] = tower
-        if config.epochs == DEFAULTS[config.query_tower]["epochs"]:
-            flags["epochs"] = DEFAULTS[tower]["epochs"]
+        for name in ("epochs", "query_time"):  # by default those of the tower
+            if getattr(config, name) == DEFAULTS[config.query_tower][name]:
+                flags[name] = DEFAULTS[tower][name]
     return flags
 
 

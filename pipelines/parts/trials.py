@@ -72,10 +72,15 @@ class Study:
 
 def in_words(flags: Mapping[str, object]) -> str:
     """Writes flags as on the command line, numbers to three digits."""
-    return " ".join(
-        f"--{name.replace('_', '-')} {f'{v:.3g}' if isinstance(v, float) else v}"
-        for name, v in flags.items()
-    )
+    words = []
+    for name, value in flags.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            text = f"{value:.3g}" if isinstance(value, float) else value
+            words.append(f"--{flag} {text}")
+    return " ".join(words)
 
 
 def run_trials(

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 
 import numpy as np
@@ -183,7 +184,8 @@ def test_all_users_get_what_each_of_them_gets(exported, tmp_path, capsys):
         one = recommend.Config(user=(user,), model=exported, k=4, json=True)
         recommend.main(one)
         rows += [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row.pop("known_user") for row in rows] == [True] * len(found)
+    for name in ("known_user", "personal"):
+        assert [row.pop(name) for row in rows] == [True] * len(found)
     pd.testing.assert_frame_equal(pd.DataFrame(rows), found, check_dtype=False)
     assert [*found.loc[found["user_id"] == "zoë", "item_id"]] == ["w", "y"]  # unseen
 
@@ -204,11 +206,14 @@ def test_an_unknown_user_is_told_apart_in_json(exported, capsys):
     [
         ({}, "`--user` must name a user"),
         ({"all": True, "user": ("1",)}, "`--all` must not come with --user"),
-        ({"all": True, "users": "u"}, "`--users` must not come with --all"),
+        ({"all": True, "users": "u"}, "`--all` must not come with --users"),
         ({"all": True}, "`--output` must be a path that ends in .parquet or .csv"),
         ({"all": True, "output": "r.txt"}, "`--output` must be .* Got r.txt"),
         ({"user": ("1",), "output": "r.csv"}, "`--output` must come with --all"),
-        ({"all": True, "output": "r.csv", "json": True}, "`--json` prints what"),
+        (
+            {"all": True, "output": "r.csv", "json": True},
+            "`--all` must not come with --json",
+        ),
         ({"all": True, "output": "r.csv", "batch_size": 0}, "`--batch-size` must be"),
         ({"all": True, "output": "/dev/null/r.csv"}, "`--output` must be a file in a"),
         ({"all": True, "output": "r.csv", "k": 5}, "`-k` is more than the model has"),
@@ -224,3 +229,138 @@ def test_wrong_flags_are_refused_in_a_line(exported, tmp_path, flags, message):
         recommend.main(config)
     assert "\n" not in str(end.value)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    """A model whose query is its newest item, which has an own direction.
+
+    The items of one pair, w and x or y and z, are alike.
+    """
+    items = np.float32([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.8]])
+    table = np.concatenate([np.zeros((1, 2), np.float32), items])
+
+    def newest(features):
+        history = features["history"]  # padded at its end, with holes for reasons
+        positions = tf.range(tf.shape(history)[1]) * tf.cast(history > 0, tf.int32)
+        last = tf.reduce_max(positions, axis=1)
+        return tf.gather(table, tf.gather(history, last, batch_dims=1))
+
+    tower = tf.keras.layers.Lambda(newest)
+    index = tm.layers.BruteForce().index(
+        items, np.arange(1, 5), attributes={"kind": np.array(["p", "q", "p", "q"])}
+    )
+    recommender = tm.serving.Recommender(
+        tower,
+        index,
+        user_ids=["ann", "bob"],
+        user_features={
+            "history": np.int64([[0, 0], [1, 0], [1, 3]]),
+            "history_timestamp": np.int64([[0, 0], [50, 0], [50, 60]]),
+        },
+        item_ids=["w", "x", "y", "z,z"],
+        titles=["", "Alien", "Brazil", "Clue", "Dune"],
+        known_items=tf.ragged.constant([[], [1], [1, 3]], dtype=tf.int64),
+        candidate_probabilities=[0, 0.1, 0.4, 0.3, 0.2],
+        explain=True,
+    )
+    return tm.serving.export(recommender, tmp_path_factory.mktemp("live") / "export")
+
+
+@pytest.mark.parametrize(
+    ("flags", "items"),
+    [
+        ({"history": "w"}, ["x", "z,z", "y"]),
+        ({"history": "w, y"}, ["z,z", "x"]),  # the newest counts, both are seen
+        ({"history": 'w,"z,z"'}, ["y", "x"]),
+        ({"history": "w", "exclude": "x"}, ["z,z", "y"]),
+        ({"history": "w", "filter": ("kind=p",)}, ["y"]),
+        ({"history": "w", "filter": ("kind=p", "kind=q")}, ["x", "z,z", "y"]),
+        ({"history": "w", "exclude_seen": "no"}, ["w", "x", "z,z", "y"]),
+        ({"history": "y", "user": ("ann",)}, ["z,z", "x"]),  # and w, which ann has
+        ({"history": "y", "history_time": "1970-01-01T00:00:40", "user": ("ann",)}, 0),
+        ({"user": ("ann",), "exclude": "z,z,x"}, ["z,z", "y"]),
+        ({"user": ("ann",), "filter": ("kind=q",)}, ["x", "z,z"]),
+        ({"similar_to": "y"}, ["z,z", "x", "w"]),
+        ({"similar_to": "y", "filter": ("kind=p",)}, ["w"]),
+        ({"time": "2020-05-01"}, ["x", "y", "z,z", "w"]),  # of nobody: popular
+        ({"user": ("ann",), "why": True}, ["x", "z,z", "y"]),
+    ],
+)
+def test_a_request_is_answered_by_the_signature_of_its_flags(
+    live, capsys, flags, items
+):
+    if not items:  # an append that is older than the known past adds nothing
+        flags, items = flags | {"append": True}, ["x", "z,z"]
+    recommend.main(recommend.Config(model=live, k=4, json=True, **flags))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["item_id"] for line in lines] == items
+    assert ("user_id" in lines[0]) == ("similar_to" not in flags)
+
+
+def test_an_answer_names_the_items_that_it_is_owed_to(live, capsys):
+    flags = {"model": live, "k": 1, "why": True, "history": "y,w"}
+    recommend.main(recommend.Config(**flags, json=True))
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert line["item_id"] == "x"
+    assert line["why"] == [{"item_id": "w", "share": 1.0}]  # only the newest counts
+    recommend.main(recommend.Config(**flags))
+    assert "owed to w (100%)" in capsys.readouterr().out
+
+
+def test_a_visitor_is_told_what_the_answer_rests_on(live, capsys):
+    for flags in ({"history": "w,mystery"}, {"history": "nothing"}):
+        recommend.main(recommend.Config(model=live, k=1, **flags))
+    out, err = capsys.readouterr()
+    assert "A visitor: by the history" in out
+    assert "A visitor: the most popular items" in out
+    assert err.count("1 ids of --history are unknown to the model") == 2
+    config = recommend.Config(model=live, user=("ann",), filter=("kind=r",))
+    recommend.main(dataclasses.replace(config, k=1))
+    assert "User ann\n  no item is left" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"history": ""}, "`--history` must not be empty"),
+        ({"history": "a,,b"}, "`--history` must be ids of items.* none empty"),
+        ({"similar_to": ","}, "`--similar-to` must be ids of items"),
+        (
+            {"history": "a", "time": "yesterday"},
+            "`--time` must be ISO dates or seconds",
+        ),
+        ({"history": "a", "time": "nan"}, "`--time` must be ISO dates or seconds"),
+        ({"history": "a", "time": "1700000000000"}, "which are milliseconds?"),
+        ({"history": "a", "time": "-5"}, "`--time` must be a time after 1970"),
+        ({"history": "a", "history_time": "5,6"}, "2 times for 1 items"),
+        ({"history": "a,b", "history_time": "6,5"}, "`--history-time` must not fall"),
+        ({"user": ("u",), "history_time": "5"}, "must come with --history"),
+        ({"history": "a", "append": True}, "`--append` must come with --user"),
+        ({"history": "a", "user": ("u", "v")}, "`--user` must name one user with"),
+        ({"similar_to": "a", "user": ("u",)}, "`--user` must not come with --similar"),
+        ({"similar_to": "a", "history": "b"}, "`--history` must not come with --sim"),
+        ({"filter": ("kind=p",)}, "`--user` must name a user"),
+        ({"user": ("u",), "filter": ("kind",)}, "`--filter` must be ATTRIBUTE=VALUE"),
+        ({"user": ("u",), "filter": ("x=p",)}, r"`--filter` must be of one of \['ki"),
+        ({"history": "w", "k": 5}, "`-k` is more than the model has items"),
+        ({"all": True, "history": "w"}, "`--all` must not come with --history"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_a_line(live, flags, message):
+    with pytest.raises(SystemExit, match=message) as end:
+        recommend.main(recommend.Config(**({"model": live, "k": 1} | flags)))
+    assert "\n" not in str(end.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"history": "w"}, "`--history` needs the signature `history`"),
+        ({"user": ("ann",), "time": "2020-05-01"}, "`--time` needs the signature"),
+        ({"user": ("ann",), "why": True}, "`--why` needs the signature `explain`"),
+    ],
+)
+def test_an_export_without_a_signature_is_named(exported, flags, message):
+    with pytest.raises(SystemExit, match=message):
+        recommend.main(recommend.Config(model=exported, **flags))

@@ -189,12 +189,13 @@ def test_what_is_drawn_are_flags_of_the_pipeline(tower):
     given = {
         "embedding_dim": 256,
         "history_length": 3,
-        "batch_size": 7,
+        "batch_size": None,  # as many as fit the data
         "learning_rate": config.learning_rate,
         "temperature": 0.1,
         "id_dropout": 0.0,
     }
     flags = suggested(Largest(), config, given)
+    assert flags["batch_size"] is None
     assert flags["embedding_dim"] == 256  # the given value is among the choices
     assert ("history_length" in flags) == (tower != "id")
     dataclasses.replace(config, **flags)
