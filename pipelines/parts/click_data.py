@@ -42,12 +42,17 @@ class ClickData:
 
     @property
     def query_tower(self) -> tf.keras.layers.Layer:
-        """The layer from users to embeddings."""
-        return self.two_tower.query_tower
+        """The layer from users to embeddings, without weights of trends."""
+        return self._without_trends(self.two_tower.query_tower)
 
     def item_tower(self) -> tf.keras.layers.Layer:
-        """Makes the candidate tower over rows of items."""
-        return tm.towers.FeatureLookup(self.two_tower.candidate_tower, self.data.items)
+        """Makes the candidate tower over rows of items, without their trends."""
+        tower = self._without_trends(self.two_tower.candidate_tower)
+        return tm.towers.FeatureLookup(tower, self.data.items)
+
+    def _without_trends(self, tower: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        """Returns the part of a tower that clicks can teach: sessions have no time."""
+        return tower.tower if self.two_tower.num_trends else tower
 
     @property
     def summary(self) -> str:

@@ -71,6 +71,7 @@ def made(dated):
         known_items=dated.known_items("serving"),
         candidate_probabilities=dated.popularity("serving"),
         trends=tm.serving.LiveTrends.of(table, now),
+        explain=True,
     )
     return recommender, model, table, now
 
@@ -78,6 +79,21 @@ def made(dated):
 def ask(recommender, user, k=5):
     answer = recommender.recommend([user], [k], [False])
     return answer["item_id"].numpy()[0].astype(str).tolist(), answer["score"].numpy()[0]
+
+
+def test_an_answer_tells_what_trends_add_to_its_score(made, dated):
+    recommender, model, table, now = made
+    number, ids = dated.num_items, [*dated.vocabularies["item_id"]]
+    found = recommender.ask(history=[ids[:3]], k=number, why=True)[0]
+    history = np.zeros([1, LENGTH], np.int64)
+    history[0, :3] = [1, 2, 3]
+    times = np.zeros_like(history)
+    features = {"history": history, "history_timestamp": times, "timestamp": [0]}
+    query = model.query_tower({n: tf.constant(v) for n, v in features.items()}).numpy()
+    expected = table.at(now)[1:] @ query[0, 4:]
+    for item, share in zip(found["item_id"], found["trend_score"], strict=True):
+        if item:
+            np.testing.assert_allclose(share, expected[ids.index(item)], rtol=1e-3)
 
 
 def test_a_visitor_gets_what_trends_and_it_changes_at_once(made, dated, tmp_path):

@@ -97,7 +97,8 @@ class Recommender(tf.Module):
     - `explain` takes what `history` does, and additionally answers `why_item_id` and
       `why_share`: the items of the history that raise the score of an answer most, and
       their shares of what all items raise it by. The contribution of an item is how far
-      the score falls without it.
+      the score falls without it. With trends there is `trend_score`, the part of the
+      score that is owed to them.
     - `similar_items` takes `item_id`, a list of items, `k`, `exclusions` and filters,
       and answers with the items most like the mean of these. Not of a `ScoreIndex`,
       whose items have no embeddings.
@@ -658,11 +659,18 @@ class Recommender(tf.Module):
         slots = snapshot.find(items)
         rows = tf.gather(snapshot["candidates"], tf.maximum(slots, 0))
         rows = tf.cast(rows, scoring_dtype(rows.dtype))
+        parts = {}
+        if self._num_trends:
+            queries = tf.cast(self.query_model(found.features), rows.dtype)
+            weights = queries[:, -self._num_trends :]
+            trend_scores = tf.linalg.matvec(rows[..., -self._num_trends :], weights)
+            parts["trend_score"] = tf.where(slots >= 0, trend_scores, 0)
         is_explained = (slots >= 0) & found.is_personal[:, None]
         rows = tf.where(is_explained[..., None], rows, tf.zeros_like(rows))
         falls = leave_one_out(self.query_model, found.features, rows)
         why, shares = reasons(falls, found.features[HISTORY])
-        return {"why_item_id": self.name(why)["item_id"], "why_share": shares}
+        why = self.name(why)["item_id"]
+        return parts | {"why_item_id": why, "why_share": shares}
 
     def _similar(
         self,
