@@ -148,10 +148,10 @@ def _serve_lists(config: Config, output: Path, recall: float | None) -> dict:
         config.lists, flags, data, model, num_retrieved=number, seed=flags.seed
     )
     lists = list_ranking.lists_of(model, data, "test", num_retrieved=number)
-    features = list_ranking.candidate_features(
-        model, data, "test", config.lists.attended
+    order = list_ranking.reordered(
+        trained.ranker,
+        list_ranking.list_batches(lists, model, data, "test", config.lists.attended),
     )
-    order = list_ranking.reordered(trained.ranker, lists, features)
     liked = liked_rows(data, "test")
     test = intervals(
         values_of(lists.labels > 0, order),

@@ -124,10 +124,10 @@ def test_rows(
     lists = list_ranking.lists_of(
         model, data, "test", num_retrieved=config.num_retrieved
     )
-    features = list_ranking.candidate_features(
-        model, data, "test", config.ranker.attended
+    order = list_ranking.reordered(
+        found.ranker,
+        list_ranking.list_batches(lists, model, data, "test", config.ranker.attended),
     )
-    order = list_ranking.reordered(found.ranker, lists, features)
     values = values_of(lists.labels > 0, order)
     liked = liked_rows(data, "test")
     rows = {

@@ -6,7 +6,7 @@ validation and test rows, and those of requests.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -18,10 +18,7 @@ from pipelines.parts.flags import Count, Range, Rate, Width
 from pipelines.parts.indexes import index_items
 from pipelines.parts.progress import EpochLines, step
 from tfrs_models.data.interactions import EARLIER
-from tfrs_models.data.times import SECOND, row_times
 
-HALF_LIVES = (0.25, 1.0, 4.0, 30.0, 180.0)
-"""Days after which a row counts half in the trend features."""
 MONITOR = "val_ndcg_at_10"
 _ROWS_AT_ONCE = 512
 _LEAST_COUNT = 0.1  # in the logarithm of counts
@@ -63,7 +60,6 @@ class Lists:
       scores: `[num_lists, num_retrieved]` retrieval scores, `-inf` for none.
       labels: `[num_lists, num_retrieved]` float32, 1 for the item of the row.
       request: features of the request of each row: history, its times, and its time.
-      trends: `[num_lists, num_retrieved, num_trends]` trend features at its time.
     """
 
     rows: np.ndarray
@@ -71,7 +67,6 @@ class Lists:
     scores: np.ndarray
     labels: np.ndarray
     request: dict[str, np.ndarray]
-    trends: np.ndarray
 
     def take(self, chosen: np.ndarray) -> "Lists":
         """Returns some of the lists.
@@ -151,12 +146,8 @@ def train(
         )
         found = lists.take(lists.labels.any(axis=1))
         making.note = f"{len(found.rows):,} of {len(lists.rows):,} have the next item"
-        batches = list_batches(
-            found, candidate_features(first, earlier, "validation", config.attended)
-        )
-        held_out = list_batches(
-            validation, candidate_features(model, data, "validation", config.attended)
-        )
+        batches = list_batches(found, first, earlier, "validation", config.attended)
+        held_out = list_batches(validation, model, data, "validation", config.attended)
     tf.keras.utils.set_random_seed(seed)
     ranker = build(config, flags)
     ranker.set_statistics(batches.batch(config.batch_size))
@@ -257,19 +248,17 @@ def lists_of(
     if data.repeats != "allow":
         rows = rows[~tm.data.repeated_rows(data, split)[rows]]
     num_retrieved = min(num_retrieved, data.num_items)
-    index = index_items(tm.layers.BruteForce(k=num_retrieved), model, data)
     if exclusions is None:
         users = tf.constant(columns["user_id"])
         exclusions = tf.gather(data.exclusions(split), users)
+    if data.repeats == "allow":
+        exclusions = tf.ragged.constant([[]] * len(columns["user_id"]), tf.int64)
+    retrieve = _retrieval(model, data, split, num_retrieved)
     found, start = [], 0
     for batch in data.batches(split, _ROWS_AT_ONCE, known_items=False):
         end = start + len(batch["user_id"])
         queries = model.query_tower(batch, training=False)
-        if data.repeats == "allow":
-            found.append(index(queries, k=num_retrieved))
-        else:
-            out = exclusions[start:end]
-            found.append(index.query_with_exclusions(queries, out, k=num_retrieved))
+        found.append(retrieve(queries, batch["timestamp"], exclusions[start:end]))
         start = end
     scores, items = (np.concatenate(part)[rows] for part in zip(*found, strict=True))
     items = np.where(np.isfinite(scores), items, 0).astype(np.int64)
@@ -280,36 +269,47 @@ def lists_of(
         scores=scores.astype(np.float32),
         labels=(items == wanted[:, None]).astype(np.float32),
         request={name: columns[name][rows] for name in _REQUEST},
-        trends=trends_of(data, split, items, row_times(columns)[rows]),
     )
 
 
-def trends_of(
-    data: tm.data.Interactions, split: str, items: np.ndarray, times: np.ndarray
+Retrieve = Callable[
+    [tf.Tensor, tf.Tensor, tf.RaggedTensor], tuple[tf.Tensor, tf.Tensor]
+]
+
+
+def _retrieval(
+    model: tm.models.TwoTower, data: tm.data.Interactions, split: str, k: int
+) -> Retrieve:
+    """Makes a function from queries, times and exclusions to scores and items."""
+    if not model.num_trends:
+        index = index_items(tm.layers.BruteForce(k=k), model, data)
+        return lambda queries, _, out: index.query_with_exclusions(queries, out, k=k)
+    # The items are those of each query's time, which no index is.
+    table = tm.data.trend_table(data, split)
+    embeddings = _embeddings(model, data, split)[1:]
+
+    def retrieve(
+        queries: tf.Tensor, times: tf.Tensor, out: tf.RaggedTensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = tm.metrics.trend_scores(queries, embeddings, table, times.numpy())
+        scores[out.value_rowids(), out.values - 1] = -np.inf
+        best = tf.math.top_k(scores, k=k)
+        return best.values, best.indices + 1
+
+    return retrieve
+
+
+def _embeddings(
+    model: tm.models.TwoTower, data: tm.data.Interactions, split: str
 ) -> np.ndarray:
-    """Computes trend features: logarithms of counts that decay with several half-lives.
-
-    Only rows strictly before the time count, of all users and of splits up to this one.
-
-    Args:
-      data: interactions with times.
-      split: split of the rows.
-      items: `[num_rows, n]` items.
-      times: `[num_rows]` microseconds.
-
-    Returns:
-      `[num_rows, n, num_trends]` float32.
-    """
-    found = np.zeros((*items.shape, len(HALF_LIVES)), np.float32)
-    for column, half_life in enumerate(HALF_LIVES):
-        popularity = tm.baselines.RecentPopularity(half_life).fit(data, split=split)
-        for start in range(0, len(items), _ROWS_AT_ONCE):
-            block = slice(start, start + _ROWS_AT_ONCE)
-            nobody = np.zeros(len(times[block]), np.int64)
-            counts = popularity.score(nobody, times[block])
-            index = np.maximum(items[block] - 1, 0)
-            found[block, :, column] = np.take_along_axis(counts, index, axis=1)
-    return np.log(found + _LEAST_COUNT)
+    """Embeds all items without trends, `[num_items + 1, embedding_dim]`."""
+    candidates = data.candidate_batches()
+    if model.num_trends:
+        table = tm.data.trend_table(data, split)
+        candidates = table.add_to(candidates, table.newest_time)
+    found = [embeddings.numpy() for _, embeddings in model.embed_candidates(candidates)]
+    found = np.concatenate([np.zeros_like(found[0][:1]), *found])
+    return found[:, : found.shape[1] - model.num_trends]
 
 
 def candidate_features(
@@ -323,58 +323,55 @@ def candidate_features(
       split: "validation", "test" or "serving", which is after all rows.
       seq_len: number of items of a history that candidates are compared with.
     """
-    embeddings = [
-        e.numpy() for _, e in model.embed_candidates(data.candidate_batches())
-    ]
-    embeddings = np.concatenate([np.zeros_like(embeddings[0][:1]), *embeddings])
     similarities = {
         "item_knn": tm.baselines.ItemKNN().fit(data, split=split).item_similarities,
         "transitions": tm.baselines.transitions(data, split=split),
     }
-    earlier = EARLIER[split]
-    rows = {
-        name: np.concatenate([data.splits[part][name] for part in data.splits])
-        for name in ("item_id", "timestamp")
-    }
-    # Items that are new after a request have an age of 0 there.
-    first = np.full(data.num_items + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, rows["item_id"], rows["timestamp"])
     counts = np.zeros(data.num_items + 1)
-    for part in earlier:
+    for part in EARLIER[split]:
         np.add.at(counts, data.splits[part]["item_id"], 1)
-    newest = max(data.splits[part]["timestamp"].max(initial=0) for part in earlier)
-    every = np.arange(data.num_items + 1)[None]
-    now = trends_of(data, split, every, np.array([newest * SECOND + 1]))[0]
+    table = tm.data.trend_table(data, split)
     return tm.models.CandidateFeatures(
-        embeddings,
+        _embeddings(model, data, split),
         similarities,
         item_features=np.log(counts + _LEAST_COUNT)[:, None],
-        first_times=first,
-        trends=now,
+        trends=table.at(table.next_period(table.newest_time)),
         seq_len=seq_len,
     )
 
 
 def list_batches(
-    lists: Lists, features: tm.models.CandidateFeatures
+    lists: Lists,
+    model: tm.models.TwoTower,
+    data: tm.data.Interactions,
+    split: str,
+    seq_len: int,
 ) -> tf.data.Dataset:
     """Makes a dataset of lists with features and labels, one by one, kept in memory.
 
+    The features are of what is known before the split, and trends before each row.
+
     Args:
-      lists: lists of a retrieval model.
-      features: features of candidates from what is known before them.
+      lists: lists of the model for rows of the split.
+      model: retrieval model.
+      data: interactions.
+      split: "validation" or "test".
+      seq_len: number of items of a history that candidates are compared with.
     """
+    features = candidate_features(model, data, split, seq_len)
+    table = tm.data.trend_table(data, split)
     columns = {
         "items": lists.items,
         "scores": lists.scores,
         "labels": lists.labels,
-        "trends": lists.trends,
         "request": lists.request,
     }
 
     def make(batch: Mapping) -> dict[str, tf.Tensor]:
+        times = batch["request"]["timestamp"][:, None]
+        trends = table.features(batch["items"], times)
         made = features(
-            batch["items"], batch["scores"], batch["request"], trends=batch["trends"]
+            batch["items"], batch["scores"], batch["request"], trends=trends
         )
         return made | {"labels": batch["labels"]}
 
@@ -382,27 +379,21 @@ def list_batches(
     return rows.map(make).unbatch().cache()
 
 
-def reordered(
-    ranker: tm.models.ListRanker,
-    lists: Lists,
-    features: tm.models.CandidateFeatures,
-) -> np.ndarray:
+def reordered(ranker: tm.models.ListRanker, batches: tf.data.Dataset) -> np.ndarray:
     """Puts the labels of lists into the order of a ranker.
 
     Args:
       ranker: ranker of lists.
-      lists: lists of a retrieval model.
-      features: features of candidates from what is known before them.
+      batches: lists with features and labels, one by one.
 
     Returns:
       `[num_lists, num_retrieved]` bool, True for the item of the row.
     """
-    scores = [
-        ranker.rank(batch)["score"].numpy()
-        for batch in list_batches(lists, features).batch(256)
-    ]
-    order = np.argsort(-np.concatenate(scores), axis=1, kind="stable")
-    return np.take_along_axis(lists.labels > 0, order, axis=1)
+    found = []
+    for batch in batches.batch(256):
+        order = np.argsort(-ranker.rank(batch)["score"].numpy(), axis=1, kind="stable")
+        found.append(np.take_along_axis(batch["labels"].numpy() > 0, order, axis=1))
+    return np.concatenate(found)
 
 
 def _check(flags: query_towers.QueryTowerConfig, data: tm.data.Interactions) -> None:

@@ -9,16 +9,15 @@ import scipy.sparse
 import tfrs_models as tm
 
 RNG = np.random.default_rng(0)
-ITEMS, MINUTE, DAY = 7, 60, 86_400
+ITEMS, MINUTE = 7, 60
 EMBEDDINGS = RNG.normal(size=(ITEMS + 1, 3))
 SIMILAR = {
     name: RNG.random((ITEMS + 1, ITEMS + 1)) * (RNG.random((ITEMS + 1,) * 2) < 0.4)
     for name in ("knn", "next")
 }
-FIRST = RNG.integers(10**9, 10**9 + 9 * DAY, size=ITEMS + 1)
 COUNTS = RNG.normal(size=(ITEMS + 1, 2)).astype("float32")
 TRENDS = RNG.normal(size=(ITEMS + 1, 3)).astype("float32")
-START = 10**9 + 5 * DAY
+START = 10**9
 CANDIDATES = np.array([[3, 7, 1], [5, 2, 0], [1, 4, 6]])
 SCORES = np.array([[0.9, 0.5, -0.2], [0.8, 0.1, -np.inf], [3, 2, 1]], "float32")
 REQUESTS = {
@@ -38,7 +37,7 @@ def make(**options):
 
 @pytest.fixture(scope="module")
 def features():
-    tables = {"item_features": COUNTS, "first_times": FIRST, "trends": TRENDS}
+    tables = {"item_features": COUNTS, "trends": TRENDS}
     found = make(**tables)(CANDIDATES, SCORES, REQUESTS)
     return {name: values.numpy() for name, values in found.items()}
 
@@ -72,16 +71,15 @@ def test_pairs_have_the_cosine_and_each_similarity_with_its_logarithm(features):
             np.testing.assert_allclose(found[row, column, j], expected, atol=1e-5)
 
 
-def test_candidates_have_their_rank_tables_age_and_trend(features):
+def test_candidates_have_their_rank_table_and_trend(features):
     found = features["candidate_features"]
-    assert found.shape == (3, 3, 3 + 2 + 1 + 3)
+    assert found.shape == (3, 3, 3 + 2 + 3)
     for row, column in np.ndindex(3, 3):
         item = CANDIDATES[row, column]
         if not item:
             continue
-        age = max(now(row) - FIRST[item], 0) / DAY
         expected = [SCORES[row, column] - SCORES[row, 0], math.log(column + 1)]
-        expected += [1 / (column + 1), *COUNTS[item], math.log1p(age), *TRENDS[item]]
+        expected += [1 / (column + 1), *COUNTS[item], *TRENDS[item]]
         np.testing.assert_allclose(found[row, column], expected, rtol=1e-4, atol=1e-5)
     assert np.isfinite(found).all()
 
@@ -108,11 +106,13 @@ def test_trends_of_the_request_take_the_place_of_the_newest_ones():
     np.testing.assert_array_equal(found["candidate_features"][:, :, -3:], own)
 
 
-def test_items_after_the_request_have_no_age():
-    """What will happen to an item cannot be told from its features."""
-    later = np.full(ITEMS + 1, 2 * 10**9)
-    found = make(first_times=later)(CANDIDATES, SCORES, REQUESTS)
-    assert not found["candidate_features"][:, :, -1].numpy().any()
+def test_trends_are_replaced_without_a_new_module():
+    module = make(trends=TRENDS)
+    module.update_trends(2 * TRENDS)
+    found = module(CANDIDATES, SCORES, REQUESTS)["candidate_features"]
+    np.testing.assert_array_equal(found[:, :, -3:], 2 * TRENDS[CANDIDATES])
+    with pytest.raises(ValueError, match="`trends` must have the shape"):
+        module.update_trends(TRENDS[:, :2])
 
 
 def test_a_rotation_of_the_embeddings_changes_nothing(features):

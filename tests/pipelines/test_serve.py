@@ -216,8 +216,7 @@ def test_features_of_lists_know_nothing_after_their_rows(folders):
     for some in (data, other):
         lists = list_ranking.lists_of(model, some, "test", num_retrieved=9)
         lists = lists.take(lists.rows == row)
-        features = list_ranking.candidate_features(model, some, "test", 4)
-        [features] = list_ranking.list_batches(lists, features)
+        [features] = list_ranking.list_batches(lists, model, some, "test", 4)
         made.append({name: values.numpy() for name, values in features.items()})
     for name, values in made[0].items():
         np.testing.assert_array_equal(made[1][name], values, err_msg=name)

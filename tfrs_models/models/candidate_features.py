@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrs_models.ops.numbers import is_whole
 from tfrs_models.types import Features
 
-MINUTE, DAY = 60.0, 86_400.0
+MINUTE = 60.0
 SIMILARITY_FLOOR = 0.01  # of logarithms; similarities are at most about 1
 
 
@@ -21,8 +21,8 @@ class CandidateFeatures(tf.Module):
     rows and of requests get their features from the same code:
 
     - of a candidate: `log(1 + rank)` and `1 / rank` in the order of retrieval, the
-      retrieval score below the best one of the list, `item_features`, the logarithm of
-      the days since the item's first row, and its trend features;
+      retrieval score below the best one of the list, `item_features`, and the trend
+      features of the item;
     - of a pair of candidate and item of the history: the cosine of their embeddings,
       and each similarity with its logarithm;
     - of an item of the history: logarithms of the number of newer items and of the
@@ -50,7 +50,6 @@ class CandidateFeatures(tf.Module):
         similarities: Mapping[str, scipy.sparse.csr_array] | None = None,
         *,
         item_features: np.ndarray | None = None,
-        first_times: np.ndarray | None = None,
         trends: np.ndarray | None = None,
         seq_len: int = 20,
     ) -> None:
@@ -63,10 +62,8 @@ class CandidateFeatures(tf.Module):
             item of a history, column the candidate, such as those of item-kNN.
           item_features: `[num_items + 1, width]` features of the items, such as the
             logarithms of their counts.
-          first_times: `[num_items + 1]` seconds of the first row of each item, for its
-            age at the request.
           trends: `[num_items + 1, num_trends]` trend features at the newest time, for
-            requests that bring none.
+            requests that bring none (`data.TrendTable.at`).
           seq_len: number of items of a history that pairs are made with, the newest.
 
         Raises:
@@ -80,7 +77,6 @@ class CandidateFeatures(tf.Module):
         tables = {
             "embeddings": embeddings / np.where(norm > 0, norm, 1),
             "item_features": item_features,
-            "first_times": first_times,
             "trends": trends,
         }
         self.seq_len, self._num_rows = seq_len, len(embeddings)
@@ -91,11 +87,8 @@ class CandidateFeatures(tf.Module):
                     f"`{name}` must have {self._num_rows} rows, one for each item and "
                     f"row 0. Got {values.shape[0]}."
                 )
-        dtypes = {"first_times": tf.int64}
         self._tables = {
-            name: tf.Variable(
-                values, trainable=False, name=name, dtype=dtypes.get(name, tf.float32)
-            )
+            name: tf.Variable(values, trainable=False, name=name, dtype=tf.float32)
             for name, values in tables.items()
             if values is not None
         }
@@ -131,12 +124,29 @@ class CandidateFeatures(tf.Module):
         mask = history > 0
         return {
             "retrieval_score": scores,
-            "candidate_features": self._of_candidates(items, scores, now, trends),
+            "candidate_features": self._of_candidates(items, scores, trends),
             "pair_features": self._of_pairs(items, history),
             "history_features": _of_history(mask, times, now),
             "history_mask": mask,
             "context_features": _of_request(mask, times, now, count),
         }
+
+    def update_trends(self, trends: np.ndarray) -> None:
+        """Replaces the trend features of the newest time, without a new export.
+
+        Args:
+          trends: `[num_items + 1, num_trends]` features.
+
+        Raises:
+          ValueError: the module has no trends, or those of another shape.
+        """
+        table = self._tables.get("trends")
+        if table is None or table.shape != np.shape(trends):
+            raise ValueError(
+                "`trends` must have the shape of the module's own, "
+                f"{None if table is None else table.shape}. Got {np.shape(trends)}."
+            )
+        table.assign(np.asarray(trends, np.float32))
 
     def _newest(
         self, features: Features
@@ -165,7 +175,6 @@ class CandidateFeatures(tf.Module):
         self,
         items: tf.Tensor,
         scores: tf.Tensor,
-        now: tf.Tensor,
         trends: tf.Tensor | None,
     ) -> tf.Tensor:
         missing = scores == -float("inf")
@@ -176,10 +185,6 @@ class CandidateFeatures(tf.Module):
         parts = [tf.stack([below, tf.math.log(rank), 1 / rank], axis=-1)]
         if "item_features" in self._tables:
             parts.append(tf.gather(self._tables["item_features"], items))
-        if "first_times" in self._tables:
-            first = tf.gather(self._tables["first_times"], items)
-            age = tf.cast(tf.maximum(now[:, None] - first, 0), tf.float32) / DAY
-            parts.append(tf.math.log1p(age)[:, :, None])
         if trends is None and "trends" in self._tables:
             trends = tf.gather(self._tables["trends"], items)
         if trends is not None:
