@@ -252,7 +252,9 @@ def lists_of(
         users = tf.constant(columns["user_id"])
         exclusions = tf.gather(data.exclusions(split), users)
     if data.repeats == "allow":
-        exclusions = tf.ragged.constant([[]] * len(columns["user_id"]), tf.int64)
+        exclusions = tf.RaggedTensor.from_row_splits(
+            np.zeros(0, np.int64), np.zeros(len(columns["user_id"]) + 1, np.int64)
+        )
     retrieve = _retrieval(model, data, split, num_retrieved)
     found, start = [], 0
     for batch in data.batches(split, _ROWS_AT_ONCE, known_items=False):
@@ -292,7 +294,7 @@ def _retrieval(
         queries: tf.Tensor, times: tf.Tensor, out: tf.RaggedTensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         scores = tm.metrics.trend_scores(queries, embeddings, table, times.numpy())
-        scores[out.value_rowids(), out.values - 1] = -np.inf
+        scores[out.value_rowids().numpy(), out.values.numpy() - 1] = -np.inf
         best = tf.math.top_k(scores, k=k)
         return best.values, best.indices + 1
 
