@@ -148,8 +148,32 @@ def train(
         making.note = f"{len(found.rows):,} of {len(lists.rows):,} have the next item"
         batches = list_batches(found, first, earlier, "validation", config.attended)
         held_out = list_batches(validation, model, data, "validation", config.attended)
+    if not len(found.rows):
+        raise SystemExit(
+            "Cannot train a ranker of lists: no list has the next item among its "
+            f"{num_retrieved} candidates. Retrieve more of them with --num-retrieved."
+        )
     tf.keras.utils.set_random_seed(seed)
-    ranker = build(config, flags)
+    return fit(config, build(config, flags), batches, held_out, seed=seed)
+
+
+def fit(
+    config: ListRankerConfig,
+    ranker: tm.models.ListRanker,
+    batches: tf.data.Dataset,
+    held_out: tf.data.Dataset,
+    *,
+    seed: int,
+) -> Trained:
+    """Trains a ranker and keeps its best epoch, or the order of retrieval.
+
+    Args:
+      config: flags of the ranker.
+      ranker: ranker without training.
+      batches: training lists with features and labels, one by one.
+      held_out: lists of validation rows, likewise.
+      seed: seed of the order of the lists.
+    """
     ranker.set_statistics(batches.batch(config.batch_size))
     ranker.compile(tf.keras.optimizers.Adam(config.learning_rate))
     held_out = held_out.batch(256)
@@ -158,8 +182,9 @@ def train(
     stop = tm.training.StopOnMetric(
         MONITOR, patience=config.patience, restore_best_weights=True, baseline=before
     )
+    number = sum(1 for _ in batches)
     history = ranker.fit(
-        batches.shuffle(len(found.rows), seed=seed).batch(config.batch_size),
+        batches.shuffle(number, seed=seed).batch(config.batch_size),
         validation_data=held_out,
         epochs=config.epochs,
         callbacks=[
@@ -177,7 +202,7 @@ def train(
         ranker,
         {"retrieval": before, "cascade": max(best, before)},
         is_better=best > before,
-        num_lists=len(found.rows),
+        num_lists=number,
     )
 
 
