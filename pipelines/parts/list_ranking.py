@@ -281,26 +281,33 @@ def lists_of(
             np.zeros(0, np.int64), np.zeros(len(columns["user_id"]) + 1, np.int64)
         )
     retrieve = _retrieval(model, data, split, num_retrieved)
-    found, start = [], 0
-    for batch in data.batches(split, _ROWS_AT_ONCE, known_items=False):
-        end = start + len(batch["user_id"])
-        queries = model.query_tower(batch, training=False)
-        found.append(retrieve(queries, batch["timestamp"], exclusions[start:end]))
-        start = end
-    scores, items = (np.concatenate(part)[rows] for part in zip(*found, strict=True))
-    items = np.where(np.isfinite(scores), items, 0).astype(np.int64)
+    batches = data.batches(split, 4096, known_items=False)
+    queries = [model.query_tower(batch, training=False) for batch in batches]
+    queries, times = tf.concat(queries, axis=0), columns["timestamp"][rows]
+    in_time = rows[np.argsort(times, kind="stable")]  # rows of an hour share trends
+    scores = np.empty((len(columns["timestamp"]), num_retrieved), np.float32)
+    items = np.empty(scores.shape, np.int64)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        block = in_time[start : start + _ROWS_AT_ONCE]
+        scores[block], items[block] = retrieve(
+            tf.gather(queries, block),
+            columns["timestamp"][block],
+            tf.gather(exclusions, block),
+        )
+    scores, items = scores[rows], items[rows]
+    items = np.where(np.isfinite(scores), items, 0)
     wanted = columns["item_id"][rows]
     return Lists(
         rows=rows,
         items=items,
-        scores=scores.astype(np.float32),
+        scores=scores,
         labels=(items == wanted[:, None]).astype(np.float32),
         request={name: columns[name][rows] for name in _REQUEST},
     )
 
 
 Retrieve = Callable[
-    [tf.Tensor, tf.Tensor, tf.RaggedTensor], tuple[tf.Tensor, tf.Tensor]
+    [tf.Tensor, np.ndarray, tf.RaggedTensor], tuple[tf.Tensor, tf.Tensor]
 ]
 
 
@@ -316,9 +323,9 @@ def _retrieval(
     embeddings = _embeddings(model, data, split)[1:]
 
     def retrieve(
-        queries: tf.Tensor, times: tf.Tensor, out: tf.RaggedTensor
+        queries: tf.Tensor, times: np.ndarray, out: tf.RaggedTensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = tm.metrics.trend_scores(queries, embeddings, table, times.numpy())
+        scores = tm.metrics.trend_scores(queries, embeddings, table, times)
         scores[out.value_rowids().numpy(), out.values.numpy() - 1] = -np.inf
         best = tf.math.top_k(scores, k=k)
         return best.values, best.indices + 1
