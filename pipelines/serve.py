@@ -28,7 +28,7 @@ from pipelines.parts.artifacts import (
 from pipelines.parts.checkpoints import Checkpoint, finished, is_empty
 from pipelines.parts.command import command
 from pipelines.parts.flags import ShareAboveNone, Weight
-from pipelines.parts.indexes import index_items
+from pipelines.parts.indexes import index_items, live_trends
 from pipelines.parts.ranking_data import held_out_users, load_ranking_data
 from pipelines.recommend import recommended_exclude_seen
 from pipelines.reporting.list_ranking import (
@@ -119,13 +119,18 @@ def main(config: Config) -> dict:
     if config.ranker == "list":
         return _serve_lists(config, output, recall)
     parts = load_parts(config.retrieval, config.ranking)
-    index = build_index(parts, recall=recall, k=config.num_retrieved)
+    indexes = {}
 
     def cascade(split: str, weight: float = 0.0) -> tm.models.Cascade:
         """Builds the cascade with the state before a split."""
+        state = split if parts.retriever.num_trends else "serving"
+        if state not in indexes:  # without trends all are the same
+            indexes[state] = build_index(
+                parts, recall=recall, k=config.num_retrieved, split=state
+            )
         return build_cascade(
             parts,
-            index,
+            indexes[state],
             split,
             num_retrieved=config.num_retrieved,
             retrieval_weight=weight,
@@ -275,7 +280,9 @@ def load_ranker(
     return model
 
 
-def build_index(parts: Retrieval, *, recall: float | None, k: int) -> Index:
+def build_index(
+    parts: Retrieval, *, recall: float | None, k: int, split: str = "serving"
+) -> Index:
     """Builds an index of all items with the attributes that requests can filter by.
 
     Args:
@@ -283,11 +290,12 @@ def build_index(parts: Retrieval, *, recall: float | None, k: int) -> Index:
       recall: share of the exact result that an approximate index must find; None for
         an exact index.
       k: number of candidates that a request retrieves.
+      split: split whose rows the trends of a model with trends do not know.
     """
     data = parts.data
     k = min(k, data.num_items)
     kind = tm.layers.BruteForce if recall is None else tm.layers.IVF
-    index = index_items(kind(k=k), parts.retriever, data)
+    index = index_items(kind(k=k), parts.retriever, data, split=split)
     if recall is not None:
         users = _query_features(parts, "test")
         queries = parts.retriever.query_tower(
@@ -354,6 +362,9 @@ def build_recommender(
       split: split whose rows it must not know.
     """
     data = parts.data
+    trends = None  # what is measured is not updated
+    if split == "serving":
+        trends = live_trends(parts.retriever, data)
     return tm.serving.Recommender(
         parts.retriever.query_tower,
         index,
@@ -361,6 +372,7 @@ def build_recommender(
         item_ids=data.vocabularies["item_id"],
         titles=data.titles,
         exclude_seen=data.repeats != "allow",
+        trends=trends,
     )
 
 

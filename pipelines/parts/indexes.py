@@ -40,15 +40,26 @@ def build_indexes(
 
 
 def index_items(
-    index: Index, model: tm.models.TwoTower, data: tm.data.Interactions
+    index: Index,
+    model: tm.models.TwoTower,
+    data: tm.data.Interactions,
+    *,
+    split: str = "serving",
 ) -> Index:
     """Fills an index with the model's embeddings of all items, as they are now.
 
-    Now is after all rows: trends are those of the whole log.
+    Now is after all rows before the split: trends are those of these rows.
+
+    Args:
+      index: index without items.
+      model: trained model.
+      data: interactions.
+      split: "validation", "test" or "serving", which is after all rows.
     """
     candidates = data.candidate_batches()
     if model.num_trends:
-        table = tm.data.trend_table(data, "serving")
+        before = {"validation": "train", "test": "validation"}.get(split, split)
+        table = tm.data.trend_table(data, before)
         candidates = table.add_to(candidates, _now(table))
     ids, embeddings = zip(*model.embed_candidates(candidates), strict=True)
     return index.index(

@@ -115,6 +115,16 @@ def test_trends_are_replaced_without_a_new_module():
         module.update_trends(TRENDS[:, :2])
 
 
+def test_items_that_joined_later_have_the_features_of_the_unknown_item():
+    module = make(item_features=COUNTS, trends=TRENDS)
+    items = np.where(CANDIDATES == 7, 99, CANDIDATES)
+    found = module(items, SCORES, REQUESTS)
+    np.testing.assert_array_equal(found["candidate_features"][0, 1, 3:5], COUNTS[0])
+    unknown = module(np.where(items == 99, 0, items), SCORES, REQUESTS)
+    for name, values in unknown.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 def test_a_rotation_of_the_embeddings_changes_nothing(features):
     """A model that is trained again has other dimensions, and the same cosines."""
     rotation, _ = np.linalg.qr(RNG.normal(size=(3, 3)))

@@ -118,7 +118,7 @@ class CandidateFeatures(tf.Module):
         Returns:
           Features of `models.ListRanker`, without labels.
         """
-        items = tf.cast(items, tf.int32)
+        items = self._known(items)
         scores = tf.cast(scores, tf.float32)
         history, times, now, count = self._newest(features)
         mask = history > 0
@@ -130,6 +130,11 @@ class CandidateFeatures(tf.Module):
             "history_mask": mask,
             "context_features": _of_request(mask, times, now, count),
         }
+
+    def _known(self, items: tf.Tensor) -> tf.Tensor:
+        """Items as int32, 0 for those that joined the catalogue after the tables."""
+        items = tf.cast(items, tf.int32)
+        return tf.where(items < self._num_rows, items, 0)
 
     def update_trends(self, trends: np.ndarray) -> None:
         """Replaces the trend features of the newest time, without a new export.
@@ -152,7 +157,7 @@ class CandidateFeatures(tf.Module):
         self, features: Features
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Newest items, their times, the time of the request, and all items' number."""
-        history = tf.cast(features["history"], tf.int32)
+        history = self._known(features["history"])
         count = tf.math.count_nonzero(history, axis=1, dtype=tf.int32)
         start = tf.maximum(count - self.seq_len, 0)
         index = start[:, None] + tf.range(self.seq_len)
