@@ -10,6 +10,7 @@ python -m pipelines.benchmarks.cascade --movietweetings ratings.dat
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -44,6 +45,9 @@ class Config:
     """Names of the data to measure: latest-small, movietweetings; by default all."""
     seeds: tuple[Seed, ...] = (42, 43, 44, 45, 46)
     """Seeds of the order of equal times, the weights and the order of the rows."""
+    trends: Literal["auto", "yes", "no"] = "auto"
+    """Whether trends enter the score of retrieval, as in the retrieval pipeline; the
+    ranker reads them in any case."""
     num_retrieved: Count = 100
     """Number of candidates that the ranker orders."""
     ranker: list_ranking.ListRankerConfig = dataclasses.field(
@@ -98,7 +102,13 @@ def measured(config: Config, name: str, data: DataConfig, seed: int) -> dict:
         with np.load(written) as stored:
             return dict(stored)
     flags = query_towers.resolved(
-        retrieval.Config(data=data, seed=seed, baselines="none", output=folder)
+        retrieval.Config(
+            data=data,
+            seed=seed,
+            baselines="none",
+            trends=config.trends,
+            output=folder,
+        )
     )
     trained = retrieval.run(flags)
     found = list_ranking.train(
