@@ -1,5 +1,6 @@
 """Benchmarks run, and their own arithmetic is right; what they measure is no test."""
 
+import dataclasses
 import importlib
 
 import numpy as np
@@ -124,6 +125,21 @@ def test_new_items_are_measured_apart_from_the_others(monkeypatch):
     unknown = draw.users[users == 0].tolist()
     assert len(set(unknown)) == len(unknown)
     assert not set(unknown) & set(names)
+
+
+def test_embeddings_of_similar_texts_are_near_each_other():
+    data = protocols.invented_times().measure
+    titles = [f"{a} {b}" for a in ("red", "salt", "moon") for b in ("door", "sea")] * 9
+    data = dataclasses.replace(
+        data, titles=np.array(["unknown", *titles[: len(data.titles) - 1]])
+    )
+    vectors = cold_start.hashed_texts(data)
+    assert vectors.shape[0] == data.num_items + 1
+    assert not vectors[0].any()
+    unit = vectors[1:] / np.linalg.norm(vectors[1:], axis=1, keepdims=True)
+    same, near, far = (unit[0] @ unit[n] for n in (6, 1, 3))  # red: door, sea; salt sea
+    assert same == pytest.approx(1, abs=1e-4)
+    assert 0.9 > near > far + 0.1
 
 
 def test_bytes_counted_without_a_tower_are_those_of_the_tower():
