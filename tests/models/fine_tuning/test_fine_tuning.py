@@ -190,6 +190,19 @@ def test_the_single_step_knows_regularisers_as_fit_does():
     assert np.abs(found[0]).max() > 1e-3
 
 
+def test_the_loss_of_the_single_step_is_that_of_the_pairs_without_regularisers():
+    batch = next(iter(vector_clicks()))
+    query = tf.keras.layers.Dense(3, kernel_regularizer="l2")
+    item = TableOfVectors(VECTORS, tf.keras.layers.Dense(3))
+    extractor = FeaturesExtractor(query, item, negative_downsampling_factor=1.0)
+    model = FineTuningModel(extractor)
+    model.compile(sgd())
+    expected = float(model.compute_loss(batch))
+    assert sum(map(float, model.losses)) > 0
+    loss = fine_tuning_train_step(model, batch).loss
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("fixed", [0, 1])
 def test_the_batch_that_makes_frozen_weights_costs_once(fixed):
     batch = next(iter(vector_clicks()))
@@ -435,6 +448,36 @@ def test_eager_and_graph_train_alike():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
+def test_searches_without_a_click_are_reported_where_training_reads_them():
+    for skipped in (True, False):
+        model = model_of(options={"not_irrelevant_only": skipped})
+        for training in (True, False):
+            names = {m.name for m in model.reported_metrics(training=training)}
+            assert ("irrelevant_dist_shift" in names) is not (skipped and training)
+
+
+def test_a_pair_is_trusted_as_far_as_its_less_certain_half():
+    model = model_of(options={"confidence_calculator": "windowed"})
+    (batch,) = batches(batch_size=99)
+    model.compute_loss(batch)
+    pairs = model.extractor.extract(batch).features
+    positive, negative = pairs.positive_confidences, pairs.negative_confidences
+    trust = np.minimum(positive, negative)
+    assert trust.mean() < np.maximum(positive, negative).mean()  # they differ
+    found = {metric.name: float(metric.result()) for metric in model.metrics}
+    assert found["mean_confidence"] == pytest.approx(trust.mean(), rel=1e-5)
+
+
+def test_every_option_comes_back_from_the_config():
+    options = {"margin": 0.2, "adjust": "cosine", "num_fixed_layers": 1}
+    model = model_of((5,), fine_small_difference=True, **options)
+    again = FineTuningModel.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert again.fine_small_difference
+    for name, value in options.items():
+        assert getattr(again, name) == value
+
+
 def test_a_two_tower_model_is_fine_tuned_in_its_own_towers():
     users, items = towers()
     two_tower = TwoTower(users, items)
@@ -521,7 +564,7 @@ def test_searches_by_vectors_train_too():
     assert np.isfinite(history["val_loss_per_pair"]).all()
 
 
-@pytest.mark.parametrize("way", ["call", "loss", "step"])
+@pytest.mark.parametrize("way", ["call", "loss", "step", "single step"])
 def test_towers_drop_in_training_only(way):
     batch = next(iter(vector_clicks()))
 
@@ -541,6 +584,8 @@ def test_towers_drop_in_training_only(way):
         if way == "loss":
             return model.compute_loss(batch, training=training)
         model.compile(sgd())
+        if way == "single step" and training:
+            return fine_tuning_train_step(model, batch).loss
         step = model.train_step if training else model.test_step
         return step(batch)["loss_per_pair"]
 
