@@ -196,3 +196,38 @@ def test_it_may_be_read_while_it_grows():
         thread.join()
     assert not wrong
     assert read()[0].numpy().tolist() == [*range(1, 61)]
+
+
+def test_a_dense_vector_is_a_feature_of_a_new_item():
+    """The embedding of a text made elsewhere: one row of numbers for each item."""
+    fields = [
+        tm.data.Feature("item_id", "id", 2),
+        tm.data.Feature("text", "vector", dim=2),
+    ]
+    tower = tm.towers.FeatureTower(fields, 3)
+    ids, projection = (
+        np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0]]),
+        [[1, 0, 0], [0, 0, 9]],
+    )
+    tower.set_weights([ids, np.float32([[0, 0, 0], *projection])])
+    index = tm.layers.BruteForce(capacity=6).index(ids[1:], [1, 2])
+    module = tm.serving.Recommender(
+        tf.keras.layers.Lambda(lambda user: user["x"]),
+        index,
+        user_ids=["ann"],
+        user_features={"x": np.float32([[0, 0, 0], [0, 0, 1]])},
+        item_ids=["p", "q"],
+        titles=["", "Pi", "Qi"],
+        known_items=tf.ragged.constant([[], []], dtype=tf.int64),
+        candidate_probabilities=[0, 0.5, 0.5],
+        item_tower=tower,
+    )
+    text = np.float32([[-3, 4], [0, 0]])  # the second is missing
+    module.upsert_items(["r", "q"], features={"text": text}, titles=["Ro", "Qi"])
+    found_ids, found = (part.numpy() for part in module.index.contents())
+    np.testing.assert_allclose(found[found_ids == 3], [[-0.6, 0, 7.2]], rtol=1e-6)
+    np.testing.assert_allclose(found[found_ids == 2], [[0, 1, 0]])
+    assert module.recommend(["ann"], [1], [True])["title"].numpy().item() == b"Ro"
+    for wrong in (text[:, :1], text[0], [["a", "b"]] * 2):
+        with pytest.raises(ValueError, match="`text`"):
+            module.upsert_items(["r", "q"], features={"text": wrong})
