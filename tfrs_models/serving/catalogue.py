@@ -13,7 +13,7 @@ class Catalogue(tf.Module):
     """Ids and titles of items by row; row 0 is no item.
 
     A row is never given to another item, so that a graph may read the catalogue while
-    it grows: an id of which it sees only a part is unknown.
+    it grows: an item that is added just now may be unknown to it.
     """
 
     def __init__(self, item_ids: Sequence[str], titles: Sequence[str]) -> None:
@@ -28,8 +28,9 @@ class Catalogue(tf.Module):
         self.num_at_first = len(item_ids)
         self._ids = _growing(tf.constant(ids), "item_ids")
         self._titles = _growing(tf.constant(["", *map(str, titles)]), "titles")
-        # Keys and rows of the ids in one variable, which is read at one moment.
-        self._lines = _growing(_lines(self._ids), "lines")
+        index = index_ids(tf.constant(ids))
+        self._keys = _growing(index.keys, "keys")
+        self._places = _growing(index.rows, "places")
 
     @property
     def num_items(self) -> int:
@@ -43,10 +44,14 @@ class Catalogue(tf.Module):
 
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Looks up the int64 rows of ids, in the shape of the ids; 0 for others."""
-        ids, lines = self._ids.read_value(), self._lines.read_value()
-        # An id that is added just now may not be there yet.
-        places = tf.minimum(tf.cast(lines[1], tf.int32), tf.size(ids) - 1)
-        found = find_rows(IdIndex(lines[0], places, ids), tf.reshape(item_ids, [-1]))
+        ids = self._ids.read_value()
+        keys, places = self._keys.read_value(), self._places.read_value()
+        # Parts that are read while items are added may be of different lengths.
+        is_whole = (tf.size(keys) == tf.size(ids)) & (tf.size(places) == tf.size(ids))
+        keys, places = tf.cond(
+            is_whole, lambda: (keys, places), lambda: index_ids(ids, unique=False)[:2]
+        )
+        found = find_rows(IdIndex(keys, places, ids), tf.reshape(item_ids, [-1]))
         found = tf.cast(tf.maximum(found, 0), tf.int64)
         return tf.reshape(found, tf.shape(item_ids))
 
@@ -89,37 +94,34 @@ class Catalogue(tf.Module):
                 f"`titles` must be one for each of `ids`, {len(names)}. Got "
                 f"{len(titles)}."
             )
-        before = [*self.contents(), self._lines.read_value()]
+        before = [variable.read_value() for variable in self._state]
         rows = self.rows(tf.constant(names)).numpy()
         is_new = rows == 0
         size = self.num_items + 1
         rows[is_new] = size + np.arange(np.count_nonzero(is_new))
         added = np.array(names, object)[is_new]
-        new_titles = tf.concat([before[1], tf.fill([len(added)], "")], axis=0)
+        new_titles = tf.concat([before[0], tf.fill([len(added)], "")], axis=0)
         if titles is not None:
             given = tf.constant([*map(str, titles)])
             new_titles = tf.tensor_scatter_nd_update(new_titles, rows[:, None], given)
         # In this order: an id that is found has a title.
         self._titles.assign(new_titles)
         if len(added):
-            ids = tf.concat([before[0], tf.constant(added, tf.string)], axis=0)
+            ids = tf.concat([before[1], tf.constant(added, tf.string)], axis=0)
+            index = index_ids(ids)
             self._ids.assign(ids)
-            self._lines.assign(_lines(ids))
+            self._keys.assign(index.keys)
+            self._places.assign(index.rows)
         return rows, before
 
     def restore(self, state: Sequence[tf.Tensor]) -> None:
         """Goes back to the state before `put`."""
-        titles_last = (self._lines, self._ids, self._titles)
-        for variable, value in zip(
-            titles_last, (state[2], state[0], state[1]), strict=True
-        ):
+        for variable, value in zip(self._state[::-1], state[::-1], strict=True):
             variable.assign(value)
 
-
-def _lines(ids: tf.Tensor) -> tf.Tensor:
-    """Returns the sorted keys of ids and their rows, `[2, n]` int64."""
-    index = index_ids(tf.convert_to_tensor(ids))
-    return tf.stack([index.keys, tf.cast(index.rows, tf.int64)])
+    @property
+    def _state(self) -> list[tf.Variable]:
+        return [self._titles, self._ids, self._keys, self._places]
 
 
 def _growing(value: tf.Tensor, name: str) -> tf.Variable:

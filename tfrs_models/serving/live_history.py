@@ -58,6 +58,8 @@ def join_history(
       answered from the known past.
     - With `append`, items that are older than the newest item of the known past, or
       that are in it with the same time, are part of it and not added again.
+    - A feature of the history that a request does not carry, such as `history_event`,
+      is 0 (unknown) for its items, and 1 if it is floating, such as `history_weight`.
     - An item of unknown time has the time of the next item that has one, else that of
       the request, else that of the item before it.
 
@@ -107,7 +109,23 @@ def join_history(
     return Joined(features, items, tf.reduce_any(mask, axis=1), num_unknown)
 
 
-def _checks(live: Mapping[str, tf.Tensor], size: tf.Tensor) -> list[tf.Operation]:
+def _checks(live: Mapping[str, tf.Tensor], size: tf.Tensor) -> list[tf.Tensor]:
+    """Checks the inputs at the price of a few operations if nothing is wrong."""
+    sizes = tf.stack([tf.shape(live[name])[0] for name in INPUTS])
+    same_shape = tf.shape(live["history_time"]) == tf.shape(live["history"])
+    times = tf.concat([tf.reshape(live["history_time"], [-1]), live["time"]], axis=0)
+    is_right = tf.reduce_all(
+        tf.concat([sizes == size, same_shape, (times >= 0) & (times < _LATEST)], axis=0)
+    )
+
+    def say_what() -> tf.Tensor:
+        with tf.control_dependencies(_errors(live, size)):
+            return tf.constant(False)
+
+    return [tf.cond(is_right, lambda: tf.constant(True), say_what)]
+
+
+def _errors(live: Mapping[str, tf.Tensor], size: tf.Tensor) -> list[tf.Operation]:
     checks = [
         tf.debugging.assert_equal(
             tf.shape(live[name])[0],

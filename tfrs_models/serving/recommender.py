@@ -1,5 +1,6 @@
 """Serves recommendations for user ids, from the lookup of a user to titles."""
 
+import types
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -183,7 +184,9 @@ class Recommender(tf.Module):
         self._user_lines = line_numbers(user_ids, name="user_id")
         self._examples = [str(user) for user in user_ids[:4]]
         self._check_sizes(len(user_ids), len(item_ids), num_titles=len(titles))
-        self._made, self._made_for = {}, None
+        # Not an attribute that TensorFlow tracks: an export has the signatures that it
+        # is given, and traces no others.
+        self._made = types.SimpleNamespace(signatures={}, generation=None)
 
     @property
     def filters(self) -> dict[str, tf.TensorSpec]:
@@ -204,7 +207,7 @@ class Recommender(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
         """Name -> function that a server calls, for the index in its present state."""
         generation = self.generation  # read once: threads may refill it
-        if self._made_for != generation:
+        if self._made.generation != generation:
             request = [_USER_ID, K, _EXCLUDE_SEEN]
             lists = [*request, id_lists("exclusions"), self.filters]
 
@@ -222,7 +225,7 @@ class Recommender(tf.Module):
                     user_id, k, exclude_seen, **restrictions, allowed=allowed
                 )
 
-            self._made = {
+            made = {
                 "serving_default": tf.function(recommend, input_signature=request),
                 "filtered": tf.function(filtered, input_signature=lists),
                 "among": tf.function(
@@ -234,7 +237,7 @@ class Recommender(tf.Module):
                 def similar_items(item_id, k, exclusions, filters):
                     return self._similar(item_id, k, exclusions, filters)
 
-                self._made["similar_items"] = tf.function(
+                made["similar_items"] = tf.function(
                     similar_items, input_signature=[_ITEM_ID, *lists[1:2], *lists[3:]]
                 )
             if self.live_inputs:
@@ -261,13 +264,11 @@ class Recommender(tf.Module):
                     )
 
                 inputs = [*lists, self.live_inputs]
-                self._made["history"] = tf.function(
-                    with_history, input_signature=inputs
-                )
+                made["history"] = tf.function(with_history, input_signature=inputs)
                 if self._explains:
-                    self._made["explain"] = tf.function(explain, input_signature=inputs)
-            self._made_for = generation
-        return self._made
+                    made["explain"] = tf.function(explain, input_signature=inputs)
+            self._made = types.SimpleNamespace(signatures=made, generation=generation)
+        return self._made.signatures
 
     @property
     def recommend(self) -> tf.types.experimental.PolymorphicFunction:
