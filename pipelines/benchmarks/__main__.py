@@ -21,6 +21,7 @@ NAMES = (
     "approximate_search",
     "live_index",
     "live_requests",
+    "live_trends",
     "serving_load",
     "trends",
     "clickstream",

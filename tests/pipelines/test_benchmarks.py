@@ -21,7 +21,7 @@ from pipelines.benchmarks.baselines.plain_sasrec import PlainSASRec
 from pipelines.benchmarks.planted_tastes import make_clicks
 from pipelines.benchmarks.protocols import Case
 
-QUICK = ("interactions", "live_index")
+QUICK = ("interactions", "live_index", "live_trends")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,12 @@ QUICK = ("interactions", "live_index")
     [
         name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
         for name in NAMES
-        if name not in ("yardstick", "cascade")  # whole pipelines: have tests elsewhere
+        if name
+        not in (
+            "yardstick",
+            "cascade",
+            "trends",
+        )  # whole pipelines: have tests elsewhere
     ],
 )
 def test_a_benchmark_runs_and_returns_finite_figures(name):

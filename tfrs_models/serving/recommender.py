@@ -590,10 +590,8 @@ class Recommender(tf.Module):
                 )
             number = self.catalogue.num_items + 1
             new = self.trends.counted(rows, numbers, times, time, number)
-            indexed = np.arange(1, number)
-            found = self.index.snapshot().find(tf.constant(indexed)).numpy() >= 0
-            columns = features(*new, time)
-            self.index.update_columns(columns[1:][found], indexed[found])
+            columns = features(*new, time)[1:]
+            self.index.update_columns(columns, np.arange(1, number), skip_missing=True)
             self.trends.adopt(*new, time)
 
     @property

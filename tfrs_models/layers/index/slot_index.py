@@ -455,7 +455,9 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         """
         self._insert(candidates, identifiers, attributes, replace=True)
 
-    def update_columns(self, values: tf.Tensor, identifiers: tf.Tensor) -> None:
+    def update_columns(
+        self, values: tf.Tensor, identifiers: tf.Tensor, *, skip_missing: bool = False
+    ) -> None:
         """Replaces the last components of embeddings that are indexed already.
 
         It is for components that change often, such as trends. An IVF index leaves the
@@ -465,6 +467,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
           values: `[n, num_columns]` new values of the last columns of `[n,
             embedding_dim]`; without rows nothing changes.
           identifiers: `[n]` ids, each once.
+          skip_missing: True to skip ids that are not indexed.
 
         Raises:
           ValueError: an id is not indexed or repeats, a value is not finite, there are
@@ -489,14 +492,16 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
             check_floating(values)
             values = values.numpy().astype(np.float32)
             identifiers = read_ids(tf.convert_to_tensor(identifiers))
-            most_copies(identifiers, "error")
             slots = self.snapshot().find(identifiers).numpy()
-            if (missing := slots < 0).any():
+            missing = slots < 0
+            if missing.any() and not skip_missing:
                 raise ValueError(
                     "`identifiers` to update must be indexed. "
                     f"{missing.sum()} are not, {first_of(identifiers, missing)!r} is "
                     "one."
                 )
+            if np.bincount(slots[~missing], minlength=1).max() > 1:
+                most_copies(identifiers, "error")
             width = self.embedding_dim
             if values.ndim != 2 or not 0 < values.shape[1] <= width:
                 raise ValueError(
@@ -509,6 +514,8 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
                     f"{len(slots)} identifiers. Got {len(values)} rows, "
                     f"{np.count_nonzero(~np.isfinite(values))} values not finite."
                 )
+            if missing.any():
+                slots, values = slots[~missing], values[~missing]
             candidates = update["candidates"].numpy().copy()
             candidates[slots, width - values.shape[1] :] = values
             update["candidates"] = candidates
