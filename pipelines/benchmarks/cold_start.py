@@ -67,7 +67,7 @@ class Config:
     sentences: Path | None = None
     """File of `numpy.savez` with `item_id` and their embeddings `text`, made elsewhere,
     for the cases of sentences; without it there are none."""
-    first_seed: int = 0
+    first_seed: Seed = 0
     """Seed of the first draw."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""

@@ -17,6 +17,7 @@ from pipelines.parts.flags import Count, Number, Range, Share, ShareAboveNone
 
 # What a pipeline cannot do without.
 NEEDED = {
+    "pipelines.benchmarks.check_ins": {"data": "check_ins.csv"},
     "pipelines.gate": {"old": Path("1"), "new": Path("2")},
     "pipelines.native.__main__": {"model": Path("1")},
     "pipelines.recommend": {"user": ("1",)},

@@ -60,6 +60,7 @@ class RequestTime(tf.keras.layers.Layer):
           ValueError: a feature is missing or has the wrong dtype or shape.
           InvalidArgumentError: an hour or a weekday is out of range.
         """
+        gap = tf.cast(gap, tf.float32)
         powers = tf.math.log(tf.maximum(gap / _HOUR, 0.5)) / tf.math.log(2.0)
         bucket = tf.cast(tf.floor(powers), tf.int32) + 2  # 1 is below an hour
         bucket = tf.where(gap > 0, tf.minimum(bucket, _GAPS - 1), 0)
