@@ -24,6 +24,7 @@ from pipelines.benchmarks.next_item import Setting
 from pipelines.benchmarks.protocols import invented_times, rank_embeddings
 from pipelines.parts import query_towers
 from pipelines.parts.command import command
+from pipelines.parts.flags import Seed
 from tfrs_models.data import Interactions
 
 DATASETS = {

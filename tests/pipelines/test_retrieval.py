@@ -191,7 +191,7 @@ def flip(path):
     path.write_bytes(data)
 
 
-PROTOBUF, VOCABULARY = "saved_model.pb", "assets/*item_id*"
+PROTOBUF, VOCABULARY = "saved_model.pb", "assets/*user_id*"
 VARIABLES = ("variables/variables.index", "variables/variables.data-00000-of-00001")
 CONTRACT = "assets.extra/contract.json"
 
