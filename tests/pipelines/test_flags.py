@@ -32,7 +32,7 @@ NONSENSE = {
 # Where 0 is a number like others: none of them, no share, no patience, the first seed.
 ZERO = {
     *("alpha", "category_weight", "cold_users", "corpus_rows", "distance_scale"),
-    *("dropout", "epochs", "fixed_layers", "history_days", "id_dropout"),
+    *("dropout", "epochs", "first_seed", "fixed_layers", "history_days", "id_dropout"),
     *("items_weight_decay", "l2", "min_rating", "mixture_dropout", "native_queries"),
     *("num_layers", "padding", "pair_weight", "patience", "quality"),
     *("query_weight_decay", "rate_patience", "refinements", "retrieval_weight"),

@@ -751,5 +751,5 @@ def test_without_scann_there_is_an_exact_index_only(monkeypatch, capsys):
     model = query_towers.build_model(query_towers.resolved(retrieval.SMOKE), data)
     exact, approximate = build_indexes(model, data)
     assert approximate is None
-    assert exact(tf.zeros([1, 4]), k=2)[1].shape == (1, 2)
+    assert exact(tf.zeros([1, exact.embedding_dim]), k=2)[1].shape == (1, 2)
     assert "pip install scann" in capsys.readouterr().out
