@@ -35,7 +35,7 @@ class LiveTrends(tf.Module):
       half_lives_days: half-lives of the counts in days.
 
     Example:
-      >>> table = tm.data.TrendTable([1, 1, 2], [0, 9, 86_400], num_items=2)
+      >>> table = tm.data.TrendTable([1, 1, 2], [5, 9, 86_400], num_items=2)
       >>> trends = tm.serving.LiveTrends.of(table, time=90_000)
       >>> bool(np.allclose(trends.columns([0, 1, 2]), table.at(90_000)))
       True

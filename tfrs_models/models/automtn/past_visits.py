@@ -121,8 +121,8 @@ class PastVisits(tf.keras.layers.Layer):
       >>> past = tf.constant([[3, 5, 3, 0]])  # ids from 1, oldest first, and padding
       >>> age = tf.constant([[90_000.0, 9_000.0, 8_000.0, 0.0]])  # seconds
       >>> found = layer(past, age, last=tf.constant([3]))
-      >>> found.of_all(5).numpy().round(1)  # POI 3 has more visits, and is the last one
-      array([[0. , 0. , 4.6, 0. , 2.7]], dtype=float32)
+      >>> found.of_all(5).numpy().round(1)  # POI 5 came after POI 3 once
+      array([[0. , 0. , 2.3, 0. , 3. ]], dtype=float32)
     """
 
     def __init__(
