@@ -155,9 +155,9 @@ def test_new_items_have_no_trend_until_there_are_events(made):
     assert ask(recommender, "nobody")[0][0] == "fresh"
 
 
-def test_similar_items_are_alike_without_their_trends(made):
+def test_similar_items_are_alike_without_their_trends(made, dated):
     recommender = made[0]
-    first = ask(recommender, "nobody")[0][0]
+    first = dated.vocabularies["item_id"][1]
     answer = recommender.similar_items(
         item_id=tf.constant([[first]]),
         k=tf.constant([3]),

@@ -370,3 +370,14 @@ def test_the_newest_real_steps_stand_at_the_end_of_the_window(length):
         empty = length - len(newest)
         assert mask[row].numpy().tolist() == [False] * empty + [True] * len(newest)
         assert places[row].numpy().tolist() == [0] * empty + newest.tolist()
+
+
+@pytest.mark.parametrize("kind", [towers.GRU4Rec, towers.SASRec])
+def test_a_prefix_without_items_has_the_embedding_of_a_row_without_items(kind):
+    items = towers.FeatureTower([Feature("item_id", "id", 5)], 4)
+    options = {"seq_len": 3} if kind is towers.SASRec else {}
+    tower = kind(items, 4, **options)
+    history = {"history": tf.constant([[0, 0, 3], [2, 0, 1]])}
+    prefixes = tower(history, return_sequences=True)
+    np.testing.assert_array_equal(prefixes[0, :2], np.zeros([2, 4]))
+    assert np.abs(prefixes.numpy()[[0, 1, 1, 1], [2, 0, 1, 2]]).min() > 0
