@@ -17,6 +17,7 @@ from pipelines.parts import query_towers, training
 from pipelines.parts.flags import Count, Range, Rate, Width
 from pipelines.parts.indexes import index_items
 from pipelines.parts.progress import EpochLines, step
+from pipelines.parts.ranks import embeddings_of, queries_of
 from tfrs_models.data.interactions import EARLIER
 
 MONITOR = "val_ndcg_at_10"
@@ -281,9 +282,8 @@ def lists_of(
             np.zeros(0, np.int64), np.zeros(len(columns["user_id"]) + 1, np.int64)
         )
     retrieve = _retrieval(model, data, split, num_retrieved)
-    batches = data.batches(split, 4096, known_items=False)
-    queries = [model.query_tower(batch, training=False) for batch in batches]
-    queries, times = tf.concat(queries, axis=0), columns["timestamp"][rows]
+    queries = queries_of(model, data, split)
+    times = columns["timestamp"][rows]
     in_time = rows[np.argsort(times, kind="stable")]  # rows of an hour share trends
     scores = np.empty((len(columns["timestamp"]), num_retrieved), np.float32)
     items = np.empty(scores.shape, np.int64)
@@ -320,7 +320,7 @@ def _retrieval(
         return lambda queries, _, out: index.query_with_exclusions(queries, out, k=k)
     # The items are those of each query's time, which no index is.
     table = tm.data.trend_table(data, split)
-    embeddings = _embeddings(model, data, split)[1:]
+    embeddings = embeddings_of(model, data)
 
     def retrieve(
         queries: tf.Tensor, times: np.ndarray, out: tf.RaggedTensor
@@ -331,19 +331,6 @@ def _retrieval(
         return best.values, best.indices + 1
 
     return retrieve
-
-
-def _embeddings(
-    model: tm.models.TwoTower, data: tm.data.Interactions, split: str
-) -> np.ndarray:
-    """Embeds all items without trends, `[num_items + 1, embedding_dim]`."""
-    candidates = data.candidate_batches()
-    if model.num_trends:
-        table = tm.data.trend_table(data, split)
-        candidates = table.add_to(candidates, table.newest_time)
-    found = [embeddings.numpy() for _, embeddings in model.embed_candidates(candidates)]
-    found = np.concatenate([np.zeros_like(found[0][:1]), *found])
-    return found[:, : found.shape[1] - model.num_trends]
 
 
 def candidate_features(
@@ -366,7 +353,7 @@ def candidate_features(
         np.add.at(counts, data.splits[part]["item_id"], 1)
     table = tm.data.trend_table(data, split)
     return tm.models.CandidateFeatures(
-        _embeddings(model, data, split),
+        np.pad(embeddings_of(model, data), ((1, 0), (0, 0))),  # row 0 is no item
         similarities,
         item_features=np.log(counts + _LEAST_COUNT)[:, None],
         trends=table.at(table.next_period(table.newest_time)),

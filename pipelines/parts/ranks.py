@@ -6,7 +6,11 @@ import tfrs_models as tm
 
 
 def model_ranks(
-    model: tm.models.TwoTower, data: tm.data.Interactions, split: str
+    model: tm.models.TwoTower,
+    data: tm.data.Interactions,
+    split: str,
+    *,
+    table: tm.data.TrendTable | None = None,
 ) -> tm.metrics.RankTable:
     """Ranks the items of rows by a model, with the trends at the time of each row.
 
@@ -14,6 +18,7 @@ def model_ranks(
       model: model whose weights exist.
       data: interactions with what the query tower reads.
       split: "validation" or "test".
+      table: trends that the split may know, which a caller may have; None to make them.
     """
     if not model.num_trends:
         return tm.metrics.rank_table(
@@ -24,7 +29,7 @@ def model_ranks(
     return tm.metrics.rank_with_trends(
         queries_of(model, data, split),
         embeddings_of(model, data),
-        tm.data.trend_table(data, split),
+        tm.data.trend_table(data, split) if table is None else table,
         data.splits[split],
         exclusions=data.exclusions(split),
     )
@@ -48,15 +53,17 @@ def embeddings_of(model: tm.models.TwoTower, data: tm.data.Interactions) -> np.n
     """Embeds all items without trends, `[num_items, embedding_dim]`.
 
     Args:
-      model: model with trends.
+      model: model whose weights exist.
       data: interactions.
     """
-    tower = model.candidate_tower.tower
+    tower = model.candidate_tower
+    if model.num_trends:
+        tower = tower.tower
     return np.concatenate([tower(batch).numpy() for batch in data.candidate_batches()])
 
 
 def validation_metrics(
-    model: tm.models.TwoTower, data: tm.data.Interactions
+    model: tm.models.TwoTower, data: tm.data.Interactions, table: tm.data.TrendTable
 ) -> dict[str, float]:
     """Computes the metrics by which training stops, of a model with trends.
 
@@ -66,11 +73,12 @@ def validation_metrics(
     Args:
       model: model with trends.
       data: interactions with what the query tower reads.
+      table: trends that validation may know, the same for all epochs.
 
     Returns:
       Name of a metric in Keras's logs -> its mean over the validation rows.
     """
-    ranks = model_ranks(model, data, "validation")
+    ranks = model_ranks(model, data, "validation", table=table)
     ranks = ranks.take(~ranks.hidden)
     metrics = {
         f"top_{k}_categorical_accuracy": ranks.values(f"hit_rate_at_{k}")

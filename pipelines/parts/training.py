@@ -99,10 +99,11 @@ def fit(
     model.compile(tf.keras.optimizers.Adam(rate))
     validation = []
     if model.num_trends:  # before the callbacks that read the metrics
+        table = tm.data.trend_table(data, "validation")
         validation.append(
             tf.keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda _, logs: logs.update(
-                    validation_metrics(model, data)
+                    validation_metrics(model, data, table)
                 )
             )
         )
