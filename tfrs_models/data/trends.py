@@ -7,14 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.data.interactions import EARLIER, Interactions
-from tfrs_models.ops.trends import trend_features
+from tfrs_models.ops.trends import DAY, LATEST, trend_features
 
 HALF_LIVES_DAYS = (0.25, 1.0, 4.0, 16.0, 64.0)
 HOUR = 3_600
-_DAY = 86_400
 _ITEMS_AT_ONCE = 4096  # keeps the logarithms small, and so exact
-# Seconds since 1970 in the year 5138; times in milliseconds are above it.
-_LATEST = 10**11
 
 
 class TrendTable:
@@ -94,7 +91,7 @@ class TrendTable:
         self._seconds = seconds - self._first
         self._keys = item * self._span + self._seconds
         self._starts = np.searchsorted(item, np.arange(num_items + 1))
-        days = self._seconds / _DAY
+        days = self._seconds / DAY
         self._counts = np.stack(
             [_decayed(item, days, half_life) for half_life in self.half_lives_days],
             axis=1,
@@ -228,7 +225,7 @@ class TrendTable:
         age = tf.cast(
             tf.where(is_old, seconds - tf.gather(times, latest), 0), tf.float32
         )
-        half_lives = tf.constant(self.half_lives_days, tf.float32) * _DAY
+        half_lives = tf.constant(self.half_lives_days, tf.float32) * DAY
         decay = tf.pow(0.5, age[:, None] / half_lives)
         first = tf.gather(times, tf.where(is_old, start, nothing))
         return tf.gather(counts, latest) * decay, first, is_old
@@ -306,7 +303,7 @@ def _checked_rows(
     item, seconds = item[item > 0], seconds[item > 0]
     if not len(item):
         raise ValueError("`item_id` must have a row of a known item. Got none.")
-    if seconds.max() > _LATEST:
+    if seconds.max() > LATEST:
         raise ValueError(
             "`timestamp` must be seconds since 1970. Got "
             f"{seconds.max()}, which is far in the future: are these milliseconds?"

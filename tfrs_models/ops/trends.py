@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 _SMALLEST_COUNT = 0.1
-_DAY = 86_400
+DAY = 86_400  # seconds
+LATEST = 10**11  # seconds since 1970; times in milliseconds are above it
 
 
 def trend_features(
@@ -20,6 +21,6 @@ def trend_features(
       `[n, num_half_lives + 2]` float32, as in `data.TrendTable`.
     """
     popularity = tf.math.log1p(tf.cast(counts, tf.float32) / _SMALLEST_COUNT)
-    age = tf.math.log1p(tf.cast(age_seconds, tf.float32) / _DAY)
+    age = tf.math.log1p(tf.cast(age_seconds, tf.float32) / DAY)
     is_new = tf.cast(~is_old, tf.float32)
     return tf.concat([popularity, age[:, None], is_new[:, None]], axis=1)

@@ -6,10 +6,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.trends import trend_features
-
-_DAY = 86_400
-_LATEST = 10**11  # seconds; times in milliseconds are above it
+from tfrs_models.ops.trends import DAY, LATEST, trend_features
 
 
 class TrendCounts(Protocol):
@@ -129,7 +126,7 @@ class LiveTrends(tf.Module):
         Returns:
           `[num_rows, num_half_lives]` float32 and `[num_rows]` int64.
         """
-        half_lives = np.array(self.half_lives_days, np.float32) * _DAY
+        half_lives = np.array(self.half_lives_days, np.float32) * DAY
         counts = self._counts.numpy()
         new = ((0, max(0, num_rows - len(counts))), (0, 0))
         counts = np.pad(counts, new)
@@ -198,7 +195,7 @@ def checked_events(
     """
     if isinstance(time, bool) or not isinstance(time, (int, np.integer)):
         raise ValueError(f"`time` must be whole seconds since 1970. Got {time!r}.")
-    if time > _LATEST:
+    if time > LATEST:
         raise ValueError(
             f"`time` must be seconds since 1970. Got {time}: are these milliseconds?"
         )
