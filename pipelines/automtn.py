@@ -24,16 +24,18 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.parts.artifacts import (
+from tfrs_models.data.checkins import Traces
+
+from .parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
-from pipelines.parts.check_in_data import SYNTHETIC, CheckInConfig, load_check_ins
-from pipelines.parts.command import command, ending
-from pipelines.parts.flags import (
+from .parts.check_in_data import SYNTHETIC, CheckInConfig, load_check_ins
+from .parts.command import command, ending
+from .parts.flags import (
     Depth,
     Number,
     Rate,
@@ -42,10 +44,9 @@ from pipelines.parts.flags import (
     Weight,
     Width,
 )
-from pipelines.parts.poi_baselines import baselines, rank_split
-from pipelines.parts.training import create_slots
-from pipelines.reporting.automtn import MODEL, judged, print_tables, write_report
-from tfrs_models.data.checkins import Traces
+from .parts.poi_baselines import baselines, rank_split
+from .parts.training import create_slots
+from .reporting.automtn import MODEL, judged, print_tables, write_report
 
 MONITOR = "val_poi/mrr"
 AS_PAPER = "AutoMTN without past visits and request time"

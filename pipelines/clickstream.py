@@ -29,25 +29,29 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines import retrieval
-from pipelines.parts import query_towers
-from pipelines.parts.artifacts import (
+from tfrs_models.data.clickstream import FineTuningParams, fine_tuning_params
+from tfrs_models.data.formats.reading import is_log
+from tfrs_models.training.hyper_parameters import SearchResult
+
+from . import retrieval
+from .parts import query_towers
+from .parts.artifacts import (
     new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
-from pipelines.parts.checkpoints import (
+from .parts.checkpoints import (
     Checkpoints,
     Origin,
     finished,
     is_empty,
     sized,
 )
-from pipelines.parts.click_data import ClickData, load_clicks
-from pipelines.parts.command import command, ending
-from pipelines.parts.data import DataConfig
-from pipelines.parts.flags import (
+from .parts.click_data import ClickData, load_clicks
+from .parts.command import command, ending
+from .parts.data import DataConfig
+from .parts.flags import (
     CountOrNone,
     Depth,
     Range,
@@ -56,8 +60,8 @@ from pipelines.parts.flags import (
     ShareAboveNone,
     Weight,
 )
-from pipelines.parts.indexes import index_items
-from pipelines.reporting.clickstream import (
+from .parts.indexes import index_items
+from .reporting.clickstream import (
     Comparison,
     compare,
     measure,
@@ -65,9 +69,6 @@ from pipelines.reporting.clickstream import (
     print_comparison,
     write_report,
 )
-from tfrs_models.data.clickstream import FineTuningParams, fine_tuning_params
-from tfrs_models.data.formats.reading import is_log
-from tfrs_models.training.hyper_parameters import SearchResult
 
 MONITOR = "val_pair_accuracy"
 # The choices of the specification, and larger rates for towers of tables. Its 5 to 8

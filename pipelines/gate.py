@@ -21,13 +21,14 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.parts.artifacts import read_json
-from pipelines.parts.checkpoints import Checkpoints, fingerprint
-from pipelines.parts.command import command, ending
-from pipelines.parts.data import DataConfig, load_data
-from pipelines.parts.flags import Seed
 from tfrs_models.serving import contract, gate
 from tfrs_models.serving.contract import ContractError
+
+from .parts.artifacts import read_json
+from .parts.checkpoints import Checkpoints, fingerprint
+from .parts.command import command, ending
+from .parts.data import DataConfig, load_data
+from .parts.flags import Seed
 
 _BLANK = {"string": "", "int32": -1, "int64": -1}
 

@@ -13,19 +13,20 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.parts.artifacts import (
+
+from .parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
-from pipelines.parts.command import command, ending
-from pipelines.parts.data import DataConfig
-from pipelines.parts.flags import CountOrNone, Rate, Seed, Share, Width
-from pipelines.parts.list_data import ListData, load_list_data
-from pipelines.parts.training import create_slots
-from pipelines.reporting.joint_ranking import Run, evaluate, print_runs, write_report
+from .parts.command import command, ending
+from .parts.data import DataConfig
+from .parts.flags import CountOrNone, Rate, Seed, Share, Width
+from .parts.list_data import ListData, load_list_data
+from .parts.training import create_slots
+from .reporting.joint_ranking import Run, evaluate, print_runs, write_report
 
 MONITOR = "val_loss_per_example"
 LOSSES = {

@@ -11,8 +11,8 @@ import nbformat
 import tyro
 from nbclient import NotebookClient
 
-from pipelines.parts.artifacts import prepare_folder, written_whole
-from pipelines.parts.command import command
+from .parts.artifacts import prepare_folder, written_whole
+from .parts.command import command
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,18 +15,19 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.parts import field_ranking
-from pipelines.parts.artifacts import (
+
+from .parts import field_ranking
+from .parts.artifacts import (
     export_ranker,
     new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
-from pipelines.parts.checkpoints import Checkpoints, Origin
-from pipelines.parts.command import command
-from pipelines.parts.data import DataConfig, load_data
-from pipelines.parts.flags import (
+from .parts.checkpoints import Checkpoints, Origin
+from .parts.command import command
+from .parts.data import DataConfig, load_data
+from .parts.flags import (
     CountOrNone,
     Rate,
     Seed,
@@ -34,16 +35,16 @@ from pipelines.parts.flags import (
     Weight,
     Width,
 )
-from pipelines.parts.ranking_data import POSITION, RankingData, load_ranking_data
-from pipelines.parts.training import create_slots
-from pipelines.parts.user_towers import (
+from .parts.ranking_data import POSITION, RankingData, load_ranking_data
+from .parts.training import create_slots
+from .parts.user_towers import (
     NAMES,
     UserTower,
     build_user_tower,
     without_some_ids,
 )
-from pipelines.reporting import field_ranking as field_report
-from pipelines.reporting.ranking import (
+from .reporting import field_ranking as field_report
+from .reporting.ranking import (
     Run,
     evaluate,
     print_runs,

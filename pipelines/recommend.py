@@ -18,17 +18,18 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from pipelines.parts.all_users import SUFFIXES, recommend_to_file, rows_of
-from pipelines.parts.command import command, ending
-from pipelines.parts.live_requests import (
+from tfrs_models.serving import contract
+from tfrs_models.serving.contract_checks import changed_files, digest, files_of
+
+from .parts.all_users import SUFFIXES, recommend_to_file, rows_of
+from .parts.command import command, ending
+from .parts.live_requests import (
     RequestConfig,
     has_signature,
     inputs_of,
     request_problem,
     signature_of,
 )
-from tfrs_models.serving import contract
-from tfrs_models.serving.contract_checks import changed_files, digest, files_of
 
 _INPUTS = {"user_id", "k", "exclude_seen"}
 _OUTPUTS = {"item_id", "title", "score", "known_user"}

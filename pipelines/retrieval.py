@@ -14,16 +14,17 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.parts import query_towers
-from pipelines.parts.artifacts import (
+
+from .parts import query_towers
+from .parts.artifacts import (
     new_run,
     prepare_folder,
     print_paths,
     read_config,
     write_json,
 )
-from pipelines.parts.baselines import BaselineConfig, choose, described_choices
-from pipelines.parts.checkpoints import (
+from .parts.baselines import BaselineConfig, choose, described_choices
+from .parts.checkpoints import (
     Checkpoint,
     Checkpoints,
     KeepBest,
@@ -31,32 +32,32 @@ from pipelines.parts.checkpoints import (
     fingerprint,
     finished,
 )
-from pipelines.parts.command import command, ending
-from pipelines.parts.data import DataConfig, load_data
-from pipelines.parts.flags import Count, CountOrNone, Seed
-from pipelines.parts.indexes import build_indexes, item_attributes, live_trends
-from pipelines.parts.progress import EpochLines, step
-from pipelines.parts.query_towers import QueryTowerConfig
-from pipelines.parts.retrieval_trials import TrialsConfig, tuned
-from pipelines.parts.top_k_lists import baseline_lists, first_rows, user_groups
-from pipelines.parts.training import (
+from .parts.command import command, ending
+from .parts.data import DataConfig, load_data
+from .parts.flags import Count, CountOrNone, Seed
+from .parts.indexes import build_indexes, item_attributes, live_trends
+from .parts.progress import EpochLines, step
+from .parts.query_towers import QueryTowerConfig
+from .parts.retrieval_trials import TrialsConfig, tuned
+from .parts.top_k_lists import baseline_lists, first_rows, user_groups
+from .parts.training import (
     MONITOR,
     add_corpus_metrics,
     batches_of,
     create_weights,
     fit,
 )
-from pipelines.parts.trials import Study
-from pipelines.recommend import print_answers
-from pipelines.reporting.beyond_accuracy import (
+from .parts.trials import Study
+from .recommend import print_answers
+from .reporting.beyond_accuracy import (
     BeyondAccuracy,
     by_group,
     measure_lists,
     print_measures,
 )
-from pipelines.reporting.evaluation import MODEL, Evaluation, evaluate, title, verdict
-from pipelines.reporting.folds import fold_verdict, over_folds
-from pipelines.reporting.retrieval import (
+from .reporting.evaluation import MODEL, Evaluation, evaluate, title, verdict
+from .reporting.folds import fold_verdict, over_folds
+from .reporting.retrieval import (
     answered,
     example_users,
     index_recall,
@@ -65,7 +66,7 @@ from pipelines.reporting.retrieval import (
     question,
     write_report,
 )
-from pipelines.reporting.served import served_lists
+from .reporting.served import served_lists
 
 GROUP_METRIC = "hit_rate_at_10"
 

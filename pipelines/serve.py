@@ -17,27 +17,28 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines import ranking, retrieval
-from pipelines.parts import list_ranking, query_towers
-from pipelines.parts.artifacts import (
+
+from . import ranking, retrieval
+from .parts import list_ranking, query_towers
+from .parts.artifacts import (
     new_run,
     prepare_folder,
     read_config,
     write_json,
 )
-from pipelines.parts.checkpoints import Checkpoint, finished, is_empty
-from pipelines.parts.command import command
-from pipelines.parts.flags import ShareAboveNone, Weight
-from pipelines.parts.indexes import index_items, live_trends
-from pipelines.parts.ranking_data import held_out_users, load_ranking_data
-from pipelines.recommend import recommended_exclude_seen
-from pipelines.reporting.list_ranking import (
+from .parts.checkpoints import Checkpoint, finished, is_empty
+from .parts.command import command
+from .parts.flags import ShareAboveNone, Weight
+from .parts.indexes import index_items, live_trends
+from .parts.ranking_data import held_out_users, load_ranking_data
+from .recommend import recommended_exclude_seen
+from .reporting.list_ranking import (
     intervals,
     liked_rows,
     values_of,
     verdict,
 )
-from pipelines.reporting.serve import best_weight, evaluate, print_metrics
+from .reporting.serve import best_weight, evaluate, print_metrics
 
 Index = tm.layers.BruteForce | tm.layers.IVF
 

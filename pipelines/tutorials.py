@@ -19,7 +19,7 @@ import tempfile
 
 import tyro
 
-from pipelines.parts.command import command
+from .parts.command import command
 
 ELSEWHERE = {
     "ranking_tfx": "needs TensorFlow Extended",

@@ -13,14 +13,17 @@ import tensorflow as tf
 import tyro
 
 import tfrs_models as tm
-from pipelines.parts.artifacts import (
+from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
+from tfrs_models.data.kuaisar import load as load_folder
+
+from .parts.artifacts import (
     new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
-from pipelines.parts.command import command, ending
-from pipelines.parts.flags import (
+from .parts.command import command, ending
+from .parts.flags import (
     CountOrNone,
     Range,
     Rate,
@@ -30,7 +33,7 @@ from pipelines.parts.flags import (
     Weight,
     Width,
 )
-from pipelines.reporting.unisar import (
+from .reporting.unisar import (
     Run,
     corpus_figures,
     evaluate,
@@ -38,8 +41,6 @@ from pipelines.reporting.unisar import (
     print_runs,
     write_report,
 )
-from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
-from tfrs_models.data.kuaisar import load as load_folder
 
 SYNTHETIC = "synthetic"
 MONITOR = "val_ndcg_at_5"

@@ -1,6 +1,6 @@
 """Runs exported models in a program without Python, as a server does."""
 
-from pipelines.native.program import (
+from .program import (
     Found,
     Latency,
     ProgramError,

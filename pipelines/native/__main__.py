@@ -10,11 +10,12 @@ from typing import Annotated
 
 import tyro
 
-from pipelines import native
-from pipelines.parts.command import command
-from pipelines.parts.flags import Range
 from tfrs_models.serving import contract
 from tfrs_models.serving.contract import ContractError
+
+from .. import native
+from ..parts.command import command
+from ..parts.flags import Range
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from pipelines.parts.artifacts import read_json, write_json, written_whole
+from .artifacts import read_json, write_json, written_whole
 
 Answer = Mapping[str, np.ndarray]
 COLUMNS = pa.schema(

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tfrs_models as tm
-from pipelines.parts import flags
+
+from . import flags
 
 
 def prepare_folder(path: Path) -> Path:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import tfrs_models as tm
-from pipelines.parts.flags import Positive
-from pipelines.parts.progress import step
+
+from .flags import Positive
+from .progress import step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from pipelines.parts.data import TableConfig, as_flags
-from pipelines.parts.flags import Positive, Range, Width
 from tfrs_models.data.checkins import (
     CheckIns,
     Traces,
@@ -19,6 +17,9 @@ from tfrs_models.data.formats.recognition import recognise
 from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.synthetic.check_ins import PlantedCheckIns, make_check_ins
 from tfrs_models.data.table_files import read_table, suffix_of
+
+from .data import TableConfig, as_flags
+from .flags import Positive, Range, Width
 
 SYNTHETIC = "synthetic"
 _TRIP_GAP = 240.0  # hours: planted trips are a month apart

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.artifacts import finite, module_of, read_json, read_metrics
 from tfrs_models.serving.versions import publish, unfinished_version
+
+from .artifacts import finite, module_of, read_json, read_metrics
 
 Fingerprint = dict[str, dict[str, int | str]]
 _ABOUT, _VOCABULARIES, _WEIGHTS = "about.json", "vocabularies.json", "weights"

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.artifacts import write_text
 from tfrs_models.data import clickstream
 from tfrs_models.data.clickstream import FineTuningInput, ItemSet
+
+from .artifacts import write_text
 
 SPLITS = ("train", "validation", "test")
 

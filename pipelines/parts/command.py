@@ -10,8 +10,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.parts import flags
-from pipelines.parts.log_lines import without_log_lines
+from . import flags
+from .log_lines import without_log_lines
 
 _NAMED = 4  # most files that the last line names
 

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.parts.flags import Number, Range, ShareBelowOne
 from tfrs_models.data.files import is_table
+
+from .flags import Number, Range, ShareBelowOne
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 import tfrs_models as tm
-from pipelines.parts.flags import Rate, ShareBelowOne
+
+from .flags import Rate, ShareBelowOne
 
 FieldModel = Literal["deep-fm", "dcn"]
 Label = Literal["rating", "like"]

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.data import DataConfig, load_data, train_ids
-from pipelines.parts.ranking_data import SYNTHETIC
+
+from .data import DataConfig, load_data, train_ids
+from .ranking_data import SYNTHETIC
 
 
 @dataclasses.dataclass(frozen=True)

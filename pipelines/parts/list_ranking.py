@@ -13,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts import query_towers, training
-from pipelines.parts.flags import Count, Range, Rate, Width
-from pipelines.parts.indexes import index_items
-from pipelines.parts.progress import EpochLines, step
-from pipelines.parts.ranks import embeddings_of, queries_of
 from tfrs_models.data.interactions import EARLIER
+
+from . import query_towers, training
+from .flags import Count, Range, Rate, Width
+from .indexes import index_items
+from .progress import EpochLines, step
+from .ranks import embeddings_of, queries_of
 
 MONITOR = "val_ndcg_at_10"
 _ROWS_AT_ONCE = 512

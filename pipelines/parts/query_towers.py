@@ -8,22 +8,23 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.flags import (
+from tfrs_models.data.interactions import EARLIER
+from tfrs_models.data.sequences import history_columns
+from tfrs_models.feature import Feature
+
+from .flags import (
     CountOrNone,
     Rate,
     ShareBelowOne,
     Temperature,
     Width,
 )
-from pipelines.parts.user_towers import (
+from .user_towers import (
     READ_ACTIVITY,
     UserTower,
     build_user_tower,
     without_some_ids,
 )
-from tfrs_models.data.interactions import EARLIER
-from tfrs_models.data.sequences import history_columns
-from tfrs_models.feature import Feature
 
 QueryTower = Literal["history", "gru", "sasrec", "autocorrelation", "id"]
 Negatives = Literal["batch", "corpus"]

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.checkpoints import Fingerprint, fingerprint, sized
-from pipelines.parts.data import DataConfig, load_data, train_ids
+
+from .checkpoints import Fingerprint, fingerprint, sized
+from .data import DataConfig, load_data, train_ids
 
 SYNTHETIC = "synthetic-clicks"
 POSITION = ("position", "device_features")

@@ -8,14 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts import query_towers
-from pipelines.parts.checkpoints import fingerprint
-from pipelines.parts.command import ending
-from pipelines.parts.data import load_data
-from pipelines.parts.flags import CountOrNone, Positive
-from pipelines.parts.query_towers import DEFAULTS, QueryTowerConfig
-from pipelines.parts.training import MONITOR, add_corpus_metrics, create_weights, fit
-from pipelines.parts.trials import Flags, Report, Study, release, run_trials
+
+from . import query_towers
+from .checkpoints import fingerprint
+from .command import ending
+from .data import load_data
+from .flags import CountOrNone, Positive
+from .query_towers import DEFAULTS, QueryTowerConfig
+from .training import MONITOR, add_corpus_metrics, create_weights, fit
+from .trials import Flags, Report, Study, release, run_trials
 
 _TOWERS = ("history", "gru", "sasrec")
 _CHOICES = {

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts import query_towers
-from pipelines.parts.query_towers import QueryTowerConfig
-from pipelines.parts.ranks import validation_metrics
+
+from . import query_towers
+from .query_towers import QueryTowerConfig
+from .ranks import validation_metrics
 
 MONITOR = "val_factorized_top_k/ndcg_at_10"
 

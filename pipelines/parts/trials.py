@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipelines.parts.progress import step
+from .progress import step
 
 Flags = dict[str, object]
 Report = Callable[[int, float], None]

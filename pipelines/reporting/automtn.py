@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.parts.check_in_data import CheckInData
-from pipelines.reporting import plots, poi_plots
-from pipelines.reporting.evaluation import VERDICT, comparison
-from pipelines.reporting.page import render
-from pipelines.reporting.tables import print_table
 from tfrs_models.layers.attention.auto_correlation import Lags
 from tfrs_models.metrics import RankTable, bootstrap_interval
+
+from ..parts.check_in_data import CheckInData
+from . import plots, poi_plots
+from .evaluation import VERDICT, comparison
+from .page import render
+from .tables import print_table
 
 MODEL = "AutoMTN"
 METRICS = {

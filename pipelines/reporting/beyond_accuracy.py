@@ -9,9 +9,10 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 import tfrs_models as tm
-from pipelines.reporting.plots import exposure_curves
-from pipelines.reporting.tables import print_table
 from tfrs_models.metrics.exposure import Exposure
+
+from .plots import exposure_curves
+from .tables import print_table
 
 EARLIER = "earlier interactions"
 _NO_ATTRIBUTES = ("item_id", "title")

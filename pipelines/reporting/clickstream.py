@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.parts.click_data import ClickData
-from pipelines.reporting import evaluation, plots
-from pipelines.reporting.page import render
-from pipelines.reporting.tables import print_table
 from tfrs_models.training.hyper_parameters import SearchResult
+
+from ..parts.click_data import ClickData
+from . import evaluation, plots
+from .page import render
+from .tables import print_table
 
 METRICS = evaluation.METRICS
 OF_SESSIONS = (

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.reporting.served import (
+from tfrs_models.baselines import Choice
+from tfrs_models.metrics import RankTable
+
+from .served import (
     baseline_ranks,
     served_ranks,
     with_train_rows,
 )
-from tfrs_models.baselines import Choice
-from tfrs_models.metrics import RankTable
 
 METRICS = ("ndcg_at_10", "hit_rate_at_10", "hit_rate_at_100", "mrr")
 VERDICT = "ndcg_at_10"

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tfrs_models as tm
-from pipelines.parts.field_ranking import Scored
-from pipelines.reporting import plots
-from pipelines.reporting.page import render
-from pipelines.reporting.tables import over_seeds, print_table
+
+from ..parts.field_ranking import Scored
+from . import plots
+from .page import render
+from .tables import over_seeds, print_table
 
 
 def print_runs(runs: Mapping[str, Sequence[Scored]]) -> None:

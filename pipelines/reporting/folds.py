@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.reporting.evaluation import METRICS, MODEL, VERDICT, Evaluation, title
+from .evaluation import METRICS, MODEL, VERDICT, Evaluation, title
 
 BEST = "best_baseline"
 

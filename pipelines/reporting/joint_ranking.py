@@ -8,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.list_data import ListData
-from pipelines.reporting import plots
-from pipelines.reporting.page import render
-from pipelines.reporting.tables import (
+from tfrs_models.metrics.bootstrap import Interval
+
+from ..parts.list_data import ListData
+from . import plots
+from .page import render
+from .tables import (
     by,
     mean_auc,
     over_seeds,
@@ -19,7 +21,6 @@ from pipelines.reporting.tables import (
     task_figures,
     values_of,
 )
-from tfrs_models.metrics.bootstrap import Interval
 
 K = 10
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.reporting.serve import position_metrics
+
+from .serve import position_metrics
 
 LIKED = 0.8
 """Share of the largest rating from which on a row counts as liked: 4 of 5 stars."""

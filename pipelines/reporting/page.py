@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from matplotlib.figure import Figure
 
-from pipelines.parts.artifacts import write_text
+from ..parts.artifacts import write_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.reporting.plots import STYLE
+from .plots import STYLE
 
 _COLOURS = ("#1d4ed8", "#c2410c", "#047857", "#7c3aed", "#6b7280")
 

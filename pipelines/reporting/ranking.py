@@ -8,10 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.ranking_data import RankingData
-from pipelines.reporting import plots
-from pipelines.reporting.page import render
-from pipelines.reporting.tables import (
+from tfrs_models.metrics.bootstrap import Interval
+from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
+
+from ..parts.ranking_data import RankingData
+from . import plots
+from .page import render
+from .tables import (
     by,
     mean_auc,
     over_seeds,
@@ -19,8 +22,6 @@ from pipelines.reporting.tables import (
     task_figures,
     values_of,
 )
-from tfrs_models.metrics.bootstrap import Interval
-from tfrs_models.metrics.usage import CohortEntropy, DeadCohorts
 
 FIGURES = ("auc", "log_loss", "calibration_error")
 LABELS = {"auc": "AUC", "log_loss": "log loss", "calibration_error": "calibration"}

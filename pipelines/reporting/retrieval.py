@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.parts.trials import Study, in_words
-from pipelines.reporting.beyond_accuracy import BeyondAccuracy
-from pipelines.reporting.evaluation import (
+from tfrs_models.data.times import row_times
+
+from ..parts.trials import Study, in_words
+from .beyond_accuracy import BeyondAccuracy
+from .evaluation import (
     CHANCE,
     METRICS,
     MODEL,
@@ -19,12 +21,11 @@ from pipelines.reporting.evaluation import (
     Evaluation,
     title,
 )
-from pipelines.reporting.folds import fold_table
-from pipelines.reporting.page import render
-from pipelines.reporting.plots import hit_rate_curves, learning_curves
-from pipelines.reporting.served import with_train_rows
-from pipelines.reporting.tables import print_table
-from tfrs_models.data.times import row_times
+from .folds import fold_table
+from .page import render
+from .plots import hit_rate_curves, learning_curves
+from .served import with_train_rows
+from .tables import print_table
 
 SHORT = {
     "ndcg_at_10": "NDCG@10",

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 
 import tfrs_models as tm
-from pipelines.parts.ranks import embeddings_of, model_ranks, queries_of
-from pipelines.parts.top_k_lists import baseline_lists, model_lists, score_lists
 from tfrs_models.metrics import RankTable
+
+from ..parts.ranks import embeddings_of, model_ranks, queries_of
+from ..parts.top_k_lists import baseline_lists, model_lists, score_lists
 
 
 def baseline_ranks(

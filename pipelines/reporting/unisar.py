@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from pipelines.reporting import plots
-from pipelines.reporting.page import render
-from pipelines.reporting.tables import by, over_seeds, print_table
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.models.unisar.example import TASKS
 from tfrs_models.ops.ranks.scored_ranks import ranks_of_columns
+
+from . import plots
+from .page import render
+from .tables import by, over_seeds, print_table
 
 SHOWN = ("hit_rate_at_1", "ndcg_at_5", "ndcg_at_10")
 _CORPUS = ("hit_rate_at_10", "ndcg_at_10", "mrr")
