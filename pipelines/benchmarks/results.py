@@ -45,6 +45,29 @@ def write_section(name: str, body: str, *, path: Path = RESULTS) -> Path:
     return path
 
 
+def write_part(
+    name: str, introduction: str, heading: str, body: str, *, path: Path = RESULTS
+) -> Path:
+    """Replaces one part of a section, or appends it; the other parts stay.
+
+    Args:
+      name: module of the benchmark, which is the name of the section.
+      introduction: Markdown before the parts, without headings.
+      heading: heading of the part.
+      body: Markdown of the part without headings of the first three levels.
+      path: path of the results.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    section = re.search(
+        rf"^## {name}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE
+    )
+    written = re.split(r"^### ", section[1] if section else "", flags=re.MULTILINE)[1:]
+    parts = {part.partition("\n")[0].strip(): part.strip() for part in written}
+    parts[heading] = f"{heading}\n\n{body.strip()}"
+    whole = "\n\n".join([introduction.strip(), *(f"### {p}" for p in parts.values())])
+    return write_section(name, whole, path=path)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Formats a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
@@ -89,7 +112,7 @@ def _provenance() -> str:
     """Returns commit, versions and processor of the measurement."""
     versions = ", ".join(f"{p} {_version(p)}" for p in _PACKAGES)
     return (
-        f"Commit `{_commit()}`, Python {platform.python_version()}, {versions}; "
+        f"Commit `{commit()}`, Python {platform.python_version()}, {versions}; "
         f"{os.cpu_count()} cores ({platform.machine()}), a shared virtual machine."
     )
 
@@ -101,7 +124,8 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Describes the commit that measures."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=10"],
         cwd=FOLDER,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines import retrieval
-from pipelines.benchmarks import trends, yardstick
+from pipelines.benchmarks import results, trends, yardstick
 
 
 def about(**more):
@@ -106,22 +106,59 @@ def test_the_pipeline_gives_what_the_section_shows(orders, tmp_path):
     assert "**our default**" in yardstick.section({("o", "leave_last_out"): metrics})
 
 
-def test_the_table_of_trends_pairs_rows_of_the_same_seed():
-    def run(model, best, validation):
-        values = {"model": np.array(model), "popularity": np.array(best)}
-        users = np.array(["a", "a", "b"])
-        return trends.Measured(validation, values, users, "popularity", "popularity")
+def seed_of(model, best, validation=(0.25, 0.5)):
+    users = np.array(["a", "a", "b"])
+    values = (np.array(validation), np.array(model), np.array(best))
+    return trends.Measured(*values, users, "popularity", "abc-dirty")
 
+
+def test_the_table_of_trends_pairs_rows_of_the_same_seed():
+    config = trends.Config(seeds=(7, 8))
     found = {
-        ("films", "yes"): [
-            run([0.5, 0.5, 0.2], [0.1, 0.2, 0.3], 0.25),
-            run([0.1, 0.5, 0.9], [0.1, 0.2, 0.6], 0.35),
+        "yes": [
+            seed_of([0.5, 0.5, 0.2], [0.1, 0.2, 0.3], (0.25, 0.5)),
+            seed_of([0.1, 0.5, 0.9], [0.1, 0.2, 0.6], (0.35, 0.5)),
         ],
-        ("films", "no"): [run([0.0, 0.0, 0.3], [0.1, 0.2, 0.3], 0.1)] * 2,
+        "no": [seed_of([0.0, 0.0, 0.3], [0.1, 0.2, 0.3], (0.1, 0.0))] * 2,
     }
-    lines = trends.section(found).splitlines()
-    with_trends = next(line for line in lines if "with trends" in line)
-    assert "| 0.3000 ± 0.0707 | 0.4500 ± 0.0707 | +0.2000 [" in with_trends
-    without = next(line for line in lines if "without trends" in line)
-    assert "| 0.1000 ± 0.0000 | 0.1000 ± 0.0000 |  |" in without
-    assert any("best simple one: popularity" in line for line in lines)
+    text = trends.part(config, found)
+    lines = text.splitlines()
+    assert "| 0.3000 ± 0.0707 | 0.4500 ± 0.0707 | +0.2000 [" in lines[2]
+    assert "| 0.1000 ± 0.0000 | 0.1000 ± 0.0000 | -0.1500 [" in lines[3]
+    assert "best simple one: popularity | 0.5000" in lines[4]
+    assert "Of test to validation: 1.50 for it, 0.50 for the simple one" in text
+    assert "Seeds 7, 8; commit `abc-dirty`." in text
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ([0.9, 0.8, 0.7], "is ahead of"),
+        ([0.0, 0.1, 0.2], "is **behind** the"),
+        ([0.9, 0.8, 0.1], "is level with"),
+    ],
+)
+def test_the_verdict_of_trends_says_where_the_default_is_behind(model, said):
+    runs = [seed_of(model, [0.5, 0.5, 0.5])]
+    assert said in trends.part(trends.Config(seeds=(7,)), {"yes": runs, "no": runs})
+
+
+def test_a_measured_seed_is_read_again(tmp_path):
+    written = seed_of([0.5, 0.25, 0.125], [0.0, 0.5, 0.75])
+    written.write(tmp_path / "rows.npz")
+    for before, after in zip(
+        written, trends.Measured.read(tmp_path / "rows.npz"), strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_part_of_a_section_is_replaced_and_the_others_stay(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    results.write_section("other", "### films\n\nOther.", path=path)
+    for heading, body in (("films", "1"), ("shop, a", "2"), ("films", "3")):
+        results.write_part("mine", "Introduction.", heading, body, path=path)
+    mine = path.read_text().partition("## mine")[2].partition("\n## ")[0]
+    assert "Introduction.\n\n### films\n\n3\n\n### shop, a\n\n2\n\n## other" in (
+        f"{mine.strip()}\n\n## other"
+    )
+    assert "### films\n\nOther." in path.read_text()
