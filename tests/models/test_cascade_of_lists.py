@@ -143,3 +143,98 @@ def test_features_of_rows_beside_those_of_lists_are_refused(cascade):
             num_retrieved=SHOWN,
             user_features={"x": np.zeros(USERS + 1)},
         )
+
+
+class TrendQuery(tf.keras.layers.Layer):
+    """Popularity alone ranks: weights of 4 dimensions and 3 trend features."""
+
+    def call(self, features):
+        users = tf.shape(features["history"])[0]
+        return tf.repeat(tf.constant([[0.0] * 4 + [1.0, 0.0, 0.0]]), users, axis=0)
+
+
+def with_trends(columns=3):
+    """A cascade whose ranker is the trend feature of a candidate, negated."""
+
+    class Ranker(tf.Module):
+        def rank(self, features):
+            return {"score": -features["candidate_features"][:, :, 3]}
+
+    item, time = RNG.integers(1, ITEMS + 1, 40), 10**9 + RNG.integers(1, 10**6, 40)
+    table = tm.data.TrendTable(item, time, num_items=ITEMS, half_lives_days=[2.0])
+    now = table.next_period(table.newest_time)
+    known = np.concatenate([EMBEDDINGS[1:], table.at(now)[1:]], axis=1)
+    retriever = tm.serving.Recommender(
+        TrendQuery(),
+        tm.layers.BruteForce(capacity=20).index(known, np.arange(1, ITEMS + 1)),
+        user_ids=["u1"],
+        user_features={"history": HISTORY[:2], "history_timestamp": TIMES[:2]},
+        item_ids=[f"i{n}" for n in range(1, ITEMS + 1)],
+        titles=[""] * (ITEMS + 1),
+        known_items=tf.ragged.constant([[], []], dtype=tf.int64),
+        candidate_probabilities=np.zeros(ITEMS + 1),
+        trends=tm.serving.LiveTrends.of(table, now),
+    )
+    features = tm.models.CandidateFeatures(
+        EMBEDDINGS, trends=table.at(now)[:, :columns], seq_len=2
+    )
+    made = tm.models.Cascade(
+        retriever, Ranker(), candidate_features=features, num_retrieved=ITEMS
+    )
+    return made, item, time, now
+
+
+def answered(function):
+    """Item -> retrieval score and score of one request that excludes nothing."""
+    blank = tf.constant([[""]])
+    found = function(tf.constant(["u1"]), [ITEMS], [False], blank, {})
+    columns = (found[n][0].numpy() for n in ("item_id", "retrieval_score", "score"))
+    return {i.decode(): (a, b) for i, a, b in zip(*columns, strict=True)}
+
+
+def test_one_update_of_trends_reaches_retrieval_the_ranker_and_the_export(tmp_path):
+    cascade, item, time, now = with_trends()
+    cascade.retriever.upsert_items(["new"], embeddings=np.zeros([1, 4], "float32"))
+    later, events = now + 50_000, [now + 7, now + 9_000, now + 9_001]
+    cascade.update_trends(["i3", "i9", "i3"], later, event_times=events)
+    table = tm.data.TrendTable(
+        np.append(item, [3, 9, 3]),
+        np.append(time, events),
+        num_items=ITEMS,
+        half_lives_days=[2.0],
+        resolution_seconds=1,
+    )
+    expected = table.at(later)[:, 0]
+    tf.saved_model.save(cascade, str(tmp_path), {"now": cascade.recommend})
+    loaded = tf.saved_model.load(str(tmp_path)).signatures["now"]
+
+    def call(user_id, k, exclude_seen, exclusions, _):
+        return loaded(
+            user_id=user_id,
+            k=tf.constant(k),
+            exclude_seen=tf.constant(exclude_seen),
+            exclusions=exclusions,
+        )
+
+    for function in (cascade.recommend, call):
+        found = answered(function)
+        assert len(found) == ITEMS
+        for name, (retrieval_score, score) in found.items():
+            row = int(name[1:]) if name != "new" else 0
+            np.testing.assert_allclose(retrieval_score, expected[row], rtol=1e-4)
+            np.testing.assert_allclose(score, -expected[row], rtol=1e-4)
+
+
+def test_trends_of_another_width_are_refused_before_anything_changes():
+    cascade, *_, now = with_trends(columns=2)
+    before = cascade.retriever.trends.columns(np.arange(ITEMS + 1))
+    with pytest.raises(ValueError, match="as the retriever, 3: .* Got 2"):
+        cascade.update_trends({"i1": 9}, now + 100)
+    np.testing.assert_array_equal(
+        cascade.retriever.trends.columns(np.arange(ITEMS + 1)), before
+    )
+
+
+def test_a_cascade_over_a_retriever_without_trends_has_none_to_update(cascade):
+    with pytest.raises(ValueError, match="`update_trends` needs a recommender with"):
+        cascade.update_trends({"i1": 9}, 2 * 10**9)

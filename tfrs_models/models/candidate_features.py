@@ -136,6 +136,12 @@ class CandidateFeatures(tf.Module):
         items = tf.cast(items, tf.int32)
         return tf.where(items < self._num_rows, items, 0)
 
+    @property
+    def trends_shape(self) -> tuple[int, int] | None:
+        """Numbers of rows and columns of the trend features; None without trends."""
+        table = self._tables.get("trends")
+        return None if table is None else tuple(table.shape)
+
     def update_trends(self, trends: np.ndarray) -> None:
         """Replaces the trend features of the newest time, without a new export.
 
@@ -145,13 +151,12 @@ class CandidateFeatures(tf.Module):
         Raises:
           ValueError: the module has no trends, or those of another shape.
         """
-        table = self._tables.get("trends")
-        if table is None or table.shape != np.shape(trends):
+        if self.trends_shape is None or self.trends_shape != np.shape(trends):
             raise ValueError(
                 "`trends` must have the shape of the module's own, "
-                f"{None if table is None else table.shape}. Got {np.shape(trends)}."
+                f"{self.trends_shape}. Got {np.shape(trends)}."
             )
-        table.assign(np.asarray(trends, np.float32))
+        self._tables["trends"].assign(np.asarray(trends, np.float32))
 
     def _newest(
         self, features: Features

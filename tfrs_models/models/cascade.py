@@ -1,6 +1,6 @@
 """A module that retrieves, filters and ranks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -167,6 +167,40 @@ class Cascade(tf.Module):
                     }
                 )
         return {name: requests[name] for name in self.signatures}
+
+    def update_trends(
+        self,
+        counts: Mapping[str, float] | Sequence[str],
+        time: int,
+        *,
+        event_times: Sequence[int] | None = None,
+    ) -> None:
+        """Renews the trends of the retriever and those that a ranker of lists reads.
+
+        An export that is made afterwards has them too.
+
+        Args:
+          counts: id of an item -> number of its events since the last update; or a
+            sequence of item ids, one for each event.
+          time: seconds since 1970, until when the events are counted.
+          event_times: seconds of each event, where `counts` is a sequence; None counts
+            all in the middle of the time since the last update.
+
+        Raises:
+          ValueError: the retriever has no trends, the ranker's are others, an id is
+            unknown, or a time or number is out of range; nothing has changed.
+        """
+        features, trends = self.candidate_features, self.retriever.trends
+        read = getattr(features, "trends_shape", None)
+        if trends is not None and read is not None and read[1] != trends.num_trends:
+            raise ValueError(
+                "`candidate_features` must have as many trend features as the "
+                f"retriever, {trends.num_trends}: make both with one "
+                f"`data.TrendTable`. Got {read[1]}."
+            )
+        self.retriever.update_trends(counts, time, event_times=event_times)
+        if read is not None:
+            features.update_trends(trends.columns(np.arange(read[0])))
 
     def _recommend(
         self,
