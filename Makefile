@@ -5,7 +5,7 @@ SHELL := /bin/bash
 THREADS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(THREADS) $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-slow test-upstream test-tutorials lint format bench notebooks clean
+.PHONY: demo test test-slow test-upstream test-tutorials lint format bench notebooks docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -40,6 +40,11 @@ bench: .venv/installed
 
 notebooks: .venv/installed  ## runs every notebook in full
 	$(BIN)/python -m pipelines.notebooks
+
+docs: .venv/installed  ## builds the site into `build/docs` and checks its links
+	$(THREADS) $(BIN)/python -m sphinx -b html --fail-on-warning --keep-going --nitpicky \
+	  --quiet -E -d build/doctrees docs build/docs
+	$(BIN)/python docs/extensions/check_links.py build/docs
 
 clean:
 	rm -rf .venv build dist *.egg-info

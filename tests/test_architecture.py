@@ -428,6 +428,7 @@ def test_the_root_holds_nothing_more_than_it_should():
         "Makefile",
         "README.md",
         "constraints.txt",
+        "docs",
         "notebooks",
         "pipelines",
         "pyproject.toml",

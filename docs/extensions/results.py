@@ -1,0 +1,140 @@
+"""The directive `results`, which includes measured tables from RESULTS.md.
+
+A figure has one home, `pipelines/benchmarks/RESULTS.md`, and pages include it::
+
+    ```{results} yardstick
+    :table: 1
+    ```
+
+shows the first table of the section, and below it how it was measured. Without `table`
+it shows all tables of the section, each below its heading.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+RESULTS = Path(__file__).parents[2] / "pipelines/benchmarks/RESULTS.md"
+
+
+class Table(NamedTuple):
+    """A table of a section.
+
+    Args:
+      heading: heading of the third level above it, or "".
+      text: Markdown of the table.
+    """
+
+    heading: str
+    text: str
+
+
+class Section(NamedTuple):
+    """A section of RESULTS.md.
+
+    Args:
+      tables: tables in their order.
+      commit: commit that was measured, or "".
+      command: command that measures it again, or "".
+    """
+
+    tables: list[Table]
+    commit: str
+    command: str
+
+
+def sections(text: str) -> dict[str, Section]:
+    """Returns name -> section of the text of RESULTS.md."""
+    found = {}
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        name, _, body = part.partition("\n")
+        tables, heading = [], ""
+        for match in re.finditer(r"^### (.*)\n|((?:^\|.*(?:\n|\Z))+)", body, re.M):
+            if match[2]:
+                tables.append(Table(heading, match[2]))
+            else:
+                heading = match[1].strip()
+        commit = re.search(r"^Commits? (.+?)(?:, Python|\.$|$)", body, re.MULTILINE)
+        command = re.search(r"^Command: (`[^`]+`)", body, re.MULTILINE)
+        found[name.strip()] = Section(
+            tables, commit[1] if commit else "", command[1] if command else ""
+        )
+    return found
+
+
+def select(text: str, name: str, number: int | None) -> tuple[list[Table], Section]:
+    """Returns the tables that a page wants and their section.
+
+    Args:
+      text: text of RESULTS.md.
+      name: name of a section.
+      number: which of its tables, from 1; None for all of them.
+
+    Raises:
+      ValueError: there is no such section or table.
+    """
+    known = sections(text)
+    if name not in known:
+        raise ValueError(
+            f"`results` names a section of RESULTS.md: one of {sorted(known)}. Got "
+            f"{name!r}."
+        )
+    section = known[name]
+    count = len(section.tables)
+    if not count or (number is not None and not 1 <= number <= count):
+        raise ValueError(
+            f"`table` is one of the {count} tables of {name!r}, from 1. Got {number}."
+        )
+    chosen = section.tables if number is None else [section.tables[number - 1]]
+    return chosen, section
+
+
+def stamp(name: str, section: Section) -> str:
+    """Formats how a section was measured, as Markdown."""
+    parts = [
+        f"Measured by {section.command}" if section.command else "Measured",
+        f"commit {section.commit}" if section.commit else "",
+        f"[all of it](/measured.md#{name})",
+    ]
+    return "; ".join(filter(None, parts)) + "."
+
+
+class Results(SphinxDirective):
+    """Includes tables of a section of RESULTS.md with their stamp."""
+
+    required_arguments = 1
+    option_spec = {"table": directives.positive_int}
+
+    def run(self) -> list[nodes.Node]:
+        """Returns the tables and their caption."""
+        self.env.note_dependency(str(RESULTS))
+        text = RESULTS.read_text(encoding="utf-8")
+        name, number = self.arguments[0], self.options.get("table")
+        try:
+            tables, section = select(text, name, number)
+        except ValueError as error:
+            raise self.error(str(error)) from error
+        lines = []
+        for table in tables:
+            if table.heading and len(tables) > 1:
+                lines += [f"**{table.heading}**", ""]
+            lines += [*table.text.splitlines(), ""]
+        block = nodes.container(classes=["measured"])
+        self.state.nested_parse(StringList(lines, str(RESULTS)), 0, block)
+        caption = nodes.container(classes=["stamp"])
+        self.state.nested_parse(
+            StringList([stamp(name, section)], str(RESULTS)), 0, caption
+        )
+        return [block, caption]
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Registers the directive."""
+    app.add_directive("results", Results)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

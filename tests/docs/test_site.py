@@ -1,0 +1,99 @@
+"""Parts of the documentation site that need neither Sphinx nor TensorFlow."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+EXTENSIONS = Path(__file__).parents[2] / "docs/extensions"
+
+
+def extension(name):
+    spec = importlib.util.spec_from_file_location(name, EXTENSIONS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+RESULTS = """\
+# Measured
+
+## kites
+
+Commit `abc123-dirty`, Python 3.11.7, numpy 2.4.6; 2 cores.
+
+| kite | height |
+| --- | --- |
+| red | 7 |
+
+### In a storm
+
+| kite | height |
+| --- | --- |
+| blue | 11 |
+
+Command: `python -m pipelines.benchmarks.kites --wind 9`, twice.
+
+## swings
+
+Written by hand.
+
+| swing |
+| --- |
+| left |
+"""
+
+
+def test_tables_of_a_section_come_with_their_headings_commit_and_command():
+    kites = extension("results").sections(RESULTS)["kites"]
+    assert [table.heading for table in kites.tables] == ["", "In a storm"]
+    assert kites.tables[1].text.splitlines()[-1] == "| blue | 11 |"
+    assert kites.commit == "`abc123-dirty`"
+    assert kites.command == "`python -m pipelines.benchmarks.kites --wind 9`"
+
+
+def test_a_section_without_a_stamp_has_tables_all_the_same():
+    tables, section = extension("results").select(RESULTS, "swings", None)
+    assert len(tables) == 1
+    assert (section.commit, section.command) == ("", "")
+
+
+def test_one_table_is_chosen_by_its_number():
+    tables, _ = extension("results").select(RESULTS, "kites", 2)
+    assert "blue" in tables[0].text
+    assert "red" not in tables[0].text
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "words"),
+    [("kite", None, "'kites', 'swings'"), ("kites", 3, "2 tables of 'kites'")],
+)
+def test_an_unknown_section_or_table_is_an_error(name, number, words):
+    with pytest.raises(ValueError, match=words):
+        extension("results").select(RESULTS, name, number)
+
+
+def test_dead_links_anchors_and_assets_from_elsewhere_are_found(tmp_path):
+    (tmp_path / "api").mkdir()
+    (tmp_path / "index.html").write_text(
+        '<h1 id="top">x</h1><a href="api/layers.html#IVF">a</a>'
+        '<a href="api/layers.html#gone">b</a><a href="lost.html">c</a>'
+        '<a href="https://example.org/x">d</a><a href="#nowhere">e</a>'
+        '<script src="https://example.org/y.js"></script>'
+    )
+    (tmp_path / "api/layers.html").write_text(
+        '<p id="IVF">x</p><a href="../index.html#top">up</a><img src="gone.png">'
+    )
+    complaints, hosts = extension("check_links").check(tmp_path)
+    assert sorted(complaints) == [
+        "api/layers.html links to gone.png: there is no such file",
+        "index.html links to #nowhere: no such anchor",
+        "index.html links to api/layers.html#gone: no such anchor",
+        "index.html links to lost.html: there is no such file",
+        "index.html loads https://example.org/y.js from elsewhere",
+    ]
+    assert hosts == {"example.org": 2}
+
+
+def test_an_empty_folder_is_no_site(tmp_path):
+    assert extension("check_links").check(tmp_path)[0]
