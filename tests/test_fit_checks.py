@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfrs_models
 from tfrs_models import models, tasks, towers
 from tfrs_models._fit_checks import direction
-from tfrs_models.metrics.corpus_metrics import parse_metric
+from tfrs_models.metrics.rank_values import parse_metric
 
 RNG = np.random.default_rng(0)
 FEATURES = {

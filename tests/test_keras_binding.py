@@ -1,4 +1,4 @@
-"""`tf.keras` is Keras 2 in every process that imports the package, or it says why."""
+"""`tf.keras` is Keras 2 in every process that uses layers of ours, or it says why."""
 
 import os
 import subprocess
@@ -6,19 +6,34 @@ import sys
 
 import pytest
 
+PLAIN = """
+import sys, tfrs_models as tm
+assert not {"tensorflow", "numpy"} & sys.modules.keys()
+assert {"Model", "layers"} <= set(dir(tm)), "names that nobody has used yet"
+import pandas as pd
+import tensorflow as tf
+rows = pd.DataFrame({"user_id": range(30), "item_id": range(30)}) % [5, 7]
+data = tm.data.from_frame(rows, split="random")
+item_knn = tm.baselines.ItemKNN().fit(data)
+table = tm.metrics.rank_scores(item_knn.score, data.splits["test"])
+assert 0 <= table.values("ndcg_at_10").mean() <= 1
+assert "tfrs_models._keras" not in sys.modules
+"""
 PROGRAMS = {
     "tfrs_models first": ("import tfrs_models, tensorflow as tf", {}),
     "tensorflow first": ("import tensorflow as tf, tfrs_models", {}),
     "chosen beforehand": (
-        "import tensorflow as tf; tf.keras.layers.Dense; import tfrs_models",
+        "import tensorflow as tf; tf.keras.layers.Dense; import tfrs_models.layers",
         {"TF_USE_LEGACY_KERAS": "1"},
     ),
+    "data and baselines first": (PLAIN, {}),
     "Keras 3 already there": (
-        "import tensorflow as tf; tf.keras.layers.Dense; import tfrs_models",
+        "import tensorflow as tf; tf.keras.layers.Dense; import tfrs_models as tm\n"
+        "tm.layers",
         {},
     ),
     "Keras 3 chosen beforehand": (
-        "import tensorflow as tf, tfrs_models",
+        "import tensorflow as tf; from tfrs_models.metrics import NDCG",
         {"TF_USE_LEGACY_KERAS": "0"},
     ),
 }
@@ -46,7 +61,13 @@ def outcomes():
 
 
 @pytest.mark.parametrize(
-    "name", ["tfrs_models first", "tensorflow first", "chosen beforehand"]
+    "name",
+    [
+        "tfrs_models first",
+        "tensorflow first",
+        "chosen beforehand",
+        "data and baselines first",
+    ],
 )
 def test_keras_2_is_bound_whatever_is_imported_first(outcomes, name):
     code, output, errors = outcomes[name]

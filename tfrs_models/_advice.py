@@ -4,10 +4,8 @@ A lookup (`tfrs_models.tasks.Ranking`) ends in an `AttributeError` and an import
 (`from tfrs_models.tasks import Ranking`) in an `ImportError`; both name what to use.
 """
 
-import importlib
 import sys
 from collections.abc import Callable
-from types import ModuleType
 
 _INDEXES = (
     "`BruteForce`, `Streaming`, `ScaNN` and `IVF` are in `tfrs_models.layers` itself, "
@@ -102,27 +100,38 @@ class _Imports:
 
     @staticmethod
     def find_spec(name: str, *_: object) -> None:
-        name = name.removeprefix("tfrs_models.")
-        if name in ADVICE:
-            raise ImportError(_text(name), name=f"tfrs_models.{name}")
-
-
-def _lookup(module: ModuleType) -> Callable[[str], object]:
-    """The `__getattr__` of a module, for names that it does not have."""
-
-    def missing(name: str) -> object:
-        path = f"{module.__name__}.{name}".removeprefix("tfrs_models.")
-        plain = f"module {module.__name__!r} has no attribute {name!r}"
-        text = _text(path) if path in ADVICE else plain
-        raise AttributeError(text, name=name, obj=module)
-
-    return missing
+        package, _, path = name.partition(".")
+        if package == "tfrs_models" and path in ADVICE:
+            raise ImportError(_text(path), name=name)
 
 
 def install() -> None:
-    """Makes lookups and imports of the names of `ADVICE` end in their advice."""
-    for owner in {name.rpartition(".")[0] for name in ADVICE}:
-        module = importlib.import_module(f"tfrs_models.{owner}".rstrip("."))
-        module.__getattr__ = _lookup(module)
+    """Makes imports of the names of `ADVICE` end in their advice."""
     if not any(finder is _Imports for finder in sys.meta_path):
         sys.meta_path.append(_Imports)
+
+
+def missing(module: str, name: str) -> AttributeError:
+    """Makes the error of a name that a module does not have, with advice if it has any.
+
+    Args:
+      module: dotted name of the module.
+      name: name that was looked up.
+    """
+    path = f"{module}.{name}".removeprefix("tfrs_models.")
+    plain = f"module {module!r} has no attribute {name!r}"
+    text = _text(path) if path in ADVICE else plain
+    return AttributeError(text, name=name, obj=sys.modules[module])
+
+
+def advise(module: str) -> Callable[[str], object]:
+    """Makes the `__getattr__` of a module, which ends lookups in their advice.
+
+    Args:
+      module: dotted name of the module.
+    """
+
+    def fail(name: str) -> object:
+        raise missing(module, name)
+
+    return fail

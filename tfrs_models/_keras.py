@@ -1,15 +1,16 @@
-"""Binds `tf.keras` to Keras 2 first of all, and works around what Keras 2 lacks."""
+"""Binds `tf.keras` to Keras 2 first of all, and works around what Keras 2 lacks.
+
+Every part that needs Keras imports this module before anything else.
+"""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.autograph.core import config as autograph
+
+from tfrs_models import _autograph  # noqa: F401  before anything is traced
 
 _version = getattr(tf.keras, "__version__", "2")  # Keras 2 has no such attribute
 if not _version.startswith("2"):
@@ -19,14 +20,6 @@ if not _version.startswith("2"):
         '`import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"` before the first use of '
         "`tf.keras` (or `import tfrs_models` first) and restart the process."
     )
-
-# AutoGraph rewrites the source of every function that a graph calls, before the first
-# step. Nothing here needs it: loops and choices by tensors are written as operations.
-# Layers and models of users are rewritten as ever, inside of ours too.
-autograph.CONVERSION_RULES = (
-    autograph.DoNotConvert("tfrs_models"),
-    *autograph.CONVERSION_RULES,
-)
 
 register = tf.keras.utils.register_keras_serializable(package="tfrs_models")
 

@@ -1,5 +1,7 @@
 """The training and evaluation step of all models."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
 import warnings
 from collections.abc import Mapping, Sequence
 

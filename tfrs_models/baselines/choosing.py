@@ -10,7 +10,7 @@ import numpy as np
 from tfrs_models.baselines.baseline import Baseline
 from tfrs_models.baselines.grids import GRIDS, Grid, Problem
 from tfrs_models.data.interactions import Interactions
-from tfrs_models.metrics.corpus_metrics import parse_rank_metric
+from tfrs_models.metrics.rank_values import parse_rank_metric
 from tfrs_models.metrics.score_ranks import rank_scores
 
 _SHARE = 0.8  # of the budget, before the weighted sum

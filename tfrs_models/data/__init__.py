@@ -3,6 +3,8 @@
 `load` and `from_frame` give `Interactions`. No Keras object is imported here.
 """
 
+from tfrs_models import _autograph  # noqa: F401  isort: skip  before anything is traced
+
 from tfrs_models.data import checkins, clickstream, kuaisar, synthetic
 from tfrs_models.data.activity import activity_layout, activity_table, with_activity
 from tfrs_models.data.files import load

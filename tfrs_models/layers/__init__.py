@@ -1,5 +1,8 @@
 """Keras layers."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
+from tfrs_models._advice import advise as _advise
 from tfrs_models.layers.attention import (
     AutoCorrelation,
     AutoCorrelationBlock,
@@ -57,3 +60,5 @@ __all__ = [
     "TransformerBlock",
     "make_features_extractor",
 ]
+
+__getattr__ = _advise(__name__)

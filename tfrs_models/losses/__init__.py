@@ -1,5 +1,8 @@
 """Losses that models are trained to lower."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
+from tfrs_models._advice import advise as _advise
 from tfrs_models.losses.approx_ndcg import ApproxNDCGLoss, approx_ndcg_loss
 from tfrs_models.losses.distillation import (
     ListwiseDistillationLoss,
@@ -61,3 +64,5 @@ __all__ = [
     "smooth_ap_loss",
     "triplet_loss",
 ]
+
+__getattr__ = _advise(__name__)

@@ -1,10 +1,13 @@
 """Exact, tie-aware metrics over the whole corpus."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_models._advice import advise as _advise
 from tfrs_models.layers.index.checks import check_duplicates
 from tfrs_models.metrics.answers import hits_by_answers
 from tfrs_models.metrics.corpus import Corpus, Retriever, is_ranked
@@ -15,8 +18,8 @@ from tfrs_models.metrics.corpus_metrics import (
     Ranked,
     RankMean,
     k_of_keras_metric,
-    parse_metric,
 )
+from tfrs_models.metrics.rank_values import parse_metric
 from tfrs_models.ops.numbers import whole_number
 from tfrs_models.ops.ranks.corpus_ranks import ranks_by_row, ranks_by_score
 from tfrs_models.ops.ranks.hidden_positives import LEAVE_OUT, MISS, check_hidden
@@ -27,6 +30,8 @@ from tfrs_models.ops.weights import weights_of_rows
 from tfrs_models.types import Tensor
 
 _top_k = tfrs.layers.factorized_top_k
+
+__getattr__ = _advise(__name__)
 
 
 class FactorizedTopK(tfrs.metrics.Factorized):

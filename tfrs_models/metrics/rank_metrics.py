@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import register
-from tfrs_models.metrics.corpus_metrics import RankMean, parse_rank_metric
+from tfrs_models.metrics.corpus_metrics import RankMean
+from tfrs_models.metrics.rank_values import parse_rank_metric
 from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks
 from tfrs_models.ops.ranks.hidden_positives import MISS, check_hidden
 from tfrs_models.ops.ranks.rank_metrics import check_ties

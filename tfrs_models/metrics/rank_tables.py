@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.metrics.corpus_metrics import parse_rank_metric, rank_values
+from tfrs_models.metrics.rank_values import parse_rank_metric, rank_values
 from tfrs_models.ops.ranks.corpus_ranks import CorpusRanks, ranks_by_row
 from tfrs_models.ops.ranks.lookup import find_rows, index_ids
 from tfrs_models.types import Features

@@ -1,5 +1,8 @@
 """Models: towers or layers with a task, one paper or pattern a module."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
+from tfrs_models._advice import advise as _advise
 from tfrs_models.models import automtn, fine_tuning, unisar
 from tfrs_models.models.automtn import AutoMTN
 from tfrs_models.models.candidate_features import CandidateFeatures
@@ -32,3 +35,5 @@ __all__ = [
     "fine_tuning_train_step",
     "unisar",
 ]
+
+__getattr__ = _advise(__name__)

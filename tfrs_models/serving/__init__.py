@@ -1,5 +1,7 @@
 """Exports trained models for a server, and checks, tunes and compares the exports."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
 from tfrs_models.serving import client, contract, gate, tuning
 from tfrs_models.serving.baseline_recommender import baseline_recommender
 from tfrs_models.serving.candidate_ranker import CandidateRanker

@@ -1,5 +1,7 @@
 """Layers from features to one embedding for each row."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
 from tfrs_models.towers.cohort import Cohort
 from tfrs_models.towers.deep_hash import DeepHash
 from tfrs_models.towers.feature import FeatureTower

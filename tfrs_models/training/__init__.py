@@ -1,5 +1,7 @@
 """Callbacks, optimizers and tuning for the training of any model."""
 
+from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
+
 from tfrs_models.training.accumulate_metrics import AccumulateMetrics
 from tfrs_models.training.hyper_parameters import random_search
 from tfrs_models.training.index_negatives import IndexNegatives

@@ -98,7 +98,7 @@ def dense_feature(features: Features, name: str, width: int | None = None) -> tf
 
 
 def dense_through(
-    layer: tf.keras.layers.Dense, features: Features, name: str
+    layer: "tf.keras.layers.Dense", features: Features, name: str
 ) -> tf.Tensor:
     """Puts a dense feature through a dense layer; its first batch fixes the width.
 
