@@ -38,7 +38,6 @@ autodoc_default_options = {
         "BaseException,Callback,Enum,Layer,Loss,Metric,Model,Module,Optimizer,"
         "dict,object,tuple"
     ),
-    "show-inheritance": False,
 }
 autodoc_inherit_docstrings = False  # of Keras, which is documented elsewhere
 autodoc_typehints_format = "short"

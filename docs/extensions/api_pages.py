@@ -200,7 +200,7 @@ def mark_up(
     `Returns:` ends no type.
     """
     del app, kind, name, value, options
-    text = "\n".join(lines)
+    text = re.sub(r"\AInitializes the [^.]*\.\n", "", "\n".join(lines))
     text = re.sub(
         r"(?<![`:])`([^`]+)`(?!`)(?=(\w?))",  # a letter may follow: `Layer`s
         lambda match: (
