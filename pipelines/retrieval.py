@@ -35,7 +35,7 @@ from .parts.checkpoints import (
 from .parts.command import command, ending
 from .parts.data import DataConfig, load_data
 from .parts.flags import Count, CountOrNone, Seed
-from .parts.indexes import build_indexes, item_attributes, live_trends
+from .parts.indexes import build_indexes, index_items, item_attributes, live_trends
 from .parts.progress import EpochLines, step
 from .parts.query_towers import QueryTowerConfig
 from .parts.retrieval_trials import TrialsConfig, tuned
@@ -397,6 +397,48 @@ def fill(
     checkpoint.load(model)
 
 
+def build_recommender(
+    config: Config,
+    data: tm.data.Interactions,
+    model: tm.models.TwoTower,
+    index: tm.layers.BruteForce,
+) -> tm.serving.Recommender:
+    """Builds what is exported: all users, the index, trends, the tower of new items."""
+    return tm.serving.Recommender(
+        model.query_tower,
+        index,
+        **query_towers.served_users(config, data, "serving"),
+        item_ids=data.vocabularies["item_id"],
+        titles=data.titles,
+        exclude_seen=data.repeats != "allow",
+        item_tower=query_towers.new_item_tower(model),
+        trends=live_trends(model, data),
+        explain=config.explain,
+    )
+
+
+def restore_recommender(
+    folder: Path, *, num_new_items: int = 0
+) -> tm.serving.Recommender:
+    """Builds the recommender of an earlier run again, to change it without training.
+
+    `upsert_items`, `remove_items` and `update_trends` change it, and
+    `tm.serving.export` writes the next version.
+
+    Args:
+      folder: output folder of the run.
+      num_new_items: number of items that there is room for beside those of the run.
+
+    Raises:
+      SystemExit: the run did not finish, or the data has changed since.
+    """
+    config, data, model = restore(folder)
+    index = tm.layers.BruteForce(
+        k=min(100, data.num_items), capacity=data.num_items + num_new_items
+    )
+    return build_recommender(config, data, model, index_items(index, model, data))
+
+
 def export_recommender(
     config: Config,
     data: tm.data.Interactions,
@@ -405,17 +447,7 @@ def export_recommender(
     directory: Path,
 ) -> Path:
     """Writes the SavedModel for `pipelines.recommend` and `pipelines.gate`."""
-    recommender = tm.serving.Recommender(
-        model.query_tower,
-        exact,
-        **query_towers.served_users(config, data, "serving"),
-        item_ids=data.vocabularies["item_id"],
-        titles=data.titles,
-        exclude_seen=data.repeats != "allow",
-        trends=live_trends(model, data),
-        explain=config.explain,
-    )
-    return tm.serving.export(recommender, directory)
+    return tm.serving.export(build_recommender(config, data, model, exact), directory)
 
 
 def export_baseline(

@@ -11,6 +11,7 @@ import tfrs_models as tm
 from tfrs_models.data.interactions import EARLIER
 from tfrs_models.data.sequences import history_columns
 from tfrs_models.feature import Feature
+from tfrs_models.towers.unit_norm import UnitNorm
 
 from .flags import (
     CountOrNone,
@@ -51,6 +52,12 @@ class QueryTowerConfig:
     query_time: bool | None = None
     """Whether a tower over histories reads the time of the request, and so how long ago
     each item was, and not only their order; by default with `--query-tower history`."""
+    clock: bool = False
+    """Whether a tower over histories reads the hour of the day and the weekday, of the
+    items and, with --query-time, of the request."""
+    utc_offset: str | None = None
+    """With --clock: one of --user-number-columns, the seconds that a user's local time
+    is ahead of UTC; by default hours are those of UTC."""
     sample_weights: bool = False
     """Whether each row counts in the loss by its --weight-column."""
     temperature: Temperature | None = None
@@ -134,9 +141,16 @@ def resolved(config: QueryTowerConfig) -> QueryTowerConfig:
             f"`--negatives {config.negatives}` needs a query tower over histories. Got "
             "`--query-tower id`."
         )
-    if query_tower == "id" and config.query_time:
+    for flag in ("query_time", "clock"):
+        if query_tower == "id" and getattr(config, flag):
+            raise SystemExit(
+                f"`--{flag.replace('_', '-')}` needs a query tower over histories. Got "
+                "`--query-tower id`."
+            )
+    if config.utc_offset is not None and not config.clock:
         raise SystemExit(
-            "`--query-time` needs a query tower over histories. Got `--query-tower id`."
+            "`--utc-offset` must come with --clock, which reads it. Got "
+            f"--utc-offset {config.utc_offset} alone."
         )
     defaults = DEFAULTS[query_tower]
     if config.user_tower:
@@ -154,13 +168,20 @@ def with_user_features(
     """Adds histories or activity to the batches if the query tower reads them.
 
     Raises:
-      SystemExit: the data has no weights for `--sample-weights`.
+      SystemExit: the data has no weights for `--sample-weights`, or no numbers for
+        `--utc-offset`.
       ValueError: the data has no times.
     """
     if config.sample_weights and "weight" not in data.splits["train"]:
         raise SystemExit(
             "`--sample-weights` needs weights: name their column with --weight-column. "
             f"Got data with {sorted(data.splits['train'])}."
+        )
+    numbers = [f.name for f in data.user_features if f.kind == "number"]
+    if config.utc_offset is not None and config.utc_offset not in numbers:
+        raise SystemExit(
+            "`--utc-offset` must be one of --user-number-columns. Got "
+            f"{config.utc_offset}, and the numbers {', '.join(numbers) or '(none)'}."
         )
     if config.query_tower != "id":
         return tm.data.with_histories(data, config.history_length)
@@ -178,7 +199,8 @@ def build_model(
       config: flags, resolved.
       data: interactions whose features the towers read.
       times: whether the tower reads times too: recency pooling those of the history,
-        each with `query_time` those of the history and of the request.
+        each with `query_time` those of the history and of the request, and with
+        `clock` their hours and weekdays.
     """
     dim, length = config.embedding_dim, config.history_length
     trends = {}
@@ -198,8 +220,10 @@ def build_model(
         )
     items = tm.towers.FeatureLookup(items, data.items)
     read = {}
-    if times and (config.query_tower == "history" or config.query_time):
+    reads_times = config.query_tower == "history" or config.query_time or config.clock
+    if times and reads_times:
         read = {"timestamp": "history_timestamp"}
+        read |= {"clock": config.clock, "utc_offset": config.utc_offset}
     if times and config.query_time:
         read["query_time"] = "timestamp"
     if "event" in data.vocabularies:
@@ -221,6 +245,18 @@ def build_model(
         corpus_size=data.num_train_items if config.negatives == "corpus" else None,
         **trends,
     )
+
+
+def new_item_tower(model: tm.models.TwoTower) -> tf.keras.layers.Layer:
+    """Returns the tower from features of items, not looked up, to their embeddings.
+
+    Args:
+      model: model of `build_model`.
+    """
+    tower = model.candidate_tower.tower if model.num_trends else model.candidate_tower
+    if isinstance(tower.tower, tm.towers.FeatureLookup):
+        return UnitNorm(tower.tower.tower)
+    return tower
 
 
 def training_batches(
@@ -380,6 +416,8 @@ def description(
         )
         if config.query_time:
             user += " and up to the request"
+        if config.clock:
+            user += ", with hours and weekdays"
         read = [name for name in history_columns(data) if name in _READ]
         user += "".join(f", with the {_READ[name]}" for name in read)
         windows = windows_of_batch(config, data)

@@ -18,7 +18,8 @@ import tfrs_models as tm
 from pipelines import gate, recommend, retrieval
 from pipelines.parts import query_towers
 from pipelines.parts.data import DataConfig, load_data
-from pipelines.parts.indexes import build_indexes, index_items
+from pipelines.parts.indexes import build_indexes, index_items, item_attributes
+from pipelines.parts.training import create_weights
 from pipelines.reporting.evaluation import evaluate
 from pipelines.reporting.served import known_to_towers
 
@@ -569,6 +570,54 @@ def test_a_history_is_read_up_to_its_request_with_its_events(query_tower):
     assert "up to the request, with the kinds of the events, with the weights" in said
 
 
+@pytest.mark.parametrize("query_tower", ["history", "gru"])
+def test_hours_are_those_of_the_users_clock(query_tower):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.integers(6, size=[60, 2]), columns=["user_id", "item_id"])
+    frame["timestamp"] = 10**9 + rng.integers(10**6, size=60)
+    frame["ahead"] = 3_600.0 * frame["user_id"]
+    data = tm.data.from_frame(
+        frame, split="leave_last_out", user_number_columns=["ahead"]
+    )
+    flags = {"query_tower": query_tower, "embedding_dim": 2, "query_time": True}
+    flags |= {"clock": True, "utc_offset": "ahead"}
+    config = query_towers.resolved(retrieval.Config(**flags))
+    data = query_towers.with_user_features(config, data)
+    model = query_towers.build_model(config, data)
+    model.task_inputs(next(iter(query_towers.training_batches(config, data, seed=1))))
+    tower, rng = model.query_tower, np.random.default_rng(0)
+    tower.set_weights([rng.normal(size=w.shape) for w in tower.get_weights()])
+    users = query_towers.user_features(config, data, "serving")
+    there = users | {"ahead": users["ahead"] + 5 * 3_600}
+    moved = users | {"history_timestamp": users["history_timestamp"] + 5 * 3_600}
+    moved["history_timestamp"][users["history"] == 0] = 0
+    here, there, moved = (
+        tower({k: tf.constant(v) for k, v in table.items()}).numpy()[1:]
+        for table in (users, there, moved)
+    )
+    assert not np.allclose(here, there, atol=1e-3)
+    np.testing.assert_allclose(there, moved, rtol=1e-4, atol=1e-5)  # the same gaps
+    assert "hours and weekdays" in query_towers.description(config, data, model)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"query_tower": "id", "clock": True}, "`--clock` needs a query tower over"),
+        ({"utc_offset": "ahead"}, "`--utc-offset` must come with --clock"),
+        (
+            {"clock": True, "utc_offset": "ahead"},
+            "must be one of --user-number-columns. Got ahead, and the numbers .none",
+        ),
+    ],
+)
+def test_a_clock_that_cannot_be_read_is_named(orders, flags, message):
+    with pytest.raises(SystemExit, match=message):
+        query_towers.with_user_features(
+            query_towers.resolved(retrieval.Config(**flags)), load_data(orders, seed=0)
+        )
+
+
 def test_what_histories_cannot_read_is_named(orders):
     with pytest.raises(
         SystemExit, match="`--query-time` needs a query tower over hist"
@@ -753,3 +802,56 @@ def test_without_scann_there_is_an_exact_index_only(monkeypatch, capsys):
     assert approximate is None
     assert exact(tf.zeros([1, exact.embedding_dim]), k=2)[1].shape == (1, 2)
     assert "pip install scann" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("query_tower", ["history", "id"])
+def test_an_exported_recommender_takes_items_by_their_features(orders, query_tower):
+    config = query_towers.resolved(
+        retrieval.Config(data=orders, query_tower=query_tower, embedding_dim=4)
+    )
+    data, _ = retrieval.load(config, run="one")
+    model = query_towers.build_model(config, data)
+    create_weights(model, data)
+    index = tm.layers.BruteForce(capacity=data.num_items + 1)
+    made = retrieval.build_recommender(
+        config, data, model, index_items(index, model, data)
+    )
+    item, given = 5, str(data.vocabularies["item_id"][4])
+    names = [f.name for f in data.item_features if f.name != "item_id"]
+    about = {
+        "features": {name: data.items[name][[item]] for name in names},
+        "attributes": {"shelf": item_attributes(data)["shelf"][[item - 1]]},
+    }
+    before = embeddings_by_row(index)
+    made.upsert_items([given], **about)  # its own features again
+    for row, embedding in embeddings_by_row(index).items():
+        np.testing.assert_allclose(embedding, before[row], rtol=1e-5, atol=1e-6)
+    made.upsert_items(["new"], titles=["New"], **about)
+    like = made.ask(similar_to=[given], k=data.num_items, filters=about["attributes"])
+    assert like[0]["title"][like[0]["item_id"].index("new")] == "New"
+    new = embeddings_by_row(index)[data.num_items + 1][:4]
+    assert np.linalg.norm(new) == pytest.approx(1, rel=1e-4)
+    assert not np.allclose(new, before[item][:4])  # its id is unknown
+
+
+def embeddings_by_row(index):
+    return dict(zip(*(values.numpy() for values in index.contents()), strict=True))
+
+
+def test_a_finished_run_is_a_recommender_again_with_room_for_items(small):
+    config, _ = small
+    made = retrieval.restore_recommender(config.output, num_new_items=1)
+    loaded = tf.saved_model.load(str(config.output / "export" / "1"))
+    request = {
+        "user_id": tf.constant(["user 3", "nobody"]),
+        "k": tf.constant([5, 5]),
+        "exclude_seen": tf.constant([True, True]),
+    }
+    answer = loaded.signatures["serving_default"](**request)
+    for name, values in made.recommend(**request).items():
+        np.testing.assert_array_equal(values, answer[name])
+    width = made.index.embedding_dim
+    attributes = {name: ["b"] for name in made.index.attributes}
+    made.upsert_items(["new"], embeddings=np.ones([1, width]), attributes=attributes)
+    with pytest.raises(ValueError, match="must have room"):
+        made.upsert_items(["2"], embeddings=np.ones([1, width]), attributes=attributes)
