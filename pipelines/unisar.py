@@ -154,7 +154,11 @@ def main(config: Config) -> dict:
     print_runs(runs, baseline)
     metrics["corpus"] = corpus_figures(model, data, config)
     exported = tm.serving.export(
-        tm.serving.CandidateRanker(model, serving_examples(config, data)),
+        tm.serving.CandidateRanker(
+            model,
+            serving_examples(config, data),
+            histories=request_histories(config, data),
+        ),
         output / "export",
     )
     write_report(
@@ -284,6 +288,27 @@ def serving_examples(config: Config, data: SearchAndRecommendation) -> dict[str,
         name: next(iter(data.batches(task, "test", 4, **lengths(config))))
         for name, task in (("recommend", "recommendation"), ("search", "search"))
     }
+
+
+def request_histories(
+    config: Config, data: SearchAndRecommendation
+) -> list[tm.serving.RequestHistory]:
+    """Returns both histories of a request, which may be longer or know other ids."""
+    return [
+        tm.serving.RequestHistory(
+            "item_history",
+            times="item_history_time",
+            seq_len=config.length,
+            largest={"item_history": data.num_items},
+        ),
+        tm.serving.RequestHistory(
+            "session_time",
+            times="session_time",
+            beside=("session_query", "session_items"),
+            seq_len=config.length,
+            largest={"session_query": data.num_words, "session_items": data.num_items},
+        ),
+    ]
 
 
 def _check_sizes(config: Config, data: SearchAndRecommendation) -> None:

@@ -9,6 +9,7 @@ from tfrs_models.serving.exporting import export
 from tfrs_models.serving.live_trends import LiveTrends
 from tfrs_models.serving.ranker import Ranker
 from tfrs_models.serving.recommender import Recommender
+from tfrs_models.serving.request_history import RequestHistory
 from tfrs_models.serving.retriever import Retriever
 from tfrs_models.serving.server_config import Batching, ServedModel, write_server_config
 from tfrs_models.serving.vector_collections import VectorIndex
@@ -21,6 +22,7 @@ __all__ = [
     "LiveTrends",
     "Ranker",
     "Recommender",
+    "RequestHistory",
     "Retriever",
     "ServedModel",
     "VectorIndex",

@@ -1,11 +1,12 @@
 """Serves a model with several services, each ranking the candidates of a request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfrs_models.ops.features.checks import finite_features
+from tfrs_models.serving.request_history import RequestHistory
 
 Examples = Mapping[str, np.ndarray | tf.Tensor]
 _SAMPLE_ROWS = 4
@@ -35,6 +36,7 @@ class CandidateRanker(tf.Module):
         services: Mapping[str, Examples],
         *,
         k: int | None = None,
+        histories: Sequence[RequestHistory] = (),
     ) -> None:
         """Initializes the module.
 
@@ -46,10 +48,13 @@ class CandidateRanker(tf.Module):
             their dtypes and ranks; its first rows become the samples of an export. The
             lengths of lists may differ between requests.
           k: largest number of candidates in an answer; None for all.
+          histories: features of the services that are histories, which requests may
+            send as they are. Answers then have `num_unknown` `[batch]`, the number of
+            unknown ids that were skipped.
 
         Raises:
-          ValueError: there is no service, a service has no features or no method of the
-            model, or `k` is below 1.
+          ValueError: there is no service, a service has no features, no method of the
+            model or not all features of a history, or `k` is below 1.
         """
         super().__init__(name="candidate_ranker")
         if k is not None and k < 1:
@@ -61,8 +66,16 @@ class CandidateRanker(tf.Module):
                 f"{ {name: sorted(features) for name, features in services.items()} }"
                 + (f"; {type(model).__name__} has no {missing}." if missing else ".")
             )
+        for history in histories:
+            for name, features in services.items():
+                if lacking := [n for n in history.names if n not in features]:
+                    raise ValueError(
+                        "`histories` must be of features that all services have. Got "
+                        f"{lacking}, which `{name}` has not."
+                    )
         self.model = model
         self.k = k
+        self._histories = tuple(histories)
         self._examples = {
             name: {key: np.asarray(value) for key, value in features.items()}
             for name, features in services.items()
@@ -98,7 +111,16 @@ class CandidateRanker(tf.Module):
         }
 
         def serve(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            answer = method(finite_features(features))
-            return {key: values[:, : self.k] for key, values in answer.items()}
+            features = dict(finite_features(features))
+            num_unknown = []
+            for history in self._histories:
+                found, number = history.read(features)
+                features |= found
+                num_unknown.append(number)
+            answer = method(features)
+            answer = {key: values[:, : self.k] for key, values in answer.items()}
+            if num_unknown:
+                answer["num_unknown"] = tf.add_n(num_unknown)
+            return answer
 
         return tf.function(serve, input_signature=[specs])

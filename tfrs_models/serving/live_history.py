@@ -13,6 +13,10 @@ REQUEST_TIME = "timestamp"
 _PREFIX = "history_"
 _LATEST = 10**11  # seconds, the year 5138; a time in milliseconds is above it
 
+_FALLS = (
+    "`history_time` must not fall from an item to the next: the newest item of "
+    "`history` is the last one."
+)
 INPUTS = {
     "history": id_lists("history"),
     "history_time": id_lists("history_time", tf.int64),
@@ -91,7 +95,7 @@ def join_history(
     past_items = tf.where(use_past, past_items, 0)
     is_added = is_item & ~_is_covered(items, times, past_items, past_times)
     joined = tf.concat([past_items, tf.where(is_added, items, 0)], axis=1)
-    order, mask = _newest(joined, past[HISTORY].shape[1])
+    order, mask = newest_of(joined, past[HISTORY].shape[1])
     columns = {HISTORY: items, ITEM_TIMES: times}
     features = {}
     for name, old in past.items():
@@ -103,7 +107,7 @@ def join_history(
         rows = tf.gather(tf.concat([old, new], axis=1), order, batch_dims=1)
         features[name] = tf.where(mask, rows, tf.zeros_like(rows))
     if ITEM_TIMES in features:
-        filled = _fill_times(features[ITEM_TIMES], mask, now)
+        filled = fill_times(features[ITEM_TIMES], mask, now, _FALLS)
         features[ITEM_TIMES] = tf.where(mask, filled, tf.zeros_like(filled))
     features[REQUEST_TIME] = now
     return Joined(features, items, tf.reduce_any(mask, axis=1), num_unknown)
@@ -163,8 +167,12 @@ def _is_covered(
     return (times > 0) & ((times < newest) | tf.reduce_any(same, axis=2))
 
 
-def _newest(items: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+def newest_of(items: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds the last items of each row that are not padding, oldest first.
+
+    Args:
+      items: `[batch, n]` items, 0 for padding, which may be anywhere.
+      length: number of items that are kept, at most `n`.
 
     Returns:
       `[batch, length]` positions, and `[batch, length]` bool, True for items; they come
@@ -178,8 +186,20 @@ def _newest(items: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
     return order, tf.gather(is_kept, order, batch_dims=1)
 
 
-def _fill_times(times: tf.Tensor, mask: tf.Tensor, now: tf.Tensor) -> tf.Tensor:
-    """Fills unknown times; raises an error if times fall from an item to the next."""
+def fill_times(
+    times: tf.Tensor, mask: tf.Tensor, now: tf.Tensor, message: str
+) -> tf.Tensor:
+    """Fills unknown times with that of the next item, else `now` or the one before.
+
+    Args:
+      times: `[batch, n]` times, 0 if unknown.
+      mask: `[batch, n]` bool, True for items; they come before padding.
+      now: `[batch]` times of the requests, 0 if unknown.
+      message: message of the error.
+
+    Raises:
+      InvalidArgumentError: a time falls from an item to the next.
+    """
     is_known = mask & (times > 0)
     count = tf.cast(is_known, tf.int32)
     order = tf.argsort(1 - count, axis=1, stable=True)
@@ -191,11 +211,6 @@ def _fill_times(times: tf.Tensor, mask: tf.Tensor, now: tf.Tensor) -> tf.Tensor:
     following = tf.cumsum(count, axis=1, exclusive=True)
     filled = tf.where(is_known, times, tf.gather(known, following, batch_dims=1))
     falls = mask[:, 1:] & (filled[:, 1:] < filled[:, :-1])
-    check = tf.debugging.assert_equal(
-        tf.reduce_any(falls),
-        False,
-        "`history_time` must not fall from an item to the next: the newest item of "
-        "`history` is the last one.",
-    )
+    check = tf.debugging.assert_equal(tf.reduce_any(falls), False, message)
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(filled)
