@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
+
+from tfrs_models._keras import check_built_for
 
 PLAIN = """
 import sys, tfrs_models as tm
@@ -81,3 +84,65 @@ def test_keras_3_is_refused_with_the_line_that_mends_it(outcomes, name):
     last = errors.strip().splitlines()[-1]
     assert last.startswith("ImportError: tfrs_models needs `tf.keras` to be Keras 2")
     assert 'os.environ["TF_USE_LEGACY_KERAS"] = "1"' in last
+
+
+def packages(monkeypatch, **requirements):
+    """Makes packages appear installed at version 1.2.3, with what they require."""
+
+    def requires(name):
+        if name not in requirements:
+            raise metadata.PackageNotFoundError(name)
+        return requirements[name]
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    monkeypatch.setattr(metadata, "version", lambda _: "1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("tensorflow", "tf_keras"),
+    [
+        ("2.20.0", ["tensorflow<2.21,>=2.20"]),
+        ("2.21.1", ["tensorflow<2.22,>=2.21"]),
+        ("2.21.0rc1", ["tensorflow<2.22,>=2.21"]),
+        ("2.22.0.dev20261201", None),  # built from source, without requirements
+    ],
+)
+def test_what_was_made_for_one_another_is_accepted(monkeypatch, tensorflow, tf_keras):
+    packages(monkeypatch, tf_keras=tf_keras)  # and no ScaNN
+    check_built_for(tensorflow)
+
+
+def test_a_tf_keras_of_another_tensorflow_is_named_with_the_one_to_install(
+    monkeypatch,
+):
+    packages(monkeypatch, tf_keras=["tensorflow<2.21,>=2.20"])
+    with pytest.raises(
+        ImportError,
+        match=r"tf_keras 1.2.3 goes with TensorFlow .*2.20.* only, and TensorFlow "
+        r"2.21.0 is installed.*pip install 'tf_keras==2.21.\*'",
+    ):
+        check_built_for("2.21.0")
+
+
+def test_a_scann_of_another_tensorflow_is_named_before_its_operations_fail_to_load(
+    monkeypatch,
+):
+    packages(
+        monkeypatch,
+        tf_keras=["tensorflow<2.22,>=2.21"],
+        scann=["numpy~=2.0", 'tensorflow~=2.20.0; extra == "tf"'],
+    )
+    with pytest.raises(
+        ImportError,
+        match=r"scann 1.2.3 goes with TensorFlow ~=2.20.0 only, and TensorFlow 2.21.0 "
+        r".*pip uninstall scann",
+    ):
+        check_built_for("2.21.0")
+
+
+def test_without_tf_keras_its_right_version_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    with pytest.raises(
+        ImportError, match=r"not installed.*pip install 'tf_keras==2.21.\*'"
+    ):
+        check_built_for("2.21.0")

@@ -4,14 +4,61 @@ Every part that needs Keras imports this module before anything else.
 """
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
 
 import numpy as np
 import tensorflow as tf
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tfrs_models import _autograph  # noqa: F401  before anything is traced
 
+
+def check_built_for(tensorflow: str) -> None:
+    """Checks that the packages that go with one TensorFlow only go with this one.
+
+    Which TensorFlow that is, their own metadata say.
+
+    Args:
+      tensorflow: version of TensorFlow that is installed.
+
+    Raises:
+      ImportError: `tf_keras` is missing, or it or ScaNN is one of another TensorFlow.
+    """
+    release = Version(tensorflow).base_version  # a release candidate is as good
+    minor = ".".join(release.split(".")[:2])
+    if importlib.util.find_spec("tf_keras") is None:
+        raise ImportError(
+            "tfrs_models needs Keras 2, the package `tf_keras`, which is not "
+            f"installed. For TensorFlow {tensorflow} run "
+            f"`pip install 'tf_keras=={minor}.*'` and restart the process."
+        )
+    cures = {
+        "tf_keras": f"Run `pip install 'tf_keras=={minor}.*'`",
+        "scann": (
+            "Run `pip uninstall scann`, without which everything but `layers.ScaNN` "
+            "works, or install the TensorFlow that it was built for, with its tf_keras,"
+        ),
+    }
+    for package, cure in cures.items():
+        try:
+            requirements = map(Requirement, metadata.requires(package) or ())
+            found = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+        for wanted in requirements:
+            if wanted.name == "tensorflow" and not wanted.specifier.contains(release):
+                raise ImportError(
+                    f"{package} {found} goes with TensorFlow {wanted.specifier} only, "
+                    f"and TensorFlow {tensorflow} is installed. {cure} and restart the "
+                    "process."
+                )
+
+
+check_built_for(tf.__version__)
 _version = getattr(tf.keras, "__version__", "2")  # Keras 2 has no such attribute
 if not _version.startswith("2"):
     raise ImportError(

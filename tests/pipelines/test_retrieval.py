@@ -801,7 +801,7 @@ def test_without_scann_there_is_an_exact_index_only(monkeypatch, capsys):
     exact, approximate = build_indexes(model, data)
     assert approximate is None
     assert exact(tf.zeros([1, exact.embedding_dim]), k=2)[1].shape == (1, 2)
-    assert "pip install scann" in capsys.readouterr().out
+    assert "pip install 'tfrs-models[scann]'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("query_tower", ["history", "id"])

@@ -40,8 +40,8 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
     """Finds candidates approximately, far faster than brute force on a large corpus.
 
     `tfrs.layers.factorized_top_k.ScaNN` with checked candidates, exact exclusions and a
-    config. It needs the `scann` package (Linux). A SavedModel of it loads only after
-    ScaNN's operations are loaded, so not in stock TensorFlow Serving.
+    config. It needs the extra `scann` (Linux, TensorFlow 2.20). A SavedModel of it
+    loads only after its operations are loaded, so not in stock TensorFlow Serving.
 
     Example:
       >>> items = np.random.default_rng(0).normal(size=(500, 8)).astype("float32")
@@ -102,7 +102,14 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             "num_reordering_candidates": num_reordering_candidates,
             "parallelize_batch_searches": parallelize_batch_searches,
         }
-        super().__init__(query_model=query_model, name=name, **self._settings)
+        try:
+            super().__init__(query_model=query_model, name=name, **self._settings)
+        except ImportError as error:
+            raise ImportError(
+                "`layers.ScaNN` needs the package `scann`, which is not installed. On "
+                "Linux run `pip install 'tfrs-models[scann]'`; elsewhere and with "
+                "TensorFlow 2.21 take `layers.IVF`, which searches approximately too."
+            ) from error
         refuse_own_scores(self, "quantised distances")
         self._width = None
         self._duplicates = check_duplicates(duplicates)
