@@ -20,7 +20,7 @@ from tfrs_models import _autograph  # noqa: F401  before anything is traced
 def check_built_for(tensorflow: str) -> None:
     """Checks that the packages that go with one TensorFlow only go with this one.
 
-    Which TensorFlow that is, their own metadata say.
+    Their own metadata names that TensorFlow.
 
     Args:
       tensorflow: version of TensorFlow that is installed.
