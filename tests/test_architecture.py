@@ -23,6 +23,7 @@ LAYERS = [
     {"_autograph", "_lazy", "feature", "types"},
     {"_keras", "torch_weights"},
     {"_fit_checks", "ops"},
+    {"_first_step"},
     {"model"},
     {"layers", "data"},
     {"losses", "metrics"},

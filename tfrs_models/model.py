@@ -3,11 +3,12 @@
 from tfrs_models import _keras  # noqa: F401  isort: skip  `tf.keras` must be Keras 2
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_models._first_step import with_variables_first
 from tfrs_models._fit_checks import (
     checked_arguments,
     correct_directions,
@@ -62,6 +63,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         super().__init__(*args, **kwargs)
         # Towers cast where they can afford to: a timestamp does not survive float16.
         self._autocast = False
+        self._has_run = False  # whether a loss was computed: all weights exist
         self._seen = {}
         self._warned = set()
         self._loss_mean = UnsavedMean("loss")
@@ -101,6 +103,23 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         history = super().fit(*args, **kwargs)
         self._warn_of_figures()
         return history
+
+    def make_train_function(self, force: bool = False) -> Callable:
+        """Makes Keras's training function; its first call makes all variables.
+
+        Args:
+          force: whether to make another function if there is one.
+
+        Returns:
+          The function that trains on a batch of an iterator.
+        """
+        if self.train_function is None or force:
+            step = super().make_train_function(force)
+            in_graph = not (self.run_eagerly or self._cluster_coordinator)
+            # A step of a subclass may have other variables than those of the loss.
+            if in_graph and type(self).train_step is Model.train_step:
+                self.train_function = with_variables_first(self, step)
+        return self.train_function
 
     def evaluate(self, *args, **kwargs) -> object:
         """Evaluates as in Keras, and refuses weights that it would drop.
@@ -209,6 +228,12 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         """
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
+    def _of_optimizers(
+        self, variables: Sequence[tf.Variable]
+    ) -> list[tuple[tf.keras.optimizers.Optimizer, Sequence[tf.Variable]]]:
+        """Returns each optimizer with the variables that it updates."""
+        return [(self.optimizer, variables)]
+
     def loss_and_penalty(
         self, features: Features, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -298,6 +323,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         self._remember(features)
         loss, penalty = self.loss_and_penalty(features, training=training)
         loss = tf.cast(loss, tf.float32)
+        self._has_run = True
         self.built = True  # the loss need not have gone through `__call__`
         total = tf.debugging.check_numerics(
             loss + penalty,
