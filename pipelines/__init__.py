@@ -1,6 +1,7 @@
-"""Commands that train, evaluate and serve models; `python -m pipelines.<name>`.
+"""Commands that train, evaluate and serve models: `tfrs-models <name>`.
 
-Commands are the modules of this folder. `parts` holds what several commands share,
+Commands are the modules of this folder and the rows of the table in `cli`; a wheel
+carries them as `tfrs_models.pipelines`. `parts` holds what several commands share,
 `reporting` their reports, `benchmarks` the measurements of RESULTS.md and `native` a
 C++ program that runs exports.
 """

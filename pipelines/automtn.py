@@ -1,12 +1,12 @@
-"""Predicts the next POI of a trace of check-ins: python -m pipelines.automtn.
+"""Predicts the next POI of a trace of check-ins: tfrs-models automtn.
 
 Without `--data` the check-ins are SYNTHETIC (`data.synthetic.make_check_ins`): half of
 the next check-ins follow from the period of a round, the rest from the distance to the
 last POI. Your own check-ins, in the format of Foursquare's New York and Tokyo or of
 Gowalla:
 
-    python -m pipelines.automtn --data dataset_TSMC2014_NYC.txt
-    python -m pipelines.automtn --data Gowalla_totalCheckins.txt --format gowalla
+    tfrs-models automtn --data dataset_TSMC2014_NYC.txt
+    tfrs-models automtn --data Gowalla_totalCheckins.txt --format gowalla
 
 AutoMTN is compared with the most popular POIs, the user's most frequent ones, in
 training and up to the request, a first-order Markov chain, the nearest POIs, and
@@ -34,7 +34,7 @@ from .parts.artifacts import (
     write_json,
 )
 from .parts.check_in_data import SYNTHETIC, CheckInConfig, load_check_ins
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.flags import (
     Depth,
     Number,
@@ -278,4 +278,4 @@ def _warn_of_one_lag(factor: float, length: int) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

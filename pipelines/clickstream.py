@@ -1,16 +1,16 @@
-"""Fine-tunes a retrieval model on clicks: python -m pipelines.clickstream.
+"""Fine-tunes a retrieval model on clicks: tfrs-models clickstream.
 
-Starts from a model of `pipelines.retrieval` (`--retrieval`, a folder that it wrote; if
-it is empty, a two-tower model is trained first), and trains it to score clicked results
-above results that were shown and not clicked. Without `--sessions` the sessions are
+Starts from a model of `tfrs-models retrieval` (`--retrieval`, a folder that it wrote;
+if it is empty, a two-tower model is trained first), and trains it to score clicked
+results above results that were shown and not clicked. Without `--sessions` they are
 SYNTHETIC: users of MovieLens see the results of the model, and click by position and by
 their ratings (`data.synthetic.make_click_sessions`). With your own sessions:
 
-    python -m pipelines.clickstream --retrieval artifacts/retrieval --sessions log.jsonl
+    tfrs-models clickstream --retrieval artifacts/retrieval --sessions log.jsonl
 
 or with a click log in a known format, whose clicks train the retrieval model first:
 
-    python -m pipelines.clickstream --dataset behaviors.tsv  # of MIND
+    tfrs-models clickstream --dataset behaviors.tsv  # of MIND
 
 Your own file has one session a line, `{"search_query": "42", "search_results":
 [{"object_id": "318", "rank": 0.71}, ...], "events": [{"object_id": "318"}]}`, with the
@@ -49,7 +49,7 @@ from .parts.checkpoints import (
     sized,
 )
 from .parts.click_data import ClickData, load_clicks
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.data import DataConfig
 from .parts.flags import (
     CountOrNone,
@@ -411,4 +411,4 @@ def _check_flags(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

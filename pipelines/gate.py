@@ -1,6 +1,6 @@
 """Decides whether a new version of a model may replace the old one.
 
-python -m pipelines.gate --old artifacts/retrieval/export/1 \
+tfrs-models gate --old artifacts/retrieval/export/1 \
     --new artifacts/retrieval/export/2
 
 Exit codes: 0 to promote, 1 to refuse, 2 if the versions cannot be compared. Without
@@ -11,7 +11,6 @@ the flags of the data that the versions were trained with.
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +25,7 @@ from tfrs_models.serving.contract import ContractError
 
 from .parts.artifacts import read_json
 from .parts.checkpoints import Checkpoints, fingerprint
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.data import DataConfig, load_data
 from .parts.flags import Seed
 
@@ -262,9 +261,9 @@ def _batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields requests of at most `size` queries; lists of ids are padded."""
     number = len(next(iter(inputs.values())))
-    for start in range(0, number, size):
+    for first in range(0, number, size):
         yield {
-            name: _array(values[start : start + size], specs[name])
+            name: _array(values[first : first + size], specs[name])
             for name, values in inputs.items()
         }
 
@@ -280,4 +279,4 @@ def _array(values: Sequence, spec: Mapping) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Config, description=__doc__)).exit_code)
+    start(main, Config, __doc__)

@@ -1,4 +1,4 @@
-"""Ranks lists and predicts clicks with one model: python -m pipelines.joint_ranking.
+"""Ranks lists and predicts clicks with one model: tfrs-models joint-ranking.
 
 Compares list losses on the same model, over seeds. On MovieLens a list is a sequence of
 ratings of one user; the ratings are the labels, and a rating of at least four stars is
@@ -21,7 +21,7 @@ from .parts.artifacts import (
     print_paths,
     write_json,
 )
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.data import DataConfig
 from .parts.flags import CountOrNone, Rate, Seed, Share, Width
 from .parts.list_data import ListData, load_list_data
@@ -169,4 +169,4 @@ def _check_flags(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

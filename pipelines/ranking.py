@@ -1,4 +1,4 @@
-"""Trains, evaluates and exports a multi-task ranker: python -m pipelines.ranking.
+"""Trains, evaluates and exports a multi-task ranker: tfrs-models ranking.
 
 On MovieLens it predicts whether a user rates an item at all, likes it (4 stars) and
 loves it (5); `--user-tower all` compares the user towers. `--dataset synthetic-clicks`
@@ -25,7 +25,7 @@ from .parts.artifacts import (
     write_json,
 )
 from .parts.checkpoints import Checkpoints, Origin
-from .parts.command import command
+from .parts.command import command, start
 from .parts.data import DataConfig, load_data
 from .parts.flags import (
     CountOrNone,
@@ -340,4 +340,4 @@ def _position_biases(config: Config, data: RankingData) -> tuple[bool, ...]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

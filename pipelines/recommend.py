@@ -1,4 +1,4 @@
-"""Recommends with an exported model: python -m pipelines.recommend --user 42 -k 10.
+"""Recommends with an exported model: tfrs-models recommend --user 42 -k 10.
 
 A request may carry what its user did since the export: --history "318,296,858". With
 --all --output recommendations.parquet it writes the items of all users, and goes on
@@ -22,7 +22,7 @@ from tfrs_models.serving import contract
 from tfrs_models.serving.contract_checks import changed_files, digest, files_of
 
 from .parts.all_users import SUFFIXES, recommend_to_file, rows_of
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.live_requests import (
     RequestConfig,
     has_signature,
@@ -370,7 +370,7 @@ def load_model(model: Path) -> tf.Module:
     if not (path / "saved_model.pb").is_file():
         raise SystemExit(
             "`--model` must be a SavedModel or a folder of numbered ones, as "
-            "`python -m pipelines.retrieval` writes to artifacts/retrieval/export. "
+            "`tfrs-models retrieval` writes to artifacts/retrieval/export. "
             f"Got {model}."
         )
     _check_files(path)
@@ -415,4 +415,4 @@ def _first_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

@@ -1,7 +1,7 @@
-"""Trains, evaluates and exports a two-tower model: python -m pipelines.retrieval.
+"""Trains, evaluates and exports a two-tower model: tfrs-models retrieval.
 
 Writes to `artifacts/retrieval`: report.html, metrics.json, the TensorBoard logs, the
-checkpoint, and export/1, a SavedModel for `python -m pipelines.recommend`.
+checkpoint, and export/1, a SavedModel for `tfrs-models recommend`.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from .parts.checkpoints import (
     fingerprint,
     finished,
 )
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.data import DataConfig, load_data
 from .parts.flags import Count, CountOrNone, Seed
 from .parts.indexes import build_indexes, index_items, item_attributes, live_trends
@@ -93,7 +93,7 @@ class Config(TrialsConfig, BaselineConfig, QueryTowerConfig):
     `--epochs 0`: only evaluate and export it). Flags of the training, such as
     `--learning-rate`, may differ. The checkpoint is replaced by better epochs only."""
     explain: bool = False
-    """Export the reasons of answers too, for `python -m pipelines.recommend --why`."""
+    """Export the reasons of answers too, for `tfrs-models recommend --why`."""
     output: Path = Path("artifacts/retrieval")
     """Folder of the report, the metrics, the checkpoint and the export."""
 
@@ -446,7 +446,7 @@ def export_recommender(
     exact: tm.layers.BruteForce,
     directory: Path,
 ) -> Path:
-    """Writes the SavedModel for `pipelines.recommend` and `pipelines.gate`."""
+    """Writes the SavedModel for `tfrs-models recommend` and `tfrs-models gate`."""
     return tm.serving.export(build_recommender(config, data, model, exact), directory)
 
 
@@ -526,4 +526,4 @@ def train(
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

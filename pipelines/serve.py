@@ -1,8 +1,8 @@
-"""Exports retrieval and a ranker as one model: python -m pipelines.serve.
+"""Exports retrieval and a ranker as one model: tfrs-models serve.
 
-Loads the model of `python -m pipelines.retrieval`, and trains a ranker of the lists
-that it hands over. With `--ranker multi-task` the ranker is one of `python -m
-pipelines.ranking` that was trained on the same split. A missing model is trained first.
+Loads the model of `tfrs-models retrieval`, and trains a ranker of the lists that it
+hands over. With `--ranker multi-task` the ranker is one of `tfrs-models ranking` that
+was trained on the same split. A missing model is trained first.
 Writes `artifacts/serve/export/<version>` with its contract and warm-up requests, and
 beside the versions the configuration files of TensorFlow Serving.
 """
@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import tensorflow as tf
-import tyro
 
 import tfrs_models as tm
 
@@ -27,7 +26,7 @@ from .parts.artifacts import (
     write_json,
 )
 from .parts.checkpoints import Checkpoint, finished, is_empty
-from .parts.command import command
+from .parts.command import command, start
 from .parts.flags import ShareAboveNone, Weight
 from .parts.indexes import index_items, live_trends
 from .parts.ranking_data import held_out_users, load_ranking_data
@@ -244,8 +243,8 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
         raise SystemExit(
             "`--ranking` must be the folder of a multi-task ranker that was trained on "
             f"the same data and split as `--retrieval`, {flags.data}. Got "
-            f"{ranker_flags.model} on {ranker_flags.data}. Train one: python -m "
-            f"pipelines.ranking --split {flags.data.split} --output DIR."
+            f"{ranker_flags.model} on {ranker_flags.data}. Train one: "
+            f"tfrs-models ranking --split {flags.data.split} --output DIR."
         )
     checkpoint = finished(ranking_folder, ranking.Config)
     # With a random split of another seed, its training rows are test rows here.
@@ -420,4 +419,4 @@ def _first_test_user(data: tm.data.Interactions) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

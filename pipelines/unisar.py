@@ -1,4 +1,4 @@
-"""Search and recommendation in one model: python -m pipelines.unisar --data synthetic.
+"""Search and recommendation in one model: tfrs-models unisar --data synthetic.
 
 Trains UniSAR, and again without each of its losses and encoders, and evaluates both
 services. `--data DIR` takes KuaiSAR's raw files, UniSAR's pickles or records. Writes
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tensorflow as tf
-import tyro
 
 import tfrs_models as tm
 from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
@@ -22,7 +21,7 @@ from .parts.artifacts import (
     print_paths,
     write_json,
 )
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.flags import (
     CountOrNone,
     Range,
@@ -320,4 +319,4 @@ def _check_sizes(config: Config, data: SearchAndRecommendation) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

@@ -1,6 +1,6 @@
-"""Verifies an export without Python, and measures it: python -m pipelines.native.
+"""Verifies an export without Python, and measures it: tfrs-models native.
 
-python -m pipelines.native --model artifacts/ranking/export
+tfrs-models native --model artifacts/ranking/export
 """
 
 import dataclasses
@@ -8,13 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from tfrs_models.serving import contract
 from tfrs_models.serving.contract import ContractError
 
 from .. import native
-from ..parts.command import command
+from ..parts.command import command, start
 from ..parts.flags import Range
 
 
@@ -74,4 +72,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

@@ -17,8 +17,12 @@ import tfrs_models as tm
 from . import flags
 
 
-def prepare_folder(path: Path) -> Path:
+def prepare_folder(path: Path, flag: str = "--output") -> Path:
     """Creates the folder and checks that it can be written to, before any training.
+
+    Args:
+      path: folder.
+      flag: flag that names it, for the error.
 
     Raises:
       SystemExit: it cannot be written to.
@@ -29,8 +33,8 @@ def prepare_folder(path: Path) -> Path:
             return path
     except OSError as error:
         raise SystemExit(
-            f"`--output` must be a folder that can be written to. Got {path}: "
-            f"{error.strerror}. Choose another with --output."
+            f"`{flag}` must be a folder that can be written to. Got {path}: "
+            f"{error.strerror}. Choose another with {flag}."
         ) from error
 
 
@@ -140,7 +144,7 @@ def read_metrics(folder: Path, kind: type) -> dict:
       SystemExit: there is no run, or the file is damaged.
     """
     path = folder / "metrics.json"
-    command = f"`python -m {module_of(kind)} --output {folder}`"
+    command = f"`{command_of(kind)} --output {folder}`"
     if not path.exists():
         raise SystemExit(
             f"There is no trained model in {folder}. Make one with {command}."
@@ -175,10 +179,15 @@ def read_config(folder: Path, kind: type) -> object:
 
 
 def module_of(kind: type) -> str:
-    """Name of the module to run with `python -m` for a class `Config`."""
+    """Name of the module of a class `Config`, the same in a checkout and in a wheel."""
     if kind.__module__ != "__main__":
-        return kind.__module__
+        return kind.__module__.removeprefix("tfrs_models.")
     return f"pipelines.{Path(sys.modules['__main__'].__file__).stem}"
+
+
+def command_of(kind: type) -> str:
+    """What users type for the command of a class `Config`."""
+    return f"tfrs-models {module_of(kind).split('.')[1].replace('_', '-')}"
 
 
 def finite(value: object) -> object:

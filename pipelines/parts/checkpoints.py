@@ -15,7 +15,7 @@ import tensorflow as tf
 import tfrs_models as tm
 from tfrs_models.serving.versions import publish, unfinished_version
 
-from .artifacts import finite, module_of, read_json, read_metrics
+from .artifacts import command_of, finite, module_of, read_json, read_metrics
 
 Fingerprint = dict[str, dict[str, int | str]]
 _ABOUT, _VOCABULARIES, _WEIGHTS = "about.json", "vocabularies.json", "weights"
@@ -334,13 +334,13 @@ def finished(folder: Path, kind: type) -> Checkpoint:
     if checkpoint and not (folder / "metrics.json").exists():
         raise SystemExit(
             f"The run in {folder} did not finish. Finish it (--resume, where the "
-            f"pipeline has it): `python -m {module_of(kind)} --output {folder}`."
+            f"pipeline has it): `{command_of(kind)} --output {folder}`."
         )
     metrics = read_metrics(folder, kind)
     if checkpoint is None:
         raise SystemExit(
-            f"There is no checkpoint in {folder / 'checkpoint'}: run `python -m "
-            f"{module_of(kind)} --output {folder}` again."
+            f"There is no checkpoint in {folder / 'checkpoint'}: run "
+            f"`{command_of(kind)} --output {folder}` again."
         )
     if checkpoint.about.get("pipeline") != module_of(kind):
         raise SystemExit(

@@ -5,12 +5,14 @@ import functools
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
+import tyro
 
 from . import flags
+from .endings import ending
 from .log_lines import without_log_lines
 
 _NAMED = 4  # most files that the last line names
@@ -38,17 +40,30 @@ def command(main: Callable) -> Callable:
     return run
 
 
-def ending(line: str, code: int) -> SystemExit:
-    """Prints a line to the standard error and returns the exception that ends it.
+def start(
+    main: Callable,
+    kind: type,
+    description: str,
+    *,
+    program: str | None = None,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Parses flags, runs a command with them and ends the program.
+
+    The exit code is the attribute `exit_code` of what the command returns, or 0.
 
     Args:
-      line: message.
-      code: exit code.
+      main: function of the flags.
+      kind: class `Config` of the flags.
+      description: text of the help page.
+      program: what users type before the flags; by default how this program started.
+      arguments: flags, by default those that the user typed.
     """
-    print(line, file=sys.stderr)
-    end = SystemExit(line)
-    end.code = code  # a line would make it 1
-    return end
+    if program is None:
+        module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
+        program = f"python -m {module}"
+    config = tyro.cli(kind, description=description, prog=program, args=arguments)
+    sys.exit(getattr(main(config), "exit_code", 0))
 
 
 class _Terminated(KeyboardInterrupt):

@@ -11,9 +11,9 @@ import tensorflow as tf
 _LATEST = 10**11  # seconds; a time in milliseconds is above it
 _NEEDED = {
     "history": "an export of a tower over histories",
-    "explain": "an export by `python -m pipelines.retrieval --explain`",
+    "explain": "an export by `tfrs-models retrieval --explain`",
     "similar_items": "an export of a model whose items have embeddings",
-    "filtered": "an export of `python -m pipelines.retrieval`",
+    "filtered": "an export of `tfrs-models retrieval`",
 }
 
 
