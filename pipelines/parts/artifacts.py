@@ -186,7 +186,7 @@ def module_of(kind: type) -> str:
 
 
 def command_of(kind: type) -> str:
-    """What users type for the command of a class `Config`."""
+    """Returns what users type for the command of a class `Config`."""
     return f"tfrs-models {module_of(kind).split('.')[1].replace('_', '-')}"
 
 
