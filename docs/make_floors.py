@@ -38,7 +38,9 @@ def floors() -> list[list[str]]:
     path = ROOT / "tests" / "test_architecture.py"
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == "LAYERS":
-            found = [sorted(part & PARTS.keys()) for part in ast.literal_eval(node.value)]
+            found = [
+                sorted(part & PARTS.keys()) for part in ast.literal_eval(node.value)
+            ]
             found = [parts for parts in found if parts]
             return [*found, ["pipelines"]]
     raise LookupError(f"{path} has no LAYERS.")
@@ -53,9 +55,8 @@ def imported(path: Path) -> set[str]:
                 found |= {alias.name for alias in node.names}
             elif node.module.startswith(f"{PACKAGE}."):
                 found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id == "tm":  # pipelines: `import tfrs_models as tm`
-                found.add(node.attr)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "tm":
+            found.add(node.attr)  # pipelines: `import tfrs_models as tm`
     return found & PARTS.keys()
 
 
@@ -99,8 +100,7 @@ def without_shortcuts(pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         (start, end)
         for start, end in pairs
         if not any(
-            first == start and end in reached.get(middle, ())
-            for first, middle in pairs
+            first == start and end in reached.get(middle, ()) for first, middle in pairs
         )
     }
 

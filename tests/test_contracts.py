@@ -628,7 +628,9 @@ def registered():
     return {
         value
         for name, value in tf.keras.utils.get_custom_objects().items()
-        if name.startswith("tfrs_models>") and issubclass(value, kinds)
+        if name.startswith("tfrs_models>")
+        and issubclass(value, kinds)
+        and value.__module__.startswith("tfrs_models.")  # not an example of a page
     }
 
 
