@@ -66,7 +66,7 @@ def public_names() -> dict[tuple[str, str], str]:
     found = {}
     for path in sorted(PACKAGE.rglob("__init__.py")):
         owner = ".".join(path.parent.relative_to(ROOT).parts)
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     name = f"{owner}.{alias.name}"
