@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.serving.sent_features import PREFIX
+
 
 def ask(
     module: tf.Module,
@@ -17,6 +19,7 @@ def ask(
     history_time: Sequence | None,
     time: int | Sequence[int] | None,
     append: bool | Sequence[bool],
+    user_features: Mapping[str, object],
     similar_to: Sequence | None,
     exclusions: Sequence,
     filters: Mapping[str, Sequence],
@@ -34,6 +37,7 @@ def ask(
       history_time: times of these items; None if unknown.
       time: time of each request; None if unknown.
       append: whether the history is what is new since the known past.
+      user_features: feature of users -> value of each request, or of all.
       similar_to: items of each request, to find items like them; None for the user's.
       exclusions: items that a request must not get.
       filters: attribute -> values, of which an item must have one.
@@ -46,7 +50,7 @@ def ask(
     Raises:
       ValueError: arguments contradict each other or have other numbers of requests.
     """
-    is_live = history is not None or time is not None or why
+    is_live = history is not None or time is not None or why or bool(user_features)
     name = _signature(module, is_live, why=why, similar_to=similar_to, allowed=allowed)
     if history is None and history_time is not None:
         raise ValueError("`history_time` must come with `history`. Got none.")
@@ -55,7 +59,13 @@ def ask(
             "`similar_to` must come without `user_id`: items like given ones are the "
             f"same for all users. Got {user_id!r}."
         )
-    size = _size([user_id, time, k, append, exclude_seen], [history, similar_to])
+    specs = _sent_specs(module, user_features)
+    size = _size(
+        [user_id, time, k, append, exclude_seen]
+        + [v for name, v in user_features.items() if specs[name].shape.rank == 1],
+        [history, similar_to]
+        + [v for name, v in user_features.items() if specs[name].shape.rank > 1],
+    )
     users = [""] * size if user_id is None else user_id
     lists = {name: _lists(f"filters['{name}']", v, size) for name, v in filters.items()}
     if unknown := lists.keys() - module.filters.keys():
@@ -91,10 +101,45 @@ def ask(
             "time": _column("time", time or 0, size, tf.int64),
             "append": _column("append", append, size, tf.bool),
         }
+        given["live"] |= _sent(specs, user_features, size)
     function = module.signatures[name]
     wanted = inspect.signature(function.python_function).parameters
     answer = function(**{argument: given[argument] for argument in wanted})
     return _rows({name: value.numpy() for name, value in answer.items()})
+
+
+def _sent_specs(
+    module: tf.Module, features: Mapping[str, object]
+) -> dict[str, tf.TensorSpec]:
+    """Returns feature of users that can be sent -> spec of its input."""
+    specs = {
+        name.removeprefix(PREFIX): spec
+        for name, spec in getattr(module, "live_inputs", {}).items()
+        if name.startswith(PREFIX)
+    }
+    if unknown := features.keys() - specs.keys():
+        raise ValueError(
+            "`user_features` must be among the `request_features` of the module, "
+            f"{sorted(specs)}. Got {sorted(unknown)}."
+        )
+    return specs
+
+
+def _sent(
+    specs: Mapping[str, tf.TensorSpec], features: Mapping[str, object], size: int
+) -> dict[str, tf.Tensor]:
+    """Returns the inputs about features of users; blank ones are not sent."""
+    found = {}
+    for name, spec in specs.items():
+        blank = "" if spec.dtype == tf.string else float("nan")
+        label = f"user_features['{name}']"
+        if spec.shape.rank == 1:
+            column = _column(label, features.get(name, blank), size, spec.dtype)
+        else:
+            rows = features.get(name, [blank] * (spec.shape[1] or 1))
+            column = _padded(_lists(label, rows, size), spec.dtype, blank=blank)
+        found[spec.name] = column
+    return found
 
 
 def _signature(
@@ -165,7 +210,7 @@ def _padded(
     """Returns `[num_requests, n]`, padded with "" or -1."""
     if blank is None:
         blank = "" if dtype == tf.string else -1
-    convert = str if dtype == tf.string else int
+    convert = {tf.string: str, tf.float32: float}.get(dtype, int)
     width = max(map(len, rows), default=0)
     padded = [[*map(convert, row), *[blank] * (width - len(row))] for row in rows]
     return tf.reshape(tf.constant(padded, dtype), [len(rows), width])

@@ -33,6 +33,7 @@ from tfrs_models.serving.live_history import (
 from tfrs_models.serving.live_trends import LiveTrends, checked_events, features
 from tfrs_models.serving.new_items import embeddings_of
 from tfrs_models.serving.sample_requests import sample_requests
+from tfrs_models.serving.sent_features import SentFeatures
 from tfrs_models.serving.similar_items import mean_embeddings
 from tfrs_models.serving.vocabularies import line_numbers
 from tfrs_models.types import Tensor
@@ -94,7 +95,8 @@ class Recommender(tf.Module):
       items) and `time` (of the request), both in seconds since 1970 and 0 if unknown,
       and `append`: True if the history is what is new since the known past of the user,
       False if it is all. Its items count as seen. A visitor, whose `user_id` may be
-      "", gets personal answers too.
+      "", gets personal answers too. With `request_features` it also takes a
+      `user_<feature>` for each of these.
     - `explain` takes what `history` does, and additionally answers `why_item_id` and
       `why_share`: the items of the history that raise the score of an answer most, and
       their shares of what all items raise it by. The contribution of an item is how far
@@ -131,6 +133,7 @@ class Recommender(tf.Module):
         item_tower: tf.keras.layers.Layer | None = None,
         explain: bool = False,
         trends: LiveTrends | None = None,
+        request_features: Mapping[str, Sequence[str] | None] | None = None,
     ) -> None:
         """Initializes the module; `data.Interactions` has all of the values.
 
@@ -158,9 +161,13 @@ class Recommender(tf.Module):
             (those of the `item_tower` are before them); `update_trends` renews them.
             Users without a history then get what trends, and not the most popular
             items of training. None for a model without trends.
+          request_features: features among `user_features` that a request to `history`
+            may send, such as those of a visitor -> the vocabulary of an id or a bag, of
+            which the first text stands for the value 1; None for numbers and vectors.
 
         Raises:
-          ValueError: an argument has values for another number of users or items.
+          ValueError: an argument has values for another number of users or items, or
+            the query model reads no `history` with which features can be sent.
         """
         super().__init__(name="recommender")
         self.query_model = query_model
@@ -172,6 +179,12 @@ class Recommender(tf.Module):
             name: tf.Variable(values, trainable=False, name=name)
             for name, values in user_features.items()
         }
+        if request_features and HISTORY not in user_features:
+            raise ValueError(
+                "`request_features` come with the signature `history`, of query models "
+                f"that read the feature `{HISTORY}`. Got {sorted(user_features)}."
+            )
+        self._sent = SentFeatures(user_features, request_features or {})
         self.catalogue = Catalogue(item_ids, titles[1:])
         self._known_values = tf.Variable(known_items.values, trainable=False)
         self._known_splits = tf.Variable(known_items.row_splits, trainable=False)
@@ -196,7 +209,7 @@ class Recommender(tf.Module):
     @property
     def live_inputs(self) -> dict[str, tf.TensorSpec]:
         """Inputs about the history of a request; none if the query model reads none."""
-        return dict(INPUTS) if HISTORY in self._users else {}
+        return INPUTS | self._sent.inputs if HISTORY in self._users else {}
 
     @property
     def generation(self) -> int:
@@ -305,6 +318,7 @@ class Recommender(tf.Module):
         history_time: Sequence | None = None,
         time: int | Sequence[int] | None = None,
         append: bool | Sequence[bool] = False,
+        user_features: Mapping[str, object] | None = None,
         similar_to: Sequence | None = None,
         exclusions: Sequence = (),
         filters: Mapping[str, Sequence] | None = None,
@@ -326,6 +340,8 @@ class Recommender(tf.Module):
           history_time: seconds since 1970 of these items, 0 if unknown.
           time: seconds since 1970 of the request; None if unknown.
           append: whether the history is what is new since the known past, not all.
+          user_features: feature among `request_features` -> its text or number, or a
+            list of them for a bag or a vector; "" or NaN to leave it out.
           similar_to: ids of items, to find items like them instead of a user's.
           exclusions: ids of items that a request must not get.
           filters: attribute -> values, of which an item must have one.
@@ -364,6 +380,7 @@ class Recommender(tf.Module):
             history_time=history_time,
             time=time,
             append=append,
+            user_features=user_features or {},
             similar_to=similar_to,
             exclusions=exclusions,
             filters=filters or {},
@@ -748,6 +765,9 @@ class Recommender(tf.Module):
             )
             features |= joined.features
             is_personal |= joined.has_items
+            if self._sent.inputs:
+                features, is_sent = self._sent.join(features, live)
+                is_personal |= is_sent
             num_unknown = joined.num_unknown
             seen = tf.where(exclude_seen[:, None], joined.items, 0)
             known = tf.concat([known, seen], axis=1)

@@ -62,4 +62,6 @@ def _blank(spec: tf.TensorSpec, size: int) -> np.ndarray:
     shape = [size] + [1] * (spec.shape.rank - 1)
     if spec.dtype == tf.string:
         return np.full(shape, "", object)
+    if spec.dtype.is_floating:
+        return np.full([size, *spec.shape[1:]], np.nan, spec.dtype.as_numpy_dtype)
     return np.full(shape, -1, spec.dtype.as_numpy_dtype)
