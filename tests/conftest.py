@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import sys
+from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if _optimizer.get("disable_meta_optimizer") != plain:
         _optimizer["disable_meta_optimizer"] = plain
         tf.config.optimizer.set_experimental_options(_optimizer)
+
+
+def _skipped_without_scann() -> Generator[None, object, object]:
+    """Skips what needs ScaNN where it is not installed (`make test-matrix`)."""
+    try:
+        return (yield)
+    except ImportError as error:
+        if find_spec("scann") or "tfrs-models[scann]" not in str(error):
+            raise
+        pytest.skip("ScaNN is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    return (yield from _skipped_without_scann())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    return (yield from _skipped_without_scann())
 
 
 @pytest.hookimpl(trylast=True)

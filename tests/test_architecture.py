@@ -20,7 +20,7 @@ SCRIPTS = sorted(
 # siblings and know nothing of each other.
 LAYERS = [
     {"_advice"},
-    {"_autograph", "_lazy", "feature", "types"},
+    {"_autograph", "_keras_3", "_lazy", "feature", "types"},
     {"_keras", "torch_weights"},
     {"_fit_checks", "ops"},
     {"_first_step"},

@@ -25,6 +25,7 @@ from tfrs_models._keras import (
     no_rows,
     one_call,
 )
+from tfrs_models._keras_3 import refuse_keras_3
 from tfrs_models.ops.features.checks import check_features
 from tfrs_models.ops.replicas import num_replicas, share_of_rows
 from tfrs_models.types import Features
@@ -70,13 +71,21 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         self._penalty_mean = UnsavedMean("regularization_loss")
         self._total_mean = UnsavedMean("total_loss")
 
+    def __setattr__(self, name: str, value: object) -> None:
+        refuse_keras_3(f"`{type(self).__name__}`", **{name: value})
+        super().__setattr__(name, value)
+
     def compile(self, *args, **kwargs) -> None:
         """Prepares training as in Keras, and warns of losses and metrics it ignores.
 
         Args:
           *args: arguments of `tf.keras.Model.compile`.
           **kwargs: arguments of `tf.keras.Model.compile`.
+
+        Raises:
+          TypeError: an optimizer is one of Keras 3.
         """
+        refuse_keras_3("`compile`", optimizer=(args, kwargs))
         warn_of_ignored(super().compile, args, kwargs)
         super().compile(*args, **kwargs)
 
@@ -96,8 +105,10 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         Raises:
           ValueError: there are weights or validation tuples beside features, or the
             model cannot read the batches.
+          TypeError: a callback, or a layer of the model, is one of Keras 3.
         """
         given = checked_arguments(super().fit, args, kwargs)
+        refuse_keras_3("`fit`", callbacks=given.get("callbacks"))
         correct_directions(given.get("callbacks"))
         self._draw_orders = drawing_orders(given.get("x"), given.get("steps_per_epoch"))
         history = super().fit(*args, **kwargs)
@@ -192,6 +203,7 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
                     self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer
                 ):
                     scaled = self.optimizer.get_scaled_loss(total)
+            refuse_keras_3(f"`{type(self).__name__}`", layers=self)
             variables = self.trainable_variables
             gradients = tape.gradient(scaled, variables)
             if scaled is not total:
