@@ -7,5 +7,11 @@ C++ program that runs exports.
 """
 
 import os
+import sys
+
+from .parts.stand_ins import install_for_help
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
+if sys.argv[:1] == ["-m"]:  # python -m pipelines.retrieval --help
+    install_for_help(sys.argv)

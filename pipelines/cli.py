@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import tfrs_models
 
-from .parts.command import start
+from .parts import stand_ins
 from .parts.endings import ending
 
 # Extra of the package -> modules that it installs and that its commands cannot do
@@ -78,14 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: the program ended: code 2 for an unknown command or flag.
     """
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments), ""][:-1] or [""]
+    is_program = arguments is None
+    name, *rest = (sys.argv[1:] if is_program else arguments) or [""]
     if name in ("", "-h", "--help", "help"):
         print(usage(), end="")
         return
     if name == "--version":
         print(f"tfrs-models {tfrs_models.__version__}")
         return
-    start_command(find(name), rest)
+    command = find(name)
+    if is_program:
+        stand_ins.install_for_help(rest)
+    start_command(command, rest)
 
 
 def usage() -> str:
@@ -132,6 +136,8 @@ def start_command(command: Command, arguments: Sequence[str]) -> None:
             1,
         )
     module = importlib.import_module(f".{command.module}", __package__)
+    from .parts.command import start
+
     start(
         module.main,
         module.Config,

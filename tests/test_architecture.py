@@ -318,7 +318,7 @@ PIPELINE_LAYERS = ["parts", "reporting", "command", "benchmarks"]
 
 def pipeline_level(module):
     """Index in `PIPELINE_LAYERS` of a module of `pipelines`."""
-    part = module.split(".")[1]
+    part = module.partition(".")[2].partition(".")[0]
     return PIPELINE_LAYERS.index(part if part in PIPELINE_LAYERS else "command")
 
 

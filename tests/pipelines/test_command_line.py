@@ -3,7 +3,11 @@
 import ast
 import dataclasses
 import importlib
+import json
+import os
 import pathlib
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -61,6 +65,50 @@ def test_help_is_that_of_the_command_under_the_name_that_was_typed(command, caps
     for field in dataclasses.fields(module.Config):
         if field.type in (int, float, bool, str, pathlib.Path):
             assert f"--{field.name.replace('_', '-')}" in out
+
+
+HELP_PAGES = """
+import contextlib, io, json, sys
+from pipelines import cli
+pages = {}
+for command in cli.COMMANDS:
+    sys.argv = ["tfrs-models", command.name, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as page:
+        with contextlib.suppress(SystemExit):
+            cli.main()
+    pages[command.name] = page.getvalue()
+packages = ("tensorflow", "pandas", "matplotlib", "scipy")
+files = [getattr(sys.modules.get(name), "__file__", None) for name in packages]
+print(json.dumps({"pages": pages, "files": files}))
+"""
+
+
+@pytest.fixture(scope="module")
+def quick_help():
+    """Help pages, as the program makes them, and files of the large packages."""
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_PAGES],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_a_help_page_imports_no_tensorflow_and_no_other_large_package(quick_help):
+    assert quick_help["files"] == [None] * 4
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+def test_a_help_page_without_tensorflow_says_the_same(
+    command, quick_help, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = ended([command.name, "--help"], capsys)
+    assert quick_help["pages"][command.name] == out
+    assert "ANYTHING" not in out
 
 
 def test_underscores_name_a_command_too(capsys):
