@@ -7,7 +7,9 @@ A figure has one home, `pipelines/benchmarks/RESULTS.md`, and pages include it::
     ```
 
 shows the first table of the section, and below it how it was measured. Without `table`
-it shows all tables of the section, each below its heading.
+it shows all tables of the section, each below its heading. `:heading: groceries` takes
+only the tables below headings with this text, and `table` counts these: a page then
+stays right when other data are measured too.
 """
 
 import re
@@ -68,16 +70,19 @@ def sections(text: str) -> dict[str, Section]:
     return found
 
 
-def select(text: str, name: str, number: int | None) -> tuple[list[Table], Section]:
+def select(
+    text: str, name: str, number: int | None, heading: str = ""
+) -> tuple[list[Table], Section]:
     """Returns the tables that a page wants and their section.
 
     Args:
       text: text of RESULTS.md.
       name: name of a section.
       number: which of its tables, from 1; None for all of them.
+      heading: part of the heading above the tables; "" for all tables.
 
     Raises:
-      ValueError: there is no such section or table.
+      ValueError: there is no such section, heading or table.
     """
     known = sections(text)
     if name not in known:
@@ -86,12 +91,18 @@ def select(text: str, name: str, number: int | None) -> tuple[list[Table], Secti
             f"{name!r}."
         )
     section = known[name]
-    count = len(section.tables)
+    tables = [table for table in section.tables if heading in table.heading]
+    if heading and not tables:
+        raise ValueError(
+            f"`heading` is a part of a heading of {name!r}: one of "
+            f"{sorted({table.heading for table in section.tables})}. Got {heading!r}."
+        )
+    count = len(tables)
     if not count or (number is not None and not 1 <= number <= count):
         raise ValueError(
             f"`table` is one of the {count} tables of {name!r}, from 1. Got {number}."
         )
-    chosen = section.tables if number is None else [section.tables[number - 1]]
+    chosen = tables if number is None else [tables[number - 1]]
     return chosen, section
 
 
@@ -109,15 +120,19 @@ class Results(SphinxDirective):
     """Includes tables of a section of RESULTS.md with their stamp."""
 
     required_arguments = 1
-    option_spec = {"table": directives.positive_int}
+    option_spec = {
+        "table": directives.positive_int,
+        "heading": directives.unchanged_required,
+    }
 
     def run(self) -> list[nodes.Node]:
         """Returns the tables and their caption."""
         self.env.note_dependency(str(RESULTS))
         text = RESULTS.read_text(encoding="utf-8")
         name, number = self.arguments[0], self.options.get("table")
+        heading = self.options.get("heading", "")
         try:
-            tables, section = select(text, name, number)
+            tables, section = select(text, name, number, heading)
         except ValueError as error:
             raise self.error(str(error)) from error
         lines = []

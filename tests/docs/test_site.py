@@ -64,6 +64,13 @@ def test_one_table_is_chosen_by_its_number():
     assert "red" not in tables[0].text
 
 
+def test_tables_below_a_heading_are_counted_by_themselves():
+    tables, _ = extension("results").select(RESULTS, "kites", 1, "storm")
+    assert "blue" in tables[0].text
+    with pytest.raises(ValueError, match=r"In a storm.*Got 'calm'"):
+        extension("results").select(RESULTS, "kites", 1, "calm")
+
+
 @pytest.mark.parametrize(
     ("name", "number", "words"),
     [("kite", None, "'kites', 'swings'"), ("kites", 3, "2 tables of 'kites'")],
