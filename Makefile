@@ -44,6 +44,7 @@ test-tutorials: .venv/dev  ## upstream's notebooks: TUTORIALS=<its docs/examples
 lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell README.md CHANGELOG.md docs tfrs_models pipelines tests notebooks
 
 format: .venv/dev
 	$(BIN)/ruff format .
@@ -52,8 +53,8 @@ format: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m pipelines.benchmarks
 
-notebooks: .venv/dev  ## runs every notebook in full
-	$(BIN)/python -m pipelines.notebooks
+notebooks: .venv/dev  ## runs every notebook in full, for `make docs` to show
+	$(BIN)/python -m pipelines.notebooks --output build/notebooks
 
 docs: .venv/dev  ## builds the site into `build/docs` and checks its links
 	$(THREADS) $(BIN)/python -m sphinx -b html --fail-on-warning --keep-going --nitpicky \

@@ -62,7 +62,7 @@ def sections(text: str) -> dict[str, Section]:
                 tables.append(Table(heading, match[2]))
             else:
                 heading = match[1].strip()
-        commit = re.search(r"^Commits? (.+?)(?:, Python|\.$|$)", body, re.MULTILINE)
+        commit = re.search(r"^Commits? (.+?)(?:, Python|;|\.$|$)", body, re.MULTILINE)
         command = re.search(r"^Command: (`[^`]+`)", body, re.MULTILINE)
         found[name.strip()] = Section(
             tables, commit[1] if commit else "", command[1] if command else ""

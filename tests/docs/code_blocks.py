@@ -8,7 +8,7 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _NOT_RUN = re.compile(r"<!--\s*not run: (.+?)\s*-->")
 _HIDDEN = re.compile(r"<!--\s*hidden\n(.*?)-->", re.DOTALL)
 _COMMAND = re.compile(r"(?:^|[\s/])(?:tfrs-models|python -m pipelines\.)\s*(\S+)(.*)")

@@ -1,6 +1,7 @@
 """Parts of the documentation site that need neither Sphinx nor TensorFlow."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,50 @@ def test_dead_links_anchors_and_assets_from_elsewhere_are_found(tmp_path):
 
 def test_an_empty_folder_is_no_site(tmp_path):
     assert extension("check_links").check(tmp_path)[0]
+
+
+def test_flags_of_a_configuration_and_its_bases_are_listed():
+    source = '''
+class Base:
+    seed: int = 42
+    """Seed of the kites."""
+
+class Config(Base):
+    line_length: float
+    """Length of the line,
+    in metres."""
+    _private = 1
+'''
+    flags = extension("flags").flags(source, "Config")
+    assert flags == [
+        ("--line-length", "", "Length of the line, in metres."),
+        ("--seed", "42", "Seed of the kites."),
+    ]
+    assert "| `--seed` | `42` |" in extension("flags").table(flags)
+    with pytest.raises(ValueError, match="'Base', 'Config'"):
+        extension("flags").flags(source, "Kite")
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+MEASURED = (Path(__file__).parents[2] / "pipelines/benchmarks/RESULTS.md").read_text(
+    encoding="utf-8"
+)
+
+
+def test_the_readme_fits_on_a_screen_or_two():
+    assert len(README.splitlines()) <= 200
+
+
+def test_figures_of_the_readme_are_in_the_section_that_they_link_to():
+    found = re.findall(r"\[([^]]+)\]\(pipelines/benchmarks/RESULTS\.md#(\w+)\)", README)
+    assert found
+    for text, name in found:
+        section = re.search(rf"(?ms)^## {name}$.*?(?=^## |\Z)", MEASURED)
+        assert section, f"RESULTS.md has no section {name}"
+        for figure in re.findall(r"\d[\d,]*\.\d+|\d+,\d{3}", text):
+            assert figure in section[0], f"{name} has no {figure}"
+
+
+def test_links_of_the_readme_lead_to_files():
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README):
+        assert (Path(__file__).parents[2] / link).exists(), link
