@@ -29,6 +29,7 @@ exclude_patterns = ["extensions"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 default_role = "code"  # `x` in our docstrings is code
 nitpicky = True
+smartquotes_action = "qe"  # two dashes begin a flag
 
 # Docstrings.
 autodoc_default_options = {
@@ -47,9 +48,12 @@ autoclass_content = "both"
 maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 add_module_names = False
-napoleon_custom_sections = ["Reference", ("Args", "params_style")]
+napoleon_custom_sections = [
+    "Reference",
+    ("Args", "params_style"),
+    ("Attributes", "params_style"),
+]
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
 
 # Markdown and notebooks.
 myst_enable_extensions = ["colon_fence", "deflist", "smartquotes"]

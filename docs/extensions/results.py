@@ -30,10 +30,12 @@ class Table(NamedTuple):
 
     Args:
       heading: heading of the third level above it, or "".
+      lead: paragraph directly above it if that ends with a colon, or "".
       text: Markdown of the table.
     """
 
     heading: str
+    lead: str
     text: str
 
 
@@ -59,7 +61,9 @@ def sections(text: str) -> dict[str, Section]:
         tables, heading = [], ""
         for match in re.finditer(r"^### (.*)\n|((?:^\|.*(?:\n|\Z))+)", body, re.M):
             if match[2]:
-                tables.append(Table(heading, match[2]))
+                above = body[: match.start()].rstrip().rsplit("\n\n", 1)[-1]
+                lead = above if above.endswith(":") else ""
+                tables.append(Table(heading, lead, match[2]))
             else:
                 heading = match[1].strip()
         commit = re.search(r"^Commits? (.+?)(?:, Python|;|\.$|$)", body, re.MULTILINE)
@@ -135,10 +139,13 @@ class Results(SphinxDirective):
             tables, section = select(text, name, number, heading)
         except ValueError as error:
             raise self.error(str(error)) from error
-        lines = []
+        lines, heading = [], ""
         for table in tables:
-            if table.heading and len(tables) > 1:
+            if table.heading != heading and len(tables) > 1:
                 lines += [f"**{table.heading}**", ""]
+            heading = table.heading
+            if table.lead and len(tables) > 1:
+                lines += [*table.lead.splitlines(), ""]
             lines += [*table.text.splitlines(), ""]
         block = nodes.container(classes=["measured"])
         self.state.nested_parse(StringList(lines, str(RESULTS)), 0, block)

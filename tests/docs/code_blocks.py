@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 
+from pipelines.cli import find
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _NOT_RUN = re.compile(r"<!--\s*not run: (.+?)\s*-->")
 _HIDDEN = re.compile(r"<!--\s*hidden\n(.*?)-->", re.DOTALL)
-_COMMAND = re.compile(r"(?:^|[\s/])(?:tfrs-models|python -m pipelines\.)\s*(\S+)(.*)")
+_COMMAND = re.compile(r"(?:^|[\s/])(tfrs-models +|python -m pipelines\.)(?!-)(\S+)(.*)")
 
 
 class Block(NamedTuple):
@@ -58,14 +60,20 @@ def source_of(block: Block) -> str:
 
 
 def commands(block: Block) -> list[tuple[str, list[str]]]:
-    """Returns (module of `pipelines`, arguments) of the commands of a shell block."""
+    """Returns (module of `pipelines`, arguments) of the commands of a shell block.
+
+    Raises:
+      SystemExit: `tfrs-models` has no such command.
+    """
     found = []
     for line in block.code.replace("\\\n", " ").splitlines():
         match = _COMMAND.search(line)
         if match:
-            arguments = shlex.split(match[2], comments=True)
+            start, name, rest = match.groups()
+            arguments = shlex.split(rest, comments=True)
             for end in ("|", ">", "&&", ";", "&"):
                 if end in arguments:
                     arguments = arguments[: arguments.index(end)]
-            found.append((match[1].replace("-", "_"), arguments))
+            module = find(name).module if start.startswith("tfrs") else name
+            found.append((module, arguments))
     return found

@@ -29,6 +29,9 @@ Commit `abc123-dirty`, Python 3.11.7, numpy 2.4.6; 2 cores.
 
 ### In a storm
 
+Heights with much wind,
+in metres:
+
 | kite | height |
 | --- | --- |
 | blue | 11 |
@@ -48,6 +51,10 @@ Written by hand.
 def test_tables_of_a_section_come_with_their_headings_commit_and_command():
     kites = extension("results").sections(RESULTS)["kites"]
     assert [table.heading for table in kites.tables] == ["", "In a storm"]
+    assert [table.lead for table in kites.tables] == [
+        "",
+        "Heights with much wind,\nin metres:",
+    ]
     assert kites.tables[1].text.splitlines()[-1] == "| blue | 11 |"
     assert kites.commit == "`abc123-dirty`"
     assert kites.command == "`python -m pipelines.benchmarks.kites --wind 9`"
