@@ -17,9 +17,11 @@ metrics.json and export/1 to `artifacts/automtn`.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 import tyro
 
@@ -45,8 +47,11 @@ from .parts.flags import (
     Width,
 )
 from .parts.poi_baselines import baselines, rank_split
+from .parts.rank_files import NAME as RANKS
+from .parts.rank_files import write_ranks
+from .parts.tracking import TrackingConfig, tracked
 from .parts.training import create_slots
-from .reporting.automtn import MODEL, judged, print_tables, write_report
+from .reporting.automtn import MODEL, judged, means, print_tables, write_report
 
 MONITOR = "val_poi/mrr"
 AS_PAPER = "AutoMTN without past visits and request time"
@@ -59,7 +64,7 @@ VARIANTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(TrackingConfig):
     """Flags of the pipeline of the next POI."""
 
     data: tyro.conf.OmitArgPrefixes[CheckInConfig] = dataclasses.field(
@@ -128,16 +133,21 @@ def main(config: Config) -> dict:
         name: rank_split(traces, score, "validation") for name, score in scorers.items()
     }
     models = {}
+    tables = {name: rank_split(traces, score) for name, score in scorers.items()}
     for name, changes in VARIANTS.items():
         if name != MODEL and not (config.ablations and _differs(config, name)):
             continue
         print(f"Training {name}", flush=True)
-        models[name], history = train(config, traces, **changes)
-        scorers[name] = functools.partial(_scores, models[name])
+        with tracked(config, "automtn", name) as trackers:
+            models[name], history = train(
+                config, traces, callbacks=trackers.callbacks, **changes
+            )
+            scorers[name] = functools.partial(_scores, models[name])
+            tables[name] = rank_split(traces, scorers[name])
+            trackers.log(means(tables[name]))
         if name == MODEL:
             curves = history
             validation[name] = rank_split(traces, scorers[name], "validation")
-    tables = {name: rank_split(traces, score) for name, score in scorers.items()}
     model = models[MODEL]
     figures = print_tables(tables, data)
     found = judged(tables, validation, data)
@@ -152,6 +162,12 @@ def main(config: Config) -> dict:
         "test": figures,
         **found,
     }
+    write_ranks(
+        output / RANKS,
+        {("model" if name == MODEL else name): table for name, table in tables.items()},
+        check_in_keys(traces),
+        run=metrics["run"],
+    )
     write_report(
         output / "report.html",
         run=metrics["run"],
@@ -205,7 +221,11 @@ def untrained(config: Config, traces: Traces, **changes: object) -> tm.models.Au
 
 
 def train(
-    config: Config, traces: Traces, **changes: object
+    config: Config,
+    traces: Traces,
+    *,
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+    **changes: object,
 ) -> tuple[tm.models.AutoMTN, dict[str, list[float]]]:
     """Trains the model, and restores the weights of the best epoch."""
     model = untrained(config, traces, **changes)
@@ -219,7 +239,7 @@ def train(
         batches,
         validation_data=traces.batches("validation", 256),
         epochs=config.epochs,
-        callbacks=[stop],
+        callbacks=[*callbacks, stop],
         verbose=0,
     )
     return model, fitted.history
@@ -244,6 +264,20 @@ def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
         vocabularies=vocabularies,
         decoded={"next_poi_id": "poi_id", "next_category_id": "category_id"},
     )
+
+
+def check_in_keys(traces: Traces) -> dict[str, np.ndarray]:
+    """Returns user, POI and time of the test rows, as `ranks.parquet` has them."""
+    features = traces.features(traces.rows("test"))
+    ids = {
+        name: np.array(["", *traces.vocabularies[of]], object)[features[column]]
+        for name, of, column in (
+            ("user_id", "user_id", "user_id"),
+            ("item_id", "poi_id", "next_poi_id"),
+        )
+    }
+    times = features.get("timestamp", np.zeros(len(ids["user_id"])))
+    return ids | {"timestamp": times.astype(np.int64)}
 
 
 def _scores(model: tm.models.AutoMTN, features: dict) -> tf.Tensor:

@@ -21,6 +21,7 @@ Writes report.html, metrics.json, the checkpoint and export/1 to
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,6 +62,7 @@ from .parts.flags import (
     Weight,
 )
 from .parts.indexes import index_items
+from .parts.tracking import TrackingConfig, tracked
 from .reporting.clickstream import (
     Comparison,
     compare,
@@ -69,6 +71,7 @@ from .reporting.clickstream import (
     print_comparison,
     write_report,
 )
+from .reporting.evaluation import MODEL
 
 MONITOR = "val_pair_accuracy"
 # The choices of the specification, and larger rates for towers of tables. Its 5 to 8
@@ -86,7 +89,7 @@ SPACE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(TrackingConfig):
     """Flags of the clickstream pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -192,8 +195,10 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
         search = tune(config, clicks, towers_of, origin)
         params = fine_tuning_params(search.params)
     before = measure(build_model(config, params, clicks), two_tower, data, clicks)
-    model, history = train(config, params, clicks)
-    after = measure(model, two_tower, data, clicks)
+    with tracked(config, "clickstream") as trackers:
+        model, history = train(config, params, clicks, callbacks=trackers.callbacks)
+        after = measure(model, two_tower, data, clicks)
+        trackers.log({"sessions": after.sessions, **after.corpus.means(MODEL)})
     comparison = compare(before, after, data, measure_baselines(clicks))
     print_comparison(comparison)
     return _write(
@@ -240,6 +245,7 @@ def train(
     clicks: ClickData,
     *,
     verbose: str | int = "auto",
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
 ) -> tuple[tm.models.FineTuningModel, dict]:
     """Fits the towers and restores the best weights, perhaps those of the start."""
     tf.keras.utils.set_random_seed(config.seed)
@@ -253,7 +259,7 @@ def train(
         clicks.batches("train", config.batch_size, shuffle=True),
         validation_data=validation,
         epochs=config.epochs,
-        callbacks=[accumulate, stop],
+        callbacks=[accumulate, *callbacks, stop],
         verbose=verbose,
     )
     if max(fitted.history[MONITOR]) <= before["pair_accuracy"]:

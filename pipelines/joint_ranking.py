@@ -25,6 +25,7 @@ from .parts.command import command, ending, start
 from .parts.data import DataConfig
 from .parts.flags import CountOrNone, Rate, Seed, Share, Width
 from .parts.list_data import ListData, load_list_data
+from .parts.tracking import TrackingConfig, tracked
 from .parts.training import create_slots
 from .reporting.joint_ranking import Run, evaluate, print_runs, write_report
 
@@ -43,7 +44,7 @@ NAMES = (*LOSSES, CALIBRATED, CLICKS_ONLY)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(TrackingConfig):
     """Flags of the joint ranking pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -137,14 +138,19 @@ def run(config: Config, data: ListData, loss: str, *, seed: int) -> Run:
     # Its weights first, by a batch outside of a graph.
     model.compute_loss(next(iter(data.validation)), training=False)
     create_slots(model)
-    fitted = model.fit(
-        data.train(seed),
-        validation_data=data.validation,
-        epochs=config.epochs,
-        callbacks=[tm.training.StopOnMetric(MONITOR, patience=config.patience)],
-        verbose=0,
-    )
-    return evaluate(model, data, loss, seed=seed, fitted=fitted)
+    stop = tm.training.StopOnMetric(MONITOR, patience=config.patience)
+    with tracked(config, "joint_ranking", f"{loss}, seed {seed}") as trackers:
+        fitted = model.fit(
+            data.train(seed),
+            validation_data=data.validation,
+            epochs=config.epochs,
+            callbacks=[*trackers.callbacks, stop],
+            verbose=0,
+        )
+        found = evaluate(model, data, loss, seed=seed, fitted=fitted)
+        ranking = {name: interval.mean for name, interval in found.ranking.items()}
+        trackers.log(ranking | found.clicks)
+    return found
 
 
 def build_model(config: Config, data: ListData, loss: str) -> tm.models.JointRankingCTR:

@@ -36,6 +36,7 @@ from .parts.flags import (
     Width,
 )
 from .parts.ranking_data import POSITION, RankingData, load_ranking_data
+from .parts.tracking import TrackingConfig, tracked
 from .parts.training import create_slots
 from .parts.user_towers import (
     NAMES,
@@ -56,7 +57,7 @@ MONITOR = "val_loss_per_example"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(TrackingConfig):
     """Flags of the ranking pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -203,11 +204,22 @@ def rank_by_fields(config: Config, output: Path) -> dict:
     )
     seeds = range(config.seed, config.seed + (config.seeds or 1))
     label = config.label
+
+    def trained(seed: int) -> field_ranking.Scored:
+        with tracked(config, "ranking", f"{config.model}, seed {seed}") as trackers:
+            found = field_ranking.train(
+                data,
+                config.model,
+                label,
+                setting,
+                seed=seed,
+                callbacks=trackers.callbacks,
+            )
+            trackers.log(found.figures)
+        return found
+
     runs = {
-        config.model: [
-            field_ranking.train(data, config.model, label, setting, seed=seed)
-            for seed in seeds
-        ],
+        config.model: [trained(seed) for seed in seeds],
         field_ranking.TUTORIAL: [
             field_ranking.train_tutorial(data, label, seed=seed) for seed in seeds
         ],
@@ -253,19 +265,24 @@ def run(
     # Its weights first, by a batch outside of a graph.
     model.compute_loss(next(iter(data.validation)), training=False)
     create_slots(model)
-    fitted = model.fit(
-        without_some_ids(data.train(seed), config.id_dropout, seed=seed),
-        validation_data=data.validation,
-        epochs=config.epochs,
-        callbacks=[
-            tm.training.StopOnMetric(MONITOR, patience=config.patience),
-            tf.keras.callbacks.LambdaCallback(on_epoch_end=_print_epoch),
-        ],
-        verbose=0,
-    )
-    return evaluate(
-        model, data, tower, position_bias=position_bias, seed=seed, fitted=fitted
-    )
+    training = f"{tower}, {bias} position bias, seed {seed}"
+    with tracked(config, "ranking", training) as trackers:
+        fitted = model.fit(
+            without_some_ids(data.train(seed), config.id_dropout, seed=seed),
+            validation_data=data.validation,
+            epochs=config.epochs,
+            callbacks=[
+                *trackers.callbacks,
+                tm.training.StopOnMetric(MONITOR, patience=config.patience),
+                tf.keras.callbacks.LambdaCallback(on_epoch_end=_print_epoch),
+            ],
+            verbose=0,
+        )
+        found = evaluate(
+            model, data, tower, position_bias=position_bias, seed=seed, fitted=fitted
+        )
+        trackers.log(found.slices)
+    return found
 
 
 def build_model(

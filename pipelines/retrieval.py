@@ -38,8 +38,11 @@ from .parts.flags import Count, CountOrNone, Seed
 from .parts.indexes import build_indexes, index_items, item_attributes, live_trends
 from .parts.progress import EpochLines, step
 from .parts.query_towers import QueryTowerConfig
+from .parts.rank_files import NAME as RANKS
+from .parts.rank_files import row_keys, write_lists, write_ranks
 from .parts.retrieval_trials import TrialsConfig, tuned
 from .parts.top_k_lists import baseline_lists, first_rows, user_groups
+from .parts.tracking import TrackingConfig, tracked
 from .parts.training import (
     MONITOR,
     add_corpus_metrics,
@@ -72,7 +75,7 @@ GROUP_METRIC = "hit_rate_at_10"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrialsConfig, BaselineConfig, QueryTowerConfig):
+class Config(TrackingConfig, TrialsConfig, BaselineConfig, QueryTowerConfig):
     """Flags of the retrieval pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -92,6 +95,9 @@ class Config(TrialsConfig, BaselineConfig, QueryTowerConfig):
     """Start from the checkpoint of an earlier run with the same data and flags (with
     `--epochs 0`: only evaluate and export it). Flags of the training, such as
     `--learning-rate`, may differ. The checkpoint is replaced by better epochs only."""
+    keep_lists: CountOrNone = 0
+    """Number of items of each test row's list to keep in lists.parquet, which `ranx`
+    reads, with taken.parquet as the relevant items; 0 for none."""
     explain: bool = False
     """Export the reasons of answers too, for `tfrs-models recommend --why`."""
     output: Path = Path("artifacts/retrieval")
@@ -184,10 +190,20 @@ def run(config: Config, *, windows_back: int = 0) -> Trained:
         add_corpus_metrics(model, data)
     description = query_towers.description(config, data, model)
     print(f"\n{textwrap.fill(description, 88)}\n")
-    history, kept = train(config, data, model, origin, start=start)
-    with step("Evaluation") as evaluating:
-        evaluation = evaluate(model, data, choices)
-        evaluating.note = f"{len(data.splits['test']['user_id']):,} test rows"
+    with tracked(config, "retrieval") as trackers:
+        history, kept = train(
+            config, data, model, origin, start=start, callbacks=trackers.callbacks
+        )
+        with step("Evaluation") as evaluating:
+            evaluation = evaluate(model, data, choices)
+            evaluating.note = f"{len(data.splits['test']['user_id']):,} test rows"
+        trackers.log(evaluation.means(MODEL))
+    write_ranks(
+        config.output / RANKS,
+        evaluation.tables,
+        row_keys(data, evaluation.rows),
+        run=origin.run,
+    )
     print_metrics(evaluation)
     return Trained(data, origin, model, description, choices, history, kept, evaluation)
 
@@ -225,6 +241,14 @@ def finish(
         beyond = beyond_accuracy(trained, exact)
     print_measures(beyond)
     print()
+    if config.keep_lists:
+        rows = evaluation.rows
+        write_lists(
+            output,
+            served_lists(model, exact, data, rows, k=config.keep_lists),
+            row_keys(data, rows),
+            np.array(["", *data.vocabularies["item_id"]], object),
+        )
     groups = groups_of(config.group_column, trained)
     with step("Export and its verification") as exporting:
         if exports == MODEL:
@@ -467,6 +491,7 @@ def train(
     origin: Origin,
     *,
     start: Checkpoint | None,
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
 ) -> tuple[dict, Checkpoint]:
     """Fits the model and loads the weights of its best epoch.
 
@@ -476,6 +501,7 @@ def train(
       model: model to train.
       origin: run, flags and data of the weights, for the checkpoints.
       start: checkpoint to start from; it stays the best one if no epoch is better.
+      callbacks: further callbacks, those of the trackers.
 
     Returns:
       Keras's history, empty without an epoch, and the checkpoint of the best epoch.
@@ -500,7 +526,7 @@ def train(
             baseline=keep.best,
         ),
         keep,
-        tf.keras.callbacks.TensorBoard(config.output / "logs"),
+        *callbacks,
         tm.training.LearningAlarms(
             batches_of(config, data, seed=config.seed, drop_ids=False),
             id_features=query_towers.ID_FEATURES[config.query_tower],

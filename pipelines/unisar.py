@@ -32,6 +32,7 @@ from .parts.flags import (
     Weight,
     Width,
 )
+from .parts.tracking import TrackingConfig, tracked
 from .reporting.unisar import (
     Run,
     corpus_figures,
@@ -56,7 +57,7 @@ VARIANTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(TrackingConfig):
     """Flags of the pipeline; the defaults are for synthetic data."""
 
     data: str = SYNTHETIC
@@ -205,20 +206,24 @@ def run(
     model = build_model(config, data, variant)
     adam = tm.training.LazyAdam if config.lazy else tf.keras.optimizers.Adam
     model.compile(adam(config.learning_rate, epsilon=1e-8))
-    fitted = model.fit(
-        data.training_batches(
-            config.batch_size,
-            num_random=config.num_random,
-            seed=seed,
-            **lengths(config),
-        ),
-        validation_data=evaluation(config, data, "validation"),
-        epochs=config.epochs,
-        callbacks=callbacks(config),
-        verbose=0,
-    )
-    test = evaluation(config, data, "test")
-    found = evaluate(model, test, variant, seed=seed, fitted=fitted, monitor=MONITOR)
+    with tracked(config, "unisar", f"{variant}, seed {seed}") as trackers:
+        fitted = model.fit(
+            data.training_batches(
+                config.batch_size,
+                num_random=config.num_random,
+                seed=seed,
+                **lengths(config),
+            ),
+            validation_data=evaluation(config, data, "validation"),
+            epochs=config.epochs,
+            callbacks=[*trackers.callbacks, *callbacks(config)],
+            verbose=0,
+        )
+        test = evaluation(config, data, "test")
+        found = evaluate(
+            model, test, variant, seed=seed, fitted=fitted, monitor=MONITOR
+        )
+        trackers.log(found.test)
     return found, model
 
 

@@ -23,7 +23,7 @@ _KEPT = 2
 # Flags that may differ when training is resumed: the weights keep their meaning.
 _MAY_DIFFER = {
     *("batch_size", "epochs", "learning_rate", "output", "patience", "resume"),
-    *("trials", "budget", "tune_query_tower", "explain"),
+    *("trials", "budget", "tune_query_tower", "explain", "log_to", "keep_lists"),
     *("baselines", "baseline_seconds", "serve_best", "folds", "group_column"),
 }
 _ROWS = ("user_id", "item_id", "rating", "timestamp", "timestamp_us", "tie_order")

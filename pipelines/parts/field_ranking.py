@@ -5,6 +5,7 @@ mean rating of the training rows.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -84,20 +85,21 @@ def train(
     setting: Setting,
     *,
     seed: int,
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
 ) -> Scored:
     """Trains one model and measures it on the test rows."""
     tf.keras.utils.set_random_seed(seed)
     model = build_model(data, model_name, label, setting)
     model.compile(tf.keras.optimizers.Adam(setting.learning_rate))
     has_validation = len(data.splits["validation"]["user_id"]) > 0
-    options = {}
+    options = {"callbacks": list(callbacks)}
     if has_validation:
         stop = tm.training.StopOnMetric(
             "val_loss_per_example", patience=setting.patience
         )
         options = {
             "validation_data": batches(data, "validation", setting.batch_size),
-            "callbacks": [stop],
+            "callbacks": [*callbacks, stop],
         }
     fitted = model.fit(
         batches(data, "train", setting.batch_size, seed=seed),

@@ -43,6 +43,11 @@ def print_tables(tables: Mapping[str, RankTable], data: CheckInData) -> dict:
     }
 
 
+def means(table: RankTable) -> dict[str, float]:
+    """Returns the mean of each metric over the rows of a table."""
+    return {m: float(table.values(m).mean()) for m in METRICS.values()}
+
+
 def judged(
     tables: Mapping[str, RankTable],
     validation: Mapping[str, RankTable],

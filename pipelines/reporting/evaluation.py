@@ -48,6 +48,15 @@ class Evaluation:
     winner: str
     num_items: int
 
+    def means(self, name: str) -> dict[str, float]:
+        """Returns the metrics of a recommender without their intervals.
+
+        Args:
+          name: name of the recommender.
+        """
+        found = self.metrics["test"][name]
+        return {metric: interval["mean"] for metric, interval in found.items()}
+
 
 def evaluate(
     model: tm.models.TwoTower,
