@@ -156,7 +156,7 @@ def compared_ranks(
             f"{first.folder} and {other.folder} share no test row: they are of other "
             "data or another split. Compare runs with the same data and --split."
         )
-    groups = _users(both)
+    groups = user_groups(both)
     values, found = {}, {}
     for name in metrics:
         try:
@@ -211,11 +211,11 @@ def _rows_of(run: Run, recommender: str) -> pd.DataFrame:
             f"`--recommender` must be of {known} in {run.folder}. Got {recommender!r}.",
             2,
         )
-    # Rows that agree in all keys are told apart by their turn.
+    # Rows that agree in all keys differ by their turn.
     return rows.assign(turn=rows.groupby(list(KEYS)).cumcount())
 
 
-def _users(rows: pd.DataFrame) -> np.ndarray:
+def user_groups(rows: pd.DataFrame) -> np.ndarray:
     """Numbers users; a row of an unknown user is a group of its own."""
     names = rows["user_id"].to_numpy(object)
     own = np.arange(len(rows)).astype(str).astype(object)

@@ -501,7 +501,7 @@ def train(
       model: model to train.
       origin: run, flags and data of the weights, for the checkpoints.
       start: checkpoint to start from; it stays the best one if no epoch is better.
-      callbacks: further callbacks, those of the trackers.
+      callbacks: additional callbacks, those of the trackers.
 
     Returns:
       Keras's history, empty without an epoch, and the checkpoint of the best epoch.
