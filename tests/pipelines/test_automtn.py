@@ -341,7 +341,7 @@ def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path, monkeypatch)
     )
     history = {"loss_per_example": [1.0], automtn.MONITOR: [0.5]}
     monkeypatch.setattr(
-        automtn, "train", lambda *flags: (automtn.untrained(*flags), history)
+        automtn, "train", lambda *flags, **_: (automtn.untrained(*flags), history)
     )
     monkeypatch.setattr(automtn, "export", lambda *_: pathlib.Path("1"))
     automtn.main(dataclasses.replace(automtn.SMOKE, data=data, output=tmp_path))

@@ -18,6 +18,7 @@ from pipelines.parts.flags import Count, Number, Range, Share, ShareAboveNone
 # What a pipeline cannot do without.
 NEEDED = {
     "pipelines.benchmarks.check_ins": {"data": "check_ins.csv"},
+    "pipelines.compare": {"runs": (Path("one"), Path("two"))},
     "pipelines.gate": {"old": Path("1"), "new": Path("2")},
     "pipelines.native.__main__": {"model": Path("1")},
     "pipelines.recommend": {"user": ("1",)},
@@ -33,7 +34,14 @@ NONSENSE = {
 ZERO = {
     *("alpha", "category_weight", "cold_users", "corpus_rows", "distance_scale"),
     *("dropout", "epochs", "first_seed", "fixed_layers", "history_days", "id_dropout"),
-    *("items_weight_decay", "l2", "min_rating", "mixture_dropout", "native_queries"),
+    *(
+        "items_weight_decay",
+        "keep_lists",
+        "l2",
+        "min_rating",
+        "mixture_dropout",
+        "native_queries",
+    ),
     *("num_layers", "padding", "pair_weight", "patience", "quality"),
     *("query_weight_decay", "rate_patience", "refinements", "retrieval_weight"),
     *("search_weight", "seed", "split_seed", "transition_weight", "trials"),
