@@ -50,6 +50,7 @@ COMMANDS = (
     Command("joint-ranking", "Ranks lists and predicts clicks with one model."),
     Command("serve", "Exports retrieval and a ranker behind it as one model."),
     Command("gate", "Decides whether a new export may replace the old one.", ""),
+    Command("compare", "Compares finished runs by paired intervals.", ""),
     Command("clickstream", "Fine-tunes a retrieval model on searches and clicks."),
     Command("unisar", "Trains one model for search and recommendation."),
     Command("automtn", "Predicts the next place of a trace of check-ins."),

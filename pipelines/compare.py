@@ -19,7 +19,9 @@ import tyro
 import tfrs_models as tm
 
 from .parts.artifacts import finite, read_json
-from .parts.command import command, ending
+from .parts.command import command, start
+from .parts.endings import ending
+from .parts.flags import Range
 from .parts.rank_files import KEYS, NAME, RankFile, read_ranks
 from .parts.tracking import flat
 from .reporting.tables import print_table
@@ -44,6 +46,8 @@ class Config:
     recommender: str = _MODEL
     """Whose ranks are compared: `model`, or the name of a simple recommender, such as
     `popularity`."""
+    confidence: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.95
+    """Share of the resampled differences inside of an interval."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print one JSON object instead of tables."""
 
@@ -74,12 +78,19 @@ def main(config: Config) -> dict:
         )
     runs = [read_run(folder) for folder in config.runs]
     found = {
+        "confidence": config.confidence,
         "runs": [{"folder": str(r.folder), "run": r.content.get("run")} for r in runs],
         "flags": other_flags(runs),
     }
     if all(run.ranks is not None for run in runs):
         found["ranks"] = [
-            compared_ranks(runs[0], run, config.metrics, config.recommender)
+            compared_ranks(
+                runs[0],
+                run,
+                config.metrics,
+                recommender=config.recommender,
+                confidence=config.confidence,
+            )
             for run in runs[1:]
         ]
     else:
@@ -130,7 +141,12 @@ def other_flags(runs: Sequence[Run]) -> dict[str, list]:
 
 
 def compared_ranks(
-    first: Run, other: Run, metrics: Sequence[str], recommender: str
+    first: Run,
+    other: Run,
+    metrics: Sequence[str],
+    *,
+    recommender: str = _MODEL,
+    confidence: float = 0.95,
 ) -> dict:
     """Compares the ranks of the test rows that two runs share.
 
@@ -139,6 +155,7 @@ def compared_ranks(
       other: run to compare with it.
       metrics: names of metrics of ranks.
       recommender: name of the recommender of both.
+      confidence: share of the resampled differences inside of an interval.
 
     Returns:
       Number of shared `rows` and of their `users`, `rows_of_each` run, whether both
@@ -164,7 +181,7 @@ def compared_ranks(
         except ValueError as error:
             raise ending(f"`--metrics` cannot be computed: {error}", 2) from error
     gains = {name: after - before for name, (before, after) in values.items()}
-    intervals = tm.metrics.bootstrap_intervals(gains, groups)
+    intervals = tm.metrics.bootstrap_intervals(gains, groups, confidence=confidence)
     for name, sides in values.items():
         means = [float(side.mean()) for side in sides]
         found[name] = {"means": means, "difference": intervals[name]._asdict()}
@@ -251,7 +268,15 @@ def _print(found: Mapping) -> None:
             gain = one["difference"]
             interval = f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
             rows.append([name, *(f"{mean:.4f}" for mean in one["means"]), interval])
-        print_table(["", "A", letter, f"{letter} - A [95%, paired by user]"], rows)
+        print_table(
+            [
+                "",
+                "A",
+                letter,
+                f"{letter} - A [{found['confidence']:.0%}, paired by user]",
+            ],
+            rows,
+        )
     if "figures" in found:
         print("\nFigures of all runs, without intervals: they keep no ranks")
         rows = [
@@ -262,4 +287,4 @@ def _print(found: Mapping) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)
