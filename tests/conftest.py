@@ -38,6 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Imports no file without a slow test where only slow ones run."""
+    if config.option.markexpr == "slow" and collection_path.suffix == ".py":
+        return "mark.slow" not in collection_path.read_text() or None
+    return None
+
+
 # Folders and files whose tests take longest for their number. They come first, so that
 # no worker has a long file left when the other ends (`--no-loadscope-reorder`).
 LONG = (
@@ -79,7 +86,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     Slow tests, which run whole pipelines, have their graphs optimised as users do.
     """
-    plain = item.get_closest_marker("slow") is None
+    is_slow = item.get_closest_marker("slow") is not None
+    plain = not is_slow or item.path.parent.name == "replicas"
     if _optimizer.get("disable_meta_optimizer") != plain:
         _optimizer["disable_meta_optimizer"] = plain
         tf.config.optimizer.set_experimental_options(_optimizer)

@@ -1,11 +1,13 @@
 """A small table of a user's own, for the pipelines."""
 
 import dataclasses
+import functools
 import pathlib
 
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines import retrieval
@@ -72,6 +74,17 @@ def train_only():
             return main(dataclasses.replace(config, baselines="none"))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def loaded_once():
+    """Loads a saved model once for all tests of a file: loading is most of a request.
+
+    Only for files whose tests leave models and their folders as they are.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.saved_model, "load", functools.cache(tf.saved_model.load))
+        yield
 
 
 def exact_only(model, data):

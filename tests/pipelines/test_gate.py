@@ -11,6 +11,8 @@ import tfrs_models as tm
 from pipelines import gate
 from pipelines.parts.data import load_data
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 @pytest.fixture(scope="module")
 def versions(orders, tmp_path_factory):
@@ -24,16 +26,21 @@ def versions(orders, tmp_path_factory):
             tm.towers.FeatureTower(data.item_features, 4),
         )
         candidates = model.embed_candidates(data.candidate_batches())
-        recommender = tm.serving.Recommender(
-            model.query_tower,
-            tm.layers.BruteForce().index_from_dataset(candidates),
-            user_ids=data.vocabularies["user_id"],
-            user_features=data.users,
-            item_ids=data.vocabularies["item_id"],
-            titles=data.titles,
-            known_items=data.known_items("serving"),
-            candidate_probabilities=data.candidate_probabilities,
-        )
+        model.query_tower({name: rows[:1] for name, rows in data.users.items()})
+        if seed == 1:
+            recommender = tm.serving.Recommender(
+                model.query_tower,
+                tm.layers.BruteForce().index_from_dataset(candidates),
+                user_ids=data.vocabularies["user_id"],
+                user_features=data.users,
+                item_ids=data.vocabularies["item_id"],
+                titles=data.titles,
+                known_items=data.known_items("serving"),
+                candidate_probabilities=data.candidate_probabilities,
+            )
+        else:  # the graphs of the first serve other weights
+            recommender.query_model.set_weights(model.query_tower.get_weights())
+            recommender.index.index_from_dataset(candidates)
         tm.serving.export(recommender, directory)
     return directory
 

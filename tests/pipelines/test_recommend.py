@@ -13,6 +13,8 @@ from pipelines.parts.all_users import recommend_to_file
 
 COLUMNS = ["user_id", "rank", "item_id", "title", "score"]
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 def made_up(users):
     """Items of a user by the number in the id; user n has n % 4 of at most 3."""

@@ -1,7 +1,5 @@
 """The next-place model on two replicas."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,26 +21,27 @@ DATA = {
 PLACES = RNG.uniform(40, 41, size=(7, 2))
 
 
+def make(**options):
+    tf.keras.utils.set_random_seed(0)
+    closeness = POICloseness(coordinates=PLACES)
+    model = AutoMTN(*(3, 7, 2, 4), closeness=closeness, seq_len=STEPS, num_heads=2)
+    model({name: values[:1] for name, values in DATA.items()})
+    model.compile(tf.keras.optimizers.SGD(0.05), **options)
+    return model
+
+
 @pytest.mark.slow
 def test_two_replicas_train_and_report_as_one(strategy):
     """Lags of training are those of the batch of all replicas."""
     part = {name: values[:7] for name, values in DATA.items()}  # an uneven last share
     dataset = tf.data.Dataset.from_tensor_slices(part).batch(4)
-    found = []
-    for scope in (contextlib.nullcontext(), strategy.scope()):
-        tf.keras.utils.set_random_seed(0)
-        with scope:
-            closeness = POICloseness(coordinates=PLACES)
-            model = AutoMTN(
-                *(3, 7, 2, 4), closeness=closeness, seq_len=STEPS, num_heads=2
-            )
-            model({name: values[:1] for name, values in part.items()})
-            model.compile(tf.keras.optimizers.SGD(0.05))
+    one = make(run_eagerly=True)
+    with strategy.scope():
+        two = make()
+    figures = {}
+    for model in (one, two):
         model.fit(dataset, epochs=1, verbose=0)
-        figures = model.evaluate(dataset, verbose=0, return_dict=True)
-        found.append((model.trainable_weights, figures))
-    one, two = found
-    for left, right in zip(one[0], two[0], strict=True):
+        figures[model] = model.evaluate(dataset, verbose=0, return_dict=True)
+    for left, right in zip(one.trainable_weights, two.trainable_weights, strict=True):
         np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-5)
-    for name, value in one[1].items():
-        assert two[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    assert figures[two] == pytest.approx(figures[one], rel=1e-4, abs=1e-6)

@@ -26,6 +26,7 @@ def test_two_replicas_train_and_report_as_one(strategy, contrastive, num):
             model.compile(
                 tf.keras.optimizers.SGD(0.3),
                 item_optimizer=tf.keras.optimizers.SGD(0.2),
+                run_eagerly=not found,  # only on two replicas is a graph of interest
             )
         model.fit(data, epochs=2, verbose=0)
         figures = model.evaluate(data, verbose=0, return_dict=True)

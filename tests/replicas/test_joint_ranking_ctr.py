@@ -1,7 +1,5 @@
 """The joint model on two replicas."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,27 +19,32 @@ DATA = {
 DATA["labels"][3:6] = -1
 
 
+def make(**options):
+    tf.keras.utils.set_random_seed(0)
+    model = JointRankingCTR(
+        FeatureTower([Feature("user_id", "id", 8)], 4),
+        FeatureTower([Feature("item_id", "id", 10)], 4),
+        calibrated=True,
+    )
+    model({name: value[:1] for name, value in DATA.items()})
+    model.compile(tf.keras.optimizers.SGD(0.05), **options)
+    return model
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [25, 17])  # uneven and empty last shares
-def test_two_replicas_train_and_report_as_one(strategy, rows):
-    part = {name: value[:rows] for name, value in DATA.items()}
-    dataset = tf.data.Dataset.from_tensor_slices(part).batch(8)
-    found = []
-    for scope in (contextlib.nullcontext(), strategy.scope()):
-        tf.keras.utils.set_random_seed(0)
-        with scope:
-            model = JointRankingCTR(
-                FeatureTower([Feature("user_id", "id", 8)], 4),
-                FeatureTower([Feature("item_id", "id", 10)], 4),
-                calibrated=True,
-            )
-            model({name: value[:1] for name, value in part.items()})
-            model.compile(tf.keras.optimizers.SGD(0.05))
-        model.fit(dataset, epochs=2, verbose=0)
-        figures = model.evaluate(dataset, verbose=0, return_dict=True)
-        found.append((model.trainable_weights, figures))
-    one, two = found
-    for left, right in zip(one[0], two[0], strict=True):
-        np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-6)
-    for name, value in one[1].items():
-        assert two[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+def test_two_replicas_train_and_report_as_one(strategy):
+    one = make(run_eagerly=True)
+    with strategy.scope():
+        two = make()
+    for rows in (26, 25, 17):  # uneven and empty last shares, by one graph
+        part = {name: value[:rows] for name, value in DATA.items()}
+        dataset = tf.data.Dataset.from_tensor_slices(part).batch(8)
+        figures = {}
+        for model in (one, two):
+            model.fit(dataset, epochs=2, verbose=0)
+            figures[model] = model.evaluate(dataset, verbose=0, return_dict=True)
+        for left, right in zip(
+            one.trainable_weights, two.trainable_weights, strict=True
+        ):
+            np.testing.assert_allclose(right, left, rtol=1e-4, atol=1e-6)
+        assert figures[two] == pytest.approx(figures[one], rel=1e-4, abs=1e-6)
