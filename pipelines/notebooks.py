@@ -85,7 +85,8 @@ def chosen(config: Config) -> list[Path]:
 def title_of(path: Path) -> str:
     """Returns the first heading of a notebook, or ""."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    lines = [line for cell in cells for line in "".join(cell["source"]).splitlines()]
+    texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+    lines = [line for text in texts for line in text.splitlines()]
     return next((line[2:] for line in lines if line.startswith("# ")), "")
 
 
@@ -105,7 +106,7 @@ def copy(paths: list[Path], folder: Path) -> None:
     prepare_folder(folder, flag="--copy-to")
     for path in paths:
         shutil.copyfile(path, folder / path.name)
-    print(f"{len(paths)} notebooks copied. Open them: jupyter lab {folder}")
+    print(f"Copied {len(paths)} of the notebooks. Open them: jupyter lab {folder}")
 
 
 def run(path: Path, *, timeout: int) -> nbformat.NotebookNode:
