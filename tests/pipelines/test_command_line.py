@@ -167,6 +167,40 @@ def test_extras_of_commands_are_extras_of_the_package():
     assert {command.extra for command in cli.COMMANDS} <= cli.EXTRAS.keys()
 
 
+def imported(module, found):
+    """Adds to `found` all modules that importing one of `pipelines` imports."""
+    path = ROOT / "pipelines" / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if module in found or not path.exists():
+        return found
+    found[module] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found[module] |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found[module].add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            folder = path.parents[node.level - 1].relative_to(ROOT / "pipelines").parts
+            owner = ".".join([*folder, *([node.module] if node.module else [])])
+            for name in [owner, *(f"{owner}.{alias.name}" for alias in node.names)]:
+                imported(name.lstrip("."), found)
+    return found
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+def test_a_command_imports_what_its_extra_installs_and_the_core(command):
+    names = set().union(*imported(command.module, {}).values())
+    project = PROJECT["project"]
+    needed = list(project["dependencies"])
+    if command.extra:
+        needed += project["optional-dependencies"][command.extra]
+        needed += project["optional-dependencies"]["demo"]
+    needed = " ".join(needed).lower().replace("-", "_")
+    assert {"tyro", "tfrs_models"} & names
+    for name in sorted(names - sys.stdlib_module_names - {"tfrs_models"}):
+        assert name in needed, f"`{name}` is in neither: import it in a function"
+
+
 def test_the_version_is_printed(capsys):
     code, out, _ = ended(["--version"], capsys)
     assert (code, out) == (0, f"tfrs-models {tfrs_models.__version__}\n")
