@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 # Of this package, the modules that work with TensorFlow as soon as they are imported.
 PACKAGES = {
     "implicit",
+    "ipykernel",
     "jinja2",
     "matplotlib",
     "nbclient",
