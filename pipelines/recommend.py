@@ -360,8 +360,13 @@ def recommended_exclude_seen(loaded: tf.Module) -> bool:
     return bool(getattr(loaded, "exclude_seen", False))
 
 
-def load_model(model: Path) -> tf.Module:
+def load_model(model: Path, *, further_inputs: bool = False) -> tf.Module:
     """Loads a SavedModel, or the newest one in a folder of numbered ones.
+
+    Args:
+      model: SavedModel or a folder of numbered ones.
+      further_inputs: whether the signature may take more than user_id, k and
+        exclude_seen, as that of a cascade does.
 
     Raises:
       SystemExit: there is none, it is damaged, or it is no recommender.
@@ -386,7 +391,8 @@ def load_model(model: Path) -> tf.Module:
         signature = loaded.signatures["serving_default"]
         inputs = set(signature.structured_input_signature[1])
         outputs = set(signature.structured_outputs)
-    if inputs != _INPUTS or not outputs >= _OUTPUTS:
+    takes = inputs >= _INPUTS if further_inputs else inputs == _INPUTS
+    if not takes or not outputs >= _OUTPUTS:
         raise SystemExit(
             f"`--model` must have a signature of user_id, k and exclude_seen. {path} "
             f"takes {sorted(inputs)} and answers {sorted(outputs)}."

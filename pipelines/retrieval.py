@@ -35,7 +35,13 @@ from .parts.checkpoints import (
 from .parts.command import command, ending, start
 from .parts.data import DataConfig, load_data
 from .parts.flags import Count, CountOrNone, Seed
-from .parts.indexes import build_indexes, index_items, item_attributes, live_trends
+from .parts.indexes import (
+    attribute_values,
+    build_indexes,
+    index_items,
+    item_attributes,
+    live_trends,
+)
 from .parts.progress import EpochLines, step
 from .parts.query_towers import QueryTowerConfig
 from .parts.rank_files import NAME as RANKS
@@ -438,6 +444,7 @@ def build_recommender(
         item_tower=query_towers.new_item_tower(model),
         trends=live_trends(model, data),
         explain=config.explain,
+        attribute_values=attribute_values(data),
     )
 
 

@@ -28,7 +28,7 @@ from .parts.artifacts import (
 from .parts.checkpoints import Checkpoint, finished, is_empty
 from .parts.command import command, start
 from .parts.flags import ShareAboveNone, Weight
-from .parts.indexes import index_items, live_trends
+from .parts.indexes import attribute_values, index_items, live_trends
 from .parts.ranking_data import held_out_users, load_ranking_data
 from .recommend import recommended_exclude_seen
 from .reporting.list_ranking import (
@@ -373,6 +373,7 @@ def build_recommender(
         titles=data.titles,
         exclude_seen=data.repeats != "allow",
         trends=trends,
+        attribute_values=attribute_values(data),
     )
 
 

@@ -102,3 +102,15 @@ def item_attributes(data: tm.data.Interactions) -> dict[str, np.ndarray]:
         for feature in data.item_features
         if feature.kind in ("id", "bag") and feature.name not in _NOT_FILTERED_BY
     }
+
+
+def attribute_values(data: tm.data.Interactions) -> dict[str, list[str]]:
+    """Returns the values of each attribute that requests can filter by.
+
+    Args:
+      data: interactions with the items.
+    """
+    return {
+        name: [*np.unique(values[values != ""])]
+        for name, values in item_attributes(data).items()
+    }

@@ -134,6 +134,7 @@ class Recommender(tf.Module):
         explain: bool = False,
         trends: LiveTrends | None = None,
         request_features: Mapping[str, Sequence[str] | None] | None = None,
+        attribute_values: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Initializes the module; `data.Interactions` has all of the values.
 
@@ -197,6 +198,15 @@ class Recommender(tf.Module):
         self._user_lines = line_numbers(user_ids, name="user_id")
         self._examples = [str(user) for user in user_ids[:4]]
         self._check_sizes(len(user_ids), len(item_ids), num_titles=len(titles))
+        if unknown := (attribute_values or {}).keys() - self.filters.keys():
+            raise ValueError(
+                "`attribute_values` must be of attributes of the index, "
+                f"{sorted(self.filters)}. Got {sorted(unknown)}."
+            )
+        self.attribute_values = {
+            name: tf.Variable([*map(str, values)], trainable=False, dtype=tf.string)
+            for name, values in (attribute_values or {}).items()
+        }
         # Not an attribute that TensorFlow tracks: an export has the signatures that it
         # is given, and traces no others.
         self._made = types.SimpleNamespace(signatures={}, generation=None)

@@ -256,7 +256,7 @@ def from_json(outputs: object, specs: Mapping[str, Mapping]) -> dict[str, np.nda
         name for name in outputs.keys() & specs if specs[name]["dtype"] == "string"
     ]
     try:
-        texts = {name: _from_base64(outputs[name]) for name in texts}
+        texts = {name: from_base64(outputs[name]) for name in texts}
     except RecursionError as error:
         raise InvalidRequest("The lists of an output are nested too deep.") from error
     return to_arrays({**outputs, **texts}, specs)
@@ -295,9 +295,17 @@ def statuses_of(content: Mapping) -> list[VersionStatus]:
     ]
 
 
-def _from_base64(value: object) -> object:
+def from_base64(value: object) -> object:
+    """Replaces `{"b64": ...}` in nested lists by bytes.
+
+    Args:
+      value: a list, or a value of a request or an answer.
+
+    Raises:
+      InvalidRequest: the text is no base64.
+    """
     if isinstance(value, list):
-        return [_from_base64(entry) for entry in value]
+        return [from_base64(entry) for entry in value]
     if isinstance(value, dict) and value.keys() == {"b64"}:
         try:
             return base64.b64decode(value["b64"], validate=True)

@@ -1,0 +1,1 @@
+"""Server and files of the page of `pipelines.explore`."""
