@@ -5,6 +5,7 @@ which call. The same address answers the REST calls of TensorFlow Serving, so th
 client can be developed against it; it is not TensorFlow Serving.
 """
 
+import contextlib
 import dataclasses
 import errno
 import socket
@@ -175,10 +176,12 @@ def _listening(config: Config) -> socket.socket:
             config.host, config.port, type=socket.SOCK_STREAM
         )[0]
         # Named, or asyncio does not set TCP_NODELAY: each answer would take 40 ms more.
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(128)
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(socket.socket(family, kind, protocol))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(128)
+            stack.pop_all()  # it stays open
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ending(

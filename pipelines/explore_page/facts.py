@@ -77,7 +77,8 @@ class Export:
             "has_titles": any(contents.titles),
             "exclude_seen": contents.exclude_seen,
             "attributes": {
-                name: attribute.values for name, attribute in contents.attributes.items()
+                name: attribute.values
+                for name, attribute in contents.attributes.items()
             },
             "times": [int(known.min()), int(known.max())] if len(known) else None,
             "has_map": contents.embeddings is not None and contents.num_items > 1,

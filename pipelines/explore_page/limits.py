@@ -92,7 +92,9 @@ class Guard:
                 message = {**message, "headers": given + own}
             await send(message)
 
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        headers = {
+            k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]
+        }
         if problem := self._problem(headers):
             await _refuse(with_headers, *problem)
         elif not self._rate.take():

@@ -25,6 +25,8 @@ _PATH = re.compile(
     r"(?:/versions/(?P<version>\d{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?P<what>/metadata|:\w+)?"
 )
+_ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?: \[|$)", re.MULTILINE)
+_NO_REASONS = ("Graph execution error", "Detected at node", "<stack traces")
 _TASKS = (":predict", ":classify", ":regress")
 
 
@@ -93,7 +95,9 @@ class RestModel:
         """Returns the answer to a request for the metadata."""
         found = {
             name: {
-                side: {key: _tensor_info(name, key, spec) for key, spec in specs.items()}
+                side: {
+                    key: _tensor_info(name, key, spec) for key, spec in specs.items()
+                }
                 for side, specs in signature.items()
             }
             | {"method_name": "tensorflow/serving/predict"}
@@ -119,7 +123,7 @@ class RestModel:
             specs = pick_signature(self.signatures, signature)["inputs"]
             given = _columns(given, specs) if form == "instances" else given
             if not isinstance(given, dict):  # the only input comes without its name
-                given = {name: given for name in specs} if len(specs) == 1 else {}
+                given = dict.fromkeys(specs, given) if len(specs) == 1 else {}
             given = {str(name): from_base64(values) for name, values in given.items()}
             inputs = to_arrays(given, specs)
             for name, spec in specs.items():
@@ -161,8 +165,7 @@ class RestModel:
             tf.errors.OutOfRangeError,
             tf.errors.FailedPreconditionError,
         ) as error:
-            line = str(error.message).splitlines()[0]
-            raise RequestError(400, line) from error
+            raise RequestError(400, _reason(str(error.message))) from error
         except tf.errors.ResourceExhaustedError as error:
             raise RequestError(
                 503, "There is not enough memory for this request: send fewer rows."
@@ -227,6 +230,15 @@ def find(models: Mapping[str, RestModel], path: str) -> tuple[RestModel, str]:
     if what in _TASKS[1:]:
         raise RequestError(400, f"The model has no signature for {what[1:]}.")
     return model, what
+
+
+def _reason(message: str) -> str:
+    """Returns the sentence of an assertion of a graph, or the first line about it."""
+    if found := _ASSERTION.search(message):
+        return found[1].rstrip(" .") + "."
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    about = [line for line in lines if not line.startswith(_NO_REASONS)]
+    return (about or lines or ["The model refuses the values."])[0]
 
 
 def _read(body: object) -> tuple[str, str, object]:

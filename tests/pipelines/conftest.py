@@ -13,6 +13,7 @@ import tfrs_models as tm
 from pipelines import retrieval
 from pipelines.parts.data import DataConfig
 from pipelines.parts.indexes import index_items
+from tests.pipelines.explored import recommender
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +86,13 @@ def loaded_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.saved_model, "load", functools.cache(tf.saved_model.load))
         yield
+
+
+@pytest.fixture(scope="session")
+def explored_export(tmp_path_factory):
+    """An export for the page: histories, trends, reasons and attributes."""
+    folder = tmp_path_factory.mktemp("explored") / "films" / "export"
+    return tm.serving.export(recommender(), folder, samples={})
 
 
 def exact_only(model, data):

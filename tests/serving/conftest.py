@@ -46,6 +46,7 @@ def recommender(interactions):
         known_items=interactions.known_items("serving"),
         candidate_probabilities=interactions.candidate_probabilities,
         exclude_seen=False,
+        attribute_values={"kind": ["short", "long"]},
     )
 
 

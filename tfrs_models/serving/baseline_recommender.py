@@ -69,4 +69,17 @@ def baseline_recommender(
         known_items=data.known_items(split),
         candidate_probabilities=popularity,
         exclude_seen=data.repeats != "allow",
+        attribute_values=_names(attributes or {}),
     )
+
+
+def _names(attributes: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Returns the values of attributes of text, which an index keeps as hashes."""
+    names = {}
+    for name, values in attributes.items():
+        flat = values.flat_values if hasattr(values, "flat_values") else values
+        flat = np.asarray(flat)
+        if flat.dtype.kind in "OSU":
+            texts = {v.decode() if isinstance(v, bytes) else v for v in flat.flat}
+            names[name] = sorted(texts - {""})
+    return names

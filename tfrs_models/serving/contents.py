@@ -149,15 +149,14 @@ def _index(
     rows = table._ids.numpy()[slots].astype(np.int64) - 1
     is_item = (rows >= 0) & (rows < num_items)
     slots, rows = slots[is_item], rows[is_item]
-    embeddings = None
-    if hasattr(module, "similar_items") and hasattr(index, "_embeddings"):
-        candidates = tf.cast(index._embeddings, tf.float32).numpy()
-        trends = getattr(module, "trends", None)
-        width = candidates.shape[1]
-        if trends is not None:
-            width -= trends._counts.shape[1] + 2
-        embeddings = np.zeros((num_items, width), np.float32)
-        embeddings[rows] = candidates[slots, :width]
+    candidates = tf.cast(index._embeddings, tf.float32).numpy()
+    width = candidates.shape[1]
+    if (trends := getattr(module, "trends", None)) is not None:
+        width -= trends._counts.shape[1] + 2
+    embeddings = np.zeros((num_items, width), np.float32)
+    embeddings[rows] = candidates[slots, :width]
+    if not embeddings.any():
+        embeddings = None  # an index of scores
     attributes = {}
     names = getattr(module, "attribute_values", {})
     for name in sorted(table._values):
