@@ -6,7 +6,7 @@ SHELL := /bin/bash
 THREADS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(THREADS) $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-slow test-upstream test-tutorials lint format bench notebooks docs clean
+.PHONY: demo test test-slow test-upstream test-tutorials lint format bench notebooks docs explore clean
 
 PIP := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
 
@@ -28,6 +28,9 @@ $(BIN)/python:
 demo: .venv/demo  ## trains, evaluates and serves a two-tower model on MovieLens
 	@echo "Training, evaluating and exporting: two to three minutes on two idle cores."
 	$(BIN)/tfrs-models retrieval
+
+explore: .venv/demo  ## a page to look at the demo's model: http://127.0.0.1:8501
+	$(BIN)/tfrs-models explore
 
 test: .venv/dev  ## everything but the slow tests
 	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow"

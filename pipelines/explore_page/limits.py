@@ -134,7 +134,7 @@ def host_name(host: str) -> str:
 
 
 def is_own_name(name: str, host: str) -> bool:
-    """Returns whether nobody else can let a name point to this server.
+    """Returns whether a name is of this machine, and cannot be pointed here by others.
 
     Args:
       name: name of the `Host` header, in lower case.

@@ -92,7 +92,9 @@ def loaded_once():
 def explored_export(tmp_path_factory):
     """An export for the page: histories, trends, reasons and attributes."""
     folder = tmp_path_factory.mktemp("explored") / "films" / "export"
-    return tm.serving.export(recommender(), folder, samples={})
+    module = recommender()
+    signatures = {k: v for k, v in module.signatures.items() if k != "among"}
+    return tm.serving.export(module, folder, signatures=signatures, samples={})
 
 
 def exact_only(model, data):

@@ -394,7 +394,7 @@ def test_a_failure_of_the_server_is_a_line_without_its_inside():
 def test_the_guard_passes_on_what_is_no_request():
     asked = []
 
-    async def app(scope, receive, send):
+    async def app(scope, *_):
         asked.append(scope["type"])
 
     guard = Guard(app, host="localhost", rate=Rate(1, burst=1))

@@ -168,7 +168,7 @@ def _index(
 
 
 def _attribute(keys: np.ndarray, names: tf.Variable | None) -> Attribute | None:
-    """Returns an attribute with the names of its keys; None for hashes without names."""
+    """Returns an attribute with names for its keys; None if no key has one."""
     found, rows, numbers = np.unique(keys, return_inverse=True, return_counts=True)
     rows = rows.reshape(keys.shape)
     known = {_NO_VALUE: None}

@@ -165,10 +165,13 @@ class Recommender(tf.Module):
           request_features: features among `user_features` that a request to `history`
             may send, such as those of a visitor -> the vocabulary of an id or a bag, of
             which the first text stands for the value 1; None for numbers and vectors.
+          attribute_values: attribute of the index -> its values, which an export keeps
+            for programs that show them; the index keeps only hashes of text.
 
         Raises:
-          ValueError: an argument has values for another number of users or items, or
-            the query model reads no `history` with which features can be sent.
+          ValueError: an argument has values for another number of users or items or
+            for an attribute that the index does not have, or the query model reads no
+            `history` with which features can be sent.
         """
         super().__init__(name="recommender")
         self.query_model = query_model
