@@ -17,6 +17,7 @@ from .parts.endings import ending
 EXTRAS = {
     "": (),
     "demo": ("jinja2", "matplotlib"),
+    "explore": ("starlette", "uvicorn"),
     "notebooks": ("nbclient", "nbformat", "ipykernel"),
 }
 
@@ -46,6 +47,7 @@ class Command:
 COMMANDS = (
     Command("retrieval", "Trains, evaluates and exports a two-tower model."),
     Command("recommend", "Recommends to some or to all users with an export.", ""),
+    Command("explore", "Shows an export on a local web page.", "explore"),
     Command("ranking", "Trains and exports a multi-task ranker, DeepFM or DCN."),
     Command("joint-ranking", "Ranks lists and predicts clicks with one model."),
     Command("serve", "Exports retrieval and a ranker behind it as one model."),

@@ -1,4 +1,4 @@
-"""Shows an exported model on a local web page: python -m pipelines.explore.
+"""Shows an exported model on a local web page: tfrs-models explore.
 
 Pick a user or click a history together, and see what the model recommends, why, and by
 which call. The same address answers the REST calls of TensorFlow Serving, so that a
@@ -13,16 +13,15 @@ import urllib.parse
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tensorflow as tf
-import tyro
+import numpy as np
 
 from tfrs_models.serving import contract
 from tfrs_models.serving.contents import read_contents
 from tfrs_models.serving.versions import number_of
 
-from .explore_page.facts import Export, blank_lists, has_umap
+from .explore_page.facts import Export, blank_values, has_umap
 from .explore_page.rest import RestModel
-from .parts.command import command, ending
+from .parts.command import command, ending, start
 from .parts.flags import Range
 from .recommend import load_model
 
@@ -157,16 +156,11 @@ def _warm_up(rest: RestModel) -> None:
     for name, signature in rest.signatures.items():
         if name != "serving_default" and name not in _LISTS:
             continue
-        given = {}
-        for key, spec in signature["inputs"].items():
-            if len(spec["shape"] or []) == 2:
-                given[key] = blank_lists(spec["dtype"], 1)
-                if key == "history_time":
-                    given[key] = given[key] * 0
-            else:
-                blank = {"user_id": "", "k": 1, "time": 0}.get(key, False)
-                given[key] = tf.constant([blank], spec["dtype"]).numpy()
-        rest.call(name, given)
+        specs = signature["inputs"]
+        given = {key: blank_values(spec, 1) for key, spec in specs.items()}
+        plain = {"k": np.int32([1]), "time": np.int64([0])}
+        plain["history_time"] = np.int64([[0]])
+        rest.call(name, given | {k: v for k, v in plain.items() if k in specs})
 
 
 def _listening(config: Config) -> socket.socket:
@@ -209,4 +203,4 @@ def _welcome(config: Config, exports: list[Export], port: int) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

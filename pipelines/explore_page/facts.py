@@ -3,7 +3,7 @@
 import functools
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -195,11 +195,9 @@ class Export:
                 "exclude_seen": np.full(len(batch), contents.exclude_seen),
             }
             blanks = {
-                name: blank_lists(spec["dtype"], len(batch))
-                for name, spec in specs.items()
-                if name not in given
+                name: blank_values(spec, len(batch)) for name, spec in specs.items()
             }
-            answer = self.rest.call("serving_default", given | blanks)
+            answer = self.rest.call("serving_default", blanks | given)
             for item in answer["item_id"].ravel().tolist():
                 if (row := self._rows.get(item.decode())) is not None:
                     counts[row] += 1
@@ -220,11 +218,19 @@ class Export:
         }
 
 
-def blank_lists(dtype: str, rows: int) -> np.ndarray:
-    """Returns `[rows, 1]` lists that neither exclude nor filter, of a dtype."""
-    if dtype == "string":
-        return np.full((rows, 1), "", object)
-    return np.full((rows, 1), -1, dtype)
+def blank_values(spec: Mapping, rows: int) -> np.ndarray:
+    """Returns values of an input that stand for none.
+
+    Args:
+      spec: `dtype` and `shape` of the input.
+      rows: number of rows.
+    """
+    shape = [rows, *(1 if size is None else size for size in spec["shape"][1:])]
+    if spec["dtype"] == "string":
+        return np.full(shape, "", object)
+    blanks = {"b": False, "f": np.nan}
+    kind = np.dtype(spec["dtype"]).kind
+    return np.full(shape, blanks.get(kind, -1), spec["dtype"])
 
 
 def project(

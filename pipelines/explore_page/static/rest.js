@@ -40,20 +40,27 @@ const path = (about) => `/v1/models/${encodeURIComponent(about.name)}:predict`;
 export async function predict(about, signature, row, signal) {
   const body = { signature_name: signature, instances: [row] };
   const start = performance.now();
-  const answer = await ask(path(about), { method: "POST", body: JSON.stringify(body), signal });
+  const answer = await ask(path(about), { method: "POST", body: json(body), signal });
   const time = performance.now() - start;
   return { row: answer.predictions[0], time, call: curl(about, body), signature };
 }
 
+// JSON with NaN, which stands for a number that is not sent.
+const json = (value) =>
+  JSON.stringify(value, (_, one) => (Number.isNaN(one) ? "\u0000NaN" : one)).replaceAll(
+    '"\\u0000NaN"',
+    "NaN",
+  );
+
 function curl(about, body) {
   const row = Object.entries(body.instances[0]).map(
-    ([name, value]) => `    ${JSON.stringify(name)}: ${JSON.stringify(value)}`,
+    ([name, value]) => `    ${JSON.stringify(name)}: ${json(value)}`,
   );
-  const json =
+  const text =
     `{\n  "signature_name": ${JSON.stringify(body.signature_name)},\n` +
     `  "instances": [{\n${row.join(",\n")}\n  }]\n}`;
   const url = `${location.origin}${path(about)}`;
-  return `curl -X POST '${url}' -d '${json.replaceAll("'", "'\\''")}'`;
+  return `curl -X POST '${url}' -d '${text.replaceAll("'", "'\\''")}'`;
 }
 
 // The signature that takes what a request needs, and the row that it is asked with.
@@ -93,10 +100,17 @@ export function row(specs, wanted) {
     } else if (name in values) {
       result[name] = values[name];
     } else {
-      result[name] = spec.dtype === "string" ? [""] : [-1];
+      result[name] = blank(spec);
     }
   }
   return result;
+}
+
+// What stands for nothing in an input that the page does not offer.
+function blank(spec) {
+  const value = { string: "", bool: false }[spec.dtype] ?? (spec.dtype.startsWith("float") ? NaN : -1);
+  const sizes = spec.shape.slice(1).map((size) => size ?? 1);
+  return sizes.reduceRight((values, size) => Array(size).fill(values), value);
 }
 
 // A list of a request is padded: "" and -1 stand for nothing.
