@@ -99,12 +99,14 @@ def load_exports(config: Config) -> list[Export]:
       SystemExit: an export is missing, damaged or of another kind, or the two have no
         item in common.
     """
-    exports = [_load(config, config.model, config.name or folder_name(config.model))]
+    exports = [
+        load_export(config, config.model, config.name or folder_name(config.model))
+    ]
     if config.compare_with is not None:
         name = folder_name(config.compare_with)
         if name == exports[0].rest.name:
             name = f"{name}-other"
-        exports.append(_load(config, config.compare_with, name))
+        exports.append(load_export(config, config.compare_with, name))
         first, second = (set(export.contents.item_ids) for export in exports)
         if not first & second:
             raise SystemExit(
@@ -128,7 +130,17 @@ def folder_name(model: Path) -> str:
     return parts[-1] if parts else "model"
 
 
-def _load(config: Config, model: Path, name: str) -> Export:
+def load_export(config: Config, model: Path, name: str) -> Export:
+    """Loads an export and calls each of its signatures once.
+
+    Args:
+      config: flags.
+      model: SavedModel, or a folder of numbered ones.
+      name: name of the model in REST paths.
+
+    Raises:
+      SystemExit: there is none, or it is damaged or of another kind.
+    """
     print(f"Loading {model} ...", flush=True)
     loaded = load_model(model, further_inputs=True)
     folder = contract.version_folder(model)

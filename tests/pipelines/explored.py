@@ -67,12 +67,12 @@ def best(user_id, k, exclude_seen, **_):
     }
 
 
-def doubled(name="films", *, version=3, **changes):
+def doubled(name="films", *, double=lambda x: {"y": 2 * x}, **changes):
     """An export whose signatures are Python."""
     one = {"x": spec([None, 2], tf.int64, "x")}
     signatures = {
         "serving_default": Function(best, INPUTS, OUTPUTS),
-        "double": Function(lambda x: {"y": 2 * x}, one, {"y": one["x"]}),
+        "double": Function(double, one, {"y": one["x"]}),
     }
     kinds = np.arange(NUM_ITEMS)[:, None] % 3
     contents = {
@@ -89,8 +89,16 @@ def doubled(name="films", *, version=3, **changes):
         "exclude_seen": True,
     }
     contents["histories"][:, 2] = 0
-    rest = RestModel(name, version, signatures, num_items=NUM_ITEMS)
+    rest = RestModel(name, 3, signatures, num_items=NUM_ITEMS)
     return Export(rest, Contents(**(contents | changes)))
+
+
+def histories():
+    """Items and times of the users; row 0 is the unknown one."""
+    rng = np.random.default_rng(2)
+    history = rng.integers(1, NUM_ITEMS + 1, size=(NUM_USERS + 1, 6))
+    history[0] = 0
+    return history, START + np.sort(rng.integers(90 * DAY, size=history.shape), axis=1)
 
 
 def recommender(shift=0, *, explain=True):
@@ -118,9 +126,7 @@ def recommender(shift=0, *, explain=True):
             "year": 1990 + np.arange(NUM_ITEMS) % 9,
         },
     )
-    history = rng.integers(1, NUM_ITEMS + 1, size=(NUM_USERS + 1, 6))
-    history[0] = 0
-    times = START + np.sort(rng.integers(90 * DAY, size=history.shape), axis=1)
+    history, times = histories()
     known = [sorted({*row} - {0}) for row in history.tolist()]
     live = tm.serving.LiveTrends(
         np.zeros((NUM_ITEMS + 1, 1)),

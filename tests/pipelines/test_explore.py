@@ -15,7 +15,17 @@ from pipelines.explore_page.facts import Export, has_umap
 from pipelines.explore_page.limits import Rate
 from pipelines.explore_page.rest import RestModel
 from pipelines.explore_page.server import make_app
-from tests.pipelines.explored import NUM_ITEMS, doubled, recommender, serving
+from tests.pipelines.explored import (
+    INPUTS,
+    NUM_ITEMS,
+    OUTPUTS,
+    Function,
+    best,
+    doubled,
+    histories,
+    recommender,
+    serving,
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +84,12 @@ def test_the_past_and_the_attributes_of_an_export_reach_the_page(address, export
         with urllib.request.urlopen(f"{address}/explore/{what}") as answer:
             return json.loads(answer.read())
 
-    module = recommender()
+    _, times = histories()
     about = fact("about")["exports"]
     assert [export["name"] for export in about] == ["films", "others"]
     assert sorted(about[0]["attributes"]) == ["kind", "year"]
     user = fact("user?text=u4")
-    times = module._users["history_timestamp"][5].numpy()
-    assert [item["time"] for item in user["past"]] == times.tolist()
+    assert [item["time"] for item in user["past"]] == times[5].tolist()
     assert fact("coverage")["num_users"] == 12
     assert len(fact("map?model=others")["x"]) == NUM_ITEMS
     assert exports[0].contents.embeddings.shape == (NUM_ITEMS, 5)
@@ -194,21 +203,20 @@ def test_umap_that_is_not_installed_is_a_line(capsys):
 def test_exports_of_other_items_are_not_compared(monkeypatch):
     others = [f"other {n}" for n in range(NUM_ITEMS)]
     found = iter([doubled(), doubled(item_ids=others)])
-    monkeypatch.setattr(explore, "_load", lambda *_: next(found))
+    monkeypatch.setattr(explore, "load_export", lambda *_: next(found))
     with pytest.raises(SystemExit, match="must be an export of the same items"):
         explore.load_exports(explore.Config(compare_with=explore.Path("x")))
 
 
 def test_an_old_export_without_later_parts_is_shown(tmp_path):
     """A module of which no more than the catalogue and one signature is there."""
-    double = doubled()
     module = tf.Module()
     module.catalogue = recommender().catalogue
     contents = explore.read_contents(module, tmp_path)
     assert contents.attributes == {}
     assert contents.user_ids == []
     assert not contents.past(0).items.size
-    rest = RestModel("old", 1, {"serving_default": double.rest._functions["double"]})
+    rest = RestModel("old", 1, {"serving_default": Function(best, INPUTS, OUTPUTS)})
     about = Export(rest, contents).about()
     assert not about["has_map"]
     assert not about["has_popularity"]

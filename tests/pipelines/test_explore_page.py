@@ -144,8 +144,7 @@ def test_a_reason_without_an_assertion_is_the_first_line_about_it():
             None, None, "Graph execution error:\n\nDetected at node x\nwidths differ\n"
         )
 
-    export = doubled()
-    export.rest._functions["double"].answer = refuse
+    export = doubled(double=refuse)
     body = {"signature_name": "double", "inputs": {"x": [[1, 2]]}}
     answer = predict(client_of(export), body)
     assert (answer.status_code, answer.json()) == (400, {"error": "widths differ"})
