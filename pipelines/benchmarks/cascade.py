@@ -83,9 +83,13 @@ def main(config: Config) -> dict:
         rows = [measured(config, name, data[name], seed) for seed in config.seeds]
         found[name] = summary(rows)
         print(f"\n{name}: {found[name]['verdict']}\n")
+        if config.write:
+            heading = name
+            if config.trends == "no":
+                heading += ", over retrieval without trends"
+            body = part(found[name], config)
+            results.write_part("cascade", introduction(config), heading, body)
     write_json(prepare_folder(config.output) / "metrics.json", found)
-    if config.write:
-        results.write_section("cascade", section(found, config))
     return found
 
 
@@ -145,6 +149,7 @@ def test_rows(
         "liked": np.ones(len(lists.rows), bool) if liked is None else liked[lists.rows],
         "validation": np.array([found.validation[order] for order in ORDERS]),
         "is_better": np.array(found.is_better),
+        "commit": np.array(results.commit()),
     }
     for order in (*ORDERS, DIFFERENCE):
         rows |= {f"{order}/{name}": v for name, v in values[order].items()}
@@ -175,36 +180,40 @@ def summary(seeds: Sequence[dict]) -> dict:
         "validation": np.mean([rows["validation"] for rows in seeds], axis=0).tolist(),
         "gain_by_seed": [float(gain) for gain in by_seed],
         "num_users": len(np.unique(users)),
+        "commits": sorted({str(rows["commit"]) for rows in seeds}),
         "verdict": verdict(
             test, is_better=any(bool(rows["is_better"]) for rows in seeds)
         ),
     }
 
 
-def section(found: dict[str, dict], config: Config) -> str:
-    """Formats the section of RESULTS.md.
+def introduction(config: Config) -> str:
+    """Formats what comes before the parts of the section of RESULTS.md.
 
     Args:
-      found: name of the data -> what `summary` returns.
       config: flags of the benchmark.
     """
-    parts = "\n".join(_part(name, values) for name, values in found.items())
-    seeds = ", ".join(map(str, config.seeds))
     return f"""\
 The held-out last item of each user among {config.num_retrieved} candidates of
 `python -m pipelines.retrieval` with its defaults, in its own order and in that of a
 `models.ListRanker`, which learns from the lists of training rows that are held back
-from a first retrieval model. Known items are excluded; seeds {seeds}, which also
-draw the order of equal times. Epochs are chosen on validation rows. Means
-over seeds, [95% bootstrap interval over users]; a row is liked with four fifths of the
-largest rating.
+from a first retrieval model. Known items are excluded; seeds also draw the order of
+equal times. Epochs are chosen on validation rows. Means over seeds, [95% bootstrap
+interval over users], a user's rows of all seeds in one draw; a row is liked with four
+fifths of the largest rating. Each table is measured and replaced by itself.
 
-{parts}
-Command: `python -m pipelines.benchmarks.cascade --movietweetings PATH`.
+Command: `python -m pipelines.benchmarks.cascade --movietweetings PATH` (`--trends no`
+for retrieval without trends).
 """
 
 
-def _part(name: str, values: dict) -> str:
+def part(values: dict, config: Config) -> str:
+    """Formats the table of one data set.
+
+    Args:
+      values: what `summary` returns.
+      config: flags of the benchmark.
+    """
     rows = [
         [f"{order.replace('_', ' ')}, {rows} rows", *map(_interval, _of(metrics))]
         for rows, orders in values["test"].items()
@@ -212,14 +221,13 @@ def _part(name: str, values: dict) -> str:
     ]
     before, after = values["validation"]
     gains = ", ".join(f"{gain:+.4f}" for gain in values["gain_by_seed"])
+    commits = ", ".join(f"`{commit}`" for commit in values["commits"])
     return f"""\
-### {name}
-
 {results.table(["", *METRICS.values()], rows)}
 
 {values["num_users"]:,} users. NDCG@10 on the validation rows {before:.4f} before and
 {after:.4f} after; gains on the test rows by seed: {gains}. {values["verdict"]}
-"""
+Seeds {", ".join(map(str, config.seeds))}; commit {commits}."""
 
 
 def _of(metrics: dict) -> list[dict]:

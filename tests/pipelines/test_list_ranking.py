@@ -99,6 +99,7 @@ def test_the_benchmark_draws_the_rows_of_a_user_in_all_seeds_together():
     def rows():
         found = {"users": np.arange(1, 31), "liked": np.arange(30) % 2 == 0}
         found |= {"validation": np.array([0.1, 0.2]), "is_better": np.array(True)}
+        found["commit"] = np.array("abc")
         for name in cascade.METRICS:
             before, after = rng.random(30), rng.random(30) + 1
             found[f"{ORDERS[0]}/{name}"], found[f"{ORDERS[1]}/{name}"] = before, after
@@ -110,6 +111,7 @@ def test_the_benchmark_draws_the_rows_of_a_user_in_all_seeds_together():
     assert found["num_users"] == 30
     mean = np.mean([s[f"{DIFFERENCE}/ndcg_at_10"] for s in seeds])
     assert found["test"]["all"][DIFFERENCE]["ndcg_at_10"]["mean"] == pytest.approx(mean)
-    text = cascade.section({"films": found}, cascade.Config())
+    text = cascade.part(found, cascade.Config(seeds=(1, 2, 3)))
+    assert text.endswith("Seeds 1, 2, 3; commit `abc`.")
     assert "The cascade beats retrieval alone" in text
     assert "30 users. NDCG@10 on the validation rows 0.1000 before" in text
