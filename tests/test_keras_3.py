@@ -1,5 +1,11 @@
 """Keras 3 in a process where `tf.keras` is Keras 2: beside our models, not in them."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -123,3 +129,41 @@ def test_an_index_takes_a_query_tower_of_keras_3(kind):
     index = getattr(tm.layers, kind)(tower, k=3).index(items)
     expected = np.argsort(-(tower(BATCH).numpy() @ items.T))[:, :3]
     np.testing.assert_array_equal(index(BATCH)[1], expected)
+
+
+@pytest.fixture(scope="module")
+def keras_3_first():
+    """What a program found that imports Keras 3 first, in a process of its own."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.keras_3_first"],
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_imported_first_keras_3_is_there_and_tf_keras_is_keras_2(keras_3_first):
+    assert keras_3_first["keras"].startswith("3.")
+    assert keras_3_first["tf.keras"].startswith("tf_keras.")
+
+
+@pytest.mark.parametrize("loss", ["loss", "loss of the task"])
+def test_a_model_of_keras_3_trains_on_our_loss_and_on_our_task(keras_3_first, loss):
+    no_better_than_chance = np.log(12)
+    assert keras_3_first[loss] < no_better_than_chance / 4
+
+
+def test_what_it_learned_is_found_by_the_index_and_the_metric(keras_3_first):
+    assert keras_3_first["best items"] == [*range(12)]
+    assert [*keras_3_first["metrics"].values()] == [1.0]
+
+
+def test_keras_rs_finds_the_same_items(keras_3_first):
+    if keras_3_first["items of keras-rs"] is None:
+        pytest.skip("keras-rs is not installed")
+    assert keras_3_first["items"] == keras_3_first["items of keras-rs"]

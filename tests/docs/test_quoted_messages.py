@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["failures.md", "troubleshooting.md"]
+PAGES = ["failures.md", "keras_3.md", "troubleshooting.md"]
 
 
 def text_of(node):
