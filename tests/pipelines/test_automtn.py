@@ -35,7 +35,6 @@ def run(tmp_path_factory):
     return config, automtn.main(config)
 
 
-@pytest.mark.slow
 def test_training_repeats_with_its_seed(run):
     config, metrics = run
     data = load_check_ins(config.data, seed=config.seed)
@@ -412,7 +411,7 @@ def test_a_file_too_small_for_its_splits_ends_the_program(tmp_path):
 @pytest.mark.slow
 def test_returns_take_the_lags_and_places_near_take_the_distances(tmp_path):
     """One chance in three without the lags, few of the places without distances."""
-    config = dataclasses.replace(automtn.Config(), output=tmp_path)
+    config = dataclasses.replace(automtn.Config(), epochs=7, output=tmp_path)
     data = load_check_ins(config.data, seed=config.seed)
     found = {}
     names = [
