@@ -71,7 +71,7 @@ def main(config: Config) -> None:
             "umap-learn, or leave the flag out for PCA.",
             2,
         )
-    with _listening(config) as sock:
+    with listening(config) as sock:
         exports = load_exports(config)
         app = make_app(exports, host=config.host)
         server = uvicorn.Server(
@@ -175,8 +175,15 @@ def _warm_up(rest: RestModel) -> None:
         rest.call(name, given | {k: v for k, v in plain.items() if k in specs})
 
 
-def _listening(config: Config) -> socket.socket:
-    """Returns a socket that listens, before anything is loaded."""
+def listening(config: Config) -> socket.socket:
+    """Returns a socket that listens, before anything is loaded.
+
+    Args:
+      config: flags.
+
+    Raises:
+      SystemExit: the address is none of this machine, or its port is in use.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             config.host, config.port, type=socket.SOCK_STREAM

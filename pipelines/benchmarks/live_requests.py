@@ -89,9 +89,15 @@ def main(config: Config) -> dict[str, float]:
 
 
 def make_recommender(
-    config: Config, rng: np.random.Generator
+    config: Config, rng: np.random.Generator, *, explain: bool = False
 ) -> tm.serving.Recommender:
-    """Makes an untrained recommender over histories, with random users."""
+    """Makes an untrained recommender over histories, with random users.
+
+    Args:
+      config: sizes.
+      rng: source of the values.
+      explain: whether it has the signature `explain`.
+    """
     items = tm.towers.FeatureTower(
         [tm.data.Feature("item_id", "id", config.items)], config.embedding_dim
     )
@@ -118,6 +124,7 @@ def make_recommender(
         titles=["", *names],
         known_items=tf.ragged.constant(known, tf.int64, row_splits_dtype=tf.int64),
         candidate_probabilities=np.full(config.items + 1, 1 / config.items),
+        explain=explain,
     )
 
 

@@ -6,10 +6,13 @@ export function combobox(input, { search, choose, describe }) {
   let active = -1;
   let turn = 0;
   let timer;
+  let isPending = false; // typed, and not yet searched
+  let takesFirst = false; // Enter came before the suggestions did
 
   function close() {
     turn += 1;
     clearTimeout(timer);
+    isPending = takesFirst = false;
     list.hidden = true;
     active = -1;
     input.setAttribute("aria-expanded", "false");
@@ -76,11 +79,15 @@ export function combobox(input, { search, choose, describe }) {
     const found = await search(input.value);
     if (mine !== turn || document.activeElement !== input) return;
     options = found;
+    isPending = false;
     show();
+    if (takesFirst && options.length) take(0);
+    takesFirst = false;
   }
 
   function later() {
     clearTimeout(timer);
+    isPending = true;
     timer = setTimeout(update, 60);
   }
 
@@ -96,6 +103,9 @@ export function combobox(input, { search, choose, describe }) {
         const step = event.key === "ArrowDown" ? 1 : -1;
         mark((active + step + options.length) % options.length);
       }
+    } else if (event.key === "Enter" && isPending) {
+      event.preventDefault();
+      takesFirst = input.value !== "";
     } else if (event.key === "Enter" && !list.hidden) {
       event.preventDefault();
       take(active);

@@ -9,8 +9,8 @@ const SHADES = {
   dark: ["#2c4558", "#3f6d8f", "#5c9cc9", "#9acdf0", "#e3f3ff"],
 };
 const INK = {
-  light: { other: "#aab1ba", history: "#9a5b00", answer: "#111820", edge: "#ffffff" },
-  dark: { other: "#58626e", history: "#f2b95a", answer: "#ffffff", edge: "#12161b" },
+  light: { other: "#aab1ba", history: "#c0004e", answer: "#111820", edge: "#ffffff" },
+  dark: { other: "#58626e", history: "#ff8ab3", answer: "#ffffff", edge: "#12161b" },
 };
 const BY_POPULARITY = "popularity";
 

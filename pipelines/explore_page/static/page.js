@@ -270,9 +270,12 @@ async function answer() {
     await know(found.flat().map((item) => item.item_id));
     if (mine !== turn) return;
     $("problem").hidden = true;
-    keepFocus(() => showAnswers(answers, found, requests));
+    let calls;
+    keepFocus(() => {
+      calls = showAnswers(answers, found, requests);
+    });
     light(found[0]);
-    await explain(asked, answers, found, mine);
+    await explain(asked, answers[0].row, calls, mine);
   } catch (error) {
     if (mine === turn) say(error);
   }
@@ -297,25 +300,26 @@ function showAnswers(answers, found, requests) {
     const { marks, both, moved } = lists.compare(found[0], found[1]);
     show($("others"), found[1], { marks });
     $("compared").hidden = false;
-    $("compared").textContent =
-      `${both} of ${found[0].length} items are in both lists; ${moved} of them have another ` +
+    const isSame = both === found[0].length && both === found[1].length && !moved;
+    $("compared").textContent = isSame
+      ? "Both lists are the same."
+      : `${both} of ${found[0].length} items are in both lists; ${moved} of them have another ` +
       `position; ${found[1].length - both} are in the second list alone.`;
   }
   lists.showCalls($("calls"), calls);
-  answer.calls = calls;
+  return calls;
 }
 
-async function explain(asked, answers, found, mine) {
-  const isPersonal = answers[0].row.personal ?? answers[0].row.known_user;
-  if (!("explain" in main.signatures) || !(isPersonal || "trends" in main)) return;
+async function explain(asked, answered, calls, mine) {
+  const isPersonal = answered.personal ?? answered.known_user;
+  if (!("explain" in main.signatures) || !isPersonal) return;
   const row = rest.row(main.signatures.explain.inputs, asked);
   const reply = await rest.predict(main, "explain", row, mine.signal);
   const explained = lists.items(reply.row);
   await know(explained.flatMap((item) => item.why.map((cause) => cause.item_id)));
   if (mine !== turn) return;
-  const marks = null;
-  keepFocus(() => show($("recommendations"), explained, { acts: true, marks }));
-  lists.showCalls($("calls"), [...answer.calls, { ...reply, what: "explain, for the reasons" }]);
+  keepFocus(() => show($("recommendations"), explained, { acts: true }));
+  lists.showCalls($("calls"), [...calls, { ...reply, what: "explain, for the reasons" }]);
 }
 
 function light(found) {
@@ -441,8 +445,7 @@ function introduce() {
   if (!main.has_titles) facts.push("without titles: ids are shown");
   if (exports.length > 1) facts.push(`compared with ${exports[1].name}, version ${exports[1].version}`);
   $("facts").textContent = facts.filter(Boolean).join(" · ");
-  const placeholder = main.num_users ? `Search ${lists.number(main.num_users)} users` : "Type an id";
-  $("user").placeholder = `${placeholder}, or stay a visitor`;
+  $("user").placeholder = main.num_users ? `Search ${lists.number(main.num_users)} users` : "Type an id";
   $("item").placeholder = main.has_titles ? "Search by title" : "Search by id";
   if (exports.length > 1) {
     document.querySelector(".lists").classList.add("two");
@@ -485,11 +488,12 @@ async function start() {
   [main] = exports;
   map = new ItemMap($("map"), { tip: $("tip"), legend: $("legend"), choose: addItem });
   introduce();
+  $("request").open = innerWidth >= 760; // on a phone the recommendations come first
   listen();
   begin();
   change();
   await showPictures();
-  light((answer.found = [...$("recommendations").children].map((li) => ({ item_id: li.dataset.item }))));
+  light([...$("recommendations").children].map((line) => ({ item_id: line.dataset.item })));
 }
 
 start().catch(say);
