@@ -261,6 +261,7 @@ async function answer() {
   turn = new AbortController();
   const mine = turn;
   const asked = { ...wanted, history: history() };
+  $("answers").setAttribute("aria-busy", "true");
   try {
     const requests = exports.map((about) => rest.request(about, asked));
     const answers = await Promise.all(
@@ -278,6 +279,8 @@ async function answer() {
     await explain(asked, answers[0].row, calls, mine);
   } catch (error) {
     if (mine === turn) say(error);
+  } finally {
+    if (mine === turn) $("answers").setAttribute("aria-busy", "false");
   }
 }
 
