@@ -61,6 +61,7 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"  # `make notebooks` executes them
 nb_ipywidgets_js = {}  # nothing is loaded from elsewhere
 nb_merge_streams = True
+nb_output_stderr = "remove"  # notes of TensorFlow on its own work
 extlinks = {
     "source": ("https://github.com/tfrs-models/tfrs_models/blob/main/%s", "%s"),
 }
