@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import signal
 import sys
 import threading
@@ -62,7 +63,11 @@ def start(
     if program is None:
         module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
         program = f"python -m {module}"
-    config = tyro.cli(kind, description=description, prog=program, args=arguments)
+    try:
+        config = tyro.cli(kind, description=description, prog=program, args=arguments)
+    except BrokenPipeError:  # the reader of a help page, such as `head`, has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     sys.exit(getattr(main(config), "exit_code", 0))
 
 
