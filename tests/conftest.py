@@ -80,19 +80,6 @@ def pytest_collection_finish() -> None:
 _optimizer: dict[str, bool] = {}  # what is set, for to ask TensorFlow takes time
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Graphs of tests run once or twice: optimising them takes a tenth of the time.
-
-    Slow tests, which run whole pipelines, have their graphs optimised as users do.
-    """
-    is_slow = item.get_closest_marker("slow") is not None
-    plain = not is_slow or item.path.parent.name == "replicas"
-    if _optimizer.get("disable_meta_optimizer") != plain:
-        _optimizer["disable_meta_optimizer"] = plain
-        tf.config.optimizer.set_experimental_options(_optimizer)
-
-
 def _skipped_without_scann() -> Generator[None, object, object]:
     """Skips what needs ScaNN where it is not installed (`make test-matrix`)."""
     try:
@@ -103,8 +90,17 @@ def _skipped_without_scann() -> Generator[None, object, object]:
         pytest.skip("ScaNN is not installed")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup() -> Generator[None, object, object]:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Graphs of tests run once or twice: optimising them takes a tenth of the time.
+
+    Slow tests, which run whole pipelines, have their graphs optimised as users do.
+    """
+    is_slow = item.get_closest_marker("slow") is not None
+    plain = not is_slow or item.path.parent.name == "replicas"
+    if _optimizer.get("disable_meta_optimizer") != plain:
+        _optimizer["disable_meta_optimizer"] = plain
+        tf.config.optimizer.set_experimental_options(_optimizer)
     return (yield from _skipped_without_scann())
 
 
