@@ -49,3 +49,11 @@ def test_a_positive_below_every_mask_stays():
 def test_at_least_one_negative_is_asked_for(num_hard):
     with pytest.raises(ValueError, match=f"`num_hard_negatives`.*Got {num_hard}"):
         HardNegativeMining(num_hard)
+
+
+def test_logits_of_double_precision_are_compared_as_they_are():
+    logits = tf.constant([[0.5, 1.0, 1.0 + 1e-12]], tf.float64)
+    labels = tf.constant([[1.0, 0.0, 0.0]])
+    found, _ = HardNegativeMining(1)(logits, labels)
+    assert found.dtype == tf.float64
+    assert sorted(found.numpy()[0]) == [0.5, 1.0 + 1e-12]

@@ -8,6 +8,7 @@ from tfrs_models.layers import MinedNegatives
 def test_a_query_has_what_was_assigned_last_and_others_have_none():
     table = MinedNegatives(5, 2)
     assert (table(tf.range(5)).numpy() == -1).all()
+    assert not table.trainable_weights
     table.assign(tf.constant([3, 1]), tf.constant([[30, 2**53 + 1], [10, -1]]))
     table.assign(tf.constant([1], tf.int32), tf.constant([[11, 12]], tf.int32))
     expected = [[-1, -1], [11, 12], [-1, -1], [30, 2**53 + 1], [-1, -1]]
