@@ -171,13 +171,6 @@ _LOSSES = ("_loss_mean", "_penalty_mean", "_total_mean")
 class UpstreamsOrder:
     """A model that lists its metrics and weights in the order of TFRS's models."""
 
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if isinstance(value, Unsaved):  # Keras takes metrics of models for weights
-            self._self_tracked_trackables.remove(value)
-        if name == "nan_features":  # traced functions hold the old value
-            self.train_function = self.test_function = None
-
     @property
     def weights(self) -> list[tf.Variable]:
         """Variables of the model, without those of the indexes of its metrics."""

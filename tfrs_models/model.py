@@ -18,6 +18,7 @@ from tfrs_models._fit_checks import (
 from tfrs_models._keras import (
     EpochOrders,
     EvaluationWithoutXla,
+    Unsaved,
     UnsavedMean,
     UpstreamsOrder,
     describe,
@@ -72,8 +73,13 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
         self._total_mean = UnsavedMean("total_loss")
 
     def __setattr__(self, name: str, value: object) -> None:
-        refuse_keras_3(f"`{type(self).__name__}`", **{name: value})
+        if not isinstance(value, (bool, int, float, str)):  # as Keras sets in a step
+            refuse_keras_3(f"`{type(self).__name__}`", **{name: value})
         super().__setattr__(name, value)
+        if isinstance(value, Unsaved):  # Keras takes metrics of models for weights
+            self._self_tracked_trackables.remove(value)
+        if name == "nan_features":  # traced functions hold the old value
+            self.train_function = self.test_function = None
 
     def compile(self, *args, **kwargs) -> None:
         """Prepares training as in Keras, and warns of losses and metrics it ignores.
@@ -328,7 +334,9 @@ class Model(EpochOrders, UpstreamsOrder, EvaluationWithoutXla, tfrs.Model):
     def _remember(self, features: Features) -> None:
         """Remembers shapes and dtypes for `get_build_config`."""
         # Earlier features stay: training has some that a later call may lack.
-        self._seen = {**self._seen, **describe(features)}
+        seen = {**self._seen, **describe(features)}
+        if seen != self._seen:
+            self._seen = seen
 
     def _total_loss(self, features: Features, *, training: bool) -> tf.Tensor:
         """Computes the loss with penalties, checks it and updates the epoch's means."""

@@ -125,8 +125,11 @@ def test_finished_trials_on_own_sessions_are_kept(run, tmp_path, monkeypatch):
     trials = metrics["search"]["trials"]
     assert len(trials) == 1
     monkeypatch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
-    for name in ("write_report", "measure", "print_comparison"):
+    for name in ("write_report", "print_comparison"):
         monkeypatch.setattr(clickstream, name, lambda *_, **__: None)
+    corpus = types.SimpleNamespace(means=lambda _: {})
+    measured = types.SimpleNamespace(sessions={}, corpus=corpus)
+    monkeypatch.setattr(clickstream, "measure", lambda *_: measured)
     nothing = types.SimpleNamespace(metrics={})
     monkeypatch.setattr(clickstream, "compare", lambda *_: nothing)
     monkeypatch.setattr(clickstream, "train", untrained)  # it was, above

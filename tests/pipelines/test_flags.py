@@ -42,7 +42,7 @@ ZERO = {
         "mixture_dropout",
         "native_queries",
     ),
-    *("num_layers", "padding", "pair_weight", "patience", "quality"),
+    *("num_layers", "padding", "pair_weight", "patience", "port", "quality"),
     *("query_weight_decay", "rate_patience", "refinements", "retrieval_weight"),
     *("search_weight", "seed", "split_seed", "transition_weight", "trials"),
     *("user_value_weights", "validation_fraction"),
