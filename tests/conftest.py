@@ -132,6 +132,7 @@ def _forget_graphs() -> None:
     for name in [name for name in gradients if name.startswith("CustomGradient-")]:
         del gradients[name]
     gc.collect()
+    gc.freeze()  # what is left stays: the next collection need not walk through it
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
 

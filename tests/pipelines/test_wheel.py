@@ -52,7 +52,7 @@ def wheel(tmp_path_factory):
 @pytest.mark.slow
 def test_a_wheel_holds_the_package_its_commands_and_their_files(wheel):
     names = set(wheel.namelist())
-    kinds = {".py", ".typed", ".ipynb", ".cc", ".html"}
+    kinds = {".py", ".typed", ".ipynb", ".cc", ".html", ".css", ".js", ".svg"}
     expected = {
         path.relative_to(ROOT / "tfrs_models" if name == "tfrs_models" else ROOT)
         for name in FOLDERS
