@@ -48,9 +48,8 @@ from .parts.flags import (
 )
 from .parts.poi_baselines import baselines, rank_split
 from .parts.rank_files import NAME as RANKS
-from .parts.rank_files import write_ranks
+from .parts.rank_files import texts_of, write_ranks
 from .parts.tracking import TrackingConfig, tracked
-from .parts.training import create_slots
 from .reporting.automtn import MODEL, judged, means, print_tables, write_report
 
 MONITOR = "val_poi/mrr"
@@ -231,9 +230,6 @@ def train(
     model = untrained(config, traces, **changes)
     batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
-    # Its weights first, by a batch outside of a graph.
-    model.compute_loss(next(iter(traces.batches("validation", 1))), training=False)
-    create_slots(model)
     stop = tm.training.StopOnMetric(MONITOR, patience=config.epochs)
     fitted = model.fit(
         batches,
@@ -270,7 +266,7 @@ def check_in_keys(traces: Traces) -> dict[str, np.ndarray]:
     """Returns user, POI and time of the test rows, as `ranks.parquet` has them."""
     features = traces.features(traces.rows("test"))
     ids = {
-        name: np.array(["", *traces.vocabularies[of]], object)[features[column]]
+        name: texts_of(traces.vocabularies[of])[features[column]]
         for name, of, column in (
             ("user_id", "user_id", "user_id"),
             ("item_id", "poi_id", "next_poi_id"),

@@ -22,7 +22,7 @@ from .parts.artifacts import finite, read_json
 from .parts.command import command, start
 from .parts.endings import ending
 from .parts.flags import Range
-from .parts.rank_files import KEYS, NAME, RankFile, read_ranks
+from .parts.rank_files import COUNTS, KEYS, NAME, RankFile, read_ranks
 from .parts.tracking import flat
 from .reporting.tables import print_table
 
@@ -240,8 +240,7 @@ def user_groups(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _table(rows: pd.DataFrame, side: str) -> tm.metrics.RankTable:
-    columns = ("above", "tied", "num_candidates", "found")
-    return tm.metrics.RankTable(*(rows[f"{c}_{side}"].to_numpy() for c in columns))
+    return tm.metrics.RankTable(*(rows[f"{c}_{side}"].to_numpy() for c in COUNTS))
 
 
 def _print(found: Mapping) -> None:

@@ -26,7 +26,6 @@ from .parts.data import DataConfig
 from .parts.flags import CountOrNone, Rate, Seed, Share, Width
 from .parts.list_data import ListData, load_list_data
 from .parts.tracking import TrackingConfig, tracked
-from .parts.training import create_slots
 from .reporting.joint_ranking import Run, evaluate, print_runs, write_report
 
 MONITOR = "val_loss_per_example"
@@ -135,9 +134,6 @@ def run(config: Config, data: ListData, loss: str, *, seed: int) -> Run:
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, loss)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
-    # Its weights first, by a batch outside of a graph.
-    model.compute_loss(next(iter(data.validation)), training=False)
-    create_slots(model)
     stop = tm.training.StopOnMetric(MONITOR, patience=config.patience)
     with tracked(config, "joint_ranking", f"{loss}, seed {seed}") as trackers:
         fitted = model.fit(

@@ -37,7 +37,6 @@ from .parts.flags import (
 )
 from .parts.ranking_data import POSITION, RankingData, load_ranking_data
 from .parts.tracking import TrackingConfig, tracked
-from .parts.training import create_slots
 from .parts.user_towers import (
     NAMES,
     UserTower,
@@ -262,9 +261,6 @@ def run(
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, tower, position_bias=position_bias)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
-    # Its weights first, by a batch outside of a graph.
-    model.compute_loss(next(iter(data.validation)), training=False)
-    create_slots(model)
     training = f"{tower}, {bias} position bias, seed {seed}"
     with tracked(config, "ranking", training) as trackers:
         fitted = model.fit(

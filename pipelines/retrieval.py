@@ -45,7 +45,7 @@ from .parts.indexes import (
 from .parts.progress import EpochLines, step
 from .parts.query_towers import QueryTowerConfig
 from .parts.rank_files import NAME as RANKS
-from .parts.rank_files import row_keys, write_lists, write_ranks
+from .parts.rank_files import row_keys, texts_of, write_lists, write_ranks
 from .parts.retrieval_trials import TrialsConfig, tuned
 from .parts.top_k_lists import baseline_lists, first_rows, user_groups
 from .parts.tracking import TrackingConfig, tracked
@@ -253,7 +253,7 @@ def finish(
             output,
             served_lists(model, exact, data, rows, k=config.keep_lists),
             row_keys(data, rows),
-            np.array(["", *data.vocabularies["item_id"]], object),
+            texts_of(data.vocabularies["item_id"]),
         )
     groups = groups_of(config.group_column, trained)
     with step("Export and its verification") as exporting:

@@ -13,6 +13,7 @@ from tfrs_models.data import clickstream
 from tfrs_models.data.clickstream import FineTuningInput, ItemSet
 
 from .artifacts import write_text
+from .query_towers import without_trends
 
 SPLITS = ("train", "validation", "test")
 
@@ -43,17 +44,16 @@ class ClickData:
 
     @property
     def query_tower(self) -> tf.keras.layers.Layer:
-        """The layer from users to embeddings, without weights of trends."""
-        return self._without_trends(self.two_tower.query_tower)
+        """The layer from users to embeddings, without weights of trends.
+
+        Sessions have no time, so clicks cannot teach these weights.
+        """
+        return without_trends(self.two_tower, self.two_tower.query_tower)
 
     def item_tower(self) -> tf.keras.layers.Layer:
         """Makes the candidate tower over rows of items, without their trends."""
-        tower = self._without_trends(self.two_tower.candidate_tower)
+        tower = without_trends(self.two_tower, self.two_tower.candidate_tower)
         return tm.towers.FeatureLookup(tower, self.data.items)
-
-    def _without_trends(self, tower: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-        """Returns the part of a tower that clicks can teach: sessions have no time."""
-        return tower.tower if self.two_tower.num_trends else tower
 
     @property
     def summary(self) -> str:

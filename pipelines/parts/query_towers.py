@@ -247,13 +247,25 @@ def build_model(
     )
 
 
+def without_trends(
+    model: tm.models.TwoTower, tower: tf.keras.layers.Layer
+) -> tf.keras.layers.Layer:
+    """Returns the part of a tower of a model that knows no trends.
+
+    Args:
+      model: model.
+      tower: its query tower or its candidate tower.
+    """
+    return tower.tower if model.num_trends else tower
+
+
 def new_item_tower(model: tm.models.TwoTower) -> tf.keras.layers.Layer:
     """Returns the tower from features of items, not looked up, to their embeddings.
 
     Args:
       model: model of `build_model`.
     """
-    tower = model.candidate_tower.tower if model.num_trends else model.candidate_tower
+    tower = without_trends(model, model.candidate_tower)
     if isinstance(tower.tower, tm.towers.FeatureLookup):
         return UnitNorm(tower.tower.tower)
     return tower

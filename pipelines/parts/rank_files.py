@@ -1,7 +1,7 @@
 """Ranks and lists of the test rows as Parquet files, for comparisons of runs."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from .artifacts import written_whole
 
 NAME = "ranks.parquet"
 KEYS = ("user_id", "item_id", "timestamp")
-_COUNTS = ("above", "tied", "num_candidates", "found")
+COUNTS = ("above", "tied", "num_candidates", "found")
 _LISTS_AT_ONCE = 4096
 
 
@@ -34,6 +34,15 @@ class RankFile:
     frame: pd.DataFrame
 
 
+def texts_of(vocabulary: Sequence[str]) -> np.ndarray:
+    """Returns the texts of a vocabulary by their index, "" for 0.
+
+    Args:
+      vocabulary: texts, of which the first has the index 1.
+    """
+    return np.array(["", *vocabulary], object)
+
+
 def row_keys(data: tm.data.Interactions, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Returns what names rows of the test split: user, item and time.
 
@@ -47,7 +56,7 @@ def row_keys(data: tm.data.Interactions, rows: np.ndarray) -> dict[str, np.ndarr
     """
     columns = data.splits["test"]
     keys = {
-        name: np.array(["", *data.vocabularies[name]], object)[columns[name][rows]]
+        name: texts_of(data.vocabularies[name])[columns[name][rows]]
         for name in ("user_id", "item_id")
     }
     times = columns.get("timestamp", np.zeros(len(columns["user_id"]), np.int64))
@@ -71,7 +80,7 @@ def write_ranks(
     """
     parts = []
     for name, table in tables.items():
-        counts = {column: getattr(table, column) for column in _COUNTS}
+        counts = {column: getattr(table, column) for column in COUNTS}
         name_column = pa.array([name] * len(table)).dictionary_encode()
         parts.append(pa.table({"recommender": name_column, **keys, **counts}))
     found = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
@@ -92,7 +101,7 @@ def read_ranks(path: Path) -> RankFile:
     try:
         found = pq.read_table(path)
         run = (found.schema.metadata or {})[b"run"].decode()
-        frame = found.to_pandas()[["recommender", *KEYS, *_COUNTS]]
+        frame = found.to_pandas()[["recommender", *KEYS, *COUNTS]]
     except (OSError, KeyError, pa.ArrowException) as error:
         raise SystemExit(
             f"{path} is damaged or holds no ranks: {str(error).splitlines()[0]}. Run "

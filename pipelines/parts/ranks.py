@@ -4,6 +4,8 @@ import numpy as np
 
 import tfrs_models as tm
 
+from .query_towers import without_trends
+
 
 def model_ranks(
     model: tm.models.TwoTower,
@@ -56,9 +58,7 @@ def embeddings_of(model: tm.models.TwoTower, data: tm.data.Interactions) -> np.n
       model: model whose weights exist.
       data: interactions.
     """
-    tower = model.candidate_tower
-    if model.num_trends:
-        tower = tower.tower
+    tower = without_trends(model, model.candidate_tower)
     return np.concatenate([tower(batch).numpy() for batch in data.candidate_batches()])
 
 

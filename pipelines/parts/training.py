@@ -18,17 +18,6 @@ def create_weights(model: tm.models.TwoTower, data: tm.data.Interactions) -> Non
     model(next(iter(data.batches("test", 1))))
 
 
-def create_slots(model: tm.Model) -> None:
-    """Creates the variables of a compiled model's optimizer before the first step.
-
-    A graph that makes variables, as that of the first step would, is traced twice.
-
-    Args:
-      model: compiled model whose weights exist.
-    """
-    model.optimizer.build(model.trainable_variables)
-
-
 def add_corpus_metrics(model: tm.models.TwoTower, data: tm.data.Interactions) -> None:
     """Adds hit rates and NDCG@10 over the whole catalogue to validation.
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models.data.interactions import EARLIER, Interactions
-from tfrs_models.ops.trends import DAY, LATEST, trend_features
+from tfrs_models.ops.trends import DAY, LATEST, num_features, trend_features
 
 HALF_LIVES_DAYS = (0.25, 1.0, 4.0, 16.0, 64.0)
 HOUR = 3_600
@@ -100,7 +100,7 @@ class TrendTable:
 
     @property
     def num_trends(self) -> int:
-        return len(self.half_lives_days) + 2
+        return num_features(len(self.half_lives_days))
 
     @property
     def newest_time(self) -> int:

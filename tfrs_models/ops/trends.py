@@ -7,6 +7,15 @@ DAY = 86_400  # seconds
 LATEST = 10**11  # seconds since 1970; times in milliseconds are above it
 
 
+def num_features(num_half_lives: int) -> int:
+    """Returns the number of trend features: counts, the age, and whether it is new.
+
+    Args:
+      num_half_lives: number of half-lives of the counts.
+    """
+    return num_half_lives + 2
+
+
 def trend_features(
     counts: tf.Tensor, age_seconds: tf.Tensor, is_old: tf.Tensor
 ) -> tf.Tensor:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models.layers.index.slot_table import NO_VALUE
 from tfrs_models.ops.ranks.lookup import id_keys
+from tfrs_models.ops.trends import num_features
 
-_NO_VALUE = np.iinfo(np.int64).min  # padding of the values of an attribute
 _USER_IDS = Path("assets", "user_id.txt")
 
 
@@ -152,7 +153,7 @@ def _index(
     candidates = tf.cast(index._embeddings, tf.float32).numpy()
     width = candidates.shape[1]
     if (trends := getattr(module, "trends", None)) is not None:
-        width -= trends._counts.shape[1] + 2
+        width -= num_features(trends._counts.shape[1])
     embeddings = np.zeros((num_items, width), np.float32)
     embeddings[rows] = candidates[slots, :width]
     if not embeddings.any():
@@ -161,7 +162,7 @@ def _index(
     names = getattr(module, "attribute_values", {})
     for name in sorted(table._values):
         keys = table._values[name].numpy()
-        of_items = np.full((num_items, keys.shape[1]), _NO_VALUE)
+        of_items = np.full((num_items, keys.shape[1]), NO_VALUE)
         of_items[rows] = keys[slots]
         attributes[name] = _attribute(of_items, names.get(name))
     return embeddings, {k: v for k, v in attributes.items() if v is not None}
@@ -171,7 +172,7 @@ def _attribute(keys: np.ndarray, names: tf.Variable | None) -> Attribute | None:
     """Returns an attribute with names for its keys; None if no key has one."""
     found, rows, numbers = np.unique(keys, return_inverse=True, return_counts=True)
     rows = rows.reshape(keys.shape)
-    known = {_NO_VALUE: None}
+    known = {NO_VALUE: None}
     if names is not None:
         values = tf.convert_to_tensor(names)
         known |= dict(zip(id_keys(values).numpy().tolist(), _texts(names), strict=True))
@@ -186,7 +187,7 @@ def _attribute(keys: np.ndarray, names: tf.Variable | None) -> Attribute | None:
 
 def _are_numbers(keys: np.ndarray) -> bool:
     """Returns whether keys are whole numbers and not hashes of text."""
-    return bool(np.all(np.abs(keys[keys != _NO_VALUE]) < 2**40))
+    return bool(np.all(np.abs(keys[keys != NO_VALUE]) < 2**40))
 
 
 def _user_ids(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.ops.trends import DAY, LATEST, trend_features
+from tfrs_models.ops.trends import DAY, LATEST, num_features, trend_features
 
 
 class TrendCounts(Protocol):
@@ -88,7 +88,7 @@ class LiveTrends(tf.Module):
     @property
     def num_trends(self) -> int:
         """Number of trend features, the last columns of the index."""
-        return len(self.half_lives_days) + 2
+        return num_features(len(self.half_lives_days))
 
     @property
     def time(self) -> int:
