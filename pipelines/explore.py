@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from tfrs_models._versions import number_of
 from tfrs_models.serving import contract
 from tfrs_models.serving.contents import read_contents
-from tfrs_models.serving.versions import number_of
 
 from .explore_page.facts import Export, blank_values, has_umap
 from .explore_page.rest import RestModel

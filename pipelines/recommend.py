@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
+from tfrs_models._versions import digest
 from tfrs_models.serving import contract
-from tfrs_models.serving.contract_checks import changed_files, digest, files_of
+from tfrs_models.serving.contract_checks import changed_files, files_of
 
 from .parts.all_users import SUFFIXES, recommend_to_file, rows_of
 from .parts.command import command, ending, start

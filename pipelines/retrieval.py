@@ -5,6 +5,7 @@ checkpoint, and export/1, a SavedModel for `tfrs-models recommend`.
 """
 
 import dataclasses
+import functools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,6 @@ import tfrs_models as tm
 
 from .parts import query_towers
 from .parts.artifacts import (
-    new_run,
     prepare_folder,
     print_paths,
     read_config,
@@ -46,6 +46,14 @@ from .parts.progress import EpochLines, step
 from .parts.query_towers import QueryTowerConfig
 from .parts.rank_files import NAME as RANKS
 from .parts.rank_files import row_keys, texts_of, write_lists, write_ranks
+from .parts.resuming import (
+    FOLDER,
+    MAY_DIFFER,
+    ResumeConfig,
+    resumable_fit,
+    run_of,
+    to_go_on_with,
+)
 from .parts.retrieval_trials import TrialsConfig, tuned
 from .parts.top_k_lists import baseline_lists, first_rows, user_groups
 from .parts.tracking import TrackingConfig, tracked
@@ -81,7 +89,9 @@ GROUP_METRIC = "hit_rate_at_10"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrackingConfig, TrialsConfig, BaselineConfig, QueryTowerConfig):
+class Config(
+    ResumeConfig, TrackingConfig, TrialsConfig, BaselineConfig, QueryTowerConfig
+):
     """Flags of the retrieval pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -97,10 +107,6 @@ class Config(TrackingConfig, TrialsConfig, BaselineConfig, QueryTowerConfig):
     """Epochs without a better validation NDCG@10 after which training stops."""
     seed: Seed = 42
     """Seed of the split, the weights and the order of the rows."""
-    resume: bool = False
-    """Start from the checkpoint of an earlier run with the same data and flags (with
-    `--epochs 0`: only evaluate and export it). Flags of the training, such as
-    `--learning-rate`, may differ. The checkpoint is replaced by better epochs only."""
     keep_lists: CountOrNone = 0
     """Number of items of each test row's list to keep in lists.parquet, which `ranx`
     reads, with taken.parquet as the relevant items; 0 for none."""
@@ -111,6 +117,11 @@ class Config(TrackingConfig, TrialsConfig, BaselineConfig, QueryTowerConfig):
 
 
 SMOKE = Config(embedding_dim=4, epochs=1)
+# Flags that leave the training as it is.
+FREE = MAY_DIFFER | {
+    *("trials", "budget", "tune_query_tower", "folds", "group_column"),
+    *("serve_best", "keep_lists"),
+}
 
 
 @command
@@ -131,6 +142,9 @@ def main(config: Config) -> dict:
         )
     output = prepare_folder(config.output)
     config, study = tuned(config)
+    if config.folds > 1 and config.resume and any(output.rglob(f"{FOLDER}/*")):
+        # Each fold goes on where it was; those that were not begun begin.
+        config = dataclasses.replace(config, resume="auto")
     evaluations = []
     for fold in range(1, config.folds):
         print(f"\nFold {fold} of {config.folds}, before its test window")
@@ -178,14 +192,18 @@ def run(config: Config, *, windows_back: int = 0) -> Trained:
       config: flags, resolved; their output folder exists.
       windows_back: number of newest test windows that have not happened yet.
     """
-    start = to_resume(config.output) if config.resume else None
-    if start is not None:
-        start.check_flags(config)
+    state = kept = None
+    if config.epochs:
+        state = to_go_on_with(config, may_differ=FREE)
+    else:
+        kept = to_resume(config.output)
+        kept.check_flags(config)
     tf.keras.utils.set_random_seed(config.seed)
     with step("Loading the data"):
-        data, origin = load(config, run=new_run(), windows_back=windows_back)
-    if start is not None:
-        start.check_data(origin.data)
+        run = run_of(state) if kept is None else kept.about["run"]
+        data, origin = load(config, run=run, windows_back=windows_back)
+    if kept is not None:
+        kept.check_data(origin.data)
     print(f"\n{data.summary}\n")
     if config.group_column is not None:
         user_groups(data, config.group_column)  # before any work, as it may be wrong
@@ -197,9 +215,12 @@ def run(config: Config, *, windows_back: int = 0) -> Trained:
     description = query_towers.description(config, data, model)
     print(f"\n{textwrap.fill(description, 88)}\n")
     with tracked(config, "retrieval") as trackers:
-        history, kept = train(
-            config, data, model, origin, start=start, callbacks=trackers.callbacks
-        )
+        history = {}
+        if kept is None:
+            history, kept = train(
+                config, data, model, origin, callbacks=trackers.callbacks
+            )
+        kept.load(model)
         with step("Evaluation") as evaluating:
             evaluation = evaluate(model, data, choices)
             evaluating.note = f"{len(data.splits['test']['user_id']):,} test rows"
@@ -376,7 +397,8 @@ def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTo
     data, origin = load(config, run=checkpoint.about["run"])
     checkpoint.check_data(origin.data)
     model = query_towers.build_model(config, data)
-    fill(model, data, checkpoint)
+    create_weights(model, data)
+    checkpoint.load(model)
     return config, data, model
 
 
@@ -417,14 +439,6 @@ def to_resume(output: Path) -> Checkpoint:
             "without it, or give that run's --output."
         )
     return checkpoint
-
-
-def fill(
-    model: tm.models.TwoTower, data: tm.data.Interactions, checkpoint: Checkpoint
-) -> None:
-    """Creates all weights of a model and loads their values from a checkpoint."""
-    create_weights(model, data)
-    checkpoint.load(model)
 
 
 def build_recommender(
@@ -497,40 +511,29 @@ def train(
     model: tm.Model,
     origin: Origin,
     *,
-    start: Checkpoint | None,
     callbacks: Sequence[tf.keras.callbacks.Callback] = (),
 ) -> tuple[dict, Checkpoint]:
-    """Fits the model and loads the weights of its best epoch.
+    """Fits the model, or goes on with a training that was stopped.
 
     Args:
       config: flags, resolved.
       data: interactions with the input of the query tower.
       model: model to train.
       origin: run, flags and data of the weights, for the checkpoints.
-      start: checkpoint to start from; it stays the best one if no epoch is better.
       callbacks: additional callbacks, those of the trackers.
 
     Returns:
-      Keras's history, empty without an epoch, and the checkpoint of the best epoch.
+      Keras's history and the checkpoint of the best epoch.
 
     Raises:
       SystemExit: no user has a history to learn from, or no epoch had a finite metric.
     """
-    if start is not None:
-        if config.epochs:  # an optimizer of its kind takes the state of the checkpoint
-            rate = query_towers.learning_rate(config, num_steps=100)
-            model.compile(tf.keras.optimizers.Adam(rate))
-        fill(model, data, start)
-    if not config.epochs:
-        return {}, start
-    checkpoints = Checkpoints(config.output / "checkpoint")
-    keep = KeepBest(checkpoints, origin, MONITOR, kept=start)
+    keep = KeepBest(Checkpoints(config.output / "checkpoint"), origin, MONITOR)
     callbacks = [
         tm.training.StopOnMetric(
             MONITOR,
             patience=config.patience,
             restore_best_weights=False,  # `keep` has them
-            baseline=keep.best,
         ),
         keep,
         *callbacks,
@@ -546,15 +549,13 @@ def train(
             }
         ),
     ]
-    history = fit(config, data, model, callbacks, seed=config.seed)
+    run = functools.partial(resumable_fit, config, origin=origin, may_differ=FREE)
+    history = fit(config, data, model, callbacks, seed=config.seed, run=run)
     if keep.kept is None:
         raise SystemExit(
             "No epoch had a finite validation NDCG@10, so none was kept: lower "
             "--learning-rate."
         )
-    if keep.kept is start:
-        print(f"No epoch is better than {start.folder}, which is kept.")
-    keep.kept.load(model)
     return history, keep.kept
 
 

@@ -28,13 +28,34 @@ def with_variables_first(
 
     def first(iterator: Iterator) -> dict:
         if not model._has_run and _will_make_variables(model):
-            _trace_loss(model, iterator)
+            _trace_loss(model, iterator.get_next)
         if model._has_run:
             _make_slots(model)
         model.train_function = step
         return step(iterator)
 
     return first
+
+
+def make_variables(model: tf.keras.Model, element_spec: object) -> None:
+    """Makes all variables of a model and of its optimizers, without a batch.
+
+    Args:
+      model: compiled model of this package, whose step has no variables but those of
+        the loss.
+      element_spec: `element_spec` of the dataset of its batches.
+    """
+    if not model._has_run:
+        _trace_loss(model, lambda: _placeholders(element_spec))
+    if model._has_run:
+        _make_slots(model)
+
+
+def _placeholders(element_spec: object) -> object:
+    """Makes the tensors of a batch in a graph that does not run."""
+    specs = tf.nest.flatten(element_spec, expand_composites=True)
+    tensors = [tf.compat.v1.placeholder(s.dtype, s.shape) for s in specs]
+    return tf.nest.pack_sequence_as(element_spec, tensors, expand_composites=True)
 
 
 def _will_make_variables(model: tf.keras.Model) -> bool:
@@ -51,18 +72,18 @@ def _will_make_variables(model: tf.keras.Model) -> bool:
     )
 
 
-def _trace_loss(model: tf.keras.Model, iterator: Iterator) -> None:
+def _trace_loss(model: tf.keras.Model, batch: Callable[[], object]) -> None:
     """Makes the weights of the layers by a graph of the loss that does not run."""
 
-    def loss(batch: object) -> None:
-        model.loss_and_penalty(without_tuple(batch), training=True)
+    def loss(features: object) -> None:
+        model.loss_and_penalty(without_tuple(features), training=True)
 
     with (
         contextlib.suppress(Exception),  # the step fails, too, and tells it better
         ControlStatusCtx(Status.ENABLED),  # layers of users are rewritten, as in steps
         tf.__internal__.FuncGraph("weights").as_default(),
     ):
-        model.distribute_strategy.run(loss, args=(iterator.get_next(),))
+        model.distribute_strategy.run(loss, args=(batch(),))
         model._has_run = True
 
 

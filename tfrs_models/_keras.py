@@ -246,11 +246,24 @@ def drawing_orders(
     """
 
     def draw(number: int) -> None:
-        if isinstance(batches, tf.data.Dataset) and steps_per_epoch is None:
+        if not is_one_iteration(batches, steps_per_epoch):
             for _ in range(number):
                 next(iter(batches), None)
 
     return draw
+
+
+def is_one_iteration(batches: object, steps_per_epoch: int | None) -> bool:
+    """Tells whether the epochs of `fit` are parts of one iteration of the data.
+
+    Args:
+      batches: training data of `fit`.
+      steps_per_epoch: argument of `fit`; as many steps as batches are an iteration
+        each.
+    """
+    if not isinstance(batches, tf.data.Dataset):
+        return True  # no order is drawn by iterating it
+    return steps_per_epoch not in (None, int(batches.cardinality()))
 
 
 class EpochOrders:
@@ -261,7 +274,9 @@ class EpochOrders:
 
     def _maybe_load_initial_counters_from_ckpt(self, *args: int) -> tuple[int, int]:
         epoch, step = super()._maybe_load_initial_counters_from_ckpt(*args)
-        self._draw_orders(epoch - args[1])
+        # A training that stopped early has had fewer epochs than it goes on with: none.
+        done = getattr(self._training_state, "epochs_done", epoch)
+        self._draw_orders(done - args[1])
         return epoch, step
 
 

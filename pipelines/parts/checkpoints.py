@@ -13,7 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from tfrs_models.serving.versions import publish, unfinished_version
+from tfrs_models._versions import (
+    digest,
+    publish,
+    remove_folder,
+    unfinished_version,
+)
 
 from .artifacts import command_of, finite, module_of, read_json, read_metrics
 
@@ -23,6 +28,7 @@ _KEPT = 2
 # Flags that may differ when training is resumed: the weights keep their meaning.
 _MAY_DIFFER = {
     *("batch_size", "epochs", "learning_rate", "output", "patience", "resume"),
+    *("checkpoint_minutes", "resume_anyway", "fall_back"),
     *("trials", "budget", "tune_query_tower", "explain", "log_to", "keep_lists"),
     *("baselines", "baseline_seconds", "serve_best", "folds", "group_column"),
 }
@@ -82,12 +88,9 @@ class Checkpoint:
           only_known: whether to compare only the parts that `data` has.
         """
         then = self.about["data"]
-        names = data.keys() if only_known else then.keys() | data.keys()
-        return [
-            _difference(name, then.get(name), data.get(name))
-            for name in sorted(names)
-            if then.get(name) != data.get(name)
-        ]
+        if only_known:
+            then = {name: part for name, part in then.items() if name in data}
+        return different_data(then, data)
 
     def check_flags(self, config: object) -> None:
         """Ends the program if the flags describe another model than the weights.
@@ -165,7 +168,7 @@ class Checkpoints:
                 "config": dataclasses.asdict(origin.config),
                 "data": origin.data,
                 "files": {
-                    path.name: _digest(path) for path in sorted(unfinished.iterdir())
+                    path.name: digest(path) for path in sorted(unfinished.iterdir())
                 },
             }
             text = json.dumps(finite(about), indent=2, default=str)
@@ -190,26 +193,59 @@ class Checkpoints:
                     "pipelines, which did not say what they are of: train them again."
                 )
             return None
-        folder = self.folder / str(numbers[-1])
+        return self._read(numbers[-1])
+
+    def of_id(self, found: str) -> Checkpoint | None:
+        """Returns the checkpoint of an id, None if it is not among those that stay.
+
+        Raises:
+          SystemExit: one of the files of a checkpoint is missing or has changed.
+        """
+        for number in reversed(self._numbers()):
+            checkpoint = self._read(number)
+            if checkpoint.id == found:
+                return checkpoint
+        return None
+
+    def remove_after(self, kept: Checkpoint | None, run: str) -> None:
+        """Removes the checkpoints of a run that are newer than one of them.
+
+        A training that goes on makes them again: without this they would take the
+        place of the one that its state names.
+
+        Args:
+          kept: checkpoint that stays; None for none of the run.
+          run: identity of the run.
+        """
+        for number in self._numbers():
+            is_newer = kept is None or number > int(kept.folder.name)
+            if is_newer and self._read(number).about["run"] == run:
+                remove_folder(self.folder / str(number))
+        if numbers := self._numbers():
+            self._point_to(self.folder / str(numbers[-1]))
+
+    def _read(self, number: int) -> Checkpoint:
+        """Reads and checks a checkpoint."""
+        folder = self.folder / str(number)
         advice = "Train it again"
-        if len(numbers) > 1:
-            advice = f"Remove {folder} to go back to {self.folder / str(numbers[-2])}"
+        if older := [other for other in self._numbers() if other < number]:
+            advice = f"Remove {folder} to go back to {self.folder / str(older[-1])}"
         about = read_json(folder / _ABOUT, ("id", "run", "pipeline", "metric"), advice)
         if not all(
             isinstance(about.get(name), dict) for name in ("files", "config", "data")
         ):
             raise SystemExit(f"{folder / _ABOUT} is damaged. {advice}.")
-        for name, digest in about["files"].items():
+        for name, then in about["files"].items():
             try:
-                found = _digest(folder / name)
+                found = digest(folder / name)
             except OSError as error:
                 raise SystemExit(
                     f"{folder / name} cannot be read: {error.strerror}. {advice}."
                 ) from error
-            if found != digest:
+            if found != then:
                 raise SystemExit(
                     f"{folder / name} is not as it was written: {found[:12]} in place "
-                    f"of {digest[:12]}. {advice}."
+                    f"of {then[:12]}. {advice}."
                 )
         return Checkpoint(folder, about)
 
@@ -241,27 +277,19 @@ class Checkpoints:
 class KeepBest(tf.keras.callbacks.Callback):
     """Saves a checkpoint after every epoch whose metric is the best so far."""
 
-    def __init__(
-        self,
-        checkpoints: Checkpoints,
-        origin: Origin,
-        monitor: str,
-        *,
-        kept: Checkpoint | None = None,
-    ) -> None:
+    def __init__(self, checkpoints: Checkpoints, origin: Origin, monitor: str) -> None:
         """Initializes the callback.
 
         Args:
           checkpoints: folder of the checkpoints.
           origin: run, flags and data of the weights.
           monitor: name of the metric; larger is better.
-          kept: checkpoint that training starts from: only better ones are saved.
         """
         super().__init__()
         self.checkpoints = checkpoints
         self.origin = origin
         self.monitor = monitor
-        self.kept = kept
+        self.kept = None
 
     @property
     def best(self) -> float | None:
@@ -276,6 +304,28 @@ class KeepBest(tf.keras.callbacks.Callback):
         if value > (-np.inf if self.best is None else self.best):
             metric = {"name": self.monitor, "value": value, "epoch": epoch + 1}
             self.kept = self.checkpoints.save(self.model, self.origin, metric=metric)
+
+    def resume_state(self) -> dict:
+        """Returns which checkpoint is the best, for a training that goes on later."""
+        return {"kept": None if self.kept is None else self.kept.id}
+
+    def restore_state(self, state: dict) -> None:
+        """Finds the best checkpoint so far of a training that goes on.
+
+        Args:
+          state: result of `resume_state`.
+
+        Raises:
+          SystemExit: the checkpoint is gone or damaged.
+        """
+        found = state["kept"]
+        self.kept = None if found is None else self.checkpoints.of_id(found)
+        if found is not None and self.kept is None:
+            raise SystemExit(
+                f"{self.checkpoints.folder} no longer has the best weights of the "
+                f"training to --resume, checkpoint {found}: train again, without it."
+            )
+        self.checkpoints.remove_after(self.kept, self.origin.run)
 
 
 def fingerprint(data: tm.data.Interactions) -> Fingerprint:
@@ -357,6 +407,20 @@ def finished(folder: Path, kind: type) -> Checkpoint:
     return checkpoint
 
 
+def different_data(then: Fingerprint, now: Fingerprint) -> list[str]:
+    """Lists the differences of two fingerprints, one phrase each.
+
+    Args:
+      then: fingerprint of the data of an earlier run.
+      now: fingerprint to compare.
+    """
+    return [
+        _difference(name, then.get(name), now.get(name))
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+
+
 def is_empty(folder: Path) -> bool:
     """Returns True if a folder has no files of a run, finished or not."""
     return not (folder / "metrics.json").exists() and not any(
@@ -376,8 +440,3 @@ def _difference(name: str, then: dict | None, now: dict | None) -> str:
 def _plain(values: dict) -> dict:
     """Converts values to those that a JSON file returns."""
     return json.loads(json.dumps(finite(values), default=str))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -141,9 +141,8 @@ def _kept(config: object, before: dict[Path, int]) -> str:
         return "Nothing of this run was kept."
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     line = f"Kept of this run in {output}: {', '.join(names[:_NAMED])}{more}."
+    if "training" in names and hasattr(config, "resume"):
+        line += " With the same flags, --resume goes on with the training."
     if "checkpoint" in names and hasattr(config, "resume"):
-        line += (
-            " With the same flags, --resume goes on from the best epoch so far, and "
-            "--resume --epochs 0 evaluates and exports it."
-        )
+        line += " --resume --epochs 0 evaluates and exports the best epoch so far."
     return line

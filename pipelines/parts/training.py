@@ -1,6 +1,6 @@
 """Training of a two-tower model: its weights, its metrics on validation, its fit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -68,6 +68,7 @@ def fit(
     callbacks: Sequence[tf.keras.callbacks.Callback],
     *,
     seed: int,
+    run: Callable[..., dict[str, list[float]]] | None = None,
 ) -> dict[str, list[float]]:
     """Trains a model and evaluates it on validation rows after each epoch.
 
@@ -77,6 +78,8 @@ def fit(
       model: model whose weights exist.
       callbacks: callbacks of Keras.
       seed: seed of the order of the rows.
+      run: function that trains the compiled model, as `resumable_fit` does with the
+        arguments that are missing here; None for one that is not resumed.
 
     Returns:
       Metric -> value of each epoch.
@@ -97,11 +100,16 @@ def fit(
                 )
             )
         )
-    fitted = model.fit(
+    return (run or _fit)(
+        model,
         batches,
         validation_data=data.batches("validation", 4096),
         epochs=config.epochs,
         callbacks=[*validation, *callbacks],
-        verbose=0,
     )
-    return fitted.history
+
+
+def _fit(
+    model: tm.Model, batches: tf.data.Dataset, **options: object
+) -> dict[str, list[float]]:
+    return model.fit(batches, verbose=0, **options).history

@@ -148,20 +148,52 @@ def test_only_flags_that_make_another_model_are_refused(checkpoints, origin):
         assert f"`--{name}` was" in str(refused.value)
 
 
-def test_only_better_epochs_are_saved(checkpoints, origin):
-    start = checkpoints.save(
-        model(9), origin, metric={"name": "val", "value": 0.4, "epoch": 1}
-    )
-    keep = KeepBest(checkpoints, origin, "val", kept=start)
-    assert keep.best == 0.4
-    for epoch, value in enumerate([np.nan, 0.3, 0.5, 0.5, 0.45]):
+def keep_best(keep, values, first=0):
+    for epoch, value in enumerate(values, start=first):
         keep.set_model(model(epoch))
         keep.on_epoch_end(epoch, {"val": value})
-    assert loaded(checkpoints.newest()) == 2
-    assert keep.kept.about["metric"] == {"name": "val", "value": 0.5, "epoch": 3}
+
+
+def test_only_better_epochs_are_saved(checkpoints, origin):
+    keep = KeepBest(checkpoints, origin, "val")
+    keep_best(keep, [np.nan, 0.4])
+    assert keep.best == 0.4
+    keep_best(keep, [0.3, 0.5, 0.5, 0.45], first=2)
+    assert loaded(checkpoints.newest()) == 3
+    assert keep.kept.about["metric"] == {"name": "val", "value": 0.5, "epoch": 4}
     never = KeepBest(checkpoints, origin, "val")
     never.on_epoch_end(0, {"val": np.nan})
     assert never.kept is None
+
+
+def test_a_training_that_is_killed_twice_between_checkpoint_and_state_keeps_its_best(
+    checkpoints, origin
+):
+    older = dataclasses.replace(origin, run="another run")
+    other = checkpoints.save(model(9), older)
+    keep = KeepBest(checkpoints, origin, "val")
+    begun = keep.resume_state()
+    keep_best(keep, [0.4])
+    state = keep.resume_state()
+    for _ in range(3):  # the second epoch is better each time, and killed each time
+        again = KeepBest(checkpoints, origin, "val")
+        again.restore_state(state)
+        assert again.best == 0.4
+        assert loaded(checkpoints.newest()) == 0
+        keep_best(again, [0.5], first=1)
+        assert loaded(checkpoints.newest()) == 1
+    again.restore_state(begun)  # nothing of the run was kept then
+    assert again.best is None
+    assert checkpoints.newest() in (None, other)
+
+
+def test_best_weights_that_are_gone_are_told(checkpoints, origin):
+    keep = KeepBest(checkpoints, origin, "val")
+    keep_best(keep, [0.1])
+    state = keep.resume_state()
+    keep_best(keep, [0.2, 0.3, 0.4], first=1)
+    with pytest.raises(SystemExit, match="no longer has the best weights"):
+        keep.restore_state(state)
 
 
 def test_a_fingerprint_tells_what_differs(orders):

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 import tfrs_models as tm
+from tfrs_models import _versions
 from tfrs_models.serving import (
     ServedModel,
     contract,
@@ -299,7 +300,7 @@ def test_what_cannot_be_removed_is_a_warning_and_the_rest_is_removed(
 
 
 def test_an_export_never_removes_its_own_version(module, tmp_path, monkeypatch):
-    publish = versions.publish
+    publish = _versions.publish
 
     def overtaken(folder, directory):
         """Another export publishes the next version before this one removes any."""
@@ -330,7 +331,7 @@ def test_an_old_version_is_hidden_before_a_file_of_it_is_removed(tmp_path, monke
 
 
 def test_a_running_export_of_another_user_is_left_alone(tmp_path, monkeypatch):
-    with versions.unfinished_version(tmp_path) as running:
+    with _versions.unfinished_version(tmp_path) as running:
         open_ = os.open
 
         def refused(path, *rest, **more):
@@ -339,7 +340,7 @@ def test_a_running_export_of_another_user_is_left_alone(tmp_path, monkeypatch):
             return open_(path, *rest, **more)
 
         monkeypatch.setattr(os, "open", refused)
-        with versions.unfinished_version(tmp_path) as other:
+        with _versions.unfinished_version(tmp_path) as other:
             assert other != running
         assert running.is_dir()
 
@@ -372,7 +373,7 @@ WHERE
 tm.serving.export(module := Doubler(), sys.argv[1], signatures={"d": module.double})
 """
 PLACES = {
-    "after the files": "tm.serving.versions._flush = die",
+    "after the files": "tfrs_models._versions._flush = die",
     "before the name": "os.rename = die",
 }
 
@@ -394,11 +395,11 @@ def test_a_killed_export_is_never_seen_and_the_next_one_removes_its_rest(
 
 
 def test_what_another_export_is_writing_is_left_alone(module, tmp_path):
-    with versions.unfinished_version(tmp_path) as running:
+    with _versions.unfinished_version(tmp_path) as running:
         (running / "half").touch()
         assert export(module, tmp_path).name == "1"
         assert (running / "half").is_file()
-        assert versions.publish(running, tmp_path).name == "2"
+        assert _versions.publish(running, tmp_path).name == "2"
     assert left_in(tmp_path) == ["1", "2"]
 
 
@@ -414,7 +415,7 @@ def test_a_folder_that_is_taken_for_a_leftover_before_its_lock_is_replaced(
         flock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", overtaken)
-    with versions.unfinished_version(tmp_path) as folder:
+    with _versions.unfinished_version(tmp_path) as folder:
         assert folder not in taken
         assert folder.is_dir()
 
@@ -428,10 +429,10 @@ def test_two_exports_that_see_the_same_number_free_get_one_each(tmp_path, monkey
         (target / "saved_model.pb").touch()
         rename(source, target)
 
-    with versions.unfinished_version(tmp_path) as folder:
+    with _versions.unfinished_version(tmp_path) as folder:
         (folder / "mine").touch()
         monkeypatch.setattr(os, "rename", overtaken)
-        published = versions.publish(folder, tmp_path)
+        published = _versions.publish(folder, tmp_path)
     assert published.name == "2"
     assert (published / "mine").is_file()
     assert not (tmp_path / "1" / "mine").exists()
@@ -444,16 +445,16 @@ def test_where_a_file_system_has_no_locks_nothing_is_taken_for_a_leftover(
         raise OSError(errno.ENOTSUP, "no locks")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with versions.unfinished_version(tmp_path) as running:
+    with _versions.unfinished_version(tmp_path) as running:
         assert export(module, tmp_path).name == "1"
         assert running.is_dir()
 
 
 def test_exports_at_the_same_time_get_a_number_each(tmp_path):
     def publish(number):
-        with versions.unfinished_version(tmp_path) as folder:
+        with _versions.unfinished_version(tmp_path) as folder:
             (folder / "saved_model.pb").write_text(str(number))
-            return int(versions.publish(folder, tmp_path).name)
+            return int(_versions.publish(folder, tmp_path).name)
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         published = list(pool.map(publish, range(40)))

@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models._versions import digest, local_path
 from tfrs_models.serving.contract_checks import (
     ABSOLUTE,
     CONTRACT_PATH,
     RELATIVE,
     broken_promises,
     changed_files,
-    digest,
     files_of,
     samples_of,
 )
 from tfrs_models.serving.contract_json import to_json, wrong_form
 from tfrs_models.serving.preflight import Needs
 from tfrs_models.serving.signatures import Signature, describe, is_batchable
-from tfrs_models.serving.versions import local_path, version_folders
+from tfrs_models.serving.versions import version_folders
 
 __all__ = ["ContractError", "read", "samples_of", "verify"]
 

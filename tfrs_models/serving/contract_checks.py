@@ -1,6 +1,5 @@
 """Compares an exported version with its contract, and two answers to one request."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models._versions import digest
 from tfrs_models.serving.contract_json import from_json
 from tfrs_models.serving.signatures import describe
 
@@ -154,12 +154,6 @@ def _other_kinds(
 
 def _spec(entry: Mapping | None) -> str:
     return "nothing" if entry is None else f"{entry['dtype']} {entry['shape']}"
-
-
-def digest(path: Path) -> str:
-    """Computes the sha256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(

@@ -10,16 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import layers_without_functions, traced_for_saving
+from tfrs_models._versions import local_path, publish, unfinished_version
 from tfrs_models.layers.index.table_index import TableIndex
 from tfrs_models.serving import contract
 from tfrs_models.serving.preflight import check_stock, preflight
 from tfrs_models.serving.signatures import Samples, Signature, read_requests
-from tfrs_models.serving.versions import (
-    local_path,
-    publish,
-    remove_old,
-    unfinished_version,
-)
+from tfrs_models.serving.versions import remove_old
 
 _WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 

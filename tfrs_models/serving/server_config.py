@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from tfrs_models._versions import local_path, number_of
 from tfrs_models.ops.numbers import is_whole
-from tfrs_models.serving.versions import local_path, number_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -43,11 +43,31 @@ class AccumulateMetrics(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         del epoch
         logs = {} if logs is None else logs
-        for name, accumulate in self._accumulate.items():
+        for name in self._accumulate:
             if name in logs:
-                logs.update(accumulate(name, logs[name]))
+                logs.update(self._add(name, float(logs[name])))
+
+    def resume_state(self) -> dict:
+        """Returns the values so far, for a training that goes on later."""
+        return {"values": {name: list(all_) for name, all_ in self._values.items()}}
+
+    def restore_state(self, state: dict) -> None:
+        """Takes the values of a training that goes on.
+
+        Args:
+          state: result of `resume_state`.
+        """
+        self._start()
+        for name in self._accumulate:
+            for value in state["values"].get(name, []):
+                self._add(name, value)
+
+    def _add(self, name: str, value: float) -> dict[str, float]:
+        self._values[name].append(value)
+        return self._accumulate[name](name, value)
 
     def _start(self) -> None:
+        self._values = {name: [] for name in self.names}
         self._accumulate = {
             name: metrics_accumulator(
                 name, mean=True, sliding=True, min=True, max=True, window=self.window

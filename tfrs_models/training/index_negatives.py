@@ -60,9 +60,11 @@ class IndexNegatives(tf.keras.callbacks.Callback):
         self.candidates = candidates
         self.refresh_every = refresh_every
         self.warmup = warmup
+        self._mined_for = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         del logs
+        self._mined_for = None
         if getattr(self.model, "mined_negatives", None) is None:
             raise ValueError(
                 "The model must have `mined_negatives`, a `layers.MinedNegatives` that "
@@ -72,8 +74,22 @@ class IndexNegatives(tf.keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         del logs
         since = epoch - self.warmup
-        if since >= 0 and since % self.refresh_every == 0:
+        is_due = since >= 0 and since % self.refresh_every == 0
+        if is_due and epoch != self._mined_for:
             self.mine()
+            self._mined_for = epoch
+
+    def resume_state(self) -> dict:
+        """Returns the epoch that negatives were mined for, the table is the model's."""
+        return {"mined_for": self._mined_for}
+
+    def restore_state(self, state: dict) -> None:
+        """Takes the state of a training that goes on in the middle of an epoch.
+
+        Args:
+          state: result of `resume_state`.
+        """
+        self._mined_for = state["mined_for"]
 
     def mine(self) -> None:
         """Queries the index for all queries and fills the model's table."""

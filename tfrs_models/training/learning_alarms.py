@@ -142,6 +142,18 @@ class LearningAlarms(tf.keras.callbacks.Callback):
                 "probabilities (logQ).",
             )
 
+    def resume_state(self) -> dict:
+        """Returns which alarms were raised, for a training that goes on later."""
+        return {"raised": sorted(self._raised)}
+
+    def restore_state(self, state: dict) -> None:
+        """Takes the alarms of a training that goes on, which are not raised again.
+
+        Args:
+          state: result of `resume_state`.
+        """
+        self._raised |= set(state["raised"])
+
     def _loss(self, inputs: dict) -> float:
         loss = self.model.task(
             **inputs,

@@ -1,0 +1,254 @@
+"""Trainings of commands that go on after an interruption: their flags and their line."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tensorflow as tf
+import tyro
+
+import tfrs_models as tm
+from tfrs_models.training.training_states import DamagedStateError
+
+from .artifacts import finite, module_of, new_run
+from .checkpoints import Origin, different_data
+from .flags import Positive
+
+FOLDER = "training"  # in the output folder
+# Flags of several commands that leave the training as it is.
+MAY_DIFFER = frozenset(
+    {
+        *("resume", "resume_anyway", "checkpoint_minutes", "fall_back", "output"),
+        *("epochs", "patience", "log_to", "baselines", "baseline_seconds", "explain"),
+    }
+)
+_TOLD = "learning_rate"  # may differ, with a line
+
+
+@dataclasses.dataclass(frozen=True)
+class _AutoOrNothing:
+    """The rule of --resume."""
+
+    def problem(self, value: object) -> str | None:
+        """Returns the rule that a value breaks, in words, or None."""
+        is_valid = isinstance(value, bool) or value == "auto"
+        return None if is_valid else "be nothing or auto"
+
+
+def _resume_of(words: list[str]) -> bool | str:
+    if words not in ([], ["auto"]):
+        raise ValueError("must be nothing or auto")
+    return "auto" if words else True
+
+
+Resume = Annotated[
+    bool | Literal["auto"],
+    _AutoOrNothing(),
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[auto]",
+        instance_from_str=_resume_of,
+        is_instance=lambda value: isinstance(value, bool) or value == "auto",
+        str_from_instance=lambda value: ["auto"] if value == "auto" else [],
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeConfig:
+    """Flags of trainings that go on after an interruption."""
+
+    resume: Resume = False
+    """Go on with the training of an earlier run that was stopped, with the same data
+    and flags, as if it had not been: `--resume auto` begins anew where there is none.
+    `--epochs` is the number of epochs in all, so a finished run can get more."""
+    checkpoint_minutes: Positive = 10.0
+    """Minutes between two states of the training within an epoch. There is one after
+    each epoch and at Ctrl-C and SIGTERM too; the newest two stay."""
+    resume_anyway: bool = False
+    """With --resume: although data or flags differ, begin with the weights of the
+    earlier run, matched by id."""
+
+
+def folder_of(config: ResumeConfig, name: str = "") -> Path:
+    """Returns the folder of the states of a training.
+
+    Args:
+      config: flags, with an `output`.
+      name: name of one of several trainings of a command.
+    """
+    slug = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
+    return Path(config.output) / FOLDER / slug
+
+
+def to_go_on_with(
+    config: ResumeConfig, name: str = "", *, may_differ: Collection[str] = MAY_DIFFER
+) -> tm.training.State | None:
+    """Returns the state that --resume goes on with, None to begin anew.
+
+    A command calls it before it loads anything, as flags may be wrong.
+
+    Args:
+      config: flags, with an `output`.
+      name: name of one of several trainings of a command.
+      may_differ: names of flags that may differ from those of the state.
+
+    Raises:
+      SystemExit: there is none, it is damaged, or it is of other flags.
+    """
+    if not config.resume:
+        return None
+    folder = folder_of(config, name)
+    try:
+        state = tm.training.read_state(folder, fall_back=_falls_back(config))
+    except DamagedStateError as error:
+        advice = "Train again, without --resume"
+        if error.older is not None:
+            advice = f"Go on with the one before, {error.older.folder}: --fall-back"
+        raise SystemExit(f"{error.problem}. {advice}.") from error
+    if state is None:
+        if config.resume == "auto":
+            return None
+        raise SystemExit(
+            f"There is no training to --resume in {folder}: run without it, or give "
+            "that run's --output."
+        )
+    if not config.resume_anyway:
+        _refuse(state, _different_flags(state, config, may_differ))
+    return state
+
+
+def run_of(state: tm.training.State | None) -> str:
+    """Returns the identity of the run of a state; a new one without."""
+    return new_run() if state is None else state.about["notes"]["run"]
+
+
+def resumable_fit(
+    config: ResumeConfig,
+    model: tf.keras.Model,
+    batches: tf.data.Dataset,
+    *,
+    origin: Origin,
+    epochs: int,
+    name: str = "",
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+    may_differ: Collection[str] = MAY_DIFFER,
+    **fit_options,
+) -> dict[str, list[float]]:
+    """Trains a model, or goes on with its training, as the flags say.
+
+    Args:
+      config: flags, with an `output`.
+      model: compiled model.
+      batches: training data.
+      origin: run, flags and data of the weights. `run_of` gives the run of a training
+        that goes on.
+      epochs: number of epochs in all.
+      name: name of one of several trainings of a command, of which each is resumed by
+        itself; those that have ended are not trained again.
+      callbacks: callbacks of Keras.
+      may_differ: names of flags that may differ from those of the state.
+      **fit_options: other arguments of `tm.training.fit_resumable`.
+
+    Returns:
+      Metric -> value of each epoch.
+
+    Raises:
+      SystemExit: there is nothing to resume, or it is of other flags or data.
+    """
+    state = to_go_on_with(config, name, may_differ=may_differ)
+    if state is not None:
+        _refuse(
+            state,
+            [
+                *_different_flags(state, config, may_differ),
+                *different_data(state.about["identity"]["data"], origin.data),
+            ],
+        )
+        _tell(state, config, epochs)
+    rate = getattr(config, _TOLD, None)
+    history = tm.training.fit_resumable(
+        model,
+        batches,
+        folder=folder_of(config, name),
+        identity=identity_of(config, origin, may_differ),
+        notes={"run": origin.run, _TOLD: rate},
+        resume=state is not None,
+        fall_back=_falls_back(config),
+        epochs=epochs,
+        callbacks=callbacks,
+        checkpoint_minutes=config.checkpoint_minutes,
+        **fit_options,
+    )
+    return history.history
+
+
+def identity_of(
+    config: ResumeConfig, origin: Origin, may_differ: Collection[str]
+) -> dict:
+    """Returns what must be equal to go on with a training.
+
+    Args:
+      config: flags.
+      origin: flags and data of the weights.
+      may_differ: names of flags that may differ.
+    """
+    return {
+        "pipeline": module_of(type(config)),
+        "flags": _flags(config, may_differ),
+        "data": origin.data,
+    }
+
+
+def _flags(config: ResumeConfig, may_differ: Collection[str]) -> dict:
+    """Flags that change the training; those of the data are compared by the data."""
+    free = {*may_differ, _TOLD, "data"}
+    values = dataclasses.asdict(config)
+    kept = {name: value for name, value in values.items() if name not in free}
+    return json.loads(json.dumps(finite(kept), default=str))
+
+
+def _different_flags(
+    state: tm.training.State, config: ResumeConfig, may_differ: Collection[str]
+) -> list[str]:
+    identity = state.about["identity"]
+    pipeline = module_of(type(config))
+    if identity["pipeline"] != pipeline:
+        return [f"it is of {identity['pipeline']} and not of {pipeline}"]
+    then, now = identity["flags"], _flags(config, may_differ)
+    return [
+        f"`--{name.replace('_', '-')}` was {then.get(name)} and is {now.get(name)}"
+        for name in dict.fromkeys([*now, *then])
+        if name not in may_differ and then.get(name) != now.get(name)
+    ]
+
+
+def _refuse(state: tm.training.State, found: Sequence[str]) -> None:
+    if found:
+        raise SystemExit(
+            f"The training in {state.folder.parent} is another one: "
+            f"{'; '.join(found)}. Give what it had, train a new model with another "
+            "--output, or begin with its weights all the same: --resume-anyway."
+        )
+
+
+def _tell(state: tm.training.State, config: ResumeConfig, epochs: int) -> None:
+    """Prints where a training goes on, and with which learning rate if another."""
+    about = state.about
+    then, now = about["notes"].get(_TOLD), getattr(config, _TOLD, None)
+    if then != now:
+        print(f"`--learning-rate` was {then} and is {now} from here on.")
+    done = about["epoch"]
+    if about["step"]:
+        print(f"Going on in epoch {done + 1}, after batch {about['step']:,}.")
+    elif done < epochs and not about["stopped"]:
+        print(f"Going on after epoch {done}.")
+    else:
+        print(f"The training has ended after epoch {done}.")
+
+
+def _falls_back(config: object) -> bool:
+    return getattr(config, "fall_back", False)
