@@ -1,4 +1,4 @@
-"""Trainings of commands that go on after an interruption: their flags and their line."""
+"""Trainings of commands that go on after an interruption: flags, checks and lines."""
 
 import dataclasses
 import json
