@@ -210,8 +210,8 @@ class Checkpoints:
     def remove_after(self, kept: Checkpoint | None, run: str) -> None:
         """Removes the checkpoints of a run that are newer than one of them.
 
-        A training that goes on makes them again: without this they would take the
-        place of the one that its state names.
+        A training that goes on makes them again. If they stayed, saving them a second
+        time would remove the one that its state names.
 
         Args:
           kept: checkpoint that stays; None for none of the run.

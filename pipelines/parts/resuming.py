@@ -138,7 +138,7 @@ def resumable_fit(
     may_differ: Collection[str] = MAY_DIFFER,
     **fit_options,
 ) -> dict[str, list[float]]:
-    """Trains a model, or goes on with its training, as the flags say.
+    """Trains a model, or goes on with its training, by the flags of a command.
 
     Args:
       config: flags, with an `output`.

@@ -71,7 +71,7 @@ def would_stop(callbacks: Sequence[tf.keras.callbacks.Callback]) -> bool | None:
       callbacks: callbacks of `fit`, with their states.
 
     Returns:
-      None if early stopping did not end it; False if its patience is larger now.
+      None if early stopping did not end it; False if it would wait longer now.
     """
     stoppers = [
         callback

@@ -67,7 +67,7 @@ def fit_resumable(
     outside of this function. A second signal has it at once. The newest two states
     stay, after the training the last one. Each is a numbered folder of a
     `tf.train.Checkpoint`, other values and the hashes of all files, which appears in
-    one step; a `tf.train.CheckpointManager` would know nothing of the other files.
+    one step; a `tf.train.CheckpointManager` publishes only its own files.
 
     A finished training that is resumed has its final weights and its history again,
     without a batch. With more `epochs` it goes on.
