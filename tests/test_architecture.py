@@ -42,7 +42,8 @@ NEVER = {
 
 # Modules above data that take `Interactions` as an argument, and why.
 TAKES_DATA = {
-    "tfrs_models.serving.baseline_recommender": "a baseline is fitted on them"
+    "tfrs_models.serving.baseline_recommender": "a baseline is fitted on them",
+    "tfrs_models.training.extend_vocabulary": "a model grows to their vocabularies",
 }
 
 # Modules without a test file of their name, by the test file that covers them: paths in

@@ -11,7 +11,7 @@ from tfrs_models.model import Model, add_total
 from tfrs_models.ops.features.read_features import dense_through, id_feature, required
 from tfrs_models.tasks.multi_task import MultiTask
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, linear
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 SCORE = "score"
 
@@ -258,6 +258,10 @@ class MultiTaskRanker(FromConfig, TorchPort, Model):
         outputs = self.trunk(inputs, training=training)
         logits = [head(x) for head, x in zip(self.heads, outputs, strict=True)]
         return tf.concat(logits, axis=1)
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the table of items, of which several share a row."""
+        return [VocabularyRows(self.item_embedding.table, "item_id", "refuse")]
 
     def get_config(self) -> dict:
         serialize = tf.keras.utils.serialize_keras_object

@@ -12,7 +12,7 @@ from tfrs_models.ops.ranks.lookup import comparable
 from tfrs_models.tasks.retrieval import Retrieval
 from tfrs_models.towers.trends import TRENDS, TrendWeights, WithTrends
 from tfrs_models.towers.unit_norm import UnitNorm
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 EXTRA_CANDIDATES = "extra_candidates"
 SAMPLING_PROBABILITY = "candidate_sampling_probability"
@@ -418,6 +418,20 @@ class TwoTower(FromConfig, Model):
                 self.candidate_tower(features, training=False),
             )
         )
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns what refers to items by number: estimator, queue, mined negatives."""
+        layers = (
+            self.frequency_estimator,
+            self.mined_negatives,
+            getattr(self.task, "queue", None),
+        )
+        return [
+            VocabularyRows(variable, self.candidate_id, "anew")
+            for layer in layers
+            if layer is not None
+            for variable in layer.variables
+        ]
 
     def get_config(self) -> dict:
         serialize = tf.keras.utils.serialize_keras_object

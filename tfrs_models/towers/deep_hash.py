@@ -9,7 +9,7 @@ from tfrs_models.layers.embedding.deep_hash_code import DeepHashCode
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.ops.features.read_features import id_feature
 from tfrs_models.torch_weights import Arrays, Targets, TorchPort
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 STACK = ("dhe_stack.0", "dhe_stack.2", "dhe_stack.4", "dhe_stack.6")
 
@@ -114,6 +114,10 @@ class DeepHash(TorchPort, tf.keras.layers.Layer):
           arrays: state dict of the original.
         """
         return self.stack.torch_arrays(STACK, arrays)
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the hashes, which ids that are numbers must not change for."""
+        return [VocabularyRows(self.code.multipliers, self.feature, "refuse")]
 
     def get_config(self) -> dict:
         return super().get_config() | {

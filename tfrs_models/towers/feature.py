@@ -16,7 +16,7 @@ from tfrs_models.ops.features.declared_features import (
     standardised,
     vector_inputs,
 )
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 
 @register
@@ -113,6 +113,15 @@ class FeatureTower(tf.keras.layers.Layer):
             embeddings.append(_embed(value, feature, table))
         total = tf.add_n(embeddings)
         return total if self._trunk is None else self._trunk(total)
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the tables of ids and bags, with their vocabularies."""
+        new = {"id": "unknown", "bag": "zeros"}  # no bag reads row 0, its padding
+        return [
+            VocabularyRows(table, feature.name, new[feature.kind])
+            for feature, table in zip(self.features, self._tables, strict=True)
+            if feature.kind in new
+        ]
 
     def get_config(self) -> dict:
         return super().get_config() | {

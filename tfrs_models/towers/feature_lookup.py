@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 
 @register
@@ -92,6 +92,32 @@ class FeatureLookup(FromConfig, tf.keras.layers.Layer):
         ids = tf.where((ids >= 0) & (ids < self._num_rows), ids, tf.zeros_like(ids))
         found = {name: tf.gather(column, ids) for name, column in self._columns.items()}
         return self.tower({**features, **found}, training=training)
+
+    def assign(self, table: Mapping[str, np.ndarray]) -> None:
+        """Replaces the values of the table.
+
+        Args:
+          table: name of a feature -> numbers, `[num_ids + 1, ...]`; it may have more
+            features than the tower's.
+
+        Raises:
+          ValueError: a feature is missing or has another shape.
+        """
+        for name, column in self._columns.items():
+            shape = np.shape(table[name]) if name in table else None
+            if shape != tuple(column.shape):
+                raise ValueError(
+                    f"`table` must have the feature `{name}` with the shape "
+                    f"{tuple(column.shape)}. Got {shape}."
+                )
+            column.assign(tf.cast(table[name], column.dtype))
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the columns of the table, which are data of the ids."""
+        return [
+            VocabularyRows(column, self.feature, "data")
+            for column in self._columns.values()
+        ]
 
     def get_config(self) -> dict:
         tower = tf.keras.utils.serialize_keras_object(self.tower)

@@ -6,7 +6,7 @@ from tfrs_models._keras import register
 from tfrs_models.layers.embedding.hashed import HashedEmbedding
 from tfrs_models.ops.features.read_features import id_feature
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 
 @register
@@ -91,6 +91,10 @@ class UserId(TorchPort, tf.keras.layers.Layer):
         """
         del arrays
         return {"user_id_embedding_arch.weight": TorchArray(self.embedding.table)}
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the table, whose rows are users if ids are indices of users."""
+        return [VocabularyRows(self.embedding.table, self.feature)]
 
     def get_config(self) -> dict:
         return super().get_config() | {

@@ -12,7 +12,7 @@ from tfrs_models.layers.interaction.active_values import (
     add_bias_and_table,
 )
 from tfrs_models.ops.features.declared_features import parse_features
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 
 @register
@@ -94,6 +94,14 @@ class FactorizationMachine(tf.keras.layers.Layer):
         squares = tf.reduce_sum(tf.reduce_sum(embeddings, axis=1) ** 2, axis=1)
         pairs = (squares - tf.reduce_sum(vectors**2, axis=[1, 2])) / 2
         return self.bias + tf.reduce_sum(linear, axis=1) + pairs, embeddings
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the table, whose rows are the values of all fields."""
+        return [
+            VocabularyRows(self.table, field.name, "refuse")
+            for field in self.fields
+            if field.kind in ("id", "bag")
+        ]
 
     def get_config(self) -> dict:
         return super().get_config() | {

@@ -12,7 +12,7 @@ from tfrs_models.layers.interaction.active_values import (
     add_bias_and_table,
 )
 from tfrs_models.ops.features.declared_features import parse_features
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 
 @register
@@ -84,6 +84,14 @@ class FieldAwareFactorizationMachine(tf.keras.layers.Layer):
         pairs = tf.einsum("bfgd,bgfd->b", sums, sums)
         with_itself = tf.einsum("bpgd,pg->b", vectors**2, of_field)
         return self.bias + tf.reduce_sum(linear, axis=1) + (pairs - with_itself) / 2
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the table, whose rows are the values of all fields."""
+        return [
+            VocabularyRows(self.table, field.name, "refuse")
+            for field in self.fields
+            if field.kind in ("id", "bag")
+        ]
 
     def get_config(self) -> dict:
         return super().get_config() | {

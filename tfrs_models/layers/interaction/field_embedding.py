@@ -14,7 +14,7 @@ from tfrs_models.layers.interaction.active_values import (
     num_rows,
 )
 from tfrs_models.ops.features.declared_features import parse_features
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 
 @register
@@ -74,6 +74,14 @@ class FieldEmbedding(tf.keras.layers.Layer):
         active = active_values(features, self.fields, self.table.dtype)
         vectors = active.terms(self.table)
         return tf.cast(active.by_field(vectors), self.compute_dtype)
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the table, whose rows are the values of all fields."""
+        return [
+            VocabularyRows(self.table, field.name, "refuse")
+            for field in self.fields
+            if field.kind in ("id", "bag")
+        ]
 
     def get_config(self) -> dict:
         return super().get_config() | {

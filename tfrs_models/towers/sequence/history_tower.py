@@ -12,7 +12,7 @@ from tfrs_models.towers.sequence.history_context import (
     gap_buckets,
     latest,
 )
-from tfrs_models.types import Features
+from tfrs_models.types import Features, VocabularyRows
 
 
 class HistoryTower(FromConfig, tf.keras.layers.Layer):
@@ -211,6 +211,14 @@ class HistoryTower(FromConfig, tf.keras.layers.Layer):
                 name: self.add_weight(name, (size, embedding_dim), initializer="zeros")
                 for name, size in sizes.items()
             }
+
+    def vocabulary_rows(self) -> list[VocabularyRows]:
+        """Returns the vectors of the kinds of events, with their vocabulary."""
+        if self.context.event is None:
+            return []
+        vocabulary = self.context.event.name.removeprefix("history_")
+        table = self._context_weights["event_vectors"]
+        return [VocabularyRows(table, vocabulary)]
 
     def _vectors(self, name: str, index: tf.Tensor) -> tf.Tensor:
         return tf.gather(
