@@ -134,6 +134,7 @@ TESTED_IN = {
     "training/test_fit_resumable.py": (
         "training.callback_states training.training_states"
     ),
+    "training/test_vocabulary_growth.py": "types",
 }
 # Private attributes that tests read or replace: how many, and why.
 PRIVATE = {

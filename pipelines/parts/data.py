@@ -32,6 +32,9 @@ class DataConfig(TableConfig):
     """movielens-latest-small, recbole:ml-100k, tfds:movielens/<config>, or the path of
     a file: a known format such as ratings.dat or *.inter, or your own .parquet, .csv or
     .tsv table; texts also as .gz, .bz2 or .xz."""
+    later: str | None = None
+    """Parquet file of rows that came after those of --dataset, with the same columns;
+    rows that --dataset has too are left out. `tfrs-models update` makes such files."""
     file_format: str = "auto"
     """Name of the known format of the file, if it looks like several; `table` for your
     own table."""
@@ -143,6 +146,8 @@ def load_data(
     options["validation_fraction"] = config.validation_fraction
     options["test_fraction"] = config.test_fraction
     options["windows_back"] = windows_back
+    if config.later is not None:
+        options["later"] = config.later
     if is_table(config.dataset):
         usual = DataConfig()  # a flag that is not given leaves the choice to the format
         options |= {

@@ -47,7 +47,10 @@ _AUTO = "auto"
 
 
 def load(
-    dataset: str | os.PathLike = "movielens-latest-small", **options: Any
+    dataset: str | os.PathLike = "movielens-latest-small",
+    *,
+    later: str | os.PathLike | pd.DataFrame | None = None,
+    **options: Any,
 ) -> Interactions:
     """Loads and splits a data set by its name or path.
 
@@ -55,6 +58,8 @@ def load(
       dataset: "movielens-latest-small" (offline), "recbole:ml-100k",
         "tfds:movielens/<config>", or the path of a file: a known format such as
         `ratings.dat`, or an own table as `.parquet`, `.csv` or `.tsv`.
+      later: rows that came after those of `dataset`, a table or the path of a Parquet
+        file, with the columns of the source, as `read_rows` returns them.
       **options: arguments of `from_frame`. A path also takes `file_format`, the name of
         its format if that is ambiguous, `item_table` and `user_table`, paths of tables
         with one row per item or user, files of their vectors (`item_vector_columns`,
@@ -78,6 +83,9 @@ def load(
       ...
     """
     dataset = str(dataset)
+    if later is not None:
+        is_frame = isinstance(later, pd.DataFrame)
+        options["later"] = later if is_frame else read_table(later, argument="later")
     source, _, name = dataset.partition(":")
     if dataset == "movielens-latest-small":
         return movielens.latest_small(**options)
@@ -164,6 +172,7 @@ def from_table(
     tables = {"item": item_table, "user": user_table}
     tables = {side: table for side, table in tables.items() if table is not None}
     columns = {"user_column": user_column, "item_column": item_column}
+    later = options.pop("later", None)
     given = {k: v for k, v in (columns | options).items() if v != _AUTO}
     found = _recognised(path, file_format, given, encoding)
     kept = {} if event_column is None else {"event_column": event_column}
@@ -175,6 +184,8 @@ def from_table(
         )
         event_column = event_column or found.form.event_column
     part = _chosen_events(part, events, event_column)
+    if later is not None and events is not None:
+        later = later[later[event_column].astype(str).isin(events).to_numpy()]
     frames |= {
         f"{side}_frame": read_table(table, encoding=encoding, argument=f"{side}_table")
         for side, table in tables.items()
@@ -186,13 +197,46 @@ def from_table(
         frames |= {f"{side}_vector_columns": names}
         frames |= {} if table is None else {f"{side}_frame": table}
     data = from_frame(
-        part.frame, **{"name": unpacked(path).stem, **frames, **part.options, **kept}
+        part.frame,
+        later=later,
+        **{"name": unpacked(path).stem, **frames, **part.options, **kept},
     )
     if found is None and not part.notes:
         return data
     lines = part.notes if found is None else (_title(found, part), *part.notes)
     summary = dataclasses.replace(data.summary, reading=lines)
     return dataclasses.replace(data, summary=summary)
+
+
+def read_rows(
+    path: str | os.PathLike,
+    *,
+    file_format: str = _AUTO,
+    encoding: str | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Reads the rows of a file as `from_table` does, before they are indexed.
+
+    Args:
+      path: path of the interactions.
+      file_format: name of the format; "auto" recognises it, "table" stands for an own
+        table.
+      encoding: encoding of text files without a byte order mark.
+      **options: columns, as `from_table` takes them.
+
+    Returns:
+      The table, with the column names of the file or of its format.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file cannot be read.
+    """
+    path = _one_file(Path(path), encoding)
+    given = {k: v for k, v in options.items() if v != _AUTO}
+    found = _recognised(path, file_format, given, encoding)
+    if found is None:
+        return _own_table(path, given, encoding)
+    return read_format(path, found, given=given, encoding=encoding)[0].frame
 
 
 def _one_file(path: Path, encoding: str | None) -> Path:

@@ -19,6 +19,7 @@ from tfrs_models.data.columns import (
     require_rows,
 )
 from tfrs_models.data.interactions import Interactions
+from tfrs_models.data.later import with_later
 from tfrs_models.data.probabilities import candidate_probabilities
 from tfrs_models.data.repeats import check_repeats, with_repeats
 from tfrs_models.data.splits import (
@@ -60,6 +61,7 @@ def from_frame(
     frame: pd.DataFrame,
     *,
     name: str = "table",
+    later: pd.DataFrame | None = None,
     user_column: str = "user_id",
     item_column: str = "item_id",
     rating_column: str | None = "auto",
@@ -98,6 +100,8 @@ def from_frame(
     Args:
       frame: table with one row per interaction.
       name: name of the data, for the summary.
+      later: rows that came later, with the columns of `frame`, which are added to it.
+        Rows with a user, item and time of `frame` are left out.
       user_column: column of the user ids.
       item_column: column of the item ids.
       rating_column: column of the ratings; "auto" reads `rating` if there is one, None
@@ -171,6 +175,13 @@ def from_frame(
         timestamp_column=timestamp_column,
         event_column=event_column,
     )
+    if later is not None:
+        frame = with_later(
+            frame,
+            later,
+            keys=[user_column, item_column, timestamp_column],
+            others=[rating_column, event_column, weight_column],
+        )
     user, user_names = read_ids(frame, user_column, argument="user_column")
     item, item_names = read_ids(frame, item_column, argument="item_column")
     rows, notes = {"user_id": user, "item_id": item}, []

@@ -51,14 +51,13 @@ def extend_vocabulary(
 
     Example:
       >>> import pandas as pd
-      >>> frame = pd.DataFrame({"user_id": list("aabbcc"), "item_id": list("pqpqpr")})
-      >>> old, new = (tm.data.from_frame(f, split="random") for f in (frame[:4], frame))
-      >>> features = old.user_features, old.item_features
-      >>> towers = (tm.towers.FeatureTower(of_side, 4) for of_side in features)
+      >>> ids = {"user_id": [*"ab" * 5 + "c" * 10], "item_id": [*"pqrs" * 5]}
+      >>> log = pd.DataFrame(ids | {"timestamp": range(20)})
+      >>> old, new = (tm.data.from_frame(log[:n], split="global_time") for n in (9, 20))
+      >>> towers = tm.towers.UserId(3, 4), tm.towers.FeatureTower(old.item_features, 4)
       >>> model = tm.models.TwoTower(*towers)
       >>> _ = model(next(iter(old.batches("test", 1))))
-      >>> then = old.vocabularies
-      >>> grown = tm.training.extend_vocabulary(model, new, vocabularies=then)
+      >>> big = tm.training.extend_vocabulary(model, new, vocabularies=old.vocabularies)
     """
     if not model.get_build_config():
         raise ValueError(
