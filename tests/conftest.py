@@ -75,6 +75,17 @@ def pytest_collection_finish() -> None:
     # would keep the stack of Python, 100 frames deep below pytest and Keras.
     stack = tf_stack.extract_stack()
     tf_stack.extract_stack = lambda *_, **__: stack
+    tf.data.Dataset._apply_debug_options = _without_autotuning
+
+
+def _without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switches off the tuning of parallelism as datasets of the package have it off.
+
+    One in ten iterators that tests leave behind waited up to 60 s for its thread.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 _optimizer: dict[str, bool] = {}  # what is set, for to ask TensorFlow takes time

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from tfrs_models.data.batching import without_autotuning
 
 from .data import DataConfig, load_data, train_ids
 from .ranking_data import SYNTHETIC
@@ -143,7 +144,7 @@ def _clicks(*, batch_size: int, embedding_dim: int, seed: int) -> ListData:
 
     def batches(split: str, seed: int | None = None) -> tf.data.Dataset:
         columns = {k: v for k, v in lists(split).items() if k != "relevance"}
-        rows = tf.data.Dataset.from_tensor_slices(columns)
+        rows = without_autotuning(tf.data.Dataset.from_tensor_slices(columns))
         if seed is not None:
             rows = rows.shuffle(len(columns["user_id"]), seed=seed)
         return rows.batch(batch_size).prefetch(2)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
+from tfrs_models.data.batching import without_autotuning
 from tfrs_models.data.interactions import EARLIER
 
 from . import query_towers, training
@@ -397,7 +398,7 @@ def list_batches(
         )
         return made | {"labels": batch["labels"]}
 
-    rows = tf.data.Dataset.from_tensor_slices(columns).batch(64)
+    rows = without_autotuning(tf.data.Dataset.from_tensor_slices(columns)).batch(64)
     return rows.map(make).unbatch().cache()
 
 

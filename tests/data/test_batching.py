@@ -64,3 +64,10 @@ def test_full_batches_have_a_static_size():
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(ValueError, match=r"`batch_size` must be at least 1\. Got 0"):
         row_batches(10, 0)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_no_thread_tunes_what_is_made_of_the_rows(shuffle):
+    rows = row_batches(9, 2, shuffle=shuffle)
+    batches = tf.data.Dataset.zip(rows, rows.map(tf.negative).prefetch(2)).repeat()
+    assert batches.options().autotune.enabled is False

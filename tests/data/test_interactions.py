@@ -148,6 +148,7 @@ def test_the_rows_one_by_one_are_the_rows_of_the_batches(tiny, split):
 
 def test_candidates_are_the_catalogue_without_the_unknown_item(tiny):
     rows = list(tiny.candidates.as_numpy_iterator())
+    assert tiny.candidates.options().autotune.enabled is False
     batches = list(tiny.candidate_batches(3).as_numpy_iterator())
     assert [len(batch["item_id"]) for batch in batches] == [3, 3, 3, 1]
     for name, column in tiny.items.items():

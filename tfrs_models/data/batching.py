@@ -47,7 +47,23 @@ def row_batches(
         return tf.random.experimental.stateless_shuffle(rows, [epoch_seed, 0])
 
     if not shuffle:
-        return cut(tf.range(num_rows, dtype=tf.int64))
+        return without_autotuning(cut(tf.range(num_rows, dtype=tf.int64)))
     epoch = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
     batches = epoch.map(permute).flat_map(cut)
-    return batches.apply(tf.data.experimental.assert_cardinality(len(starts)))
+    batches = batches.apply(tf.data.experimental.assert_cardinality(len(starts)))
+    return without_autotuning(batches)
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switches off the tuning of parallelism, for what is derived from a dataset, too.
+
+    An iterator that is dropped waits for the thread that tunes. This thread can miss
+    that it was cancelled, and then sleeps on for up to 60 s: an epoch would end, now
+    and then, with a minute in which nothing happens.
+
+    Args:
+      dataset: dataset of batches or rows.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.data.batching import row_batches
+from tfrs_models.data.batching import row_batches, without_autotuning
 from tfrs_models.data.probabilities import (
     candidate_probabilities,
     sampling_probability_lookup,
@@ -122,7 +122,7 @@ class Interactions:
     def candidates(self) -> tf.data.Dataset:
         """The features of items 1 to `num_items`, one by one, as dicts."""
         known = {name: column[1:] for name, column in self.items.items()}
-        return tf.data.Dataset.from_tensor_slices(known)
+        return without_autotuning(tf.data.Dataset.from_tensor_slices(known))
 
     def candidate_batches(self, batch_size: int = 4096) -> tf.data.Dataset:
         """Makes batches of the features of items 1 to `num_items`.

@@ -95,6 +95,7 @@ def test_a_stream_is_paired_with_what_came_before():
 def test_a_stream_is_the_same_batches_as_the_table():
     inputs = clicks_on_three_items()
     stream = stream_batches(lambda: iter(inputs), ITEM_SET, 5, seed=3)
+    assert stream.options().autotune.enabled is False
     table = click_batches(list(stream_pairs(inputs)), ITEM_SET, 5, seed=3)
     for _ in range(2):
         found = list(stream)

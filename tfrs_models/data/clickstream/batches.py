@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models.data.batching import row_batches
+from tfrs_models.data.batching import row_batches, without_autotuning
 from tfrs_models.data.clickstream.fine_tuning_input import FineTuningInput
 from tfrs_models.data.clickstream.items import ItemSet
 from tfrs_models.ops.clickstream.packing import draw_order, pack_pairs
@@ -257,6 +257,7 @@ def stream_batches(
             yield packed(chunk)
 
     batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    batches = without_autotuning(batches)
     return (
         tf.data.Dataset.zip((batches, _draws(seed)))
         .map(_with_draw_order, num_parallel_calls=tf.data.AUTOTUNE)
