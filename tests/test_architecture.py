@@ -68,6 +68,7 @@ TESTED_IN = {
         "layers.attention.series_decomposition"
     ),
     "layers/clickstream/test_features_extractor.py": "layers.clickstream.shared_layers",
+    "test_contracts.py": "layers.draws layers.dropout",
     "layers/experts/test_experts.py": (
         "layers.experts.gated layers.experts.multi_gate "
         "layers.experts.progressive_layered"
@@ -303,6 +304,33 @@ def test_the_package_imports_no_pipeline_and_no_flags():
         for path in MODULES
         for name in imports(parse(path))
         if name.split(".")[0] in {"pipelines", "tests", "argparse", "tyro", "absl"}
+    )
+
+
+# Modules that call a random op of TensorFlow with a state that no checkpoint holds.
+STATEFUL_DRAWS = {
+    "tfrs_models.layers.draws": "the key of the numbered draws",
+    "tfrs_models.layers.interaction.active_values": "initial weights",
+    "tfrs_models.losses.sampled_pairwise": "the function; its class numbers draws",
+}
+
+
+def test_training_draws_nothing_that_a_checkpoint_does_not_hold():
+    def draws(tree):
+        calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+        names = ("uniform", "normal", "truncated_normal", "gamma", "shuffle", "poisson")
+        random = {f"tf.random.{name}" for name in (*names, "categorical")}
+        layers = ("Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D")
+        random |= {f"tf.keras.layers.{name}" for name in layers}
+        random |= {"tf.nn.dropout", "tf.nn.experimental.general_dropout"}
+        return random & set(map(ast.unparse, calls))
+
+    report(
+        f"{module_of(path)} calls {', '.join(sorted(found))}: a resumed training would "
+        "draw other numbers than the uninterrupted one. Use layers.Dropout, or the "
+        "seeds of layers.draws.Draws."
+        for path in MODULES
+        if (found := draws(parse(path))) and module_of(path) not in STATEFUL_DRAWS
     )
 
 

@@ -311,7 +311,8 @@ ROWS = {
         (np.array([4, 1, -1, 2**60, 2**53 + 1]),),
     ),
     EntityEncoder: Row(entity_encoder, (np.array([[1, 0], [2, 2]]),)),
-    Expert: Row(lambda: Expert([5, 2], dropout=0.3), (QUERIES,)),
+    Expert: Row(lambda: Expert([9, 6], dropout=0.3), (QUERIES,)),
+    layers.Dropout: Row(lambda: layers.Dropout(0.5), (QUERIES,)),
     layers.FactorizationMachine: Row(
         lambda: layers.FactorizationMachine(FIELDS, 3), (OF_FIELDS,)
     ),
@@ -938,6 +939,67 @@ def test_what_is_inside_another_learns_that_it_is_in_training(wrapper):
     layer = WRAPPERS[wrapper]()
     assert type(layer).__name__ == wrapper.split()[0]
     assert_training_drops(layer)
+
+
+def drawing():
+    """Objects that draw random numbers in training, and what makes a draw of them."""
+    for parameter in droppers():
+        cls, name = parameter.values
+        make = functools.partial(dropping, cls, **{name: 0.5})
+        yield pytest.param(make, id=parameter.id)
+    for name, make in WRAPPERS.items():
+        yield pytest.param(make, id=name)
+    yield pytest.param(lambda: layers.Dropout(0.5), id="Dropout")
+    yield pytest.param(
+        lambda: layers.Dropout(0.5, seed=4), id="Dropout of its own seed"
+    )
+
+
+@pytest.mark.parametrize("make", drawing())
+def test_a_restored_checkpoint_draws_what_comes_next(make, tmp_path):
+    """As a resumed training must: another process, and so other seeds."""
+    tf.keras.utils.set_random_seed(0)
+    layer = make()
+    inputs = tf.nest.map_structure(tf.constant, ROWS[type(layer)].inputs)
+    layer(*inputs)  # a model that answered before it trained
+    earlier = [outputs(layer(*inputs, training=True)) for _ in range(2)]
+    path = tf.train.Checkpoint(layer=layer).save(tmp_path / "state")
+    expected = outputs(layer(*inputs, training=True))
+    tf.keras.utils.set_random_seed(1)
+    fresh = make()
+    tf.train.Checkpoint(layer=fresh).restore(path)
+    in_graph = tf.function(lambda: fresh(*inputs, training=True))
+    found = outputs(in_graph())
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert any(  # a draw in each call: the equality above says something
+        a.shape != b.shape or np.any(a != b)
+        for call in (*earlier, outputs(layer(*inputs, training=True)))
+        for a, b in zip(call, expected, strict=True)
+    )
+    assert len(fresh.get_weights()) == len(layer.get_weights())
+    assert not [weight for weight in layer.weights if "draws" in weight.name]
+
+
+def test_a_restored_checkpoint_draws_the_pairs_that_come_next(tmp_path):
+    labels = np.tile([[1.0, 0, 1, 0, 0, 1]], [20, 1]).astype("float32")
+    scores = np.random.default_rng(3).normal(size=labels.shape).astype("float32")
+
+    def make(seed):
+        tf.keras.utils.set_random_seed(seed)
+        task = tf.keras.layers.Layer()  # as a model holds its loss
+        task.loss_of_lists = losses.SampledPairwiseLoss()
+        return task
+
+    task = make(0)
+    earlier = [float(task.loss_of_lists(labels, scores)) for _ in range(2)]
+    path = tf.train.Checkpoint(task=task).save(tmp_path / "state")
+    expected = float(task.loss_of_lists(labels, scores))
+    fresh = make(1)
+    tf.train.Checkpoint(task=fresh).restore(path)
+    assert float(fresh.loss_of_lists(labels, scores)) == expected
+    assert len({*earlier, expected}) == 3
+    assert not task.weights
 
 
 LABELLED = FEATURES | {"labels": np.array([[0, 1], [1, 1], [1, 0]] * 2, "float32")}

@@ -51,12 +51,13 @@ def without_some_ids(
     Args:
       batches: dataset of dicts with `user_id`.
       share: share of the rows.
-      seed: seed of the draw.
+      seed: seed of the draws, which are others in each batch and epoch.
     """
 
-    def drop(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def drop(batch: dict[str, tf.Tensor], draw: tf.Tensor) -> dict[str, tf.Tensor]:
         user = batch["user_id"]
-        dropped = tf.random.uniform(tf.shape(user), seed=seed) < share
+        dropped = tf.random.stateless_uniform(tf.shape(user), [draw, 2]) < share
         return batch | {"user_id": tf.where(dropped, tf.zeros_like(user), user)}
 
-    return batches.map(drop)
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    return tf.data.Dataset.zip(batches, draws).map(drop)

@@ -10,6 +10,7 @@ def row_batches(
     shuffle: bool = False,
     seed: int | None = None,
     drop_remainder: bool = False,
+    endless: bool = False,
 ) -> tf.data.Dataset:
     """Makes batches of the numbers `0 .. num_rows - 1`, for a `map` that gathers rows.
 
@@ -23,6 +24,8 @@ def row_batches(
       shuffle: whether the rows are permuted.
       seed: seed of the permutations.
       drop_remainder: whether a shorter last batch is dropped.
+      endless: whether permuted rows follow one another without an end. How many of them
+        an epoch reads does not change the next epoch, as it would with `repeat()`.
 
     Returns:
       A dataset of `[batch]` int64 row numbers with known cardinality.
@@ -42,15 +45,20 @@ def row_batches(
 
         return starts.map(batch)
 
-    def permute(epoch_seed: tf.Tensor) -> tf.Tensor:
-        rows = tf.range(num_rows, dtype=tf.int64)
-        return tf.random.experimental.stateless_shuffle(rows, [epoch_seed, 0])
+    def permuted(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        def permute(number: tf.Tensor) -> tf.Tensor:
+            rows = tf.range(num_rows, dtype=tf.int64)
+            return tf.random.experimental.stateless_shuffle(rows, [epoch_seed, number])
+
+        numbers = tf.data.Dataset.counter() if endless else tf.data.Dataset.range(1)
+        return numbers.map(permute).flat_map(cut)
 
     if not shuffle:
         return without_autotuning(cut(tf.range(num_rows, dtype=tf.int64)))
     epoch = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
-    batches = epoch.map(permute).flat_map(cut)
-    batches = batches.apply(tf.data.experimental.assert_cardinality(len(starts)))
+    number = tf.data.INFINITE_CARDINALITY if endless else len(starts)
+    batches = epoch.flat_map(permuted)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(number))
     return without_autotuning(batches)
 
 

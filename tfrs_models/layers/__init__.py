@@ -13,6 +13,7 @@ from tfrs_models.layers.attention import (
     TransformerBlock,
 )
 from tfrs_models.layers.clickstream import FeaturesExtractor, make_features_extractor
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.layers.embedding import HashedEmbedding
 from tfrs_models.layers.experts import MultiGateExperts, ProgressiveLayered
 from tfrs_models.layers.index import IVF, BruteForce, ScaNN, ScoreIndex, Streaming
@@ -37,6 +38,7 @@ __all__ = [
     "AutoCorrelationLayer",
     "BruteForce",
     "CandidateQueue",
+    "Dropout",
     "FactorizationMachine",
     "FeaturesExtractor",
     "FieldAwareFactorizationMachine",

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.draws import Draws
 from tfrs_models.losses.list_loss import ListLoss
 from tfrs_models.losses.margin_ranking import check_margin
 from tfrs_models.ops.lists.list_shapes import read_lists
@@ -30,8 +31,10 @@ def sampled_pairwise_loss(
       penalty: `"logistic"`, `log(1 + exp(s_j - s_i))`, or `"hinge"`, `max(0, margin -
         (s_i - s_j))`.
       margin: lead of the positive over the negative, below which the hinge costs.
-      seed: scalar; the same seed draws the same pairs, so give every step its own. None
-        draws anew at each call, as `tf.random.set_seed` determines.
+      seed: scalar or `[2]`; the same seed draws the same pairs, so give every step its
+        own. None draws anew at each call, as `tf.random.set_seed` determines, and in a
+        resumed training other pairs than without the interruption: the class of this
+        loss numbers its draws in the model's checkpoints.
       mask: `[batch, list_size]` bool, False for padding.
 
     Returns:
@@ -61,7 +64,8 @@ def sampled_pairwise_loss(
     if seed is None:
         noise = tf.random.uniform(tf.shape(scores))
     else:
-        seed = tf.stack([tf.cast(seed, tf.int32), 0])
+        seed = tf.cast(seed, tf.int64)
+        seed = seed if seed.shape.rank else tf.stack([seed, 0])
         noise = tf.random.stateless_uniform(tf.shape(scores), seed)
 
     def drawn(items: tf.Tensor) -> tf.Tensor:
@@ -78,7 +82,7 @@ def sampled_pairwise_loss(
 
 
 @register
-class SampledPairwiseLoss(ListLoss):
+class SampledPairwiseLoss(Draws, tf.__internal__.tracking.AutoTrackable, ListLoss):
     """The Keras class of `sampled_pairwise_loss`, reduced over the batch.
 
     Example:
@@ -113,8 +117,9 @@ class SampledPairwiseLoss(ListLoss):
 
     def call(self, labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         """Computes the loss of each list, `[batch]`."""
+        seed = self.next_seed() if self.seed is None else self.seed
         return sampled_pairwise_loss(
-            labels, scores, penalty=self.penalty, margin=self.margin, seed=self.seed
+            labels, scores, penalty=self.penalty, margin=self.margin, seed=seed
         )
 
     def get_config(self) -> dict:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.ops.features.read_features import dense_through
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort, linear
@@ -72,7 +73,7 @@ class Cohort(TorchPort, tf.keras.layers.Layer):
         self.top_k = top_k
         self.feature = feature
         self.addressing = tf.keras.layers.Dense(num_cohorts, name="addressing")
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
         self.cohorts = self.add_weight(
             "cohorts",
             (num_cohorts, embedding_dim),

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import register
 from tfrs_models.feature import Feature
+from tfrs_models.layers.draws import Draws
 from tfrs_models.layers.mlp import MLP
 from tfrs_models.ops.features.declared_features import (
     declared_feature,
@@ -20,7 +21,7 @@ from tfrs_models.types import Features, VocabularyRows
 
 
 @register
-class FeatureTower(tf.keras.layers.Layer):
+class FeatureTower(Draws, tf.keras.layers.Layer):
     """Adds up the embeddings of a user's or an item's features.
 
     An id has a vector for each known value and one for unknown values: index 0 and
@@ -108,7 +109,8 @@ class FeatureTower(tf.keras.layers.Layer):
         for feature, table in zip(self.features, self._tables, strict=True):
             value = declared_feature(features, feature)
             if feature is self.features[0] and self.id_dropout and training:
-                dropped = tf.random.uniform(tf.shape(value)) < self.id_dropout
+                draw = tf.random.stateless_uniform(tf.shape(value), self.next_seed())
+                dropped = draw < self.id_dropout
                 value = tf.where(dropped, tf.zeros_like(value), value)
             embeddings.append(_embed(value, feature, table))
         total = tf.add_n(embeddings)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, register
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.ops.features.read_features import dense_through
 from tfrs_models.torch_weights import Arrays, Targets, TorchPort, linear
 from tfrs_models.types import Features
@@ -63,7 +64,7 @@ class MixtureOfRepresentations(FromConfig, TorchPort, tf.keras.layers.Layer):
         self.dropout = dropout
         self.feature = feature
         self.gate = tf.keras.layers.Dense(len(self.towers), name="gate")
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     def call(self, features: Features, training: bool = False) -> tf.Tensor:
         """Embeds the users.

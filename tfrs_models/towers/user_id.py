@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.draws import Draws
 from tfrs_models.layers.embedding.hashed import HashedEmbedding
 from tfrs_models.ops.features.read_features import id_feature
 from tfrs_models.torch_weights import Arrays, Targets, TorchArray, TorchPort
@@ -10,7 +11,7 @@ from tfrs_models.types import Features, VocabularyRows
 
 
 @register
-class UserId(TorchPort, tf.keras.layers.Layer):
+class UserId(Draws, TorchPort, tf.keras.layers.Layer):
     """Looks up the embedding of the user's id in a table.
 
     Integer ids are taken modulo the number of buckets, strings are hashed. With
@@ -80,7 +81,8 @@ class UserId(TorchPort, tf.keras.layers.Layer):
             given = tf.convert_to_tensor(features[self.feature])
             unknown = (ids < 0) & (not given.dtype.is_unsigned)
         if training:
-            unknown |= tf.random.uniform(tf.shape(ids)) < self.id_dropout
+            draw = tf.random.stateless_uniform(tf.shape(ids), self.next_seed())
+            unknown |= draw < self.id_dropout
         return tf.where(unknown[:, None], self.unknown, embedding)
 
     def torch_arrays(self, arrays: Arrays) -> Targets:

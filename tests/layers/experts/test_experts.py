@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfrs_models.layers import MLP, MultiGateExperts, ProgressiveLayered
+from tfrs_models.layers.experts import gated
 from tfrs_models.layers.experts.gated import Expert
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden" / "unisar_ple.npz"
@@ -255,7 +256,7 @@ def test_every_expert_and_tower_hears_of_training(make, call, number, monkeypatc
             seen.append(training)
             return inputs
 
-    monkeypatch.setattr(tf.keras.layers, "Dropout", lambda _: Drop())
+    monkeypatch.setattr(gated, "Dropout", lambda _: Drop())
     layer = make()
     layer(X)
     for training in (True, False):

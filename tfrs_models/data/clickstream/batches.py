@@ -241,12 +241,12 @@ def stream_batches(
     if first is None:
         raise ValueError("`inputs` must have a search with a click. Got none.")
     signature = tf.nest.map_structure(_any_length, packed([first]))
-    epochs = np.random.default_rng(seed)
 
-    def generate() -> Iterator[dict]:
+    def generate(epoch_seed: np.int64) -> Iterator[dict]:
         stream = stream_pairs(inputs())
         if shuffle_buffer:
-            stream = _shuffled(stream, shuffle_buffer, epochs)
+            rng = np.random.default_rng(epoch_seed)
+            stream = _shuffled(stream, shuffle_buffer, rng)
         chunk = []
         for pair in stream:
             chunk.append(pair)
@@ -256,8 +256,13 @@ def stream_batches(
         if chunk:
             yield packed(chunk)
 
-    batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    batches = without_autotuning(batches)
+    def read(epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_generator(
+            generate, args=(epoch_seed,), output_signature=signature
+        )
+
+    epoch = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+    batches = without_autotuning(epoch.flat_map(read))
     return (
         tf.data.Dataset.zip((batches, _draws(seed)))
         .map(_with_draw_order, num_parallel_calls=tf.data.AUTOTUNE)

@@ -216,7 +216,7 @@ class SearchAndRecommendation:
         for service, size, num_rows in zip(
             SERVICES, (batch_size, -(-sizes[1] // num_batches)), sizes, strict=True
         ):
-            rows = row_batches(num_rows, size, shuffle=True, seed=seed).repeat()
+            rows = row_batches(num_rows, size, shuffle=True, seed=seed, endless=True)
             columns = self._columns(service, "train")
             streams[service] = joined_batches(rows, columns, self.sessions, histories)
         return tf.data.Dataset.zip(streams).take(num_batches).prefetch(2)

@@ -9,6 +9,7 @@ from tfrs_models.layers.attention.auto_correlation_layer import (
     masked_series,
 )
 from tfrs_models.layers.attention.series_decomposition import SeriesDecomposition
+from tfrs_models.layers.dropout import Dropout
 
 
 @register
@@ -96,7 +97,7 @@ class AutoCorrelationBlock(tf.keras.layers.Layer):
         ]
         self._inner = tf.keras.layers.Dense(self.hidden_units, "relu")
         self._outer = tf.keras.layers.Dense(embedding_dim)
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
         if decomposition is not None:
             self._decompose = SeriesDecomposition(decomposition)
 

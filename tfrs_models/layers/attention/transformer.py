@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.torch_weights import (
     Arrays,
     Targets,
@@ -63,7 +64,7 @@ class MultiHeadAttention(TorchPort, tf.keras.layers.Layer):
         self.dropout = dropout
         self._project = tf.keras.layers.Dense(3 * embedding_dim)
         self._merge = tf.keras.layers.Dense(embedding_dim)
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     def build(self, input_shape: tf.TensorShape) -> None:
         for layer in (self._project, self._merge):
@@ -230,8 +231,8 @@ class TransformerBlock(TorchPort, tf.keras.layers.Layer):
         )
         self._inner = tf.keras.layers.Dense(self.hidden_units, "relu")
         self._outer = tf.keras.layers.Dense(embedding_dim)
-        self._drop = tf.keras.layers.Dropout(dropout)
-        self._drop_inside = tf.keras.layers.Dropout(hidden_dropout)
+        self._drop = Dropout(dropout)
+        self._drop_inside = Dropout(hidden_dropout)
 
     def call(
         self, inputs: tf.Tensor, mask: tf.Tensor, training: bool = False
@@ -350,7 +351,7 @@ class CrossFusion(TorchPort, tf.keras.layers.Layer):
         )
         self._inner = tf.keras.layers.Dense(embedding_dim, "relu")
         self._outer = tf.keras.layers.Dense(embedding_dim)
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     def call(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.ops.features.checks import check_width
 from tfrs_models.ops.numbers import is_whole
 
@@ -29,7 +30,7 @@ class Expert(tf.keras.layers.Layer):
             raise ValueError(f"`dropout` must be in [0, 1). Got {dropout}.")
         self.dropout = dropout
         self.stack = [tf.keras.layers.Dense(width, "relu") for width in self.units]
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     def build(self, input_shape: tf.TensorShape) -> None:
         check_width(input_shape[-1])

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig, UnsavedMean, register
 from tfrs_models.layers.attention.auto_correlation import Lags
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.metrics.rank_metrics import RankMetrics
 from tfrs_models.model import Model, add_total
 from tfrs_models.models.automtn.attention_predictor import (
@@ -178,7 +179,7 @@ class AutoMTN(TorchPort, FromConfig, Model):
             num_users, num_categories, embedding_dim, name="category_id"
         )
         self.request = RequestTime(embedding_dim) if request_time else None
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
         self._metric_names = list(metrics)
         self._mean = UnsavedMean("loss_per_example")
         self._ranked = RankMetrics(self._metric_names, name="poi")

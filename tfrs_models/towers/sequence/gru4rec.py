@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.towers.sequence.history_tower import HistoryTower
 
 
@@ -51,7 +52,7 @@ class GRU4Rec(HistoryTower):
         self.embedding_dim = embedding_dim
         self.hidden_units = hidden_units or embedding_dim
         self.dropout = dropout
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
         self._recurrent = tf.keras.layers.GRU(self.hidden_units, return_sequences=True)
         self._project = tf.keras.layers.Dense(embedding_dim, use_bias=False)
         self.add_context(embedding_dim)

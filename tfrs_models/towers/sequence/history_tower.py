@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfrs_models._keras import FromConfig
 from tfrs_models.feature import Feature
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.towers.sequence.history_context import (
     HOURS,
     NUM_GAPS,
@@ -354,7 +355,7 @@ class BlockTower(HistoryTower):
             initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
         )
         self.add_context(embedding_dim)
-        self._drop = tf.keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     @property
     def seq_len(self) -> int:

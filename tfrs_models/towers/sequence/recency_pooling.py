@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from tfrs_models._keras import register
+from tfrs_models.layers.dropout import Dropout
 from tfrs_models.towers.sequence.history_context import HOURS, WEEKDAYS, latest
 from tfrs_models.towers.sequence.history_tower import HistoryTower
 from tfrs_models.types import Features
@@ -88,7 +89,7 @@ class RecencyPooling(HistoryTower):
         self.dropout = dropout
         self.timestamp = timestamp
         context = self.context
-        self._drop = tf.keras.layers.Dropout(dropout, dtype="float32")
+        self._drop = Dropout(dropout, dtype="float32")
         count = len(half_lives)
         self._projections = self._add_float32(
             "projections", (count, embedding_dim, embedding_dim), _identities
