@@ -275,15 +275,20 @@ def finish(
             served_lists(model, exact, data, rows, k=config.keep_lists),
             row_keys(data, rows),
             texts_of(data.vocabularies["item_id"]),
+            run=trained.origin.run,
         )
     groups = groups_of(config.group_column, trained)
     with step("Export and its verification") as exporting:
         if exports == MODEL:
-            exported = export_recommender(config, data, model, exact, output / "export")
+            exported = export_recommender(
+                config, data, model, exact, output / "export", run=trained.origin.run
+            )
         else:
             baseline = evaluation.baselines[exports]
             exporting.note = f"of {evaluation.labels[exports]}, in place of the model"
-            exported = export_baseline(baseline, data, output / "export")
+            exported = export_baseline(
+                baseline, data, output / "export", run=trained.origin.run
+            )
     metrics = {
         "run": trained.origin.run,
         "checkpoint": trained.kept.id,
@@ -382,14 +387,21 @@ def groups_of(column: str | None, trained: Trained) -> dict | None:
     return by_group(values, user_groups(data, column)[rows], users)
 
 
-def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
+def restore(
+    folder: Path, *, fall_back: bool = False
+) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
     """Loads flags, data and trained model of an earlier run; its folder may have moved.
+
+    Args:
+      folder: output folder of the run.
+      fall_back: whether to take an older checkpoint of the run, and say so, if the
+        newest one is damaged.
 
     Raises:
       SystemExit: the run did not finish, its files are damaged or belong to two runs,
         or the data has changed since.
     """
-    checkpoint = finished(folder, Config)
+    checkpoint = finished(folder, Config, fall_back=fall_back)
     config = query_towers.resolved(
         dataclasses.replace(read_config(folder, Config), output=folder)
     )
@@ -490,19 +502,26 @@ def export_recommender(
     model: tm.models.TwoTower,
     exact: tm.layers.BruteForce,
     directory: Path,
+    *,
+    run: str,
 ) -> Path:
     """Writes the SavedModel for `tfrs-models recommend` and `tfrs-models gate`."""
-    return tm.serving.export(build_recommender(config, data, model, exact), directory)
+    recommender = build_recommender(config, data, model, exact)
+    return tm.serving.export(recommender, directory, about={"run": run})
 
 
 def export_baseline(
-    baseline: tm.baselines.Baseline, data: tm.data.Interactions, directory: Path
+    baseline: tm.baselines.Baseline,
+    data: tm.data.Interactions,
+    directory: Path,
+    *,
+    run: str,
 ) -> Path:
     """Writes a simple recommender, fitted on all rows, as a SavedModel."""
     recommender = tm.serving.baseline_recommender(
         baseline, data, attributes=item_attributes(data)
     )
-    return tm.serving.export(recommender, directory)
+    return tm.serving.export(recommender, directory, about={"run": run})
 
 
 def train(

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,6 +18,12 @@ from .endings import ending
 from .log_lines import without_log_lines
 
 _NAMED = 4  # most files that the last line names
+# What TensorFlow says of a file that the system refuses.
+_OF_FILE = re.compile(
+    r"(?P<path>/[^;{}\n]*); (?P<why>No space left on device|Read-only file system|"
+    r"Permission denied|Disk quota exceeded|Input/output error|Is a directory|"
+    r"No such file or directory)"
+)
 
 
 def command(main: Callable) -> Callable:
@@ -101,7 +108,13 @@ def _stopped_in_a_line(config: object) -> Iterator[None]:
 def _told_in_a_line() -> Iterator[None]:
     try:
         yield
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except (MemoryError, tf.errors.OpError) as error:
+        if found := _OF_FILE.search(str(error)):
+            raise SystemExit(
+                f"Cannot go on: {found['why']}: {found['path']}."
+            ) from error
+        if not isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+            raise
         text = str(error).splitlines()[0] if str(error) else "nothing is left"
         raise SystemExit(
             f"Not enough memory or disk: {text}. Take smaller sizes, or free some."

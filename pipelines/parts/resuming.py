@@ -15,6 +15,7 @@ from tfrs_models.training.training_states import DamagedStateError
 
 from .artifacts import finite, module_of, new_run
 from .checkpoints import Origin, different_data
+from .exports import FallBackConfig
 from .flags import Positive
 
 FOLDER = "training"  # in the output folder
@@ -58,7 +59,7 @@ Resume = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class ResumeConfig:
+class ResumeConfig(FallBackConfig):
     """Flags of trainings that go on after an interruption."""
 
     resume: Resume = False
@@ -103,7 +104,7 @@ def to_go_on_with(
         return None
     folder = folder_of(config, name)
     try:
-        state = tm.training.read_state(folder, fall_back=_falls_back(config))
+        state = tm.training.read_state(folder, fall_back=config.fall_back)
     except DamagedStateError as error:
         advice = "Train again, without --resume"
         if error.older is not None:
@@ -177,7 +178,7 @@ def resumable_fit(
         identity=identity_of(config, origin, may_differ),
         notes={"run": origin.run, _TOLD: rate},
         resume=state is not None,
-        fall_back=_falls_back(config),
+        fall_back=config.fall_back,
         epochs=epochs,
         callbacks=callbacks,
         checkpoint_minutes=config.checkpoint_minutes,
@@ -248,7 +249,3 @@ def _tell(state: tm.training.State, config: ResumeConfig, epochs: int) -> None:
         print(f"Going on after epoch {done}.")
     else:
         print(f"The training has ended after epoch {done}.")
-
-
-def _falls_back(config: object) -> bool:
-    return getattr(config, "fall_back", False)

@@ -16,7 +16,7 @@ from .data import load_data
 from .flags import CountOrNone, Positive
 from .query_towers import DEFAULTS, QueryTowerConfig
 from .training import MONITOR, add_corpus_metrics, create_weights, fit
-from .trials import Flags, Report, Study, release, run_trials
+from .trials import Flags, Report, Study, release, run_trials, stored_trials
 
 _TOWERS = ("history", "gru", "sasrec")
 _CHOICES = {
@@ -72,16 +72,18 @@ def tuned(config: QueryTowerConfig) -> tuple[QueryTowerConfig, Study | None]:
     def quality(flags: Flags, report: Report) -> float:
         return train_once(dataclasses.replace(config, **flags), data, report)
 
-    study = run_trials(
-        config.output / "trials.db",
-        lambda trial: suggested(trial, config, given),
-        quality,
-        trials=config.trials,
-        minutes=config.budget,
-        seed=config.seed,
-        given=given,
-        of=_depends_on(config, data),
-    )
+    path = config.output / "trials.db"
+    with stored_trials(path):
+        study = run_trials(
+            path,
+            lambda trial: suggested(trial, config, given),
+            quality,
+            trials=config.trials,
+            minutes=config.budget,
+            seed=config.seed,
+            given=given,
+            of=_depends_on(config, data),
+        )
     print(f"\n{study.verdict}\n")
     return dataclasses.replace(config, **study.best["flags"]), study
 

@@ -235,7 +235,9 @@ def quick(monkeypatch):
         "build_indexes",
         lambda model, data: (index_items(tm.layers.BruteForce(k=9), model, data), None),
     )
-    monkeypatch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
+    monkeypatch.setattr(
+        retrieval, "export_recommender", lambda *_, **__: pathlib.Path("1")
+    )
     monkeypatch.setattr(
         retrieval,
         "print_answers",
