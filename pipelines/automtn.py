@@ -30,6 +30,7 @@ from tfrs_models.data.checkins import Traces
 
 from .parts.artifacts import (
     export_ranker,
+    hashes_of,
     new_run,
     prepare_folder,
     print_paths,
@@ -168,6 +169,7 @@ def main(config: Config) -> dict:
         check_in_keys(traces),
         run=metrics["run"],
     )
+    metrics["files"] = hashes_of(output, RANKS)
     write_report(
         output / "report.html",
         run=metrics["run"],

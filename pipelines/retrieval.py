@@ -18,6 +18,7 @@ import tfrs_models as tm
 
 from .parts import query_towers
 from .parts.artifacts import (
+    hashes_of,
     prepare_folder,
     print_paths,
     read_config,
@@ -44,8 +45,8 @@ from .parts.indexes import (
 )
 from .parts.progress import EpochLines, step
 from .parts.query_towers import QueryTowerConfig
+from .parts.rank_files import LISTS, row_keys, texts_of, write_lists, write_ranks
 from .parts.rank_files import NAME as RANKS
-from .parts.rank_files import row_keys, texts_of, write_lists, write_ranks
 from .parts.resuming import (
     FOLDER,
     MAY_DIFFER,
@@ -196,7 +197,7 @@ def run(config: Config, *, windows_back: int = 0) -> Trained:
     if config.epochs:
         state = to_go_on_with(config, may_differ=FREE)
     else:
-        kept = to_resume(config.output)
+        kept = to_resume(config.output, fall_back=config.fall_back)
         kept.check_flags(config)
     tf.keras.utils.set_random_seed(config.seed)
     with step("Loading the data"):
@@ -293,6 +294,7 @@ def finish(
         "run": trained.origin.run,
         "checkpoint": trained.kept.id,
         "export": exported.name,
+        "files": hashes_of(output, RANKS, *(LISTS if config.keep_lists else ())),
         "config": dataclasses.asdict(config),
         "data": dataclasses.asdict(data.summary),
         "exported": exports,
@@ -438,13 +440,17 @@ def load(
         ) from error
 
 
-def to_resume(output: Path) -> Checkpoint:
+def to_resume(output: Path, *, fall_back: bool = False) -> Checkpoint:
     """Returns the newest checkpoint of a run.
+
+    Args:
+      output: output folder of the run.
+      fall_back: whether to take an older one, and say so, if it is damaged.
 
     Raises:
       SystemExit: there is none.
     """
-    checkpoint = Checkpoints(output / "checkpoint").newest()
+    checkpoint = Checkpoints(output / "checkpoint").newest(fall_back=fall_back)
     if checkpoint is None:
         raise SystemExit(
             f"There is no checkpoint to --resume from in {output / 'checkpoint'}: run "

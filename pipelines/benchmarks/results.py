@@ -50,7 +50,7 @@ def read_rows(path: Path) -> dict[str, np.ndarray]:
       SystemExit: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SystemExit(

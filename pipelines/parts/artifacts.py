@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tfrs_models as tm
-from tfrs_models._files import SEAL, is_changed, sealed, written_whole
+from tfrs_models._files import SEAL, digest, is_changed, sealed, written_whole
 
 from . import flags
 
@@ -95,6 +95,32 @@ def write_json(path: Path, values: object) -> None:
     if isinstance(values, Mapping):
         text = json.dumps(sealed(json.loads(text)), indent=2)
     write_text(path, text + "\n")
+
+
+def hashes_of(folder: Path, *names: str) -> dict[str, str]:
+    """Hashes files of a run, for its metrics.json.
+
+    Args:
+      folder: output folder of the run.
+      names: names of the files; those that are not there are left out.
+    """
+    return {n: digest(folder / n) for n in names if (folder / n).is_file()}
+
+
+def check_hashes(folder: Path, metrics: Mapping) -> None:
+    """Ends the program if a file is not the one that metrics.json names.
+
+    Args:
+      folder: output folder of the run.
+      metrics: content of its metrics.json.
+    """
+    for name, then in (metrics.get("files") or {}).items():
+        if (folder / name).is_file() and digest(folder / name) != then:
+            raise SystemExit(
+                f"{folder / name} is not as it was written by the run "
+                f"{metrics.get('run')} of metrics.json beside it. Run its pipeline "
+                "again."
+            )
 
 
 def read_json(path: Path, names: Sequence[str], advice: str) -> dict:

@@ -14,6 +14,7 @@ import tfrs_models as tm
 from .artifacts import written_whole
 
 NAME = "ranks.parquet"
+LISTS = ("lists.parquet", "taken.parquet")
 KEYS = ("user_id", "item_id", "timestamp")
 COUNTS = ("above", "tied", "num_candidates", "found")
 _LISTS_AT_ONCE = 4096
