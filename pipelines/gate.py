@@ -183,6 +183,12 @@ def _check_data(new: Path, data: tm.data.Interactions) -> None:
     checkpoint = Checkpoints(run / "checkpoint").newest()
     if checkpoint is None or metrics.get("export") != version.name:
         return
+    made_by = contract.read(version).get("about", {}).get("run")
+    if made_by not in (None, metrics.get("run")):
+        raise ValueError(
+            f"{version} is of the run {made_by}, and metrics.json of its folder of "
+            f"{metrics.get('run')}: a later run was stopped. Finish it, or train again."
+        )
     found = checkpoint.other_data(fingerprint(data), only_known=True)
     if metrics.get("checkpoint") == checkpoint.id and found:
         raise ValueError(

@@ -396,7 +396,7 @@ def restore(
 
     Args:
       folder: output folder of the run.
-      fall_back: whether to take an older checkpoint of the run, and say so, if the
+      fall_back: whether to take an older checkpoint of the run, with a line, if the
         newest one is damaged.
 
     Raises:
@@ -445,7 +445,7 @@ def to_resume(output: Path, *, fall_back: bool = False) -> Checkpoint:
 
     Args:
       output: output folder of the run.
-      fall_back: whether to take an older one, and say so, if it is damaged.
+      fall_back: whether to take an older one, with a line, if it is damaged.
 
     Raises:
       SystemExit: there is none.

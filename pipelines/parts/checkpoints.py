@@ -60,7 +60,7 @@ class Checkpoint:
       about: content of about.json: `id` of the checkpoint, `run`, `pipeline`,
         `config`, `data`, `metric` (None, or the metric that chose the weights) and
         values that the pipeline added.
-      is_older: whether it is taken in place of a newer one that is damaged.
+      is_older: whether it is taken because a newer one is damaged.
     """
 
     folder: Path
@@ -185,7 +185,7 @@ class Checkpoints:
         """Returns the newest checkpoint, None if there is none.
 
         Args:
-          fall_back: whether to take an older one, and say so, if it is damaged.
+          fall_back: whether to take an older one, with a line, if it is damaged.
 
         Raises:
           SystemExit: one of its files is missing or has changed.
@@ -253,7 +253,7 @@ class Checkpoints:
         raise SystemExit(problem)
 
     def _said(self, number: int) -> dict:
-        """Returns what a checkpoint says of itself, nothing if that is damaged."""
+        """Returns about.json of a checkpoint, nothing if that is damaged."""
         with contextlib.suppress(SystemExit):
             return read_json(self.folder / str(number) / _ABOUT, (), _AGAIN)
         return {}
@@ -392,7 +392,7 @@ def finished(folder: Path, kind: type, *, fall_back: bool = False) -> Checkpoint
     Args:
       folder: output folder of the run.
       kind: class `Config` of its pipeline.
-      fall_back: whether to take an older checkpoint of the run, and say so, if the
+      fall_back: whether to take an older checkpoint of the run, with a line, if the
         newest one is damaged.
 
     Raises:

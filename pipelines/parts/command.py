@@ -18,7 +18,7 @@ from .endings import ending
 from .log_lines import without_log_lines
 
 _NAMED = 4  # most files that the last line names
-# What TensorFlow says of a file that the system refuses.
+# Messages of TensorFlow on files that the system refuses.
 _OF_FILE = re.compile(
     r"(?P<path>/[^;{}\n]*); (?P<why>No space left on device|Read-only file system|"
     r"Permission denied|Disk quota exceeded|Input/output error|Is a directory|"

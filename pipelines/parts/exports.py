@@ -29,8 +29,8 @@ def whole_export(
     Args:
       model: SavedModel or a folder of numbered ones.
       flag: flag that names it, for the error.
-      fall_back: whether to take an older version, and say so, if the newest is damaged;
-        None if the command has no flag --fall-back for it.
+      fall_back: whether to take an older version, with a line, if the newest is
+        damaged; None if the command has no flag --fall-back for it.
 
     Raises:
       SystemExit: there is none, or its files are damaged; the line names the file, and
@@ -73,7 +73,8 @@ def load_export(
     Args:
       model: SavedModel or a folder of numbered ones.
       flag: flag that names it, for the error.
-      fall_back: whether to take an older version, and say so, if the newest is damaged.
+      fall_back: whether to take an older version, with a line, if the newest is
+        damaged.
       further_inputs: whether the signature may take more than user_id, k and
         exclude_seen, as that of a cascade does.
 

@@ -66,13 +66,13 @@ class ContractError(Exception):
           problems: the differences, one sentence each.
           older: older version that is whole, None for none.
         """
-        advice = "Serve the version as it was exported, or export it again."
-        if older is not None:
-            advice += f" {older} is whole: `fall_back=True` takes it."
+        offer = (
+            "" if older is None else f" {older} is whole: take it, `fall_back=True`."
+        )
         super().__init__(
             f"{directory} broke its contract:\n"
             + "\n".join(f"- {problem}" for problem in problems)
-            + f"\n{advice}"
+            + f"\nServe the version as it was exported, or export it again.{offer}"
         )
         self.problems, self.folder, self.older = problems, directory, older
 
