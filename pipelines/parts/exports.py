@@ -16,7 +16,8 @@ _OUTPUTS = {"item_id", "title", "score", "known_user"}
 class FallBackConfig:
     """Flag of commands that read versions, checkpoints or states of a training."""
 
-    fall_back: bool = False
+    # By name only: the flags of a command keep their positions.
+    fall_back: bool = dataclasses.field(default=False, kw_only=True)
     """If files of the newest one are damaged, take the newest older one that is whole,
     and say so."""
 
