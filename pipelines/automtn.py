@@ -30,7 +30,6 @@ from tfrs_models.data.checkins import Traces
 
 from .parts.artifacts import (
     export_ranker,
-    hashes_of,
     new_run,
     prepare_folder,
     print_paths,
@@ -152,10 +151,9 @@ def main(config: Config) -> dict:
     figures = print_tables(tables, data)
     found = judged(tables, validation, data)
     print(f"\n{found['verdict']}")
-    run = new_run()
-    exported = export(model, traces, output / "export", run=run)
+    exported = export(model, traces, output / "export")
     metrics = {
-        "run": run,
+        "run": new_run(),
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "summary": str(traces),
@@ -169,7 +167,6 @@ def main(config: Config) -> dict:
         check_in_keys(traces),
         run=metrics["run"],
     )
-    metrics["files"] = hashes_of(output, RANKS)
     write_report(
         output / "report.html",
         run=metrics["run"],
@@ -244,9 +241,7 @@ def train(
     return model, fitted.history
 
 
-def export(
-    model: tm.models.AutoMTN, traces: Traces, directory: Path, *, run: str
-) -> Path:
+def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
     """Exports a ranker from traces to next POIs, all by their original names."""
     features = traces.features(traces.rows("test")[:4])
     unread = ["next_"]
@@ -262,7 +257,6 @@ def export(
         model,
         sent,
         directory,
-        run=run,
         vocabularies=vocabularies,
         decoded={"next_poi_id": "poi_id", "next_category_id": "category_id"},
     )

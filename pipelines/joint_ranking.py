@@ -102,16 +102,14 @@ def main(config: Config) -> dict:
     ]
     print_runs(runs, data)
     best = max(runs, key=lambda run: run.validation_ndcg)
-    run = new_run()
     exported = export_ranker(
         best.model,
         data.serving_features,
         output / "export",
-        run=run,
         vocabularies=data.vocabularies,
     )
     metrics = {
-        "run": run,
+        "run": new_run(),
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "exported": best.loss,

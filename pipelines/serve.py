@@ -27,7 +27,6 @@ from .parts.artifacts import (
 )
 from .parts.checkpoints import Checkpoint, finished, is_empty
 from .parts.command import command, start
-from .parts.exports import FallBackConfig
 from .parts.flags import ShareAboveNone, Weight
 from .parts.indexes import attribute_values, index_items, live_trends
 from .parts.ranking_data import held_out_users, load_ranking_data
@@ -44,7 +43,7 @@ Index = tm.layers.BruteForce | tm.layers.IVF
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(FallBackConfig):
+class Config:
     """Flags of the serving pipeline."""
 
     retrieval: Path = Path("artifacts/retrieval")
@@ -119,7 +118,7 @@ def main(config: Config) -> dict:
     recall = config.recall if config.index == "ivf" else None
     if config.ranker == "list":
         return _serve_lists(config, output, recall)
-    parts = load_parts(config.retrieval, config.ranking, fall_back=config.fall_back)
+    parts = load_parts(config.retrieval, config.ranking)
     indexes = {}
 
     def cascade(split: str, weight: float = 0.0) -> tm.models.Cascade:
@@ -148,7 +147,7 @@ def main(config: Config) -> dict:
 
 def _serve_lists(config: Config, output: Path, recall: float | None) -> dict:
     """Trains, measures and exports a cascade with a ranker of lists."""
-    flags, data, model = load_retrieval(config.retrieval, fall_back=config.fall_back)
+    flags, data, model = load_retrieval(config.retrieval)
     number = min(config.num_retrieved, data.num_items)
     trained = list_ranking.train(
         config.lists, flags, data, model, num_retrieved=number, seed=flags.seed
@@ -195,10 +194,7 @@ def _publish(
     measured: dict,
 ) -> dict:
     """Exports a cascade, writes metrics.json and asks the export for one user."""
-    run = new_run()
-    exported = tm.serving.export(
-        cascade, output / "export", keep=config.keep, about={"run": run}
-    )
+    exported = tm.serving.export(cascade, output / "export", keep=config.keep)
     tm.serving.contract.verify(exported)
     print(f"\nThe export answers as its contract promises: {exported}")
     tm.serving.write_server_config(
@@ -207,7 +203,7 @@ def _publish(
         batching=tm.serving.Batching(),
     )
     metrics = {
-        "run": run,
+        "run": new_run(),
         "export": exported.name,
         "config": dataclasses.asdict(config),
         **measured,
@@ -218,13 +214,9 @@ def _publish(
 
 
 def load_retrieval(
-    folder: Path, *, fall_back: bool = False
+    folder: Path,
 ) -> tuple[retrieval.Config, tm.data.Interactions, tm.models.TwoTower]:
     """Loads the retrieval model of a folder; a missing one is trained first.
-
-    Args:
-      folder: output folder of the run.
-      fall_back: whether to take an older checkpoint if the newest one is damaged.
 
     Returns:
       Its flags, its data and the model.
@@ -232,23 +224,16 @@ def load_retrieval(
     if is_empty(folder):
         print(f"No model in {folder}: training one.\n")
         retrieval.main(retrieval.Config(output=folder))
-    return retrieval.restore(folder, fall_back=fall_back)
+    return retrieval.restore(folder)
 
 
-def load_parts(
-    retrieval_folder: Path, ranking_folder: Path, *, fall_back: bool = False
-) -> Parts:
+def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
     """Loads both models from their folders; a missing one is trained first.
-
-    Args:
-      retrieval_folder: output folder of a run of the retrieval pipeline.
-      ranking_folder: output folder of a run of the ranking pipeline.
-      fall_back: whether to take older checkpoints where the newest are damaged.
 
     Raises:
       SystemExit: the ranker was trained on other data, or a run is damaged.
     """
-    flags, data, model = load_retrieval(retrieval_folder, fall_back=fall_back)
+    flags, data, model = load_retrieval(retrieval_folder)
     if is_empty(ranking_folder):
         print(f"\nNo ranker in {ranking_folder}: training one.\n")
         own = {"data": flags.data, "seed": flags.seed, "output": ranking_folder}
@@ -261,10 +246,9 @@ def load_parts(
             f"{ranker_flags.model} on {ranker_flags.data}. Train one: "
             f"tfrs-models ranking --split {flags.data.split} --output DIR."
         )
-    checkpoint = finished(ranking_folder, ranking.Config, fall_back=fall_back)
+    checkpoint = finished(ranking_folder, ranking.Config)
     # With a random split of another seed, its training rows are test rows here.
-    retrieved = finished(retrieval_folder, retrieval.Config, fall_back=fall_back)
-    checkpoint.check_data(retrieved.about["data"])
+    checkpoint.check_data(finished(retrieval_folder, retrieval.Config).about["data"])
     return Parts(
         data=data,
         retrieval=flags,

@@ -160,7 +160,6 @@ def main(config: Config) -> dict:
             histories=request_histories(config, data),
         ),
         output / "export",
-        about={"run": metrics["run"]},
     )
     write_report(
         output / "report.html",

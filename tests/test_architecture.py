@@ -19,7 +19,7 @@ SCRIPTS = sorted(
 # From the ground up. A layer may use what is below it; the parts of one layer are
 # siblings and know nothing of each other.
 LAYERS = [
-    {"_advice", "_files"},
+    {"_advice"},
     {"_autograph", "_keras_3", "_lazy", "_versions", "feature", "types"},
     {"_keras", "torch_weights"},
     {"_fit_checks", "ops"},
@@ -133,7 +133,8 @@ TESTED_IN = {
     "test_weights.py": "ops.weights",
     "towers/test_feature.py": "ops.features.declared_features",
     "training/test_fit_resumable.py": (
-        "training.callback_states training.training_states"
+        "training.callback_states training.deferred_signals training.state_keeper "
+        "training.training_states"
     ),
     "training/test_vocabulary_growth.py": "types",
 }

@@ -103,7 +103,8 @@ def measured(config: Config, name: str, data: DataConfig, seed: int) -> dict:
     folder = prepare_folder(config.output / f"{name}-{seed}")
     written = folder / "rows.npz"
     if config.reuse and written.exists():
-        return results.read_rows(written)
+        with np.load(written) as stored:
+            return dict(stored)
     flags = query_towers.resolved(
         retrieval.Config(
             data=data,
@@ -123,7 +124,7 @@ def measured(config: Config, name: str, data: DataConfig, seed: int) -> dict:
         seed=seed,
     )
     rows = test_rows(config, trained.data, trained.model, found)
-    results.write_rows(written, rows)
+    np.savez(written, **rows)
     return rows
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import re
 import signal
 import sys
 import threading
@@ -17,13 +16,8 @@ from . import flags
 from .endings import ending
 from .log_lines import without_log_lines
 
+STATES = "training"  # folder of the states of trainings, in the output folder
 _NAMED = 4  # most files that the last line names
-# Messages of TensorFlow on files that the system refuses.
-_OF_FILE = re.compile(
-    r"(?P<path>/[^;{}\n]*); (?P<why>No space left on device|Read-only file system|"
-    r"Permission denied|Disk quota exceeded|Input/output error|Is a directory|"
-    r"No such file or directory)"
-)
 
 
 def command(main: Callable) -> Callable:
@@ -108,13 +102,7 @@ def _stopped_in_a_line(config: object) -> Iterator[None]:
 def _told_in_a_line() -> Iterator[None]:
     try:
         yield
-    except (MemoryError, tf.errors.OpError) as error:
-        if found := _OF_FILE.search(str(error)):
-            raise SystemExit(
-                f"Cannot go on: {found['why']}: {found['path']}."
-            ) from error
-        if not isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-            raise
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         text = str(error).splitlines()[0] if str(error) else "nothing is left"
         raise SystemExit(
             f"Not enough memory or disk: {text}. Take smaller sizes, or free some."
@@ -143,19 +131,21 @@ def _kept(config: object, before: dict[Path, int]) -> str:
     if hasattr(config, "kept"):
         return config.kept()
     output = getattr(config, "output", None)
-    names = sorted(
-        {
-            path.relative_to(output).parts[0]
-            for path, time in _written(output).items()
-            if time != before.get(path)
-        }
+    written = [
+        path for path, time in _written(output).items() if time != before.get(path)
+    ]
+    names = sorted({path.relative_to(output).parts[0] for path in written})
+    has_state = any(
+        STATES in path.parts and path.name == "about.json" for path in written
     )
+    goes_on = ""
+    if has_state or getattr(config, "resume", False):
+        goes_on = " With the same flags, --resume goes on with the training."
     if not names:
-        return "Nothing of this run was kept."
+        return f"Nothing of this run was kept.{goes_on}"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     line = f"Kept of this run in {output}: {', '.join(names[:_NAMED])}{more}."
-    if "training" in names and hasattr(config, "resume"):
-        line += " With the same flags, --resume goes on with the training."
-    if "checkpoint" in names and hasattr(config, "resume"):
+    line += goes_on
+    if "checkpoint" in names and getattr(config, "evaluates_checkpoints", False):
         line += " --resume --epochs 0 evaluates and exports the best epoch so far."
     return line

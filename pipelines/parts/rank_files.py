@@ -14,7 +14,6 @@ import tfrs_models as tm
 from .artifacts import written_whole
 
 NAME = "ranks.parquet"
-LISTS = ("lists.parquet", "taken.parquet")
 KEYS = ("user_id", "item_id", "timestamp")
 COUNTS = ("above", "tied", "num_candidates", "found")
 _LISTS_AT_ONCE = 4096
@@ -87,7 +86,7 @@ def write_ranks(
     found = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
     found = found.replace_schema_metadata({b"run": run.encode()})
     with written_whole(path) as unfinished:
-        pq.write_table(found, unfinished, write_page_checksum=True)
+        pq.write_table(found, unfinished)
 
 
 def read_ranks(path: Path) -> RankFile:
@@ -100,10 +99,10 @@ def read_ranks(path: Path) -> RankFile:
       SystemExit: the file cannot be read, or it is no file of ranks.
     """
     try:
-        found = pq.read_table(path, page_checksum_verification=True)
+        found = pq.read_table(path)
         run = (found.schema.metadata or {})[b"run"].decode()
         frame = found.to_pandas()[["recommender", *KEYS, *COUNTS]]
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise SystemExit(
             f"{path} is damaged or holds no ranks: {str(error).splitlines()[0]}. Run "
             "the pipeline again."
@@ -112,12 +111,7 @@ def read_ranks(path: Path) -> RankFile:
 
 
 def write_lists(
-    folder: Path,
-    lists: np.ndarray,
-    keys: Mapping[str, np.ndarray],
-    ids: np.ndarray,
-    *,
-    run: str,
+    folder: Path, lists: np.ndarray, keys: Mapping[str, np.ndarray], ids: np.ndarray
 ) -> None:
     """Writes the lists of the test rows and the items that the users took.
 
@@ -130,19 +124,17 @@ def write_lists(
       lists: `[num_rows, k]` item indices, below 1 where a list has no more items.
       keys: columns of `KEYS`, `[num_rows]` each.
       ids: `[num_items + 1]` id of each item index; 0 is no item.
-      run: identity of the run, which the metadata of both files have.
     """
     number, k = lists.shape
     queries = np.arange(number).astype(str).astype(object)
     taken = {"q_id": queries, "doc_id": keys["item_id"], "score": np.ones(number, int)}
-    of_run = {b"run": run.encode()}
+    with written_whole(folder / "taken.parquet") as unfinished:
+        pq.write_table(pa.table(taken), unfinished)
     types = {"q_id": pa.string(), "doc_id": pa.string(), "score": pa.float64()}
-    schema = pa.schema(types.items(), metadata=of_run)
-    # Both are written before one of them gets its name.
+    schema = pa.schema(types.items())
     with (
-        written_whole(folder / "taken.parquet") as unfinished_taken,
         written_whole(folder / "lists.parquet") as unfinished,
-        pq.ParquetWriter(unfinished, schema, write_page_checksum=True) as writer,
+        pq.ParquetWriter(unfinished, schema) as writer,
     ):
         for start in range(0, number, _LISTS_AT_ONCE):
             block = lists[start : start + _LISTS_AT_ONCE]
@@ -153,5 +145,3 @@ def write_lists(
                 for column, of in zip(columns, types.values(), strict=True)
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-        table = pa.table(taken).replace_schema_metadata(of_run)
-        pq.write_table(table, unfinished_taken, write_page_checksum=True)

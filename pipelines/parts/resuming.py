@@ -1,11 +1,12 @@
 """Trainings of commands that go on after an interruption: flags, checks and lines."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tensorflow as tf
 import tyro
@@ -13,12 +14,12 @@ import tyro
 import tfrs_models as tm
 from tfrs_models.training.training_states import DamagedStateError
 
-from .artifacts import finite, module_of, new_run
+from .artifacts import finite, module_of, new_run, read_json, write_json
 from .checkpoints import Origin, different_data
-from .exports import FallBackConfig
+from .command import STATES
 from .flags import Positive
 
-FOLDER = "training"  # in the output folder
+_VOCABULARIES = "vocabularies-"
 # Flags of several commands that leave the training as it is.
 MAY_DIFFER = frozenset(
     {
@@ -59,9 +60,10 @@ Resume = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class ResumeConfig(FallBackConfig):
+class ResumeConfig:
     """Flags of trainings that go on after an interruption."""
 
+    evaluates_checkpoints: ClassVar[bool] = False  # with `--resume --epochs 0`
     resume: Resume = False
     """Go on with the training of an earlier run that was stopped, with the same data
     and flags, as if it had not been: `--resume auto` begins anew where there is none.
@@ -70,8 +72,8 @@ class ResumeConfig(FallBackConfig):
     """Minutes between two states of the training within an epoch. There is one after
     each epoch and at Ctrl-C and SIGTERM too; the newest two stay."""
     resume_anyway: bool = False
-    """With --resume: although data or flags differ, begin with the weights of the
-    earlier run, matched by id."""
+    """Resume although data or flags differ: the training begins with the weights and
+    the optimizer of the earlier run, rows of users and items matched by their ids."""
 
 
 def folder_of(config: ResumeConfig, name: str = "") -> Path:
@@ -82,11 +84,15 @@ def folder_of(config: ResumeConfig, name: str = "") -> Path:
       name: name of one of several trainings of a command.
     """
     slug = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
-    return Path(config.output) / FOLDER / slug
+    return Path(config.output) / STATES / slug
 
 
 def to_go_on_with(
-    config: ResumeConfig, name: str = "", *, may_differ: Collection[str] = MAY_DIFFER
+    config: ResumeConfig,
+    name: str = "",
+    *,
+    run: str | None = None,
+    may_differ: Collection[str] = MAY_DIFFER,
 ) -> tm.training.State | None:
     """Returns the state that --resume goes on with, None to begin anew.
 
@@ -95,29 +101,17 @@ def to_go_on_with(
     Args:
       config: flags, with an `output`.
       name: name of one of several trainings of a command.
+      run: identity of the run that the state must be of; a state of another run counts
+        as none. None takes the state of any run.
       may_differ: names of flags that may differ from those of the state.
 
     Raises:
       SystemExit: there is none, it is damaged, or it is of other flags.
     """
-    if not config.resume:
+    if not config.resume or config.resume_anyway:  # it is known when the data is
         return None
-    folder = folder_of(config, name)
-    try:
-        state = tm.training.read_state(folder, fall_back=config.fall_back)
-    except DamagedStateError as error:
-        advice = "Train again, without --resume"
-        if error.older is not None:
-            advice = f"Go on with the one before, {error.older.folder}: --fall-back"
-        raise SystemExit(f"{error.problem}. {advice}.") from error
-    if state is None:
-        if config.resume == "auto":
-            return None
-        raise SystemExit(
-            f"There is no training to --resume in {folder}: run without it, or give "
-            "that run's --output."
-        )
-    if not config.resume_anyway:
+    state = _read(config, name, run)
+    if state is not None:
         _refuse(state, _different_flags(state, config, may_differ))
     return state
 
@@ -160,30 +154,38 @@ def resumable_fit(
     Raises:
       SystemExit: there is nothing to resume, or it is of other flags or data.
     """
-    state = to_go_on_with(config, name, may_differ=may_differ)
+    folder = folder_of(config, name)
+    state = _read(config, name, None if config.resume_anyway else origin.run)
     if state is not None:
-        _refuse(
-            state,
-            [
-                *_different_flags(state, config, may_differ),
-                *different_data(state.about["identity"]["data"], origin.data),
-            ],
-        )
-        _tell(state, config, epochs)
+        found = [
+            *_different_flags(state, config, may_differ),
+            *different_data(state.about["identity"]["data"], origin.data),
+        ]
+        if not config.resume_anyway:
+            _refuse(state, found)
+        if found:
+            _load_rows(model, state, origin, found)
+            state = None
+        else:
+            _tell(state, config, epochs)
+    words = _write_vocabularies(folder, origin)
     rate = getattr(config, _TOLD, None)
     history = tm.training.fit_resumable(
         model,
         batches,
-        folder=folder_of(config, name),
+        folder=folder,
         identity=identity_of(config, origin, may_differ),
-        notes={"run": origin.run, _TOLD: rate},
+        notes={"run": origin.run, _TOLD: rate, "vocabularies": words.name},
         resume=state is not None,
-        fall_back=config.fall_back,
+        fall_back=_falls_back(config),
         epochs=epochs,
         callbacks=callbacks,
         checkpoint_minutes=config.checkpoint_minutes,
         **fit_options,
     )
+    for path in folder.glob(f"{_VOCABULARIES}*"):
+        if path != words:  # of an earlier training, whose states are gone
+            path.unlink(missing_ok=True)
     return history.history
 
 
@@ -249,3 +251,69 @@ def _tell(state: tm.training.State, config: ResumeConfig, epochs: int) -> None:
         print(f"Going on after epoch {done}.")
     else:
         print(f"The training has ended after epoch {done}.")
+
+
+def _read(config: ResumeConfig, name: str, run: str | None) -> tm.training.State | None:
+    """Returns the state of --resume; None to begin anew.
+
+    Raises:
+      SystemExit: there is none, or it is damaged.
+    """
+    if not (config.resume or config.resume_anyway):
+        return None
+    folder = folder_of(config, name)
+    try:
+        state = tm.training.read_state(folder, fall_back=_falls_back(config))
+    except DamagedStateError as error:
+        advice = "Train again, without --resume"
+        if error.older is not None:
+            advice = f"Go on with the one before, {error.older.folder}: --fall-back"
+        raise SystemExit(f"{error.problem}. {advice}.") from error
+    if state is not None and run not in (None, run_of(state)):
+        state = None
+    if state is None and config.resume != "auto":
+        raise SystemExit(
+            f"There is no training to --resume in {folder}: run without it, or give "
+            "that run's --output."
+        )
+    return state
+
+
+def _write_vocabularies(folder: Path, origin: Origin) -> Path:
+    """Writes what the rows of the tables stand for, for --resume-anyway, once."""
+    words = {k: [*map(str, v)] for k, v in origin.vocabularies.items()}
+    text = json.dumps(words, sort_keys=True).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_VOCABULARIES}{hashlib.sha256(text).hexdigest()[:12]}.json"
+    if not path.exists():
+        write_json(path, words)
+    return path
+
+
+def _load_rows(
+    model: tf.keras.Model,
+    state: tm.training.State,
+    origin: Origin,
+    found: Sequence[str],
+) -> None:
+    """Begins with the weights of another training, and tells what was new."""
+    path = state.folder.parent / state.about["notes"]["vocabularies"]
+    old = read_json(path, (), "Train again, without --resume-anyway")
+    try:
+        changes = tm.training.load_rows(
+            model, state.tensors, old=old, new=origin.vocabularies, drop_gone=True
+        )
+    except ValueError as error:
+        raise SystemExit(
+            f"The weights in {state.folder} do not fit: {error} Train again, without "
+            "--resume-anyway."
+        ) from error
+    for optimizer, _ in model._of_optimizers(model.trainable_variables):
+        optimizer.iterations.assign(0)  # a schedule begins anew
+    print(f"Beginning with the weights of {state.folder}, although {'; '.join(found)}.")
+    for feature, (kept, added, gone) in changes.items():
+        print(f"  {feature}: {kept:,} as they were, {added:,} new, {gone:,} dropped")
+
+
+def _falls_back(config: object) -> bool:
+    return getattr(config, "fall_back", False)

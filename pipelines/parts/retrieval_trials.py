@@ -1,8 +1,10 @@
 """Trials of the retrieval pipeline: which flags are tried, and one training of them."""
 
 import dataclasses
+import functools
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import tensorflow as tf
@@ -10,13 +12,14 @@ import tensorflow as tf
 import tfrs_models as tm
 
 from . import query_towers
-from .checkpoints import fingerprint
+from .checkpoints import Fingerprint, Origin, fingerprint
 from .command import ending
 from .data import load_data
 from .flags import CountOrNone, Positive
 from .query_towers import DEFAULTS, QueryTowerConfig
+from .resuming import folder_of, resumable_fit
 from .training import MONITOR, add_corpus_metrics, create_weights, fit
-from .trials import Flags, Report, Study, release, run_trials, stored_trials
+from .trials import Flags, Report, Study, release, run_trials
 
 _TOWERS = ("history", "gru", "sasrec")
 _CHOICES = {
@@ -68,22 +71,25 @@ def tuned(config: QueryTowerConfig) -> tuple[QueryTowerConfig, Study | None]:
             "--split."
         )
     given = _given(config)
+    found = fingerprint(data)
 
     def quality(flags: Flags, report: Report) -> float:
-        return train_once(dataclasses.replace(config, **flags), data, report)
+        tried = dataclasses.replace(config, **flags)
+        origin = Origin("trial", tried, found, data.vocabularies)
+        return train_once(tried, data, report, origin)
 
-    path = config.output / "trials.db"
-    with stored_trials(path):
-        study = run_trials(
-            path,
-            lambda trial: suggested(trial, config, given),
-            quality,
-            trials=config.trials,
-            minutes=config.budget,
-            seed=config.seed,
-            given=given,
-            of=_depends_on(config, data),
-        )
+    study = run_trials(
+        config.output / "trials.db",
+        lambda trial: suggested(trial, config, given),
+        quality,
+        trials=config.trials,
+        minutes=config.budget,
+        seed=config.seed,
+        given=given,
+        of=_depends_on(config, found),
+    )
+    for path in folder_of(config).glob("trial-*"):
+        shutil.rmtree(path, ignore_errors=True)
     print(f"\n{study.verdict}\n")
     return dataclasses.replace(config, **study.best["flags"]), study
 
@@ -121,16 +127,67 @@ def suggested(trial: object, config: QueryTowerConfig, given: Flags) -> Flags:
     return flags
 
 
+class Reports(tf.keras.callbacks.Callback):
+    """Reports the metric of each epoch to the trials; those before an interruption too.
+
+    Args:
+      report: function that is called with each epoch and its value.
+    """
+
+    def __init__(self, report: Report) -> None:
+        """Initializes the callback."""
+        super().__init__()
+        self.report = report
+        self.values = []
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Reports an epoch, which may end the training."""
+        self.values.append(float(logs[MONITOR]))
+        self.report(epoch, self.values[-1])
+
+    def resume_state(self) -> dict:
+        """Returns the values so far, for a training that goes on later."""
+        return {"values": self.values}
+
+    def restore_state(self, state: dict) -> None:
+        """Reports the values of the epochs before an interruption.
+
+        Args:
+          state: result of `resume_state`.
+        """
+        self.values = []
+        for epoch, value in enumerate(state["values"]):
+            self.on_epoch_end(epoch, {MONITOR: value})
+
+
 def train_once(
-    config: QueryTowerConfig, data: tm.data.Interactions, report: Report
+    config: QueryTowerConfig,
+    data: tm.data.Interactions,
+    report: Report,
+    origin: Origin,
 ) -> float:
     """Trains a model and returns the validation NDCG@10 of its best epoch.
+
+    A trial that was interrupted goes on.
 
     Args:
       config: flags of the trial.
       data: interactions without the input of the query tower.
       report: function that is called with each epoch and its value.
+      origin: flags and data of the trial.
     """
+    flags = json.dumps({name: getattr(config, name) for name in _names()})
+    name = f"trial {hashlib.sha256(flags.encode()).hexdigest()[:12]}"
+    own = folder_of(config, name)
+    for other in own.parent.glob("trial-*"):  # it has ended
+        if other != own:
+            shutil.rmtree(other, ignore_errors=True)
+    run = functools.partial(
+        resumable_fit,
+        dataclasses.replace(config, resume="auto", resume_anyway=False),
+        origin=origin,
+        name=name,
+    )
     tf.keras.utils.set_random_seed(config.seed)
     try:
         data = query_towers.with_user_features(config, data)
@@ -141,11 +198,9 @@ def train_once(
             tm.training.StopOnMetric(
                 MONITOR, patience=config.patience, restore_best_weights=False
             ),
-            tf.keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: report(epoch, float(logs[MONITOR]))
-            ),
+            Reports(report),
         ]
-        history = fit(config, data, model, callbacks, seed=config.seed)
+        history = fit(config, data, model, callbacks, seed=config.seed, run=run)
         return float(np.nanmax([*history[MONITOR], -np.inf]))
     finally:
         release()
@@ -162,11 +217,16 @@ def _given(config: QueryTowerConfig) -> Flags:
     return {name: getattr(config, name) for name in names}
 
 
-def _depends_on(config: QueryTowerConfig, data: tm.data.Interactions) -> dict:
+def _names() -> list[str]:
+    """Names of the flags that a trial depends on."""
+    fields = dataclasses.fields(QueryTowerConfig)
+    return [*(field.name for field in fields), "patience", "seed"]
+
+
+def _depends_on(config: QueryTowerConfig, found: Fingerprint) -> dict:
     """What the values of trials depend on, by flag, and a hash of the data."""
-    names = [field.name for field in dataclasses.fields(QueryTowerConfig)]
-    names += ["patience", "seed", "tune_query_tower"]
-    parts = json.dumps(fingerprint(data), sort_keys=True).encode()
+    names = [*_names(), "tune_query_tower"]
+    parts = json.dumps(found, sort_keys=True).encode()
     of = {f"--{n.replace('_', '-')}": getattr(config, n) for n in names}
     return of | {"the data": hashlib.sha256(parts).hexdigest()[:12]}
 

@@ -17,7 +17,6 @@ import tyro
 import tfrs_models as tm
 from pipelines import gate, recommend, retrieval
 from pipelines.parts import query_towers
-from pipelines.parts.artifacts import read_json, write_json
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.indexes import build_indexes, index_items, item_attributes
 from pipelines.parts.training import create_weights
@@ -236,9 +235,7 @@ def quick(monkeypatch):
         "build_indexes",
         lambda model, data: (index_items(tm.layers.BruteForce(k=9), model, data), None),
     )
-    monkeypatch.setattr(
-        retrieval, "export_recommender", lambda *_, **__: pathlib.Path("1")
-    )
+    monkeypatch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
     monkeypatch.setattr(
         retrieval,
         "print_answers",
@@ -281,7 +278,7 @@ def test_the_better_one_on_validation_rows_is_served(copied, monkeypatch):
     monkeypatch.setattr(
         retrieval,
         "export_baseline",
-        lambda baseline, *_, **__: given.append(baseline) or pathlib.Path("1"),
+        lambda baseline, *_: given.append(baseline) or pathlib.Path("1"),
     )
     again = dataclasses.replace(config, resume=True, epochs=0, serve_best=True)
     found = retrieval.main(again)
@@ -333,7 +330,7 @@ def test_a_worse_epoch_leaves_the_checkpoint_that_training_went_on_from(
             assert not np.array_equal(rows, before)  # it was trained
 
     monkeypatch.setattr(tf.keras.callbacks, "TensorBoard", Spoil)
-    worse = {"resume": True, "learning_rate": 50.0, "epochs": 2}
+    worse = {"resume": True, "learning_rate": 50.0, "epochs": config.epochs + 2}
     again = retrieval.main(dataclasses.replace(config, **worse))
     assert rates == [50.0] * 2  # the flag's, not the checkpoint's
     np.testing.assert_array_equal(weights_of(config.output), before)
@@ -378,9 +375,7 @@ def test_weights_of_other_rows_are_refused(copied, tmp_path, old, new, words):
         retrieval.main(again)
     # The run's own flags, and another file behind them.
     metrics = config.output / "metrics.json"
-    values = read_json(metrics, ("config",), "")
-    values["config"]["data"]["dataset"] = str(other)
-    write_json(metrics, values)
+    metrics.write_text(metrics.read_text().replace(config.data.dataset, str(other)))
     with pytest.raises(SystemExit, match=f"trained on other data: .*{words}"):
         retrieval.restore(config.output)
 
@@ -393,7 +388,9 @@ def test_the_same_rows_elsewhere_are_the_same_rows(copied, tmp_path):
     retrieval.to_resume(config.output).check_data(origin.data)
 
 
-@pytest.mark.parametrize(("epoch", "kept"), [(0, "logs"), (1, "checkpoint, logs")])
+@pytest.mark.parametrize(
+    ("epoch", "kept"), [(0, "logs"), (1, "checkpoint, logs, training")]
+)
 def test_a_stopped_run_says_what_it_kept_and_is_not_taken_for_the_one_before(
     copied, monkeypatch, epoch, kept
 ):
@@ -420,9 +417,13 @@ def test_a_stopped_run_says_what_it_kept_and_is_not_taken_for_the_one_before(
         retrieval.restore(config.output)
 
 
-def test_resume_without_a_checkpoint_says_so(tmp_path, small):
-    config = dataclasses.replace(small[0], output=tmp_path, resume=True)
-    with pytest.raises(SystemExit, match="no checkpoint"):
+@pytest.mark.parametrize(
+    ("epochs", "words"),
+    [(0, "no checkpoint to --resume from"), (1, "no training to --resume in")],
+)
+def test_resume_without_a_run_says_so(tmp_path, small, epochs, words):
+    config = dataclasses.replace(small[0], output=tmp_path, resume=True, epochs=epochs)
+    with pytest.raises(SystemExit, match=words):
         retrieval.main(config)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models._files import digest
 from tfrs_models._versions import (
+    digest,
     local_path,
     numbered_folders,
     publish,
@@ -244,7 +244,7 @@ def _unpacked(value: object, arrays: Mapping[str, np.ndarray]) -> object:
 
 def _flat(values: object, above: str = "") -> dict[str, object]:
     """Returns `{"a/b": 1}` for `{"a": {"b": 1}}`."""
-    if not isinstance(values, dict) or not values:
+    if not isinstance(values, dict) or (above and not values):
         return {above: values}
     found = {}
     for name, value in values.items():

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrs_models._files import written_whole
 from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
 from tfrs_models.data.kuaisar.convert import convert
 
@@ -120,8 +119,7 @@ def write_search_and_recommendation_log(
         log.live(user)
     log.add_edge_cases(num_users)
     for name, frame in log.frames().items():
-        with written_whole(Path(directory) / f"{name}.csv") as unfinished:
-            frame.to_csv(unfinished, index=False)
+        frame.to_csv(Path(directory) / f"{name}.csv", index=False)
 
 
 class _Log:
