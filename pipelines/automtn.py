@@ -30,6 +30,7 @@ from tfrs_models.data.checkins import Traces
 
 from .parts.artifacts import (
     export_ranker,
+    hashes_of,
     new_run,
     prepare_folder,
     print_paths,
@@ -151,9 +152,10 @@ def main(config: Config) -> dict:
     figures = print_tables(tables, data)
     found = judged(tables, validation, data)
     print(f"\n{found['verdict']}")
-    exported = export(model, traces, output / "export")
+    run = new_run()
+    exported = export(model, traces, output / "export", run=run)
     metrics = {
-        "run": new_run(),
+        "run": run,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "summary": str(traces),
@@ -167,6 +169,7 @@ def main(config: Config) -> dict:
         check_in_keys(traces),
         run=metrics["run"],
     )
+    metrics["files"] = hashes_of(output, RANKS)
     write_report(
         output / "report.html",
         run=metrics["run"],
@@ -241,7 +244,9 @@ def train(
     return model, fitted.history
 
 
-def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
+def export(
+    model: tm.models.AutoMTN, traces: Traces, directory: Path, *, run: str
+) -> Path:
     """Exports a ranker from traces to next POIs, all by their original names."""
     features = traces.features(traces.rows("test")[:4])
     unread = ["next_"]
@@ -257,6 +262,7 @@ def export(model: tm.models.AutoMTN, traces: Traces, directory: Path) -> Path:
         model,
         sent,
         directory,
+        run=run,
         vocabularies=vocabularies,
         decoded={"next_poi_id": "poi_id", "next_category_id": "category_id"},
     )

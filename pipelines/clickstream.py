@@ -52,6 +52,7 @@ from .parts.checkpoints import (
 from .parts.click_data import ClickData, load_clicks
 from .parts.command import command, ending, start
 from .parts.data import DataConfig
+from .parts.exports import FallBackConfig
 from .parts.flags import (
     CountOrNone,
     Depth,
@@ -63,6 +64,7 @@ from .parts.flags import (
 )
 from .parts.indexes import index_items
 from .parts.tracking import TrackingConfig, tracked
+from .parts.trials import stored_trials
 from .reporting.clickstream import (
     Comparison,
     compare,
@@ -89,7 +91,7 @@ SPACE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrackingConfig):
+class Config(FallBackConfig, TrackingConfig):
     """Flags of the clickstream pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -167,7 +169,9 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
         print(f"No model in {config.retrieval}: training one.\n")
         flags = {"data": config.data, "seed": config.seed, "output": config.retrieval}
         retrieval.main(dataclasses.replace(start, **flags))
-    towers_of, data, two_tower = retrieval.restore(config.retrieval)
+    towers_of, data, two_tower = retrieval.restore(
+        config.retrieval, fall_back=config.fall_back
+    )
     if config.data not in (towers_of.data, Config().data):
         raise SystemExit(
             "The flags of the data must be those of the model that training starts "
@@ -285,14 +289,16 @@ def tune(
             raise ValueError(str(error)) from error
         return max(history[MONITOR])
 
+    path = _trials_file(config, clicks, origin)
     try:
-        found = tm.training.random_search(
-            _space(config),
-            quality,
-            config.trials,
-            config.seed,
-            storage=_storage(config, clicks, origin),
-        )
+        with stored_trials(path):
+            found = tm.training.random_search(
+                _space(config),
+                quality,
+                config.trials,
+                config.seed,
+                storage=f"sqlite:///{path.resolve()}",
+            )
     except (ImportError, ValueError) as error:
         raise SystemExit(f"Cannot search: {error}") from error
     print(f"Best of {len(found.trials)} trials: {found.value:.4f} with {found.params}")
@@ -307,7 +313,7 @@ def _space(config: Config) -> dict[str, tuple]:
 
 def _origin(config: Config, clicks: ClickData) -> Origin:
     """Describes what the weights come from: the model before, and the sessions."""
-    start = finished(config.retrieval, retrieval.Config)
+    start = finished(config.retrieval, retrieval.Config, fall_back=config.fall_back)
     data = dict(start.about["data"])
     data["models to start from"] = {"size": 1, "sha256": start.id}
     for split, searches in clicks.splits.items():
@@ -316,14 +322,14 @@ def _origin(config: Config, clicks: ClickData) -> Origin:
     return Origin(new_run(), config, data, clicks.data.vocabularies)
 
 
-def _storage(config: Config, clicks: ClickData, origin: Origin) -> str:
+def _trials_file(config: Config, clicks: ClickData, origin: Origin) -> Path:
     """Names a file of trials that share their data and all flags but the tuned ones."""
     left_out = {"output", "trials", "fixed_layers", *SPACE}
     flags = dataclasses.asdict(config) | clicks.counts | {"space": _space(config)}
     flags |= {"of": origin.data}
     text = str({name: v for name, v in flags.items() if name not in left_out})
     name = f"trials-{hashlib.sha256(text.encode()).hexdigest()[:12]}.db"
-    return f"sqlite:///{config.output.resolve() / name}"
+    return config.output / name
 
 
 def _write(
@@ -346,7 +352,7 @@ def _write(
         data,
     )
     exported = retrieval.export_recommender(
-        towers_of, data, two_tower, exact, config.output / "export"
+        towers_of, data, two_tower, exact, config.output / "export", run=origin.run
     )
     metrics = {
         "run": origin.run,

@@ -18,7 +18,7 @@ import tyro
 
 import tfrs_models as tm
 
-from .parts.artifacts import finite, read_json
+from .parts.artifacts import check_hashes, finite, read_json
 from .parts.command import command, start
 from .parts.endings import ending
 from .parts.flags import Range
@@ -27,7 +27,9 @@ from .parts.tracking import flat
 from .reporting.tables import print_table
 
 _MODEL = "model"
-_ABOUT = ("config", "data", "run", "checkpoint", "export", "summary", "verdict")
+_ABOUT = (
+    *("config", "data", "run", "checkpoint", "export", "files", "summary", "verdict"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,7 @@ def read_run(folder: Path) -> Run:
             f"{folder / NAME} is of the run {ranks.run}, and metrics.json beside it of "
             f"{content.get('run')}: a later run was stopped. Run its pipeline again."
         )
+    check_hashes(folder, content)
     return Run(folder, content, ranks)
 
 

@@ -16,20 +16,19 @@ from typing import Annotated, Literal
 import numpy as np
 
 from tfrs_models._versions import number_of
-from tfrs_models.serving import contract
 from tfrs_models.serving.contents import read_contents
 
 from .explore_page.facts import Export, blank_values, has_umap
 from .explore_page.rest import RestModel
 from .parts.command import command, ending, start
+from .parts.exports import FallBackConfig, load_export
 from .parts.flags import Range
-from .recommend import load_model
 
 _LISTS = {"history", "explain", "filtered", "similar_items"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(FallBackConfig):
     """Flags of the page."""
 
     model: Path = Path("artifacts/retrieval/export")
@@ -99,14 +98,12 @@ def load_exports(config: Config) -> list[Export]:
       SystemExit: an export is missing, damaged or of another kind, or the two have no
         item in common.
     """
-    exports = [
-        load_export(config, config.model, config.name or folder_name(config.model))
-    ]
+    exports = [open_export(config, "model", config.name or folder_name(config.model))]
     if config.compare_with is not None:
         name = folder_name(config.compare_with)
         if name == exports[0].rest.name:
             name = f"{name}-other"
-        exports.append(load_export(config, config.compare_with, name))
+        exports.append(open_export(config, "compare_with", name))
         first, second = (set(export.contents.item_ids) for export in exports)
         if not first & second:
             raise SystemExit(
@@ -130,25 +127,27 @@ def folder_name(model: Path) -> str:
     return parts[-1] if parts else "model"
 
 
-def load_export(config: Config, model: Path, name: str) -> Export:
+def open_export(config: Config, field: str, name: str) -> Export:
     """Loads an export and calls each of its signatures once.
 
     Args:
       config: flags.
-      model: SavedModel, or a folder of numbered ones.
+      field: field of the flags that has its path.
       name: name of the model in REST paths.
 
     Raises:
       SystemExit: there is none, or it is damaged or of another kind.
     """
+    model, flag = getattr(config, field), f"--{field.replace('_', '-')}"
     print(f"Loading {model} ...", flush=True)
-    loaded = load_model(model, further_inputs=True)
-    folder = contract.version_folder(model)
+    folder, loaded = load_export(
+        model, flag=flag, fall_back=config.fall_back, further_inputs=True
+    )
     try:
         contents = read_contents(loaded, folder)
     except ValueError as error:
         raise SystemExit(
-            f"`--model` must be an export with a catalogue of items, as `python -m "
+            f"`{flag}` must be an export with a catalogue of items, as `python -m "
             f"pipelines.retrieval` writes it. Got {folder}, which has none."
         ) from error
     version = number_of(folder.name)

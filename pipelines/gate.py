@@ -27,6 +27,7 @@ from .parts.artifacts import read_json
 from .parts.checkpoints import Checkpoints, fingerprint
 from .parts.command import command, ending, start
 from .parts.data import DataConfig, load_data
+from .parts.exports import whole_export
 from .parts.flags import Seed
 
 _BLANK = {"string": "", "int32": -1, "int64": -1}
@@ -61,6 +62,9 @@ class Config:
     """Number of times that each request is timed."""
     seed: Seed = 42
     """Seed of the split of the data."""
+    fall_back: bool = False
+    """If files of the newest version in --old are damaged, compare with the newest
+    older one that is whole, and say so."""
 
 
 class _Rows(NamedTuple):
@@ -79,7 +83,12 @@ def main(config: Config) -> gate.Comparison:
       SystemExit: the versions cannot be compared (exit code 2).
     """
     try:
-        promised = contract.read(config.old)["signatures"]
+        old = whole_export(config.old, flag="--old", fall_back=config.fall_back)
+        new = whole_export(config.new, flag="--new", fall_back=None)
+    except SystemExit as error:
+        raise ending(f"Cannot compare: {error}", 2) from error
+    try:
+        promised = contract.read(old)["signatures"]
         signature = config.signature or (
             "filtered"
             if "filtered" in promised and config.requests is None
@@ -91,7 +100,7 @@ def main(config: Config) -> gate.Comparison:
             )
         specs = promised[signature]["inputs"]
         rows = (
-            _held_out(config, specs)
+            _held_out(config, new, specs)
             if config.requests is None
             else _read(config.requests, specs, signature)
         )
@@ -101,8 +110,8 @@ def main(config: Config) -> gate.Comparison:
                 f"{sorted(rows.inputs)}: give them by --requests."
             )
         found = gate.compare(
-            config.old,
-            config.new,
+            old,
+            new,
             list(_batches(rows.inputs, specs, size=config.batch)),
             relevant=rows.relevant,
             groups=rows.groups,
@@ -117,12 +126,18 @@ def main(config: Config) -> gate.Comparison:
         ValueError,
         tf.errors.OpError,
     ) as error:
-        raise ending(f"Cannot compare: {error}", 2) from error
+        raise ending(f"Cannot compare: {_in_a_line(error)}", 2) from error
     print(found)
     return found
 
 
-def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
+def _in_a_line(error: Exception) -> str:
+    if isinstance(error, ContractError):
+        return f"{error.folder}: {'; '.join(error.problems)}"
+    return str(error)
+
+
+def _held_out(config: Config, new: Path, specs: Mapping[str, dict]) -> _Rows:
     """Queries of the users of the test rows, without what evaluation excludes.
 
     A known user is one query, whose relevant items are those of all their test rows.
@@ -130,7 +145,7 @@ def _held_out(config: Config, specs: Mapping[str, dict]) -> _Rows:
     own.
     """
     data = load_data(config.data, seed=config.seed)
-    _check_data(config.new, data)
+    _check_data(new, data)
     users, items = (["", *data.vocabularies[name]] for name in ("user_id", "item_id"))
     excluded = data.exclusions("test")
     user_of, taken = {}, {}
@@ -160,7 +175,7 @@ def _check_data(new: Path, data: tm.data.Interactions) -> None:
     Raises:
       ValueError: rows of the test split may have been training rows.
     """
-    version = contract.version_folder(new).resolve()
+    version = new.resolve()
     run = version.parent.parent
     if not (run / "metrics.json").exists():
         return
@@ -168,6 +183,12 @@ def _check_data(new: Path, data: tm.data.Interactions) -> None:
     checkpoint = Checkpoints(run / "checkpoint").newest()
     if checkpoint is None or metrics.get("export") != version.name:
         return
+    made_by = contract.read(version).get("about", {}).get("run")
+    if made_by not in (None, metrics.get("run")):
+        raise ValueError(
+            f"{version} is of the run {made_by}, and metrics.json of its folder of "
+            f"{metrics.get('run')}: a later run was stopped. Finish it, or train again."
+        )
     found = checkpoint.other_data(fingerprint(data), only_known=True)
     if metrics.get("checkpoint") == checkpoint.id and found:
         raise ValueError(

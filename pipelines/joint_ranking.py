@@ -102,14 +102,16 @@ def main(config: Config) -> dict:
     ]
     print_runs(runs, data)
     best = max(runs, key=lambda run: run.validation_ndcg)
+    run = new_run()
     exported = export_ranker(
         best.model,
         data.serving_features,
         output / "export",
+        run=run,
         vocabularies=data.vocabularies,
     )
     metrics = {
-        "run": new_run(),
+        "run": run,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "exported": best.loss,

@@ -143,13 +143,14 @@ def main(config: Config) -> dict:
     tables = task_tables(runs, data)
     print_runs(runs, data, tables["all"])
     best = min(runs, key=lambda run: (not run.position_bias, run.validation_loss))
+    origin = Origin(new_run(), config, data.fingerprint, data.vocabularies)
     exported = export_ranker(
         best.model,
         data.serving_features(),
         output / "export",
+        run=origin.run,
         vocabularies=data.vocabularies,
     )
-    origin = Origin(new_run(), config, data.fingerprint, data.vocabularies)
     chosen = {"tower": best.tower, "position_bias": best.position_bias}
     kept = Checkpoints(output / "checkpoint").save(best.model, origin, best=chosen)
     metrics = {
@@ -227,14 +228,16 @@ def rank_by_fields(config: Config, output: Path) -> dict:
     field_report.print_runs(runs)
     model = runs[config.model][0].model
     batch = next(iter(field_ranking.batches(data, "test", 1)))
+    run = new_run()
     exported = export_ranker(
         model,
         {field.name: batch[field.name] for field in model.fields},
         output / "export",
+        run=run,
         vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
     )
     metrics = {
-        "run": new_run(),
+        "run": run,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "test": {name: [run.figures for run in same] for name, same in runs.items()},

@@ -18,12 +18,13 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from tfrs_models._versions import digest
+from tfrs_models._files import digest
 from tfrs_models.serving import contract
-from tfrs_models.serving.contract_checks import changed_files, files_of
+from tfrs_models.serving.contract_checks import files_of
 
 from .parts.all_users import SUFFIXES, recommend_to_file, rows_of
 from .parts.command import command, ending, start
+from .parts.exports import FallBackConfig, first_line, load_export
 from .parts.live_requests import (
     RequestConfig,
     has_signature,
@@ -32,8 +33,6 @@ from .parts.live_requests import (
     signature_of,
 )
 
-_INPUTS = {"user_id", "k", "exclude_seen"}
-_OUTPUTS = {"item_id", "title", "score", "known_user"}
 # Flags that --all does not take.
 _FOR_ONE = (
     *("user", "json"),
@@ -42,7 +41,7 @@ _FOR_ONE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(RequestConfig):
+class Config(FallBackConfig, RequestConfig):
     """Flags of the request."""
 
     user: tuple[str, ...] = ()
@@ -83,7 +82,7 @@ def main(config: Config) -> dict | None:
         print(_write_all(config, exclude_seen))
         return None
     users = list(config.user)
-    loaded = load_model(config.model)
+    _, loaded = load_export(config.model, fall_back=config.fall_back)
     answer = _asked(config, loaded, exclude_seen)
     if config.similar_to is None:
         users = users or [""]
@@ -172,8 +171,8 @@ def _contradiction(config: Config) -> str | None:
 
 def _write_all(config: Config, exclude_seen: bool | None) -> str:
     """Writes the table of all users; returns a sentence about it."""
-    answer = answering(config.model, config.k, exclude_seen)
-    path = contract.version_folder(config.model)
+    path, loaded = load_export(config.model, fall_back=config.fall_back)
+    answer = answering(loaded, path, config.k, exclude_seen)
     users = config.users or path / "assets" / "user_id.txt"
     if config.users is None and not users.is_file():
         raise SystemExit(
@@ -209,21 +208,20 @@ def model_digest(path: Path) -> str:
 
 
 def answering(
-    model: Path, k: int, exclude_seen: bool | None = None
+    loaded: tf.Module, model: Path, k: int, exclude_seen: bool | None = None
 ) -> Callable[[Sequence[str]], dict[str, np.ndarray]]:
-    """Loads a SavedModel; returns a function from ids of users to its answer.
+    """Returns a function from ids of users to the answer of a loaded SavedModel.
 
     Args:
-      model: SavedModel or a folder of numbered ones.
+      loaded: loaded SavedModel.
+      model: its folder, for errors.
       k: number of items for each user, at most those of the model.
       exclude_seen: whether to leave out items that the user already has; None stands
         for what the model recommends.
 
     Raises:
-      SystemExit: there is no model or a damaged one; by the returned function: `k` is
-        above the number of items.
+      SystemExit: by the returned function: `k` is above the number of items.
     """
-    loaded = load_model(model)
     if exclude_seen is None:
         exclude_seen = recommended_exclude_seen(loaded)
 
@@ -246,10 +244,10 @@ def _called(
         found = signature(**inputs)
     except tf.errors.InvalidArgumentError as error:
         if "`k` must" not in str(error):
-            raise SystemExit(f"{model} refuses it: {_first_line(error)}") from error
+            raise SystemExit(f"{model} refuses it: {first_line(error)}") from error
         raise SystemExit(f"`-k` is more than the model has items. Got {k}.") from error
     except tf.errors.OpError as error:
-        raise SystemExit(f"{model} is damaged: {_first_line(error)}") from error
+        raise SystemExit(f"{model} is damaged: {first_line(error)}") from error
     return {name: value.numpy() for name, value in found.items()}
 
 
@@ -305,7 +303,8 @@ def print_answers(
     """
     if not users:
         raise ending("`--user` must name a user. Got none.", 2)
-    answer = answering(model, k, exclude_seen)(users)
+    path, loaded = load_export(model)
+    answer = answering(loaded, path, k, exclude_seen)(users)
     for row, user in enumerate(users):
         known = answer["known_user"][row]
         print(
@@ -359,66 +358,6 @@ def recommended_exclude_seen(loaded: tf.Module) -> bool:
       loaded: loaded SavedModel.
     """
     return bool(getattr(loaded, "exclude_seen", False))
-
-
-def load_model(model: Path, *, further_inputs: bool = False) -> tf.Module:
-    """Loads a SavedModel, or the newest one in a folder of numbered ones.
-
-    Args:
-      model: SavedModel or a folder of numbered ones.
-      further_inputs: whether the signature may take more than user_id, k and
-        exclude_seen, as that of a cascade does.
-
-    Raises:
-      SystemExit: there is none, it is damaged, or it is no recommender.
-    """
-    path = contract.version_folder(model)
-    if not (path / "saved_model.pb").is_file():
-        raise SystemExit(
-            "`--model` must be a SavedModel or a folder of numbered ones, as "
-            "`tfrs-models retrieval` writes to artifacts/retrieval/export. "
-            f"Got {model}."
-        )
-    _check_files(path)
-    try:
-        loaded = tf.saved_model.load(str(path))
-    except Exception as error:  # whatever a broken file makes TensorFlow raise
-        raise SystemExit(
-            f"{path} does not load: {_first_line(error)} Take another version, or "
-            "export it again."
-        ) from error
-    inputs, outputs = set(), set()
-    if "serving_default" in getattr(loaded, "signatures", {}):
-        signature = loaded.signatures["serving_default"]
-        inputs = set(signature.structured_input_signature[1])
-        outputs = set(signature.structured_outputs)
-    takes = inputs >= _INPUTS if further_inputs else inputs == _INPUTS
-    if not takes or not outputs >= _OUTPUTS:
-        raise SystemExit(
-            f"`--model` must have a signature of user_id, k and exclude_seen. {path} "
-            f"takes {sorted(inputs)} and answers {sorted(outputs)}."
-        )
-    return loaded
-
-
-def _check_files(path: Path) -> None:
-    """Ends the program if a file differs from the exported one."""
-    if not (path / contract.CONTRACT_PATH).exists():
-        return
-    try:
-        problems = changed_files(path, contract.read(path)["files"])
-    except contract.ContractError as error:
-        raise SystemExit(str(error)) from error
-    if problems:
-        raise SystemExit(
-            f"{path} is not as it was exported: {'; '.join(problems)}. Take another "
-            "version, or export it again."
-        )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).splitlines()
-    return f"{text[0].rstrip('.')}." if text else f"{type(error).__name__}."
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import tfrs_models as tm
 
 from .parts import query_towers
 from .parts.artifacts import (
+    hashes_of,
     prepare_folder,
     print_paths,
     read_config,
@@ -45,8 +46,8 @@ from .parts.indexes import (
 )
 from .parts.progress import EpochLines, step
 from .parts.query_towers import QueryTowerConfig
+from .parts.rank_files import LISTS, row_keys, texts_of, write_lists, write_ranks
 from .parts.rank_files import NAME as RANKS
-from .parts.rank_files import row_keys, texts_of, write_lists, write_ranks
 from .parts.resuming import (
     MAY_DIFFER,
     ResumeConfig,
@@ -197,7 +198,7 @@ def run(config: Config, *, windows_back: int = 0) -> Trained:
     if config.epochs:
         state = to_go_on_with(config, may_differ=FREE)
     else:
-        kept = to_resume(config.output)
+        kept = to_resume(config.output, fall_back=config.fall_back)
         kept.check_flags(config)
     tf.keras.utils.set_random_seed(config.seed)
     with step("Loading the data"):
@@ -276,19 +277,25 @@ def finish(
             served_lists(model, exact, data, rows, k=config.keep_lists),
             row_keys(data, rows),
             texts_of(data.vocabularies["item_id"]),
+            run=trained.origin.run,
         )
     groups = groups_of(config.group_column, trained)
     with step("Export and its verification") as exporting:
         if exports == MODEL:
-            exported = export_recommender(config, data, model, exact, output / "export")
+            exported = export_recommender(
+                config, data, model, exact, output / "export", run=trained.origin.run
+            )
         else:
             baseline = evaluation.baselines[exports]
             exporting.note = f"of {evaluation.labels[exports]}, in place of the model"
-            exported = export_baseline(baseline, data, output / "export")
+            exported = export_baseline(
+                baseline, data, output / "export", run=trained.origin.run
+            )
     metrics = {
         "run": trained.origin.run,
         "checkpoint": trained.kept.id,
         "export": exported.name,
+        "files": hashes_of(output, RANKS, *(LISTS if config.keep_lists else ())),
         "config": dataclasses.asdict(config),
         "data": dataclasses.asdict(data.summary),
         "exported": exports,
@@ -383,14 +390,21 @@ def groups_of(column: str | None, trained: Trained) -> dict | None:
     return by_group(values, user_groups(data, column)[rows], users)
 
 
-def restore(folder: Path) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
+def restore(
+    folder: Path, *, fall_back: bool = False
+) -> tuple[Config, tm.data.Interactions, tm.models.TwoTower]:
     """Loads flags, data and trained model of an earlier run; its folder may have moved.
+
+    Args:
+      folder: output folder of the run.
+      fall_back: whether to take an older checkpoint of the run, with a line, if the
+        newest one is damaged.
 
     Raises:
       SystemExit: the run did not finish, its files are damaged or belong to two runs,
         or the data has changed since.
     """
-    checkpoint = finished(folder, Config)
+    checkpoint = finished(folder, Config, fall_back=fall_back)
     config = query_towers.resolved(
         dataclasses.replace(read_config(folder, Config), output=folder)
     )
@@ -427,13 +441,17 @@ def load(
         ) from error
 
 
-def to_resume(output: Path) -> Checkpoint:
+def to_resume(output: Path, *, fall_back: bool = False) -> Checkpoint:
     """Returns the newest checkpoint of a run.
+
+    Args:
+      output: output folder of the run.
+      fall_back: whether to take an older one, with a line, if it is damaged.
 
     Raises:
       SystemExit: there is none.
     """
-    checkpoint = Checkpoints(output / "checkpoint").newest()
+    checkpoint = Checkpoints(output / "checkpoint").newest(fall_back=fall_back)
     if checkpoint is None:
         raise SystemExit(
             f"There is no checkpoint to --resume from in {output / 'checkpoint'}: run "
@@ -491,19 +509,26 @@ def export_recommender(
     model: tm.models.TwoTower,
     exact: tm.layers.BruteForce,
     directory: Path,
+    *,
+    run: str,
 ) -> Path:
     """Writes the SavedModel for `tfrs-models recommend` and `tfrs-models gate`."""
-    return tm.serving.export(build_recommender(config, data, model, exact), directory)
+    recommender = build_recommender(config, data, model, exact)
+    return tm.serving.export(recommender, directory, about={"run": run})
 
 
 def export_baseline(
-    baseline: tm.baselines.Baseline, data: tm.data.Interactions, directory: Path
+    baseline: tm.baselines.Baseline,
+    data: tm.data.Interactions,
+    directory: Path,
+    *,
+    run: str,
 ) -> Path:
     """Writes a simple recommender, fitted on all rows, as a SavedModel."""
     recommender = tm.serving.baseline_recommender(
         baseline, data, attributes=item_attributes(data)
     )
-    return tm.serving.export(recommender, directory)
+    return tm.serving.export(recommender, directory, about={"run": run})
 
 
 def train(

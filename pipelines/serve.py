@@ -27,6 +27,7 @@ from .parts.artifacts import (
 )
 from .parts.checkpoints import Checkpoint, finished, is_empty
 from .parts.command import command, start
+from .parts.exports import FallBackConfig
 from .parts.flags import ShareAboveNone, Weight
 from .parts.indexes import attribute_values, index_items, live_trends
 from .parts.ranking_data import held_out_users, load_ranking_data
@@ -43,7 +44,7 @@ Index = tm.layers.BruteForce | tm.layers.IVF
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(FallBackConfig):
     """Flags of the serving pipeline."""
 
     retrieval: Path = Path("artifacts/retrieval")
@@ -118,7 +119,7 @@ def main(config: Config) -> dict:
     recall = config.recall if config.index == "ivf" else None
     if config.ranker == "list":
         return _serve_lists(config, output, recall)
-    parts = load_parts(config.retrieval, config.ranking)
+    parts = load_parts(config.retrieval, config.ranking, fall_back=config.fall_back)
     indexes = {}
 
     def cascade(split: str, weight: float = 0.0) -> tm.models.Cascade:
@@ -147,7 +148,7 @@ def main(config: Config) -> dict:
 
 def _serve_lists(config: Config, output: Path, recall: float | None) -> dict:
     """Trains, measures and exports a cascade with a ranker of lists."""
-    flags, data, model = load_retrieval(config.retrieval)
+    flags, data, model = load_retrieval(config.retrieval, fall_back=config.fall_back)
     number = min(config.num_retrieved, data.num_items)
     trained = list_ranking.train(
         config.lists, flags, data, model, num_retrieved=number, seed=flags.seed
@@ -194,7 +195,10 @@ def _publish(
     measured: dict,
 ) -> dict:
     """Exports a cascade, writes metrics.json and asks the export for one user."""
-    exported = tm.serving.export(cascade, output / "export", keep=config.keep)
+    run = new_run()
+    exported = tm.serving.export(
+        cascade, output / "export", keep=config.keep, about={"run": run}
+    )
     tm.serving.contract.verify(exported)
     print(f"\nThe export answers as its contract promises: {exported}")
     tm.serving.write_server_config(
@@ -203,7 +207,7 @@ def _publish(
         batching=tm.serving.Batching(),
     )
     metrics = {
-        "run": new_run(),
+        "run": run,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         **measured,
@@ -214,9 +218,13 @@ def _publish(
 
 
 def load_retrieval(
-    folder: Path,
+    folder: Path, *, fall_back: bool = False
 ) -> tuple[retrieval.Config, tm.data.Interactions, tm.models.TwoTower]:
     """Loads the retrieval model of a folder; a missing one is trained first.
+
+    Args:
+      folder: output folder of the run.
+      fall_back: whether to take an older checkpoint if the newest one is damaged.
 
     Returns:
       Its flags, its data and the model.
@@ -224,16 +232,23 @@ def load_retrieval(
     if is_empty(folder):
         print(f"No model in {folder}: training one.\n")
         retrieval.main(retrieval.Config(output=folder))
-    return retrieval.restore(folder)
+    return retrieval.restore(folder, fall_back=fall_back)
 
 
-def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
+def load_parts(
+    retrieval_folder: Path, ranking_folder: Path, *, fall_back: bool = False
+) -> Parts:
     """Loads both models from their folders; a missing one is trained first.
+
+    Args:
+      retrieval_folder: output folder of a run of the retrieval pipeline.
+      ranking_folder: output folder of a run of the ranking pipeline.
+      fall_back: whether to take older checkpoints where the newest are damaged.
 
     Raises:
       SystemExit: the ranker was trained on other data, or a run is damaged.
     """
-    flags, data, model = load_retrieval(retrieval_folder)
+    flags, data, model = load_retrieval(retrieval_folder, fall_back=fall_back)
     if is_empty(ranking_folder):
         print(f"\nNo ranker in {ranking_folder}: training one.\n")
         own = {"data": flags.data, "seed": flags.seed, "output": ranking_folder}
@@ -246,9 +261,10 @@ def load_parts(retrieval_folder: Path, ranking_folder: Path) -> Parts:
             f"{ranker_flags.model} on {ranker_flags.data}. Train one: "
             f"tfrs-models ranking --split {flags.data.split} --output DIR."
         )
-    checkpoint = finished(ranking_folder, ranking.Config)
+    checkpoint = finished(ranking_folder, ranking.Config, fall_back=fall_back)
     # With a random split of another seed, its training rows are test rows here.
-    checkpoint.check_data(finished(retrieval_folder, retrieval.Config).about["data"])
+    retrieved = finished(retrieval_folder, retrieval.Config, fall_back=fall_back)
+    checkpoint.check_data(retrieved.about["data"])
     return Parts(
         data=data,
         retrieval=flags,

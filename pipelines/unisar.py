@@ -160,6 +160,7 @@ def main(config: Config) -> dict:
             histories=request_histories(config, data),
         ),
         output / "export",
+        about={"run": metrics["run"]},
     )
     write_report(
         output / "report.html",

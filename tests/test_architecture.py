@@ -19,7 +19,7 @@ SCRIPTS = sorted(
 # From the ground up. A layer may use what is below it; the parts of one layer are
 # siblings and know nothing of each other.
 LAYERS = [
-    {"_advice"},
+    {"_advice", "_files"},
     {"_autograph", "_keras_3", "_lazy", "_versions", "feature", "types"},
     {"_keras", "torch_weights"},
     {"_fit_checks", "ops"},

@@ -1,7 +1,7 @@
 """Publishes numbered folders in one step, and finds damage in them later."""
 
 import contextlib
-import hashlib
+import glob
 import os
 import re
 import shutil
@@ -9,10 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfrs_models._files import UNFINISHED, flush, lock
+
 _LAST = 2**63 - 1  # a server reads numbers as int64
-# It is no number, so no server loads it; it lies in the same folder as the versions, so
-# that a rename is atomic.
-UNFINISHED = ".unfinished-"
 # `Path("gs://bucket")` keeps one slash; a drive of Windows has one letter.
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 
@@ -38,12 +37,12 @@ def unfinished_version(directory: Path) -> Iterator[Path]:
     _next_number(directory)  # if no number is left, nothing is written
     for leftover in directory.glob(f"{UNFINISHED}*"):
         _remove_if_abandoned(leftover)
-    folder, lock = _locked_folder(directory)
+    folder, descriptor = _locked_folder(directory)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        os.close(descriptor)
 
 
 def publish(folder: Path, directory: Path) -> Path:
@@ -52,10 +51,7 @@ def publish(folder: Path, directory: Path) -> Path:
     All files are on the disk before the new name is: after a power cut the version is
     complete or absent.
     """
-    os.chmod(folder, 0o755)
-    for root, _, names in os.walk(folder):
-        for path in (root, *(os.path.join(root, name) for name in names)):
-            _flush(path)
+    _flush_all(folder)
     while True:
         target = directory / str(_next_number(directory))
         try:
@@ -64,14 +60,33 @@ def publish(folder: Path, directory: Path) -> Path:
             if not target.exists():
                 raise
             continue  # another export took the number
-        _flush(directory)
+        flush(directory)
         return target
 
 
-def digest(path: Path) -> str:
-    """Computes the sha256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@contextlib.contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Yields a folder beside `path` to write to, which is renamed when the block ends.
+
+    What killed processes left is removed.
+
+    Args:
+      path: final path: a folder that is empty or does not exist.
+    """
+    path = Path(path).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{UNFINISHED}{path.name}-"
+    for leftover in path.parent.glob(f"{glob.escape(prefix)}*"):
+        _remove_if_abandoned(leftover)
+    folder, descriptor = _locked_folder(path.parent, prefix)
+    try:
+        yield folder
+        _flush_all(folder)
+        os.rename(folder, path)
+        flush(path.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def remove_folder(old: Path) -> None:
@@ -108,13 +123,20 @@ def _next_number(directory: Path) -> int:
     return number
 
 
-def _locked_folder(directory: Path) -> tuple[Path, int]:
+def _flush_all(folder: Path) -> None:
+    os.chmod(folder, 0o755)
+    for root, _, names in os.walk(folder):
+        for path in (root, *(os.path.join(root, name) for name in names)):
+            flush(path)
+
+
+def _locked_folder(directory: Path, prefix: str = UNFINISHED) -> tuple[Path, int]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=directory))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=directory))
         with contextlib.suppress(FileNotFoundError):
             descriptor = os.open(folder, os.O_RDONLY)
             # On a file system without locks no export removes it as a leftover.
-            if _lock(descriptor) is not False and folder.exists():
+            if lock(descriptor) is not False and folder.exists():
                 return folder, descriptor
             os.close(descriptor)
         # Another export removed it before it was locked: make a new one.
@@ -124,29 +146,8 @@ def _remove_if_abandoned(folder: Path) -> None:
     # It was removed meanwhile, or belongs to another user.
     with contextlib.suppress(FileNotFoundError, PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
-        if _lock(descriptor):
+        if lock(descriptor):
             shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool | None:
-    """Returns whether the lock could be taken; None if the system has no locks."""
-    import fcntl  # Windows lacks it: there everything except exports works
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _flush(path: str | Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
         os.close(descriptor)
 
 

@@ -103,8 +103,7 @@ def measured(config: Config, name: str, data: DataConfig, seed: int) -> dict:
     folder = prepare_folder(config.output / f"{name}-{seed}")
     written = folder / "rows.npz"
     if config.reuse and written.exists():
-        with np.load(written) as stored:
-            return dict(stored)
+        return results.read_rows(written)
     flags = query_towers.resolved(
         retrieval.Config(
             data=data,
@@ -124,7 +123,7 @@ def measured(config: Config, name: str, data: DataConfig, seed: int) -> dict:
         seed=seed,
     )
     rows = test_rows(config, trained.data, trained.model, found)
-    np.savez(written, **rows)
+    results.write_rows(written, rows)
     return rows
 
 

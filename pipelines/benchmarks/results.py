@@ -5,7 +5,8 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -26,6 +27,35 @@ section. Times are medians (lowest..highest) of runs that took turns in one proc
 a shared virtual machine: read the ratios, not the seconds.
 """
 _PACKAGES = ("tensorflow", "tf_keras", "tensorflow-recommenders", "implicit", "numpy")
+
+
+def write_rows(path: Path, rows: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays of a seed that a later run may read, whole or not at all.
+
+    Args:
+      path: path of the file, which ends in .npz.
+      rows: name -> array.
+    """
+    with written_whole(path) as unfinished:
+        np.savez(unfinished, **rows)
+
+
+def read_rows(path: Path) -> dict[str, np.ndarray]:
+    """Reads the arrays of a seed.
+
+    Args:
+      path: file that `write_rows` wrote.
+
+    Raises:
+      SystemExit: the file is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return dict(stored)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SystemExit(
+            f"{path} is damaged: {error}. Remove it, and this seed is measured again."
+        ) from error
 
 
 def write_section(name: str, body: str, *, path: Path = RESULTS) -> Path:

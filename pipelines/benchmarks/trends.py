@@ -81,14 +81,14 @@ class Measured(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Writes the arrays of a seed."""
-        np.savez(path, **self._asdict())
+        results.write_rows(path, self._asdict())
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads the arrays of a seed."""
-        with np.load(path) as stored:
-            texts = {name: str(stored[name]) for name in ("label", "commit")}
-            return cls(**{**stored, **texts})
+        stored = results.read_rows(path)
+        texts = {name: str(stored[name]) for name in ("label", "commit")}
+        return cls(**{**stored, **texts})
 
 
 @command

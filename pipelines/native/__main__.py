@@ -13,6 +13,7 @@ from tfrs_models.serving.contract import ContractError
 
 from .. import native
 from ..parts.command import command, start
+from ..parts.exports import whole_export
 from ..parts.flags import Range
 
 
@@ -28,6 +29,9 @@ class Config:
     """Number of queries at the same time."""
     threads: Annotated[int, Range(1, 1000)] = 1
     """Number of threads of TensorFlow, within and between operations."""
+    fall_back: bool = False
+    """If files of the newest version are damaged, take the newest older version that is
+    whole, and say so."""
 
 
 @command
@@ -37,15 +41,16 @@ def main(config: Config) -> dict:
     Raises:
       SystemExit: an answer differs from the contract, or the program cannot run.
     """
+    model = whole_export(config.model, fall_back=config.fall_back)
     try:
-        promised = contract.read(config.model)
+        promised = contract.read(model)
         samples = contract.samples_of(promised)
         with tempfile.TemporaryDirectory() as folder:
             questions = Path(folder, "questions")
             native.write_questions(questions, (native.Question(*s) for s in samples))
             found = native.run(
                 native.compile_program(),
-                contract.version_folder(config.model),
+                model,
                 questions,
                 threads=config.threads,
                 clients=config.clients,

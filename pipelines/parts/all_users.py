@@ -92,10 +92,12 @@ def recommend_to_file(
         for path in paths:
             part = first or list(itertools.islice(ids, in_part))
             first = []
-            if not path.exists():
+            if not _is_whole(path, made_with):
                 with written_whole(path) as unfinished:
                     table = _table(answer, part, users_at_once, bar)
-                    pq.write_table(table, unfinished)
+                    said = {**table.schema.metadata, _MADE_WITH: _said(made_with)}
+                    table = table.replace_schema_metadata(said)
+                    pq.write_table(table, unfinished, write_page_checksum=True)
             else:
                 bar.update(len(part))
     rows, unknown = _join(paths, output, made_with)
@@ -140,6 +142,28 @@ def _table(
     return whole.replace_schema_metadata({_UNKNOWN: str(unknown)})
 
 
+def _is_whole(path: Path, made_with: Mapping[str, object]) -> bool:
+    """Returns whether a part is there; a damaged one of this run is made again."""
+    if not path.exists():
+        return False
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        said = table.schema.metadata[_MADE_WITH]
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        print(f"{path} is damaged, and is made again: {str(error).splitlines()[0]}")
+        return False
+    if said != _said(made_with):
+        raise SystemExit(
+            f"`--output` must not mix two runs. {path} is of another one: remove "
+            f"{path.parent}, or choose another with --output."
+        )
+    return True
+
+
+def _said(made_with: Mapping[str, object]) -> bytes:
+    return json.dumps(made_with, sort_keys=True).encode()
+
+
 def _join(
     paths: Sequence[Path], output: Path, made_with: Mapping[str, object]
 ) -> tuple[int, int]:
@@ -149,8 +173,8 @@ def _join(
         if output.suffix == ".csv":
             writer = pa.csv.CSVWriter(unfinished, COLUMNS)
         else:
-            said = {_MADE_WITH: json.dumps(made_with, sort_keys=True)}
-            writer = pq.ParquetWriter(unfinished, COLUMNS.with_metadata(said))
+            schema = COLUMNS.with_metadata({_MADE_WITH: _said(made_with)})
+            writer = pq.ParquetWriter(unfinished, schema, write_page_checksum=True)
         stack.enter_context(writer)
         for path in paths:
             table = pq.read_table(path)

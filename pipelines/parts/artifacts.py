@@ -1,18 +1,17 @@
 """Files of a run: the output folder, JSON, flags of earlier runs, exports."""
 
-import contextlib
 import dataclasses
 import json
 import math
-import os
 import sys
 import tempfile
 import typing
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tfrs_models as tm
+from tfrs_models._files import SEAL, digest, is_changed, sealed, written_whole
 
 from . import flags
 
@@ -43,6 +42,7 @@ def export_ranker(
     features: Mapping,
     directory: Path,
     *,
+    run: str,
     vocabularies: Mapping[str, Sequence[str]],
     decoded: Mapping[str, str] | None = None,
 ) -> Path:
@@ -52,6 +52,7 @@ def export_ranker(
       model: ranker.
       features: feature -> example tensor or spec of the input.
       directory: folder of the versions.
+      run: identity of the run, which the contract keeps.
       vocabularies: feature -> ids that requests send as text.
       decoded: output -> vocabulary by which its indices become text.
 
@@ -61,7 +62,7 @@ def export_ranker(
     ranker = tm.serving.Ranker(
         model, features, vocabularies=vocabularies, decoded=decoded
     )
-    return tm.serving.export(ranker, directory)
+    return tm.serving.export(ranker, directory, about={"run": run})
 
 
 def print_paths(output: Path, exported: Path) -> None:
@@ -75,26 +76,6 @@ def new_run() -> str:
     return uuid.uuid4().hex[:12]
 
 
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Yields a file beside `path` to write to, which is renamed when the block ends.
-
-    If the block fails (a full disk, Ctrl-C) or its process is killed, an existing file
-    at `path` stays as it is.
-
-    Args:
-      path: final path, in a folder that exists.
-    """
-    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
-    try:
-        yield unfinished
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())  # on the disk before the name is
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole or not at all."""
     with written_whole(path) as unfinished:
@@ -102,13 +83,48 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: object) -> None:
-    """Writes values as indented JSON, whole or not at all; NaN becomes null."""
+    """Writes values as indented JSON, whole or not at all; NaN becomes null.
+
+    An object gets the hash of its values too, which `read_json` compares.
+
+    Args:
+      path: path of the file.
+      values: values.
+    """
     text = json.dumps(finite(values), indent=2, default=str, allow_nan=False)
+    if isinstance(values, Mapping):
+        text = json.dumps(sealed(json.loads(text)), indent=2)
     write_text(path, text + "\n")
 
 
+def hashes_of(folder: Path, *names: str) -> dict[str, str]:
+    """Hashes files of a run, for its metrics.json.
+
+    Args:
+      folder: output folder of the run.
+      names: names of the files; those that are not there are left out.
+    """
+    return {n: digest(folder / n) for n in names if (folder / n).is_file()}
+
+
+def check_hashes(folder: Path, metrics: Mapping) -> None:
+    """Ends the program if a file is not the one that metrics.json names.
+
+    Args:
+      folder: output folder of the run.
+      metrics: content of its metrics.json.
+    """
+    for name, then in (metrics.get("files") or {}).items():
+        if (folder / name).is_file() and digest(folder / name) != then:
+            raise SystemExit(
+                f"{folder / name} is not as it was written by the run "
+                f"{metrics.get('run')} of metrics.json beside it. Run its pipeline "
+                "again."
+            )
+
+
 def read_json(path: Path, names: Sequence[str], advice: str) -> dict:
-    """Reads a JSON object from a file.
+    """Reads a JSON object from a file, without the hash that `write_json` adds.
 
     Args:
       path: path of the file.
@@ -116,7 +132,7 @@ def read_json(path: Path, names: Sequence[str], advice: str) -> dict:
       advice: sentence, without its full stop, for the error message of a damaged file.
 
     Raises:
-      SystemExit: the file cannot be read or holds no such object.
+      SystemExit: the file cannot be read, was edited, or holds no such object.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -130,7 +146,11 @@ def read_json(path: Path, names: Sequence[str], advice: str) -> dict:
         raise SystemExit(
             f"{path} must be a JSON object with {', '.join(names)}. {advice}."
         )
-    return values
+    if is_changed(values):
+        raise SystemExit(
+            f"{path} is not as it was written: it was edited, or is damaged. {advice}."
+        )
+    return {name: value for name, value in values.items() if name != SEAL}
 
 
 def read_metrics(folder: Path, kind: type) -> dict:

@@ -1,10 +1,12 @@
 """Checkpoints that record the run, flags, data and vocabularies of their weights."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,18 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 import tfrs_models as tm
-from tfrs_models._versions import (
-    digest,
-    publish,
-    remove_folder,
-    unfinished_version,
-)
+from tfrs_models._files import digest, sealed
+from tfrs_models._versions import publish, remove_folder, unfinished_version
 
 from .artifacts import command_of, finite, module_of, read_json, read_metrics
 
 Fingerprint = dict[str, dict[str, int | str]]
 _ABOUT, _VOCABULARIES, _WEIGHTS = "about.json", "vocabularies.json", "weights"
 _KEPT = 2
+_AGAIN = "Train it again"
 # Flags that may differ when training is resumed: the weights keep their meaning.
 _MAY_DIFFER = {
     *("batch_size", "epochs", "learning_rate", "output", "patience", "resume"),
@@ -61,10 +60,12 @@ class Checkpoint:
       about: content of about.json: `id` of the checkpoint, `run`, `pipeline`,
         `config`, `data`, `metric` (None, or the metric that chose the weights) and
         values that the pipeline added.
+      is_older: whether it is taken because a newer one is damaged.
     """
 
     folder: Path
     about: dict
+    is_older: bool = False
 
     @property
     def id(self) -> str:
@@ -171,16 +172,20 @@ class Checkpoints:
                     path.name: digest(path) for path in sorted(unfinished.iterdir())
                 },
             }
-            text = json.dumps(finite(about), indent=2, default=str)
+            about = _plain(about)
+            text = json.dumps(sealed(about), indent=2)
             (unfinished / _ABOUT).write_text(text + "\n", encoding="utf-8")
             path = publish(unfinished, self.folder)
         self._point_to(path)
         for number in self._numbers()[:-_KEPT]:
             shutil.rmtree(self.folder / str(number), ignore_errors=True)
-        return Checkpoint(path, json.loads(text))
+        return Checkpoint(path, about)
 
-    def newest(self) -> Checkpoint | None:
+    def newest(self, *, fall_back: bool = False) -> Checkpoint | None:
         """Returns the newest checkpoint, None if there is none.
+
+        Args:
+          fall_back: whether to take an older one, with a line, if it is damaged.
 
         Raises:
           SystemExit: one of its files is missing or has changed.
@@ -193,18 +198,28 @@ class Checkpoints:
                     "pipelines, which did not say what they are of: train them again."
                 )
             return None
-        return self._read(numbers[-1])
+        if not fall_back:
+            return self._read(numbers[-1])
+        try:
+            return _read(self.folder / str(numbers[-1]))
+        except SystemExit as damaged:
+            problem = str(damaged)
+        older = self._older(numbers[-1])
+        if older is None:
+            raise SystemExit(problem)
+        problem = problem.removesuffix(f"{_AGAIN}.")
+        print(f"{problem}{older.folder} is used in its place.", file=sys.stderr)
+        return older
 
     def of_id(self, found: str) -> Checkpoint | None:
         """Returns the checkpoint of an id, None if it is not among those that stay.
 
         Raises:
-          SystemExit: one of the files of a checkpoint is missing or has changed.
+          SystemExit: one of its files is missing or has changed.
         """
         for number in reversed(self._numbers()):
-            checkpoint = self._read(number)
-            if checkpoint.id == found:
-                return checkpoint
+            if self._said(number).get("id") == found:
+                return self._read(number)
         return None
 
     def remove_after(self, kept: Checkpoint | None, run: str) -> None:
@@ -219,35 +234,37 @@ class Checkpoints:
         """
         for number in self._numbers():
             is_newer = kept is None or number > int(kept.folder.name)
-            if is_newer and self._read(number).about["run"] == run:
+            if is_newer and self._said(number).get("run") == run:
                 remove_folder(self.folder / str(number))
         if numbers := self._numbers():
             self._point_to(self.folder / str(numbers[-1]))
 
     def _read(self, number: int) -> Checkpoint:
-        """Reads and checks a checkpoint."""
+        """Reads and checks a checkpoint; the error names an older one that is whole."""
         folder = self.folder / str(number)
-        advice = "Train it again"
-        if older := [other for other in self._numbers() if other < number]:
-            advice = f"Remove {folder} to go back to {self.folder / str(older[-1])}"
-        about = read_json(folder / _ABOUT, ("id", "run", "pipeline", "metric"), advice)
-        if not all(
-            isinstance(about.get(name), dict) for name in ("files", "config", "data")
-        ):
-            raise SystemExit(f"{folder / _ABOUT} is damaged. {advice}.")
-        for name, then in about["files"].items():
-            try:
-                found = digest(folder / name)
-            except OSError as error:
-                raise SystemExit(
-                    f"{folder / name} cannot be read: {error.strerror}. {advice}."
-                ) from error
-            if found != then:
-                raise SystemExit(
-                    f"{folder / name} is not as it was written: {found[:12]} in place "
-                    f"of {then[:12]}. {advice}."
-                )
-        return Checkpoint(folder, about)
+        try:
+            return _read(folder)
+        except SystemExit as damaged:
+            problem = str(damaged)
+        if older := self._older(number):
+            problem = problem.removesuffix(f"{_AGAIN}.")
+            problem += f"Remove {folder} to go back to {older.folder}, which is whole, "
+            problem += "or give --fall-back."
+        raise SystemExit(problem)
+
+    def _said(self, number: int) -> dict:
+        """Returns about.json of a checkpoint, nothing if that is damaged."""
+        with contextlib.suppress(SystemExit):
+            return read_json(self.folder / str(number) / _ABOUT, (), _AGAIN)
+        return {}
+
+    def _older(self, number: int) -> Checkpoint | None:
+        """Returns the newest checkpoint before a number that is whole."""
+        for other in reversed([n for n in self._numbers() if n < number]):
+            with contextlib.suppress(SystemExit):
+                found = _read(self.folder / str(other))
+                return dataclasses.replace(found, is_older=True)
+        return None
 
     def _numbers(self) -> list[int]:
         if not self.folder.is_dir():
@@ -369,18 +386,20 @@ def sized(
     return {"size": int(size), "sha256": hashed.hexdigest()}
 
 
-def finished(folder: Path, kind: type) -> Checkpoint:
+def finished(folder: Path, kind: type, *, fall_back: bool = False) -> Checkpoint:
     """Returns the checkpoint of a finished run.
 
     Args:
       folder: output folder of the run.
       kind: class `Config` of its pipeline.
+      fall_back: whether to take an older checkpoint of the run, with a line, if the
+        newest one is damaged.
 
     Raises:
       SystemExit: there is no run, it did not finish, or its files are damaged or
         belong to two runs.
     """
-    checkpoint = Checkpoints(folder / "checkpoint").newest()
+    checkpoint = Checkpoints(folder / "checkpoint").newest(fall_back=fall_back)
     if checkpoint and not (folder / "metrics.json").exists():
         raise SystemExit(
             f"The run in {folder} did not finish. Finish it (--resume, where the "
@@ -397,7 +416,8 @@ def finished(folder: Path, kind: type) -> Checkpoint:
             f"{checkpoint.folder} is of {checkpoint.about.get('pipeline')}, not of "
             f"{module_of(kind)}: give the folder of one of its runs."
         )
-    if metrics.get("checkpoint") != checkpoint.id:
+    is_of_run = checkpoint.is_older and metrics.get("run") == checkpoint.about["run"]
+    if metrics.get("checkpoint") != checkpoint.id and not is_of_run:
         raise SystemExit(
             f"{folder} holds files of two runs: metrics.json is of run "
             f"{metrics.get('run')}, {checkpoint.folder} of run "
@@ -426,6 +446,32 @@ def is_empty(folder: Path) -> bool:
     return not (folder / "metrics.json").exists() and not any(
         (folder / "checkpoint").glob("*")
     )
+
+
+def _read(folder: Path) -> Checkpoint:
+    """Reads what a checkpoint is of.
+
+    Raises:
+      SystemExit: one of its files is missing or has changed.
+    """
+    about = read_json(folder / _ABOUT, ("id", "run", "pipeline", "metric"), _AGAIN)
+    if not all(
+        isinstance(about.get(name), dict) for name in ("files", "config", "data")
+    ):
+        raise SystemExit(f"{folder / _ABOUT} is damaged. {_AGAIN}.")
+    for name, then in about["files"].items():
+        try:
+            found = digest(folder / name)
+        except OSError as error:
+            raise SystemExit(
+                f"{folder / name} cannot be read: {error.strerror}. {_AGAIN}."
+            ) from error
+        if found != then:
+            raise SystemExit(
+                f"{folder / name} is not as it was written: {found[:12]} in place of "
+                f"{then[:12]}. {_AGAIN}."
+            )
+    return Checkpoint(folder, about)
 
 
 def _difference(name: str, then: dict | None, now: dict | None) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,12 @@ from .log_lines import without_log_lines
 
 STATES = "training"  # folder of the states of trainings, in the output folder
 _NAMED = 4  # most files that the last line names
+# Messages of TensorFlow on files that the system refuses.
+_OF_FILE = re.compile(
+    r"(?P<path>/[^;{}\n]*); (?P<why>No space left on device|Read-only file system|"
+    r"Permission denied|Disk quota exceeded|Input/output error|Is a directory|"
+    r"No such file or directory)"
+)
 
 
 def command(main: Callable) -> Callable:
@@ -102,7 +109,13 @@ def _stopped_in_a_line(config: object) -> Iterator[None]:
 def _told_in_a_line() -> Iterator[None]:
     try:
         yield
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except (MemoryError, tf.errors.OpError) as error:
+        if found := _OF_FILE.search(str(error)):
+            raise SystemExit(
+                f"Cannot go on: {found['why']}: {found['path']}."
+            ) from error
+        if not isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+            raise
         text = str(error).splitlines()[0] if str(error) else "nothing is left"
         raise SystemExit(
             f"Not enough memory or disk: {text}. Take smaller sizes, or free some."

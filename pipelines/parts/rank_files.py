@@ -14,6 +14,7 @@ import tfrs_models as tm
 from .artifacts import written_whole
 
 NAME = "ranks.parquet"
+LISTS = ("lists.parquet", "taken.parquet")
 KEYS = ("user_id", "item_id", "timestamp")
 COUNTS = ("above", "tied", "num_candidates", "found")
 _LISTS_AT_ONCE = 4096
@@ -86,7 +87,7 @@ def write_ranks(
     found = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
     found = found.replace_schema_metadata({b"run": run.encode()})
     with written_whole(path) as unfinished:
-        pq.write_table(found, unfinished)
+        pq.write_table(found, unfinished, write_page_checksum=True)
 
 
 def read_ranks(path: Path) -> RankFile:
@@ -99,10 +100,10 @@ def read_ranks(path: Path) -> RankFile:
       SystemExit: the file cannot be read, or it is no file of ranks.
     """
     try:
-        found = pq.read_table(path)
+        found = pq.read_table(path, page_checksum_verification=True)
         run = (found.schema.metadata or {})[b"run"].decode()
         frame = found.to_pandas()[["recommender", *KEYS, *COUNTS]]
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise SystemExit(
             f"{path} is damaged or holds no ranks: {str(error).splitlines()[0]}. Run "
             "the pipeline again."
@@ -111,7 +112,12 @@ def read_ranks(path: Path) -> RankFile:
 
 
 def write_lists(
-    folder: Path, lists: np.ndarray, keys: Mapping[str, np.ndarray], ids: np.ndarray
+    folder: Path,
+    lists: np.ndarray,
+    keys: Mapping[str, np.ndarray],
+    ids: np.ndarray,
+    *,
+    run: str,
 ) -> None:
     """Writes the lists of the test rows and the items that the users took.
 
@@ -124,17 +130,19 @@ def write_lists(
       lists: `[num_rows, k]` item indices, below 1 where a list has no more items.
       keys: columns of `KEYS`, `[num_rows]` each.
       ids: `[num_items + 1]` id of each item index; 0 is no item.
+      run: identity of the run, which the metadata of both files have.
     """
     number, k = lists.shape
     queries = np.arange(number).astype(str).astype(object)
     taken = {"q_id": queries, "doc_id": keys["item_id"], "score": np.ones(number, int)}
-    with written_whole(folder / "taken.parquet") as unfinished:
-        pq.write_table(pa.table(taken), unfinished)
+    of_run = {b"run": run.encode()}
     types = {"q_id": pa.string(), "doc_id": pa.string(), "score": pa.float64()}
-    schema = pa.schema(types.items())
+    schema = pa.schema(types.items(), metadata=of_run)
+    # Both are written before one of them gets its name.
     with (
+        written_whole(folder / "taken.parquet") as unfinished_taken,
         written_whole(folder / "lists.parquet") as unfinished,
-        pq.ParquetWriter(unfinished, schema) as writer,
+        pq.ParquetWriter(unfinished, schema, write_page_checksum=True) as writer,
     ):
         for start in range(0, number, _LISTS_AT_ONCE):
             block = lists[start : start + _LISTS_AT_ONCE]
@@ -145,3 +153,5 @@ def write_lists(
                 for column, of in zip(columns, types.values(), strict=True)
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        table = pa.table(taken).replace_schema_metadata(of_run)
+        pq.write_table(table, unfinished_taken, write_page_checksum=True)

@@ -17,6 +17,7 @@ from tfrs_models.training.training_states import DamagedStateError
 from .artifacts import finite, module_of, new_run, read_json, write_json
 from .checkpoints import Origin, different_data
 from .command import STATES
+from .exports import FallBackConfig
 from .flags import Positive
 
 _VOCABULARIES = "vocabularies-"
@@ -60,7 +61,7 @@ Resume = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class ResumeConfig:
+class ResumeConfig(FallBackConfig):
     """Flags of trainings that go on after an interruption."""
 
     evaluates_checkpoints: ClassVar[bool] = False  # with `--resume --epochs 0`
@@ -177,7 +178,7 @@ def resumable_fit(
         identity=identity_of(config, origin, may_differ),
         notes={"run": origin.run, _TOLD: rate, "vocabularies": words.name},
         resume=state is not None,
-        fall_back=_falls_back(config),
+        fall_back=config.fall_back,
         epochs=epochs,
         callbacks=callbacks,
         checkpoint_minutes=config.checkpoint_minutes,
@@ -263,7 +264,7 @@ def _read(config: ResumeConfig, name: str, run: str | None) -> tm.training.State
         return None
     folder = folder_of(config, name)
     try:
-        state = tm.training.read_state(folder, fall_back=_falls_back(config))
+        state = tm.training.read_state(folder, fall_back=config.fall_back)
     except DamagedStateError as error:
         advice = "Train again, without --resume"
         if error.older is not None:
@@ -313,7 +314,3 @@ def _load_rows(
     print(f"Beginning with the weights of {state.folder}, although {'; '.join(found)}.")
     for feature, (kept, added, gone) in changes.items():
         print(f"  {feature}: {kept:,} as they were, {added:,} new, {gone:,} dropped")
-
-
-def _falls_back(config: object) -> bool:
-    return getattr(config, "fall_back", False)

@@ -19,7 +19,7 @@ from .flags import CountOrNone, Positive
 from .query_towers import DEFAULTS, QueryTowerConfig
 from .resuming import folder_of, resumable_fit
 from .training import MONITOR, add_corpus_metrics, create_weights, fit
-from .trials import Flags, Report, Study, release, run_trials
+from .trials import Flags, Report, Study, release, run_trials, stored_trials
 
 _TOWERS = ("history", "gru", "sasrec")
 _CHOICES = {
@@ -78,18 +78,20 @@ def tuned(config: QueryTowerConfig) -> tuple[QueryTowerConfig, Study | None]:
         origin = Origin("trial", tried, found, data.vocabularies)
         return train_once(tried, data, report, origin)
 
-    study = run_trials(
-        config.output / "trials.db",
-        lambda trial: suggested(trial, config, given),
-        quality,
-        trials=config.trials,
-        minutes=config.budget,
-        seed=config.seed,
-        given=given,
-        of=_depends_on(config, found),
-    )
-    for path in folder_of(config).glob("trial-*"):
-        shutil.rmtree(path, ignore_errors=True)
+    path = config.output / "trials.db"
+    with stored_trials(path):
+        study = run_trials(
+            path,
+            lambda trial: suggested(trial, config, given),
+            quality,
+            trials=config.trials,
+            minutes=config.budget,
+            seed=config.seed,
+            given=given,
+            of=_depends_on(config, found),
+        )
+    for trained in folder_of(config).glob("trial-*"):
+        shutil.rmtree(trained, ignore_errors=True)
     print(f"\n{study.verdict}\n")
     return dataclasses.replace(config, **study.best["flags"]), study
 

@@ -1,9 +1,10 @@
 """Trials of flags on validation rows, stored on the disk so that they resume."""
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,26 @@ def in_words(flags: Mapping[str, object]) -> str:
             text = f"{value:.3g}" if isinstance(value, float) else value
             words.append(f"--{flag} {text}")
     return " ".join(words)
+
+
+@contextlib.contextmanager
+def stored_trials(path: Path) -> Iterator[None]:
+    """Ends the program with a line if the file of trials is damaged, or the disk full.
+
+    Args:
+      path: SQLite file of the trials.
+    """
+    try:
+        yield
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0]
+        if library != "sqlalchemy" and type(error).__name__ != "StorageInternalError":
+            raise
+        text = str(error.__cause__ or error).splitlines()[0]
+        raise SystemExit(
+            f"The trials in {path} cannot be read or written: {text}. Free some disk, "
+            "or remove the file to begin the trials again."
+        ) from error
 
 
 def run_trials(

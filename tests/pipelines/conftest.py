@@ -69,7 +69,9 @@ def train_only():
     def run(config):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(retrieval, "build_indexes", exact_only)
-            patch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
+            patch.setattr(
+                retrieval, "export_recommender", lambda *_, **__: pathlib.Path("1")
+            )
             patch.setattr(retrieval, "print_answers", lambda *_, **__: None)
             patch.setattr(retrieval, "answered", lambda *_: [])
             return main(dataclasses.replace(config, baselines="none"))

@@ -196,7 +196,9 @@ def test_the_export_counts_the_visits_of_the_request_as_offline(tmp_path):
     rng = np.random.default_rng(0)
     for weight in [model.past_visits.value, *model.request.weights]:
         weight.assign(rng.normal(size=weight.shape))
-    exported = tf.saved_model.load(str(automtn.export(model, traces, tmp_path)))
+    exported = tf.saved_model.load(
+        str(automtn.export(model, traces, tmp_path, run="r"))
+    )
     features = traces.features(traces.rows("test")[:3])
     features["past_poi_id"][1, -3] = 0  # of a POI that training does not know
     sent = {}

@@ -124,7 +124,9 @@ def test_finished_trials_on_own_sessions_are_kept(run, tmp_path, monkeypatch):
     assert "synthetic" not in (config.output / "report.html").read_text()
     trials = metrics["search"]["trials"]
     assert len(trials) == 1
-    monkeypatch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
+    monkeypatch.setattr(
+        retrieval, "export_recommender", lambda *_, **__: pathlib.Path("1")
+    )
     for name in ("write_report", "print_comparison"):
         monkeypatch.setattr(clickstream, name, lambda *_, **__: None)
     corpus = types.SimpleNamespace(means=lambda _: {})
@@ -149,9 +151,9 @@ def test_trials_are_those_of_one_model_and_its_sessions(run):
     clicks = types.SimpleNamespace(counts={"sessions": 3})
     other = dataclasses.replace(of, data={"models to start from": {"sha256": "b"}})
     later = dataclasses.replace(of, run="later")
-    known = clickstream._storage(config, clicks, of)
-    assert clickstream._storage(config, clicks, later) == known
-    assert clickstream._storage(config, clicks, other) != known
+    known = clickstream._trials_file(config, clicks, of)
+    assert clickstream._trials_file(config, clicks, later) == known
+    assert clickstream._trials_file(config, clicks, other) != known
 
 
 def test_flags_of_other_data_than_the_models_are_refused(run, tmp_path):

@@ -187,7 +187,7 @@ def test_lists_are_runs_of_ranx(tmp_path):
     lists = np.array([[3, 1, 2], [2, -1, -1], [1, 3, 0]])
     columns = {name: values[:3] for name, values in keys(NUM_ROWS).items()}
     ids = np.array(["", "x", "y", "z"], object)
-    write_lists(tmp_path, lists, columns, ids)
+    write_lists(tmp_path, lists, columns, ids, run="r")
     found = pd.read_parquet(tmp_path / "lists.parquet")
     rows = [tuple(row) for row in found.itertuples(index=False)]
     assert rows == [

@@ -203,7 +203,7 @@ def test_umap_that_is_not_installed_is_a_line(capsys):
 def test_exports_of_other_items_are_not_compared(monkeypatch):
     others = [f"other {n}" for n in range(NUM_ITEMS)]
     found = iter([doubled(), doubled(item_ids=others)])
-    monkeypatch.setattr(explore, "load_export", lambda *_: next(found))
+    monkeypatch.setattr(explore, "open_export", lambda *_: next(found))
     with pytest.raises(SystemExit, match="must be an export of the same items"):
         explore.load_exports(explore.Config(compare_with=explore.Path("x")))
 

@@ -210,7 +210,7 @@ def test_a_file_that_is_no_text_is_named(config, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"old": "nothing"}, "contract.json is missing"),
+        ({"old": "nothing"}, "`--old` must be a SavedModel or a folder"),
         ({"signature": "rank"}, "`--signature` must be one of"),
         ({"k": 0}, "`--k` must be at least 1. Got 0"),
         ({"requests": "."}, "Cannot compare: "),

@@ -17,6 +17,7 @@ import tyro
 import tfrs_models as tm
 from pipelines import gate, recommend, retrieval
 from pipelines.parts import query_towers
+from pipelines.parts.artifacts import read_json, write_json
 from pipelines.parts.data import DataConfig, load_data
 from pipelines.parts.indexes import build_indexes, index_items, item_attributes
 from pipelines.parts.training import create_weights
@@ -235,7 +236,9 @@ def quick(monkeypatch):
         "build_indexes",
         lambda model, data: (index_items(tm.layers.BruteForce(k=9), model, data), None),
     )
-    monkeypatch.setattr(retrieval, "export_recommender", lambda *_: pathlib.Path("1"))
+    monkeypatch.setattr(
+        retrieval, "export_recommender", lambda *_, **__: pathlib.Path("1")
+    )
     monkeypatch.setattr(
         retrieval,
         "print_answers",
@@ -278,7 +281,7 @@ def test_the_better_one_on_validation_rows_is_served(copied, monkeypatch):
     monkeypatch.setattr(
         retrieval,
         "export_baseline",
-        lambda baseline, *_: given.append(baseline) or pathlib.Path("1"),
+        lambda baseline, *_, **__: given.append(baseline) or pathlib.Path("1"),
     )
     again = dataclasses.replace(config, resume=True, epochs=0, serve_best=True)
     found = retrieval.main(again)
@@ -375,7 +378,9 @@ def test_weights_of_other_rows_are_refused(copied, tmp_path, old, new, words):
         retrieval.main(again)
     # The run's own flags, and another file behind them.
     metrics = config.output / "metrics.json"
-    metrics.write_text(metrics.read_text().replace(config.data.dataset, str(other)))
+    values = read_json(metrics, ("config",), "")
+    values["config"]["data"]["dataset"] = str(other)
+    write_json(metrics, values)
     with pytest.raises(SystemExit, match=f"trained on other data: .*{words}"):
         retrieval.restore(config.output)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from pipelines import ranking, retrieval, serve
-from pipelines.parts import checkpoints, list_ranking
+from pipelines.parts import artifacts, checkpoints, list_ranking
 
 # One epoch of width 4 teaches little, and the alarms say so.
 pytestmark = pytest.mark.filterwarnings(
@@ -117,9 +117,9 @@ def test_the_ranker_is_the_one_that_its_pipeline_exported(served, folders):
 
 def test_a_ranker_of_another_split_is_refused(folders, orders, tmp_path):
     other = shutil.copytree(folders["ranking"], tmp_path / "other", symlinks=True)
-    metrics = json.loads((other / "metrics.json").read_text())
+    metrics = artifacts.read_json(other / "metrics.json", (), "")
     metrics["config"]["data"]["split"] = orders.split
-    (other / "metrics.json").write_text(json.dumps(metrics))
+    artifacts.write_json(other / "metrics.json", metrics)
     config = multi_task(folders["retrieval"], other, tmp_path / "out")
     with pytest.raises(SystemExit, match=r"`--ranking` must be .*--split leave_last"):
         serve.main(config)

@@ -373,7 +373,7 @@ WHERE
 tm.serving.export(module := Doubler(), sys.argv[1], signatures={"d": module.double})
 """
 PLACES = {
-    "after the files": "tfrs_models._versions._flush = die",
+    "after the files": "from tfrs_models import _versions; _versions.flush = die",
     "before the name": "os.rename = die",
 }
 

@@ -25,6 +25,7 @@ from tfrs_models.data.table_files import (
     SUFFIXES,
     WITHOUT_HEADER,
     column_names,
+    ends_in_a_line,
     first_lines,
     read_table,
     require_file,
@@ -196,11 +197,16 @@ def from_table(
         table, names = vectors_beside(table, columns, side=side)
         frames |= {f"{side}_vector_columns": names}
         frames |= {} if table is None else {f"{side}_frame": table}
-    data = from_frame(
-        part.frame,
-        later=later,
-        **{"name": unpacked(path).stem, **frames, **part.options, **kept},
-    )
+    named = {"name": unpacked(path).stem, **frames, **part.options, **kept}
+    try:
+        data = from_frame(part.frame, later=later, **named)
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        cut = (
+            "" if ends_in_a_line(path) else " Its last line has no end: is it cut off?"
+        )
+        raise ValueError(f"{error} Read from {path}.{cut}") from error
     if found is None and not part.notes:
         return data
     lines = part.notes if found is None else (_title(found, part), *part.notes)

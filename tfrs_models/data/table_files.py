@@ -2,6 +2,7 @@
 
 import bz2
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -9,7 +10,7 @@ import lzma
 import os
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,14 +62,16 @@ def read_table(
     try:
         if suffix == ".parquet":
             # Integer columns with missing values stay integers.
-            return pd.read_parquet(path, dtype_backend="numpy_nullable")
+            return pd.read_parquet(
+                path, dtype_backend="numpy_nullable", page_checksum_verification=True
+            )
         return _read_text(path, suffix, encoding)
     except UnicodeError as error:
         raise ValueError(
             f"`{argument}` must be in {encoding or 'UTF-8'}. Got {str(path)!r}: "
             f'{error}. What to do: name its `encoding`, often "latin-1" or "cp1252".'
         ) from error
-    except (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (ValueError, OSError) as error:
         raise ValueError(
             f"`{argument}` must be a readable {suffix} file with a header. Got "
             f"{str(path)!r}: {error}"
@@ -94,12 +97,41 @@ def unpacked(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in PACKED else path
 
 
-def _open(path: Path) -> BinaryIO:
-    """Opens a file and decompresses it by its first bytes, whatever its name is."""
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file and decompresses it by its first bytes, whatever its name is.
+
+    Raises:
+      ValueError: what is in the compressed file was cut off or is damaged.
+    """
     with path.open("rb") as file:
         start = file.read(8)
     unpack = (opener for mark, opener in _OPEN.items() if start.startswith(mark))
-    return next(unpack, open)(path, "rb")
+    try:
+        with next(unpack, open)(path, "rb") as file:
+            yield file
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        if getattr(error, "errno", None) is not None:  # of the system
+            raise
+        raise ValueError(
+            f"{path} must be a whole compressed file: {error}. It was cut off or "
+            "damaged: get it again."
+        ) from error
+
+
+def ends_in_a_line(path: Path) -> bool:
+    """Returns whether a text file's last line has an end, as in a file that is whole.
+
+    Args:
+      path: path of the file; one that is compressed, or no text, counts as whole.
+    """
+    if suffix_of(path) == ".parquet" or not path.is_file() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        if any(file.read(8).startswith(mark) for mark in _OPEN):
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) in b"\r\n\0"  # UTF-16 ends in a zero
 
 
 def first_lines(path: Path, encoding: str | None = None) -> list[str]:

@@ -3,13 +3,15 @@
 import importlib.metadata
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models._versions import digest, local_path
+from tfrs_models._files import digest, is_changed, sealed
+from tfrs_models._versions import local_path, numbered_folders
 from tfrs_models.serving.contract_checks import (
     ABSOLUTE,
     CONTRACT_PATH,
@@ -24,7 +26,7 @@ from tfrs_models.serving.preflight import Needs
 from tfrs_models.serving.signatures import Signature, describe, is_batchable
 from tfrs_models.serving.versions import version_folders
 
-__all__ = ["ContractError", "read", "samples_of", "verify"]
+__all__ = ["ContractError", "read", "samples_of", "verify", "whole_version"]
 
 _PACKAGES = (
     "tfrs-models",
@@ -40,6 +42,9 @@ class ContractError(Exception):
 
     Attributes:
       problems: the differences, one sentence each.
+      folder: folder of the version.
+      older: older version beside it whose files are as they were exported, None if
+        there is none or none was looked for.
 
     Example:
       >>> folder = tf.io.gfile.mkdir("1")
@@ -51,19 +56,25 @@ class ContractError(Exception):
       - assets.extra/contract.json is missing or no JSON ...
     """
 
-    def __init__(self, directory: Path, problems: list[str]) -> None:
+    def __init__(
+        self, directory: Path, problems: list[str], *, older: Path | None = None
+    ) -> None:
         """Initializes the error.
 
         Args:
           directory: folder of the version.
           problems: the differences, one sentence each.
+          older: older version that is whole, None for none.
         """
+        offer = (
+            "" if older is None else f" {older} is whole: take it, `fall_back=True`."
+        )
         super().__init__(
             f"{directory} broke its contract:\n"
             + "\n".join(f"- {problem}" for problem in problems)
-            + "\nServe the version as it was exported, or export it again."
+            + f"\nServe the version as it was exported, or export it again.{offer}"
         )
-        self.problems = problems
+        self.problems, self.folder, self.older = problems, directory, older
 
 
 def read(directory: str | os.PathLike) -> dict:
@@ -75,11 +86,13 @@ def read(directory: str | os.PathLike) -> dict:
     Returns:
       `signatures` (inputs and outputs with dtype and shape; whether a server may join
       requests into batches), `files` (sha256 of each, including vocabularies),
-      `server` (its requirements), `libraries` (versions) and `samples` (requests with
-      their answers).
+      `server` (its requirements), `libraries` (versions), `samples` (requests with
+      their answers), `about` (what the exporter wrote there) and `sha256` (hash of all
+      of this).
 
     Raises:
-      ContractError: the contract is missing, or `export` cannot have written it.
+      ContractError: the contract is missing or was edited, or `export` cannot have
+        written it.
       ValueError: `directory` is an address of an object store.
 
     Example:
@@ -104,7 +117,77 @@ def read(directory: str | os.PathLike) -> dict:
         ) from error
     if problems := wrong_form(contract):
         raise ContractError(folder, problems)
+    if is_changed(contract):
+        raise ContractError(
+            folder, [f"{CONTRACT_PATH.as_posix()} was edited: its sha256 is another"]
+        )
     return contract
+
+
+def whole_version(directory: str | os.PathLike, *, fall_back: bool = False) -> Path:
+    """Returns the newest version, if its files are as they were exported.
+
+    Files are compared by their hashes; the model is not loaded. Of a SavedModel without
+    `assets.extra`, which `export` has not written, only the presence is checked.
+
+    Args:
+      directory: folder of a version, or of several.
+      fall_back: whether to return, with a warning, the newest older version that is
+        whole, if the newest one is not. A folder of one version has no older one.
+
+    Returns:
+      The folder of the version.
+
+    Raises:
+      ContractError: there is no version, or a file was changed, removed or added; the
+        message names the file, and an older version that is whole.
+      ValueError: `directory` is an address of an object store.
+
+    Example:
+      >>> module = tf.Module()
+      >>> module.double = tf.function(
+      ...     lambda x: {"y": 2 * x}, autograph=False,
+      ...     input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+      >>> path = tm.serving.export(module, "models", signatures={"f": module.double})
+      >>> tm.serving.contract.whole_version("models").as_posix()
+      'models/1'
+    """
+    directory = local_path("directory", directory)
+    is_version = (directory / "saved_model.pb").is_file()
+    numbers = {} if is_version else numbered_folders(directory)
+    # Of names with one number, a server reads one; the plain one comes first.
+    folders = [named[0] for named in reversed(numbers.values())] or [directory]
+    newest, problems = folders[0], damage(folders[0])
+    if not problems:
+        return newest
+    older = next((folder for folder in folders[1:] if not damage(folder)), None)
+    if fall_back and older is not None:
+        warnings.warn(
+            f"{newest} is not as it was exported: {'; '.join(problems)}. {older}, an "
+            "older version, is taken.",
+            stacklevel=2,
+        )
+        return older
+    raise ContractError(newest, problems, older=older)
+
+
+def damage(folder: Path) -> list[str]:
+    """Returns a line for each file of a version that is not as it was exported.
+
+    Args:
+      folder: folder of the version.
+    """
+    if not (folder / "saved_model.pb").is_file():
+        if not folder.is_dir():
+            return ["it does not exist"]
+        is_empty = not any(folder.iterdir())
+        return ["it is empty" if is_empty else "saved_model.pb is missing"]
+    if not (folder / CONTRACT_PATH.parent).is_dir():
+        return []  # of other software
+    try:
+        return changed_files(folder, read(folder)["files"])
+    except ContractError as error:
+        return error.problems
 
 
 def verify(directory: str | os.PathLike) -> dict:
@@ -133,7 +216,7 @@ def verify(directory: str | os.PathLike) -> dict:
       >>> path = tm.serving.export(module, "models", signatures={"f": module.double})
       >>> contract = tm.serving.contract.verify(path)
       >>> sorted(contract)
-      ['files', 'libraries', 'samples', 'server', 'signatures', 'tolerance']
+      ['about', 'files', 'libraries', 'samples', 'server', 'sha256', ...]
     """
     folder = version_folder(directory)
     contract = read(folder)
@@ -155,6 +238,7 @@ def write(
     signatures: Mapping[str, Signature],
     requests: Mapping[str, list[dict[str, np.ndarray]]],
     needs: Needs,
+    about: Mapping[str, object],
 ) -> None:
     """Writes the contract of a finished version, and verifies the version against it.
 
@@ -165,6 +249,7 @@ def write(
       signatures: signature name -> signature of the module.
       requests: signature name -> sample requests.
       needs: requirements of the model on its server.
+      about: values of JSON that the exporter keeps with the version.
 
     Raises:
       ContractError: the answers of the SavedModel and the module differ.
@@ -198,7 +283,9 @@ def write(
             for name, batches in requests.items()
             for request in batches
         ],
+        "about": dict(about),
     }
+    contract = sealed(json.loads(json.dumps(contract, allow_nan=False)))
     (folder / CONTRACT_PATH).parent.mkdir(exist_ok=True)
     text = json.dumps(contract, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / CONTRACT_PATH).write_text(text + "\n", encoding="utf-8")

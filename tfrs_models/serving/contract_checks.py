@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrs_models._versions import digest
+from tfrs_models._files import digest
 from tfrs_models.serving.contract_json import from_json
 from tfrs_models.serving.signatures import describe
 

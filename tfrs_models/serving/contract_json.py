@@ -22,6 +22,8 @@ def wrong_form(contract: object) -> list[str]:
     missing = [key for key in objects if not isinstance(contract.get(key), dict)]
     if not isinstance(contract.get("samples"), list):
         missing.append("samples")
+    if not isinstance(contract.get("about", {}), dict):  # old contracts have none
+        missing.append("about")
     if missing:
         return [f"the contract lacks {', '.join(missing)}"]
     return [

@@ -28,6 +28,7 @@ def export(
     samples: Samples | None = None,
     keep: int | None = None,
     allow_custom_ops: bool = False,
+    about: Mapping[str, object] | None = None,
 ) -> Path:
     """Writes a module below `directory` as the next version, for a server to load.
 
@@ -58,6 +59,8 @@ def export(
       keep: number of complete versions to keep, including this one; None for all.
       allow_custom_ops: whether the model may need more than a stock server has; the
         contract lists the requirements.
+      about: values of JSON that the contract keeps, such as the run that trained the
+        model; None for none.
 
     Returns:
       The path of the version.
@@ -106,7 +109,7 @@ def export(
             check_stock(needs)
         if requests and warms_up:
             write_warm_up(folder, requests)
-        contract.write(folder, served, requests, needs)
+        contract.write(folder, served, requests, needs, about or {})
         version = publish(folder, directory)
     if keep is not None:
         remove_old(directory, keep=keep, spare=version)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from tfrs_models._files import written_whole
 from tfrs_models._versions import local_path, number_of
 from tfrs_models.ops.numbers import is_whole
 
@@ -192,9 +193,9 @@ def write_server_config(
     if batching is not None:
         files["batching.config"] = batching.text()
     for name, text in files.items():
-        unfinished = directory / f".{name}"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(directory / name)  # a polling server sees all or nothing
+        # A polling server sees all or nothing.
+        with written_whole(directory / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     return [directory / name for name in files]
 
 

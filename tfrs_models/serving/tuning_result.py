@@ -2,8 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tfrs_models._files import written_whole
 from tfrs_models.metrics.bootstrap import Interval
 
 if TYPE_CHECKING:
@@ -144,7 +146,8 @@ class Tuning:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
         if axes is not target:
-            figure.savefig(target, dpi=110)
+            with written_whole(Path(target)) as unfinished:
+                figure.savefig(unfinished, dpi=110)
         return axes
 
     def _cost(self, setting: Setting) -> float:

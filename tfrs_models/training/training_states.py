@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models._files import digest
 from tfrs_models._versions import (
-    digest,
     local_path,
     numbered_folders,
     publish,

@@ -119,7 +119,8 @@ class SessionReader:
         """Yields searches in the order of the sessions.
 
         Raises:
-          ValueError: a session cannot be used, and the reader is strict.
+          ValueError: a session cannot be used, and the reader is strict; a Parquet file
+            is damaged.
         """
         self.num_read = self.num_skipped = 0
         self.problems = []
@@ -145,9 +146,17 @@ class SessionReader:
         if not isinstance(self.source, (str, os.PathLike)):
             yield from self.source
         elif Path(self.source).suffix == ".parquet":
-            with pq.ParquetFile(self.source) as file:
-                for batch in file.iter_batches(_BATCH_ROWS):
-                    yield from batch.to_pylist()
+            try:
+                with pq.ParquetFile(
+                    self.source, page_checksum_verification=True
+                ) as file:
+                    for batch in file.iter_batches(_BATCH_ROWS):
+                        yield from batch.to_pylist()
+            except (OSError, ValueError) as error:  # those of pyarrow are of both kinds
+                raise ValueError(
+                    f"{self.source} must be a whole Parquet file: {error} It was cut "
+                    "off or damaged: get it again."
+                ) from error
         else:
             with open(self.source, "rb") as file:
                 yield from file

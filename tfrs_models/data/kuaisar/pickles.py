@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tfrs_models._files import written_whole
 from tfrs_models.data.kuaisar.checks import LISTS, Histories
 from tfrs_models.data.kuaisar.parsing import pad_words, parse_column, whole_numbers
 from tfrs_models.data.kuaisar.raw_log import LAST_MOMENT
@@ -312,5 +313,5 @@ def _int64(tables: dict) -> dict[str, np.ndarray]:
 
 def _dump(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
+    with written_whole(path) as unfinished, unfinished.open("wb") as file:
         pickle.dump(value, file, protocol=4)

@@ -1,5 +1,6 @@
 """Stored data: any of the readable folders, and sharded TFRecords that TFDS loads."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,6 +8,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models._files import (
+    SEAL,
+    digest,
+    is_changed,
+    sealed,
+)
+from tfrs_models._versions import folder_written_whole
 from tfrs_models.data.kuaisar.checks import Histories
 from tfrs_models.data.kuaisar.convert import convert
 from tfrs_models.data.kuaisar.parsing import whole_numbers
@@ -18,7 +26,7 @@ from tfrs_models.data.kuaisar.search_and_recommendation import (
 )
 
 _VERSION = "1.0.0"
-_MANIFEST = "manifest.json"
+_MANIFEST, _HASHES = "manifest.json", "hashes.json"
 _TABLES = ("users", "items", "sessions", "queries")
 _HISTORIES = {"item_history": "item_histories", "session_history": "session_histories"}
 
@@ -49,19 +57,32 @@ def load(
     """
     directory = Path(directory)
     if (directory / "rec_inter.csv").exists():
-        return convert(directory, options)
+        with _named(directory):
+            return convert(directory, options)
     if options is not None:
         raise ValueError(
             f"`options` are for raw files. {directory} has no rec_inter.csv."
         )
     if (directory / "vocab").is_dir():
-        return read_pickles(directory)
+        with _named(directory):
+            return read_pickles(directory)
     if (directory / "manifest.json").exists():
         return read_records(directory)
     raise FileNotFoundError(
         f"{directory} must have rec_inter.csv (raw), vocab/ (UniSAR's pickles) or "
         "manifest.json (records)."
     )
+
+
+@contextlib.contextmanager
+def _named(directory: Path) -> Iterator[None]:
+    """Adds the folder to errors of its content."""
+    try:
+        yield
+    except ValueError as error:
+        if str(directory) in str(error):
+            raise
+        raise ValueError(f"{error} Read from {directory}.") from error
 
 
 def write_records(
@@ -71,7 +92,8 @@ def write_records(
 
     `directory/users/1.0.0` contains the users with their histories; `items`, `sessions`
     and `queries` contain the other tables, in the order of their ids; `recommendation`
-    and `search` contain the samples. `manifest.json` contains the data's manifest.
+    and `search` contain the samples. `manifest.json` contains the data's manifest. The
+    folder appears when all of its files are on the disk.
 
     Args:
       data: data to write.
@@ -102,13 +124,16 @@ def write_records(
         "sessions": data.sessions,
         "queries": {"query": data.queries},
     }
-    for name, table in tables.items():
-        ragged = histories if name == "users" else {}
-        rows = data.num_users if name == "users" else None
-        _write(directory, name, {"train": table}, shard_rows, ragged, rows)
-    for service in SERVICES:
-        _write(directory, service, data.samples[service], shard_rows, {}, None)
-    (directory / _MANIFEST).write_text(json.dumps(dict(data.manifest), indent=2))
+    with folder_written_whole(directory) as folder:
+        for name, table in tables.items():
+            ragged = histories if name == "users" else {}
+            rows = data.num_users if name == "users" else None
+            _write(folder, name, {"train": table}, shard_rows, ragged, rows)
+        for service in SERVICES:
+            _write(folder, service, data.samples[service], shard_rows, {}, None)
+        (folder / _MANIFEST).write_text(json.dumps(dict(data.manifest), indent=2))
+        hashes = {name: digest(folder / name) for name in _files(folder)}
+        (folder / _HASHES).write_text(json.dumps(sealed(hashes), indent=1))
 
 
 def read_records(directory: str | Path) -> SearchAndRecommendation:
@@ -116,11 +141,13 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
 
     Raises:
       FileNotFoundError: a data set or the manifest is missing.
+      ValueError: a file was cut off, or is not as it was written.
     """
     directory = Path(directory)
     for name in (*_TABLES, *SERVICES, _MANIFEST):
         if not (directory / name).exists():
             raise FileNotFoundError(f"{directory} must have {name}.")
+    _check_hashes(directory)
     tables = {name: _read(directory, name)["train"] for name in _TABLES}
     num_items = len(next(iter(tables["items"].values()))) - 1
     tables["items"].pop("item_id", None)  # the row number
@@ -139,6 +166,33 @@ def read_records(directory: str | Path) -> SearchAndRecommendation:
         samples={service: _read(directory, service) for service in SERVICES},
         manifest=json.loads((directory / _MANIFEST).read_text()),
     )
+
+
+def _check_hashes(directory: Path) -> None:
+    """Compares all files with their hashes, which records of old versions lack."""
+    advice = "Write the records again."
+    if not (directory / _HASHES).exists():
+        return
+    try:
+        hashes = json.loads((directory / _HASHES).read_text())
+        is_wrong = is_changed(hashes)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{directory / _HASHES} is damaged: {error}. {advice}"
+        ) from error
+    if is_wrong:
+        raise ValueError(f"{directory / _HASHES} is not as it was written. {advice}")
+    for name, then in hashes.items():
+        path = directory / name
+        if name != SEAL and not path.is_file():
+            raise FileNotFoundError(f"{directory} must have {name}. {advice}")
+        if name != SEAL and digest(path) != then:
+            raise ValueError(f"{path} is not as it was written. {advice}")
+
+
+def _files(folder: Path) -> list[str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [path.relative_to(folder).as_posix() for path in files]
 
 
 def _write(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tfrs_models._files import written_whole
 from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
 from tfrs_models.data.kuaisar.convert import convert
 
@@ -119,7 +120,8 @@ def write_search_and_recommendation_log(
         log.live(user)
     log.add_edge_cases(num_users)
     for name, frame in log.frames().items():
-        frame.to_csv(Path(directory) / f"{name}.csv", index=False)
+        with written_whole(Path(directory) / f"{name}.csv") as unfinished:
+            frame.to_csv(unfinished, index=False)
 
 
 class _Log:
