@@ -22,6 +22,7 @@ NAMES = (
     "live_index",
     "live_requests",
     "live_trends",
+    "faults",
     "explore",
     "serving_load",
     "trends",

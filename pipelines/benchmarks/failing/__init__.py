@@ -1,0 +1,1 @@
+"""Failing calls, damaged inputs and killed processes, for the benchmark `faults`."""
