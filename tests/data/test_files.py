@@ -226,3 +226,60 @@ def test_another_name_is_refused_with_the_names_there_are(name):
 def test_a_misspelt_name_gets_the_nearest_one():
     with pytest.raises(ValueError, match="Did you mean 'recbole:ml-100k'"):
         data.load("recbole:ml100k")
+
+
+def damaged(path, share):
+    """Cut to a share, and with a byte changed there."""
+    whole = path.read_bytes()
+    place = int(share * len(whole))
+    flipped = bytearray(whole)
+    flipped[place] ^= 1
+    return whole[:place], bytes(flipped)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)],
+)
+@pytest.mark.parametrize("name", ["mine.csv", "ratings.dat"])
+def test_a_damaged_compressed_file_is_named(tmp_path, name, suffix, pack, share):
+    path = tmp_path / f"{name}{suffix}"
+    rows = [[n % 7, n, 5, 1_000_000_000 + n * n] for n in range(999)]
+    mark = "," if name == "mine.csv" else "::"
+    lines = [mark.join(map(str, row)) for row in rows]
+    if name == "mine.csv":
+        lines.insert(0, "user_id,item_id,rating,timestamp")
+    path.write_bytes(pack("\n".join(lines).encode()))
+    for content in damaged(path, share):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{path}.*cut off or damaged") as error:
+            data.load(path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+def test_a_damaged_parquet_file_is_named(tmp_path, share):
+    path = tmp_path / "mine.parquet"
+    rows = np.random.default_rng(0).integers(10**9, size=[999, 2])
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    frame.to_parquet(path, write_page_checksum=True, compression=None)
+    for content in damaged(path, share):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"must be a readable.*{path}"):
+            data.load(path)
+
+
+def test_a_table_that_ends_inside_of_a_line_says_so(tmp_path):
+    path = tmp_path / "mine.csv"
+    lines = ["user_id,item_id,timestamp"]
+    lines += [f"u{n},i{n},{1_600_000_000 + n}" for n in range(99)]
+    path.write_text("\n".join([*lines, "u1,i1,16"]))
+    with pytest.raises(ValueError, match="row 99.*") as cut:
+        data.load(path)
+    assert str(cut.value).endswith(
+        f"Read from {path}. Its last line has no end: is it cut off?"
+    )
+    path.write_text("\n".join([*lines, "u1,i1,16", ""]))
+    with pytest.raises(ValueError, match=f"Read from {path}\\.$"):
+        data.load(path)

@@ -112,6 +112,32 @@ def test_a_damaged_file_is_named_beside_the_older_checkpoint(
         checkpoints.newest()
 
 
+@pytest.mark.parametrize("name", ["weights.index", "about.json", "vocabularies.json"])
+def test_an_older_checkpoint_is_taken_where_that_is_said(
+    checkpoints, origin, name, capsys
+):
+    oldest = checkpoints.save(model(1), origin)
+    newest = checkpoints.save(model(2), origin)
+    assert checkpoints.newest(fall_back=True) == newest  # it is whole
+    flip(newest.folder / name)
+    found = checkpoints.newest(fall_back=True)
+    assert (found.id, loaded(found)) == (oldest.id, 1)
+    said = capsys.readouterr().err
+    assert str(newest.folder / name) in said
+    assert f"{oldest.folder} is used in its place" in said
+    assert said.count("\n") == 1
+    flip(oldest.folder / "weights.index")
+    with pytest.raises(SystemExit, match=f"{newest.folder}.*Train it again"):
+        checkpoints.newest(fall_back=True)
+
+
+def test_an_edited_description_is_refused(checkpoints, origin):
+    path = checkpoints.save(model(1), origin).folder / "about.json"
+    path.write_text(path.read_text().replace('"seed": 42', '"seed": 43'))
+    with pytest.raises(SystemExit, match=f"{path} is not as it was written: it was ed"):
+        checkpoints.newest()
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"id": 1, "files": 2}', "\xff"])
 def test_a_damaged_description_is_named(checkpoints, origin, text):
     path = checkpoints.save(model(1), origin).folder / "about.json"
@@ -238,3 +264,18 @@ def test_a_run_is_read_as_a_whole_or_not_at_all(checkpoints, origin):
     checkpoints.save(model(2), dataclasses.replace(origin, run="run 2"))
     with pytest.raises(SystemExit, match="two runs: .* run 1, .* run 2"):
         finished(folder, retrieval.Config)
+
+
+def test_a_finished_run_goes_back_to_a_checkpoint_of_its_own_only(checkpoints, origin):
+    folder = checkpoints.folder.parent
+    older = checkpoints.save(model(1), origin)
+    newer = checkpoints.save(model(2), origin)
+    metrics = {"run": "run 1", "checkpoint": newer.id, "config": {}}
+    write_json(folder / "metrics.json", metrics)
+    flip(newer.folder / "weights.index")
+    with pytest.raises(SystemExit, match="--fall-back"):
+        finished(folder, retrieval.Config)
+    assert finished(folder, retrieval.Config, fall_back=True).id == older.id
+    write_json(folder / "metrics.json", metrics | {"run": "run 2"})
+    with pytest.raises(SystemExit, match="files of two runs"):
+        finished(folder, retrieval.Config, fall_back=True)

@@ -91,6 +91,43 @@ def test_an_interrupted_run_goes_on_and_its_bytes_are_those_of_a_whole_run(
     assert output.read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+def test_a_damaged_part_is_made_again(users, tmp_path, capsys, share):
+    output, asked = tmp_path / "r.csv", []
+
+    def stopping(batch):
+        asked.append(batch)
+        if len(asked) > 8:
+            raise KeyboardInterrupt
+        return made_up(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(users, output, stopping)
+    [part, *_] = sorted((tmp_path / "r.csv.parts").glob("part-*"))
+    part.write_bytes(part.read_bytes()[: int(share * part.stat().st_size)])
+    write(users, output)
+    assert f"{part} is damaged, and is made again" in capsys.readouterr().out
+    write(users, tmp_path / "whole.csv")
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_part_of_another_run_is_refused(users, tmp_path):
+    def stopping(batch, asked=[]):  # noqa: B006  of both runs
+        asked.append(batch)
+        if len(asked) % 9 == 8:
+            raise KeyboardInterrupt
+        return made_up(batch)
+
+    for name, made_with in (("a.csv", {"m": 1}), ("b.csv", {"m": 2})):
+        with pytest.raises(KeyboardInterrupt):
+            write(users, tmp_path / name, stopping, made_with=made_with)
+    first = "a.csv.parts/part-000000.parquet"
+    other = (tmp_path / "b.csv.parts" / "part-000000.parquet").read_bytes()
+    (tmp_path / first).write_bytes(other)
+    with pytest.raises(SystemExit, match=f"must not mix two runs.*{first} is of anoth"):
+        write(users, tmp_path / "a.csv")
+
+
 def test_a_run_that_ended_while_it_removed_its_parts_is_finished(users, tmp_path):
     output, parts = tmp_path / "r.csv", tmp_path / "r.csv.parts"
     calls = []

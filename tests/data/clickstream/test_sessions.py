@@ -209,3 +209,16 @@ def test_a_session_without_events_is_irrelevant(events):
 def test_a_session_that_cannot_be_used_says_why(session, message):
     with pytest.raises(ValueError, match=message):
         session_to_input(SESSION | session)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("share", [0, 0.2, 0.6])
+def test_a_parquet_file_that_is_cut_off_is_named(tmp_path, strict, share):
+    path = tmp_path / "log.parquet"
+    results = [{"object_id": str(n), "rank": 0.5} for n in range(5)]
+    session = {"search_query": "q", "search_results": results, "events": []}
+    pd.DataFrame([session] * 9).to_parquet(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=f"{path} must be a whole Parquet file") as cut:
+        list(read_sessions(path, strict=strict))
+    assert "\n" not in str(cut.value)

@@ -1,7 +1,9 @@
 """Pickles of UniSAR's layout and records: what goes in comes out, and nothing else."""
 
 import dataclasses
+import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,13 @@ from tfrs_models.data import kuaisar
 from tfrs_models.models import UniSAR
 
 OLD_PANDAS = Path(__file__).parents[2] / "golden" / "rec_test_pandas_1_5.pkl"
+
+
+@pytest.fixture(scope="module")
+def records(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stored") / "records"
+    kuaisar.write_records(data, folder, shard_rows=10)
+    return folder
 
 
 def assert_same(found, expected):
@@ -166,3 +175,47 @@ def test_raw_files_are_converted_and_other_directories_refused(raw_directory, tm
         kuaisar.load(tmp_path)
     with pytest.raises(ValueError, match="`options` are for raw files"):
         kuaisar.load(tmp_path, options)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "manifest.json",
+        "hashes.json",
+        "users/*/users-train*-00000-*",
+        "search/*/*train*",
+        "items/*/features.json",
+        "queries/*/dataset_info.json",
+    ],
+)
+def test_a_damaged_file_of_records_is_named(records, tmp_path, pattern, damage):
+    folder = shutil.copytree(records, tmp_path / "records")
+    path = min(folder.glob(pattern))
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+        if path.name == "hashes.json":  # as those of earlier versions
+            assert kuaisar.load(folder).num_users
+            return
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 2
+    contents = {"cut": whole[: len(whole) // 2], "flipped": flipped, "empty": b""}
+    if damage in contents:
+        path.write_bytes(contents[damage])
+    with pytest.raises((ValueError, FileNotFoundError), match=path.name) as error:
+        kuaisar.load(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_records_that_are_not_finished_are_not_there(data, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        kuaisar.write_records(data, tmp_path / "records")
+    monkeypatch.undo()
+    assert not os.listdir(tmp_path)
+    kuaisar.write_records(data, tmp_path / "records")
+    assert kuaisar.load(tmp_path / "records").num_users == data.num_users
