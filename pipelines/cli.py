@@ -46,6 +46,7 @@ class Command:
 
 COMMANDS = (
     Command("retrieval", "Trains, evaluates and exports a two-tower model."),
+    Command("update", "Trains a retrieval model on with new rows, and publishes it."),
     Command("recommend", "Recommends to some or to all users with an export.", ""),
     Command("explore", "Shows an export on a local web page.", "explore"),
     Command("ranking", "Trains and exports a multi-task ranker, DeepFM or DCN."),

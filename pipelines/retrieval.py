@@ -35,7 +35,7 @@ from .parts.checkpoints import (
     finished,
 )
 from .parts.command import STATES, command, ending, start
-from .parts.data import DataConfig, load_data
+from .parts.data import DataConfig, load_data, moved
 from .parts.flags import Count, CountOrNone, Seed
 from .parts.indexes import (
     attribute_values,
@@ -242,6 +242,10 @@ def finish(
     trained: Trained,
     evaluations: Sequence[Evaluation],
     study: Study | None = None,
+    *,
+    exported: Path | None = None,
+    keep: int | None = None,
+    **more: object,
 ) -> dict:
     """Compares, exports and reports; returns the content of metrics.json.
 
@@ -250,6 +254,9 @@ def finish(
       trained: model to export.
       evaluations: evaluation of each fold, the one of this model last.
       study: trials that chose the flags.
+      exported: version of this model that is published already; None to publish one.
+      keep: number of versions to keep, None for all.
+      **more: additional content of metrics.json.
     """
     data, model, evaluation = trained.data, trained.model, trained.evaluation
     output = config.output
@@ -281,9 +288,17 @@ def finish(
         )
     groups = groups_of(config.group_column, trained)
     with step("Export and its verification") as exporting:
-        if exports == MODEL:
+        if exported is not None:
+            exporting.note = f"{exported} is there already"
+        elif exports == MODEL:
             exported = export_recommender(
-                config, data, model, exact, output / "export", run=trained.origin.run
+                config,
+                data,
+                model,
+                exact,
+                output / "export",
+                run=trained.origin.run,
+                keep=keep,
             )
         else:
             baseline = evaluation.baselines[exports]
@@ -303,6 +318,7 @@ def finish(
         **evaluation.metrics,
         "verdict": said,
         "scann_recall_at_100": recall,
+        **more,
     }
     metrics["beyond_accuracy"] = beyond.measures
     if len(evaluations) > 1:
@@ -405,9 +421,7 @@ def restore(
         or the data has changed since.
     """
     checkpoint = finished(folder, Config, fall_back=fall_back)
-    config = query_towers.resolved(
-        dataclasses.replace(read_config(folder, Config), output=folder)
-    )
+    config = config_of(folder)
     tf.keras.utils.set_random_seed(config.seed)
     data, origin = load(config, run=checkpoint.about["run"])
     checkpoint.check_data(origin.data)
@@ -415,6 +429,17 @@ def restore(
     create_weights(model, data)
     checkpoint.load(model)
     return config, data, model
+
+
+def config_of(folder: Path) -> Config:
+    """Reads the flags of a finished run, whose folder may have moved.
+
+    Raises:
+      SystemExit: there is no run, or its metrics.json is damaged.
+    """
+    then = read_config(folder, Config)
+    data = moved(then.data, then.output, folder)
+    return query_towers.resolved(dataclasses.replace(then, output=folder, data=data))
 
 
 def load(
@@ -511,10 +536,11 @@ def export_recommender(
     directory: Path,
     *,
     run: str,
+    keep: int | None = None,
 ) -> Path:
     """Writes the SavedModel for `tfrs-models recommend` and `tfrs-models gate`."""
     recommender = build_recommender(config, data, model, exact)
-    return tm.serving.export(recommender, directory, about={"run": run})
+    return tm.serving.export(recommender, directory, keep=keep, about={"run": run})
 
 
 def export_baseline(

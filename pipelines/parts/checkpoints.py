@@ -72,6 +72,20 @@ class Checkpoint:
         """Unique identity of the checkpoint."""
         return self.about["id"]
 
+    @property
+    def weights(self) -> Path:
+        """Prefix of the files of weights and optimizer."""
+        return self.folder / _WEIGHTS
+
+    @property
+    def vocabularies(self) -> dict[str, list[str]]:
+        """Name of a vocabulary -> its values in the order of the model's rows.
+
+        Raises:
+          SystemExit: the file is missing or damaged.
+        """
+        return read_json(self.folder / _VOCABULARIES, (), "Train the model again")
+
     def check_data(self, data: Fingerprint) -> None:
         """Ends the program if the weights were trained on other data."""
         if found := self.other_data(data):

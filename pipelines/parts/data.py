@@ -1,6 +1,7 @@
 """Flags of the data and how they load it."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -149,18 +150,43 @@ def load_data(
     if config.later is not None:
         options["later"] = config.later
     if is_table(config.dataset):
-        usual = DataConfig()  # a flag that is not given leaves the choice to the format
-        options |= {
-            name: getattr(config, flag)
-            for name, flag in _TABLE_FLAGS.items()
-            if getattr(config, flag) != getattr(usual, flag)
-        }
+        options |= table_options(config)
     else:
         _refuse_table_flags(config)
     try:
         return tm.data.load(config.dataset, **options)
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"Cannot load the data: {as_flags(str(error))}") from error
+
+
+def table_options(config: DataConfig) -> dict[str, object]:
+    """Returns the arguments of `tm.data.load` about the format of a table.
+
+    A flag that is not given leaves the choice to the format.
+
+    Args:
+      config: flags of the data.
+    """
+    usual = DataConfig()
+    return {
+        name: getattr(config, flag)
+        for name, flag in _TABLE_FLAGS.items()
+        if getattr(config, flag) != getattr(usual, flag)
+    }
+
+
+def moved(config: DataConfig, then: Path, now: Path) -> DataConfig:
+    """Returns the flags of a run's data after its output folder has moved.
+
+    Args:
+      config: flags of the data.
+      then: output folder when the run wrote them.
+      now: output folder.
+    """
+    if config.later is None or not Path(config.later).is_relative_to(then):
+        return config
+    later = now / Path(config.later).relative_to(then)
+    return dataclasses.replace(config, later=str(later))
 
 
 def _refuse_table_flags(config: DataConfig) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tfrs_models as tm
 from tfrs_models.data.interactions import EARLIER
-from tfrs_models.data.sequences import history_columns
+from tfrs_models.data.sequences import Windows, history_columns, training_windows
 from tfrs_models.feature import Feature
 from tfrs_models.towers.unit_norm import UnitNorm
 
@@ -277,6 +277,7 @@ def training_batches(
     *,
     seed: int,
     drop_ids: bool = True,
+    rows: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Shuffled batches: rows with `--query-tower id`, else windows of histories.
 
@@ -285,6 +286,8 @@ def training_batches(
       data: interactions with what the query tower reads.
       seed: seed of the order of the rows and of the dropped ids.
       drop_ids: whether, with a user tower, a share of the rows gets the unknown user.
+      rows: numbers of the train rows, or of the windows of `windows_of`, that the
+        batches have; None for all.
     """
     if config.query_tower != "id":
         return tm.data.window_batches(
@@ -295,6 +298,7 @@ def training_batches(
             first_items=config.trends == "yes",
             seed=seed,
             sample_weight=config.sample_weights,
+            rows=rows,
         )
     batches = data.batches(
         "train",
@@ -303,10 +307,26 @@ def training_batches(
         seed=seed,
         known_items=True,
         sample_weight=config.sample_weights,
+        rows=rows,
     )
     if drop_ids and config.user_tower and config.id_dropout:
         return without_some_ids(batches, config.id_dropout, seed=seed)
     return batches
+
+
+def windows_of(config: QueryTowerConfig, data: tm.data.Interactions) -> Windows:
+    """Cuts the training rows into the windows of the batches.
+
+    Args:
+      config: flags, resolved, with a query tower over histories.
+      data: interactions with times.
+    """
+    return training_windows(
+        data,
+        config.history_length,
+        stride=_stride(config),
+        first_items=config.trends == "yes",
+    )
 
 
 def windows_of_batch(config: QueryTowerConfig, data: tm.data.Interactions) -> int:

@@ -153,6 +153,7 @@ class Interactions:
         drop_remainder: bool = False,
         known_items: bool | None = None,
         sample_weight: bool = False,
+        rows: np.ndarray | None = None,
     ) -> tf.data.Dataset:
         """Makes batches of the rows of a split, joined with features of user and item.
 
@@ -170,6 +171,8 @@ class Interactions:
             `exclusions`: none under the rule "allow"), and those of train no feature.
           sample_weight: whether batches have `sample_weight` `[batch]`, the weight of
             the row divided by the mean weight of the train rows.
+          rows: `[n]` numbers of the rows of the split that the batches have; None for
+            all.
 
         Returns:
           A dataset of dicts: `user_id` and `item_id` `[batch]` int64, `rating`,
@@ -199,20 +202,23 @@ class Interactions:
         elif known_items is None and split != "train":
             ragged["known_items"] = self.exclusions(split)
 
+        chosen = None if rows is None else tf.constant(rows, tf.int64)
+
         def join(row: tf.Tensor) -> dict[str, tf.Tensor]:
+            row = row if chosen is None else tf.gather(chosen, row)
             batch = _gather(columns, row)
             user, item = batch["user_id"], batch["item_id"]
             batch = {**batch, **_gather(users, user), **_gather(items, item)}
             return {**add_probability(batch), **_gather(ragged, user)}
 
-        rows = row_batches(
-            len(self._columns(split)["user_id"]),
+        numbers = row_batches(
+            len(self._columns(split)["user_id"]) if rows is None else len(rows),
             batch_size,
             shuffle=shuffle,
             seed=seed,
             drop_remainder=drop_remainder,
         )
-        return rows.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+        return numbers.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
     def known_items(self, split: str) -> tf.RaggedTensor:
         """Returns each user's items before a split.

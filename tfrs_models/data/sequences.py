@@ -253,6 +253,7 @@ def window_batches(
     first_items: bool = False,
     seed: int | None = None,
     sample_weight: bool = False,
+    rows: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Makes shuffled batches of training windows, with a target at every position.
 
@@ -267,6 +268,8 @@ def window_batches(
       seed: seed of the order; None follows `tf.random.set_seed`.
       sample_weight: whether batches have `sample_weight` `[batch, length]`, the weight
         of each target divided by the mean weight of the train rows.
+      rows: `[n]` numbers of the windows, in the order of `training_windows`, that the
+        batches have; None for all.
 
     Returns:
       A dataset of dicts: `history`, `history_timestamp`, `item_id` (the targets),
@@ -295,6 +298,8 @@ def window_batches(
             "the earlier. Got none."
         )
     arrays = windows._asdict()
+    if rows is not None:
+        arrays = {k: None if v is None else v[rows] for k, v in arrays.items()}
     weights = arrays.pop("weight")
     if sample_weight:
         arrays["sample_weight"] = sample_weights(data, weights)
@@ -310,8 +315,8 @@ def window_batches(
         batch = {**of_user, **batch, "known_items": tf.gather(known, user)}
         return add_probability(batch)
 
-    rows = row_batches(len(windows.user_id), batch_size, shuffle=True, seed=seed)
-    return rows.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    numbers = row_batches(len(arrays["user_id"]), batch_size, shuffle=True, seed=seed)
+    return numbers.map(join, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def _check(
