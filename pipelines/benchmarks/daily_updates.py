@@ -250,11 +250,11 @@ def report(config: Config, days: Sequence[Day]) -> str:
 
 NDCG@10 over the whole catalogue; items that a user has are left out. Update minus from
 zero over all test rows: {gain(*_pooled(days, UPDATE))} (95% interval, paired by user
-and day), {_relative(days, UPDATE) - 1:+.1%}; median of the days {np.median(changes):+.1%}
-({min(changes):+.1%}..{max(changes):+.1%}). No update minus update:
-{gain(*_pooled(days, STALE, UPDATE))}. Time of an update, with moving the state to
-the new vocabularies, to that of a training from zero: median {np.median(ratios):.2f}
-({ratios.min():.2f}..{ratios.max():.2f}).
+and day), {_relative(days, UPDATE) - 1:+.1%}; median of the days
+{np.median(changes):+.1%} ({min(changes):+.1%}..{max(changes):+.1%}).
+No update minus update: {gain(*_pooled(days, STALE, UPDATE))}.
+Time of an update, with moving the state to the new vocabularies, to that of a training
+from zero: median {np.median(ratios):.2f} ({ratios.min():.2f}..{ratios.max():.2f}).
 
 Settings: {config.epochs} epochs from zero, {config.embedding_dim} dimensions, histories
 of {config.history_length}; updates of {config.passes} epochs at a learning rate of

@@ -22,7 +22,7 @@ from .training import create_weights
 class LearningConfig:
     """Flags of the training on new rows."""
 
-    replay: Share = 0.1
+    replay: Share = 0.05
     """Share of the rows (with histories: of the windows) without anything new that are
     trained on again, so that the model does not forget them."""
     passes: Count = 1
