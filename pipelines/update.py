@@ -414,8 +414,8 @@ def _reasons(
     """Returns the reasons not to publish."""
     if num_users < config.minimum_users:
         return (
-            f"{num_users} users have rows of the newest days, which is too few for a "
-            f"comparison: at least {config.minimum_users} (--minimum-users)",
+            f"the rows of the newest days are of {num_users} user(s), which is too "
+            f"few for a comparison: at least {config.minimum_users} (--minimum-users)",
         )
     return tuple(
         f"{name} may have fallen by {-change.difference.low:.4f}: at most "

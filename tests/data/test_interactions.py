@@ -226,3 +226,15 @@ def test_other_rows_have_other_known_items(tiny):
     expected = changed.known_items("validation").to_list()
     assert changed.known_items("test").to_list() == expected != before
     assert tiny.known_items("test").to_list() == before
+
+
+def test_batches_of_some_rows_are_those_rows_with_all_that_their_users_have(tiny):
+    rows = np.array([3, 0])
+    found = next(iter(tiny.batches("train", 9, rows=rows, known_items=True)))
+    train = tiny.splits["train"]
+    for name in ("user_id", "item_id"):
+        np.testing.assert_array_equal(found[name], train[name][rows])
+    everything = tiny.known_items("validation").to_list()
+    assert found["known_items"].to_list() == [
+        everything[user] for user in train["user_id"][rows]
+    ]

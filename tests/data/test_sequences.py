@@ -416,3 +416,13 @@ def test_times_in_milliseconds_are_refused():
             ValueError, match="`timestamp` of `data` must be in seconds"
         ):
             call()
+
+
+def test_batches_of_some_windows_are_those_windows():
+    data = make()
+    windows = training_windows(data, 4)
+    rows = np.array([2, 0])
+    found = next(iter(tm_data.window_batches(data, 9, length=4, seed=1, rows=rows)))
+    expected = {tuple(windows.history[row]) for row in rows}
+    assert {tuple(row) for row in found["history"].numpy()} == expected
+    assert len(found["history"]) == 2
