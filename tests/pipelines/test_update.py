@@ -35,9 +35,9 @@ def log(days, *, users=25):
     return frame[(frame["timestamp"] - FIRST).floordiv(DAY).isin(days)]
 
 
-def fake_export(config, data, model, exact, directory, *, keep=None):
+def fake_export(config, data, model, exact, directory, *, run, keep=None):
     """Publishes a version without tracing a model."""
-    del config, data, model, exact
+    del config, data, model, exact, run
     number = 1 + max(tm.serving.list_versions(directory), default=0)
     path = directory / str(number)
     path.mkdir(parents=True)
