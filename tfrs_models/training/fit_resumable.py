@@ -62,7 +62,7 @@ def fit_resumable(
         of this one is written); True to go on; "auto" to go on if there is a state.
       fall_back: whether to go on with the state before if the newest one is damaged.
       epochs: number of epochs in all, with those before an interruption.
-      validation_data: data of `fit`'s validation.
+      validation_data: data of `fit`'s validation, in an order that stays.
       callbacks: callbacks of Keras.
       checkpoint_minutes: minutes between two states within an epoch.
       **fit_options: other arguments of `tf.keras.Model.fit`. `verbose` is 0 unless it
