@@ -19,7 +19,7 @@ __all__ = ["tune"]
 Values = dict[str, int]
 
 _FEWEST = 20  # smallest number of choosing queries, and of confirming ones
-_TIMED = 16  # settings that are timed: a graph of ScaNN holds a copy of its index
+_TIMED = 16  # settings that are timed
 _CLEARLY = 0.8  # ratio of times below which a setting with equal recall is preferred
 
 

@@ -198,6 +198,39 @@ def test_indexing_anew_is_seen_whole_by_eager_readers(kind):
     assert not torn
 
 
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_no_reader_misses_an_attribute_that_is_being_replaced(kind, monkeypatch):
+    """Keras deletes an attribute before it sets it anew: readers run in between."""
+    index = make(kind)
+    deleted, failed, read = threading.Event(), [], []
+    delete = tf.keras.layers.Layer.__delattr__
+
+    def delete_and_wait(self, name):
+        delete(self, name)
+        if self is index:
+            deleted.set()
+            time.sleep(0.05)
+
+    def keep_reading():
+        while len(read) < 3:
+            deleted.wait()
+            deleted.clear()
+            try:
+                read.append((index(QUERY), index.num_candidates, index.id_dtype))
+            except AttributeError as error:
+                failed.append(str(error))
+                return
+
+    monkeypatch.setattr(tf.keras.layers.Layer, "__delattr__", delete_and_wait)
+    thread = threading.Thread(target=keep_reading, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        index.index(SECOND[:9], IDS[:9])
+        index.index(FIRST, IDS)
+    assert not failed
+    assert {count for _, count, _ in read} <= {9, SIZE}
+
+
 def test_indexing_anew_lets_go_of_what_graphs_have_read():
     index = make("BruteForce")
     for k in (2, 3):

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,6 +52,66 @@ def test_reordering_cannot_be_asked_of_an_index_without_exact_embeddings():
     index = layers.ScaNN()
     with pytest.raises(ValueError, match="`num_reordering_candidates` must be given"):
         index.num_reordering_candidates = 5
+
+
+def names_of_searchers(function):
+    """Names of the searchers that a graph and the functions it calls ask for."""
+    if hasattr(function, "get_concrete_function"):
+        function = function.get_concrete_function(tf.TensorSpec([None, 8]))
+    library = function.graph.as_graph_def().library.function
+    nodes = [node for called in library for node in called.node_def]
+    found = [node for node in nodes if node.op == "Scann>TensorsToScann"]
+    return {node.attr["shared_name"].s for node in found}
+
+
+def test_graphs_share_one_searcher_and_those_of_a_saved_model_have_their_own(tmp_path):
+    index = layers.ScaNN(k=4, num_leaves=5).index(CANDIDATES)
+    names = set()
+    for leaves in (1, 3, 5):
+        index.num_leaves_to_search = leaves
+        names |= names_of_searchers(tf.function(lambda queries: index(queries)))
+    (name,) = names
+    other = layers.ScaNN(k=4, num_leaves=5).index(CANDIDATES)
+    assert names_of_searchers(tf.function(lambda queries: other(queries))) != {name}
+    module = tf.Module()
+    module.index = index
+    specs = [tf.TensorSpec([None, 8])]
+    module.ask = tf.function(lambda queries: index(queries)[1], input_signature=specs)
+    tf.saved_model.save(module, tmp_path)
+    loaded = tf.saved_model.load(tmp_path)
+    assert names_of_searchers(loaded.signatures["serving_default"]) == {b""}
+    np.testing.assert_array_equal(loaded.ask(QUERIES), index(QUERIES)[1])
+
+
+def test_a_searcher_is_destroyed_when_nothing_can_ask_it():
+    index = layers.ScaNN(k=4, num_leaves=5, num_leaves_to_search=5).index(CANDIDATES)
+    ask = tf.function(lambda queries: index(queries))
+    before = ask(QUERIES)[1].numpy()
+    searcher = index._serialized_searcher
+    variable = weakref.ref(searcher.dataset)
+    handle = searcher.recreate_handle()
+
+    def search():
+        from scann.scann_ops.py import scann_ops
+
+        return scann_ops.ScannSearcher(handle).search_batched(QUERIES)
+
+    del searcher
+    index.index(2 * CANDIDATES)
+    gc.collect()
+    search()  # the graph still has it
+    np.testing.assert_array_equal(ask(QUERIES)[1], before)
+    del ask
+    gc.collect()
+    assert variable() is None
+    with pytest.raises(tf.errors.NotFoundError):
+        search()
+    handle = index._serialized_searcher.recreate_handle()
+    index(QUERIES)
+    del index
+    gc.collect()
+    with pytest.raises(tf.errors.NotFoundError):
+        search()
 
 
 def test_a_single_query_may_be_a_vector():

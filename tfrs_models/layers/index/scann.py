@@ -1,10 +1,15 @@
 """Approximate retrieval with ScaNN."""
 
+import functools
+import uuid
+import weakref
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from tensorflow.python.eager.context import eager_mode
+from tensorflow.python.saved_model.save_context import in_save_context
 
 from tfrs_models._keras import FromConfig, register
 from tfrs_models.layers.index.candidate_file import write_candidates
@@ -183,7 +188,7 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         attributes = dict(attributes or {})
         size, width = candidates.shape
         with self._turns.writing:
-            searcher = self._build_searcher(candidates).serialize_to_module()
+            searcher = _shared(self._build_searcher(candidates))
             table = SlotTable(
                 num_slots=size,
                 id_dtype=identifiers.dtype.name,
@@ -195,6 +200,10 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
             table.fill(np.arange(size), identifiers, keys, update)
             update.write()
             with self._turns.swapping:
+                # Keras lets go of a layer that is replaced, and of no other module.
+                old, parts = self._serialized_searcher, self._self_tracked_trackables
+                parts = [part for part in parts if part is not old]
+                object.__setattr__(self, "_self_tracked_trackables", parts)
                 self._serialized_searcher, self._table = searcher, table
                 self._width = width
             self._reset_tf_function_cache()
@@ -354,6 +363,47 @@ class ScaNN(TableIndex, FromConfig, tfrs.layers.factorized_top_k.ScaNN):
         scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
         rows = tf.where(is_missing(scores), 0, tf.pad(rows, missing))
         return scores, rows
+
+
+def _shared(searcher: object) -> tf.Module:
+    """Makes a module of a trained searcher that all graphs of a process share.
+
+    A graph makes its own searcher, a copy of the whole index, unless it finds one by
+    name. What has a name stays until it is destroyed: that is when neither the index
+    nor a graph holds the module's variables.
+    """
+    from scann.scann_ops.py import scann_ops
+
+    module = searcher.serialize_to_module()
+    name = f"scann/{uuid.uuid4()}"
+    recreate = functools.partial(
+        scann_ops.tensors_to_scann,
+        module.dataset,
+        module.scann_config,
+        module.serialized_partitioner,
+        module.datapoint_to_token,
+        module.ah_codebook,
+        module.hashed_dataset,
+        module.int8_dataset,
+        module.int8_multipliers,
+        module.dp_norms,
+    )
+
+    @tf.function(input_signature=[])
+    def recreate_handle() -> tf.Tensor:
+        # Nobody destroys a searcher of a SavedModel: it dies with its graph.
+        return recreate(shared_name="" if in_save_context() else name)
+
+    module.recreate_handle = recreate_handle
+    _destroy(searcher.searcher_handle)  # the one that was trained
+    release = weakref.finalize(module.dataset.handle, _destroy, recreate_handle())
+    release.atexit = False
+    return module
+
+
+def _destroy(handle: tf.Tensor) -> None:
+    with eager_mode():  # garbage is collected while graphs are traced, too
+        tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
 
 
 def _fetch_enough(

@@ -26,8 +26,20 @@ class TableIndex:
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         keep_precision(self)
-        self._table = None
         self._turns = Turns()
+        self._table = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        turns = self.__dict__.get("_turns")
+        with contextlib.nullcontext() if turns is None else turns.swapping:
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> object:
+        """Returns an attribute that was not there: Keras deletes it to replace it."""
+        if (turns := self.__dict__.get("_turns")) is None:
+            return object.__getattribute__(self, name)
+        with turns.swapping:  # until the new value is there
+            return object.__getattribute__(self, name)
 
     def snapshot(self, *, lists: bool = True) -> Snapshot:
         """Returns the present state of the index; in a graph, that when it runs.
