@@ -12,6 +12,7 @@ from tfrs_models.serving.recommender import Recommender
 from tfrs_models.serving.request_history import RequestHistory
 from tfrs_models.serving.retriever import Retriever
 from tfrs_models.serving.server_config import Batching, ServedModel, write_server_config
+from tfrs_models.serving.snapshots import Restored, load_snapshot, save_snapshot
 from tfrs_models.serving.vector_collections import VectorIndex
 from tfrs_models.serving.vector_store import VectorStore
 from tfrs_models.serving.versions import list_versions
@@ -23,6 +24,7 @@ __all__ = [
     "Ranker",
     "Recommender",
     "RequestHistory",
+    "Restored",
     "Retriever",
     "ServedModel",
     "VectorIndex",
@@ -33,6 +35,8 @@ __all__ = [
     "export",
     "gate",
     "list_versions",
+    "load_snapshot",
+    "save_snapshot",
     "tuning",
     "write_server_config",
 ]

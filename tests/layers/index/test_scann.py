@@ -79,7 +79,7 @@ def test_graphs_share_one_searcher_and_those_of_a_saved_model_have_their_own(tmp
     module.ask = tf.function(lambda queries: index(queries)[1], input_signature=specs)
     tf.saved_model.save(module, tmp_path)
     loaded = tf.saved_model.load(tmp_path)
-    assert names_of_searchers(loaded.signatures["serving_default"]) == {b""}
+    assert name not in names_of_searchers(loaded.signatures["serving_default"])
     np.testing.assert_array_equal(loaded.ask(QUERIES), index(QUERIES)[1])
 
 
@@ -108,7 +108,7 @@ def test_a_searcher_is_destroyed_when_nothing_can_ask_it():
         search()
     handle = index._serialized_searcher.recreate_handle()
     index(QUERIES)
-    del index
+    index = None
     gc.collect()
     with pytest.raises(tf.errors.NotFoundError):
         search()

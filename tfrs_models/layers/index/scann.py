@@ -391,7 +391,7 @@ def _shared(searcher: object) -> tf.Module:
 
     @tf.function(input_signature=[])
     def recreate_handle() -> tf.Tensor:
-        # Nobody destroys a searcher of a SavedModel: it dies with its graph.
+        # A SavedModel that is loaded here must not ask for this index's searcher.
         return recreate(shared_name="" if in_save_context() else name)
 
     module.recreate_handle = recreate_handle

@@ -643,7 +643,8 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         }
         if self._shapes is not None:
             config["indexed"] = dataclasses.asdict(self._shapes) | {
-                "num_candidates": self.num_candidates
+                "num_candidates": self.num_candidates,
+                "num_changes": int(self._num_changes),
             }
         return config
 
@@ -654,6 +655,7 @@ class SlotIndex(TableIndex, FromConfig, tfrs.layers.factorized_top_k.TopK):
         if indexed is not None:
             indexed = dict(indexed)
             size = indexed.pop("num_candidates")
+            layer._num_changes = indexed.pop("num_changes", 0)
             shapes = Shapes(**indexed)  # a checkpoint or SavedModel fills the weights
             layer._adopt(shapes, shapes.make_weights(), shapes.make_table())
             layer._table.num_candidates.assign(size)

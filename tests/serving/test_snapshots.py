@@ -1,0 +1,298 @@
+"""Snapshots of live modules: what comes back answers and goes on as what was saved."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfrs_models as tm
+from tests.serving.conftest import START, histories
+
+RNG = np.random.default_rng(7)
+ROWS = RNG.normal(size=(30, 4)).astype("float32")
+NAMES = np.array([f"i{n}" for n in range(30)])
+KINDS = {"kind": np.resize(["a", "b", "c"], 30)}
+QUERIES = RNG.normal(size=(6, 4)).astype("float32")
+IVF = {"block_size": 4, "num_partitions": 5, "num_probes": 3}
+UPSERT = RNG.normal(size=(3, 4)).astype("float32")
+
+
+def make_index(kind, **options):
+    options |= IVF if kind == "IVF" else {}
+    index = getattr(tm.layers, kind)(k=5, capacity=40, **options)
+    return index.index(ROWS, NAMES, attributes=KINDS)
+
+
+def change(index, step):
+    some = {"kind": np.array(["b", "a", "a"])}
+    index.upsert(UPSERT * (1 + step), ["i3", f"n{step}", "i9"], attributes=some)
+    index.remove([f"i{20 + step}"])
+
+
+def assert_same_index(one, other):
+    for arguments in (
+        {},
+        {"k": 9, "exclusions": [["i3", "n0"]] * 6},
+        {"filters": {"kind": [["a"]] * 6}},
+        {"allowed": [["i9", "n0", "i20"]] * 6},
+    ):
+        for a, b in zip(
+            one(QUERIES, **arguments), other(QUERIES, **arguments), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+    assert one.staleness == other.staleness
+    assert one.num_candidates == other.num_candidates
+
+
+@pytest.mark.parametrize("measure", ["dot_product", "cosine"])
+@pytest.mark.parametrize("kind", ["BruteForce", "IVF"])
+def test_an_index_comes_back_and_goes_on_alike(kind, measure, tmp_path):
+    index = make_index(kind, distance_measure=measure)
+    change(index, 0)
+    folder = tm.serving.save_snapshot(index, tmp_path, sequence=41)
+    restored = tm.serving.load_snapshot(tmp_path)
+    assert (restored.sequence, restored.folder) == (41, folder)
+    again = restored.module
+    assert type(again) is type(index)
+    assert again.staleness == index.staleness > 0
+    assert_same_index(index, again)
+    for step in (1, 2):  # the same slots are taken, too
+        change(index, step)
+        change(again, step)
+        assert_same_index(index, again)
+    for module in (index, again):
+        with pytest.raises(ValueError, match="`capacity` is 40"):
+            module.add(
+                ROWS[:20],
+                [f"m{n}" for n in range(20)],
+                attributes={"kind": KINDS["kind"][:20]},
+            )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_comes_back(dtype, tmp_path):
+    index = tm.layers.BruteForce(k=5).index(tf.cast(ROWS, dtype), np.arange(30))
+    tm.serving.save_snapshot(index, tmp_path)
+    again = tm.serving.load_snapshot(tmp_path).module
+    assert again.contents()[1].dtype == dtype
+    np.testing.assert_array_equal(again(QUERIES)[0], index(QUERIES)[0])
+
+
+def test_staleness_is_saved_with_an_index_of_keras(tmp_path):
+    index = make_index("IVF")
+    change(index, 0)
+    index.save(tmp_path / "index.keras")
+    again = tf.keras.models.load_model(tmp_path / "index.keras")
+    assert again.staleness == index.staleness > 0
+
+
+@pytest.fixture(scope="module")
+def parts(dated):
+    """A function that makes the same live recommender, with trends and filters."""
+    tf.keras.utils.set_random_seed(0)
+    items = tm.towers.FeatureTower(dated.item_features, 4)
+    tower = tm.towers.RecencyPooling(
+        tm.towers.FeatureLookup(items, dated.items), 7, timestamp="history_timestamp"
+    )
+    size = dated.num_items
+    features = {name: rows[1:] for name, rows in dated.items.items()}
+    columns = items({"item_id": tf.range(1, size + 1), **features})
+    users = histories(dated)
+    tower(
+        {name: tf.constant(rows) for name, rows in users.items()}
+        | {"timestamp": tf.zeros(len(users["history"]), tf.int64)}
+    )
+
+    def make(query_model=tower):
+        trends = tm.serving.LiveTrends(
+            np.linspace(0, 3, size + 1)[:, None],
+            np.where(np.arange(size + 1) % 3, START, 0),
+            time=START + 10**6,
+            half_lives_days=[2.0],
+        )
+        rows = np.concatenate([columns, trends.columns(np.arange(1, size + 1))], axis=1)
+        index = tm.layers.IVF(capacity=size + 5, block_size=4, num_probes=99).index(
+            rows,
+            np.arange(1, size + 1),
+            attributes={"kind": np.resize(["short", "long"], size)},
+        )
+        return tm.serving.Recommender(
+            query_model,
+            index,
+            user_ids=dated.vocabularies["user_id"],
+            user_features=users,
+            item_ids=dated.vocabularies["item_id"],
+            titles=dated.titles,
+            known_items=dated.known_items("test"),
+            candidate_probabilities=dated.popularity("test"),
+            exclude_seen=False,
+            item_tower=items,
+            explain=True,
+            trends=trends,
+            attribute_values={"kind": ["short", "long"]},
+        )
+
+    return make
+
+
+def update(module, number):
+    """The update with a number, of a log."""
+    kinds = {"kind": np.array(["long"])}
+    if number % 3 == 0:
+        rows = np.full([1, 4], 0.1 + number, "float32")
+        title = [f"New {number}"]
+        module.upsert_items(
+            [f"new {number}"], embeddings=rows, titles=title, attributes=kinds
+        )
+    elif number % 3 == 1:
+        module.remove_items([f"i{number}"])
+    else:
+        ids = ["i0", "i0", "i2"]
+        module.update_trends(ids, START + 10**6 + 3600 * number)
+
+
+def answers(module):
+    """Answers of all signatures, by name."""
+    asked = {
+        "plain": module.ask(["u1", "u2", "nobody"], k=8),
+        "filtered": module.ask("u1", filters={"kind": ["long"]}, exclusions=["i2"]),
+        "among": module.ask("u3", k=3, allowed=["i0", "new 0", "i5"]),
+        "similar": module.ask(similar_to=["i0", "new 0"], k=5),
+        "why": module.ask("u1", history=["i0", "i3"], append=True, why=True, k=5),
+        "seen": module.ask("u1", exclude_seen=True, k=8),
+    }
+    return json.dumps(asked, sort_keys=True, default=float)
+
+
+def test_a_recommender_comes_back_and_replays_what_came_after(parts, tmp_path):
+    module = parts()
+    for number in range(6):
+        update(module, number)
+    tm.serving.save_snapshot(module, tmp_path, sequence=5)
+    before = answers(module)
+    for number in range(6, 9):  # lost in a crash
+        update(module, number)
+    restored = tm.serving.load_snapshot(tmp_path)
+    again = restored.module
+    assert answers(again) == before != answers(module)
+    assert again.trends.time == START + 10**6 + 3600 * 5
+    assert again.index.staleness == pytest.approx(module.index.staleness, abs=1)
+    assert again.num_items == module.num_items - 1
+    for number in range(restored.sequence + 1, 9):
+        update(again, number)
+    assert answers(again) == answers(module)
+    assert again.index.staleness == module.index.staleness
+    new = {"features": {}, "attributes": {"kind": np.array(["short"])}}
+    for live in (module, again):
+        live.upsert_items(["of features"], **new)
+    assert answers(again) == answers(module)
+    exported = tm.serving.export(again, tmp_path / "export", samples={})
+    assert tf.saved_model.load(str(exported)).exclude_seen.numpy() == False  # noqa: E712
+
+
+def test_layers_are_given_where_keras_cannot_make_them(parts, tmp_path):
+    width = parts().index.embedding_dim
+    weights = tf.Variable(tf.ones([width]))
+    tower = tf.keras.layers.Lambda(
+        lambda users: tf.cast(users["history"][:, :1], tf.float32) * weights
+    )
+    module = parts(tower)
+    tm.serving.save_snapshot(module, tmp_path)
+    with pytest.raises(ValueError, match="`query_model` must be given"):
+        tm.serving.load_snapshot(tmp_path)
+    again = tm.serving.load_snapshot(tmp_path, query_model=tower).module
+    assert again.ask("u1") == module.ask("u1")
+    weights.assign(2 * weights)
+    with pytest.raises(ValueError, match="`query_model` must be the one of the snap"):
+        tm.serving.load_snapshot(tmp_path, query_model=tower)
+
+
+def test_only_whole_snapshots_are_loaded(tmp_path):
+    index = make_index("BruteForce")
+    tm.serving.save_snapshot(index, tmp_path, sequence=1)
+    change(index, 0)
+    newest = tm.serving.save_snapshot(index, tmp_path, sequence=2)
+    arrays = newest / "arrays.npz"
+    content = bytearray(arrays.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrays.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"2 is not as it .*1 is whole.*updates after 1"
+    ):
+        tm.serving.load_snapshot(tmp_path)
+    with pytest.warns(UserWarning, match="1 is used in its place"):
+        restored = tm.serving.load_snapshot(tmp_path, fall_back=True)
+    assert restored.sequence == 1
+    assert restored.module.staleness == 0
+    for name in ("arrays.npz", "snapshot.json"):
+        (tmp_path / "1" / name).write_bytes(b"")
+        with pytest.raises(ValueError, match="No snapshot of .* is whole"):
+            tm.serving.load_snapshot(tmp_path)
+        with pytest.raises(ValueError, match="No snapshot of .* is whole"):
+            tm.serving.load_snapshot(tmp_path / "1", fall_back=True)
+
+
+def test_a_snapshot_of_another_format_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setattr("tfrs_models.serving.snapshots._FORMAT", 9)
+        tm.serving.save_snapshot(make_index("BruteForce"), tmp_path)
+    with pytest.raises(ValueError, match=r"format 9, of another version.*reads 1"):
+        tm.serving.load_snapshot(tmp_path)
+
+
+def test_what_cannot_be_saved_or_loaded_is_named(tmp_path):
+    with pytest.raises(
+        ValueError, match="`module` must be a `Recommender`.*Got Module"
+    ):
+        tm.serving.save_snapshot(tf.Module(), tmp_path)
+    with pytest.raises(ValueError, match="must hold an index that is filled"):
+        tm.serving.save_snapshot(tm.layers.BruteForce(), tmp_path)
+    with pytest.raises(ValueError, match="`directory` must have a snapshot"):
+        tm.serving.load_snapshot(tmp_path)
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    index = make_index("BruteForce")
+    tm.serving.save_snapshot(index, tmp_path, sequence=1)
+
+    def fill_the_disk(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(np, "savez", fill_the_disk)
+        with pytest.raises(OSError, match="No space"):
+            tm.serving.save_snapshot(index, tmp_path, sequence=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1"]
+    for sequence in range(2, 6):
+        tm.serving.save_snapshot(index, tmp_path, sequence=sequence, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["4", "5"]
+    assert tm.serving.load_snapshot(tmp_path).sequence == 5
+
+
+def test_a_snapshot_is_of_one_moment_while_a_thread_updates(tmp_path):
+    index = make_index("IVF")
+    states = [index.contents()[1].numpy().sum()]
+    for factor in (1, 2, 3):
+        index.upsert(factor * ROWS, NAMES, attributes=KINDS)
+        states.append(index.contents()[1].numpy().sum())
+    done = threading.Event()
+
+    def keep_updating():
+        while not done.is_set():
+            for factor in (1, 2, 3):
+                index.upsert(factor * ROWS, NAMES, attributes=KINDS)
+
+    thread = threading.Thread(target=keep_updating)
+    thread.start()
+    for _ in range(6):
+        tm.serving.save_snapshot(index, tmp_path)
+        again = tm.serving.load_snapshot(tmp_path).module
+        total = again.contents()[1].numpy().sum()
+        assert np.isclose(total, states, rtol=1e-4).any()
+        np.testing.assert_array_equal(
+            np.sort(again.contents()[0]), np.sort(NAMES.astype(bytes))
+        )
+    done.set()
+    thread.join()
