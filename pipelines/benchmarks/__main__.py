@@ -20,6 +20,8 @@ NAMES = (
     "auto_correlation",
     "approximate_search",
     "live_index",
+    "live_stress",
+    "flat_memory",
     "live_requests",
     "live_trends",
     "faults",

@@ -61,20 +61,16 @@ def put_together(
     index = _make_index(parts)
     query_model = _make_layer("query_model", query_model, parts)
     item_tower = _make_layer("item_tower", item_tower, parts)
-    if "recommender" not in parts.about:
-        index.query_model = query_model
-        return index
-    module = _make_recommender(parts, index, query_model, item_tower)
-    expected = parts.arrays["examples"]
-    found = _example_queries(module)
-    if found.shape != expected.shape or not np.allclose(
-        found, expected, rtol=_CLOSE, atol=_CLOSE, equal_nan=True
-    ):
-        raise ValueError(
-            "`query_model` must be the one of the snapshot: with its weights it "
-            "embeds the users otherwise. Make it with the arguments of that time."
-        )
-    return module
+    if item_tower is not None:
+        _call(item_tower, parts.about["item_tower"]["input"])
+        _set_weights("item_tower", item_tower, parts)
+    if "recommender" in parts.about:
+        return _make_recommender(parts, index, query_model, item_tower)
+    index.query_model = query_model
+    if query_model is not None:
+        _call(query_model, parts.about["query_model"]["input"])
+        _set_weights("query_model", query_model, parts)
+    return index
 
 
 def _add(parts: Parts, more: Parts) -> None:
@@ -122,67 +118,71 @@ def _layer_parts(name: str, layer: tf.keras.layers.Layer | None) -> Parts:
     if layer is None:
         return Parts({}, {})
     try:
-        config = tf.keras.utils.serialize_keras_object(layer)
-        config = json.loads(json.dumps(config))
-        spec = _plain_spec(layer)
-    except (TypeError, NotImplementedError, AttributeError):
-        config = spec = None  # it must be given to `load_snapshot`
+        config = json.dumps(tf.keras.utils.serialize_keras_object(layer))
+    except (TypeError, NotImplementedError):
+        config = None
+    if isinstance(layer, tf.keras.layers.Lambda):  # a function is not restored
+        config = None
     arrays = {
         f"{name}/{number}": weight.numpy()
         for number, weight in enumerate(getattr(layer, "weights", ()))
     }
-    return Parts({name: {"config": config, "input": spec}}, arrays)
+    return Parts({name: {"config": config, "input": _input_of(layer)}}, arrays)
 
 
-def _plain_spec(layer: tf.keras.layers.Layer) -> dict | None:
+def _input_of(layer: tf.keras.layers.Layer) -> dict | None:
     """Returns shapes and types of the features that a layer was called with."""
     spec = getattr(layer, "_saved_model_inputs_spec", None)
-    if spec is None:
-        return None
     spec = dict(spec) if isinstance(spec, Mapping) else {"": spec}
+    if not all(isinstance(one, tf.TensorSpec) for one in spec.values()):
+        return None
     return {name: [one.shape.as_list(), one.dtype.name] for name, one in spec.items()}
+
+
+def _call(layer: tf.keras.layers.Layer, spec: dict | None) -> None:
+    """Calls a layer, which makes its weights."""
+    if spec is not None:
+        blank = {
+            name: tf.zeros([size or 1 for size in shape], dtype)
+            for name, (shape, dtype) in spec.items()
+        }
+        layer(blank.get("", blank))
 
 
 def _make_layer(
     name: str, layer: tf.keras.layers.Layer | None, parts: Parts
 ) -> tf.keras.layers.Layer | None:
     saved = parts.about.get(name)
-    if saved is None:
-        if layer is not None:
-            raise ValueError(f"The snapshot has no `{name}`. Give none.")
-        return None
-    if layer is None:
-        layer = _from_config(name, saved["config"])
-    if saved["input"] is not None:
-        blank = {
-            feature: tf.zeros([size or 1 for size in shape], dtype)
-            for feature, (shape, dtype) in saved["input"].items()
-        }
-        layer(blank.get("", blank))  # makes the weights
+    if (saved is None) and (layer is not None):
+        raise ValueError(f"The snapshot has no `{name}`. Give none.")
+    if saved is None or layer is not None:
+        return layer
+    problem = "it is a function, or has no config of its own"
+    if saved["config"] is not None:
+        try:
+            return tf.keras.utils.deserialize_keras_object(json.loads(saved["config"]))
+        except Exception as error:  # Keras raises what the layer does, and its own
+            problem = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    raise ValueError(
+        f"`{name}` must be given: the snapshot has its weights, but Keras cannot make "
+        f"it of its config ({problem}). Make it as you did for the module that was "
+        "saved."
+    )
+
+
+def _set_weights(name: str, layer: tf.keras.layers.Layer, parts: Parts) -> None:
     weights = list(getattr(layer, "weights", ()))
-    values, prefix = [], f"{name}/"
-    while (key := f"{prefix}{len(values)}") in parts.arrays:
+    values = []
+    while (key := f"{name}/{len(values)}") in parts.arrays:
         values.append(parts.arrays[key])
-    shapes = [tuple(weight.shape) for weight in weights]
-    if shapes != [value.shape for value in values]:
+    shapes, saved = ([tuple(one.shape) for one in some] for some in (weights, values))
+    if shapes != saved:
         raise ValueError(
-            f"`{name}` must have the weights of the snapshot, of shapes "
-            f"{[value.shape for value in values]}. Got {shapes}."
+            f"`{name}` must have weights of the shapes in the snapshot, {saved}. Got "
+            f"{shapes}."
         )
     for weight, value in zip(weights, values, strict=True):
         weight.assign(value)
-    return layer
-
-
-def _from_config(name: str, config: dict | None) -> tf.keras.layers.Layer:
-    try:
-        return tf.keras.utils.deserialize_keras_object(config or {})
-    except Exception as error:
-        raise ValueError(
-            f"`{name}` must be given: the snapshot has its weights, but it cannot be "
-            f"made of its config ({type(error).__name__}). Make it as you did for the "
-            "module that was saved."
-        ) from error
 
 
 def _recommender_parts(module: Recommender) -> Parts:
@@ -264,6 +264,17 @@ def _make_recommender(
     )
     if ids[first:]:
         module.catalogue.put(ids[first:], titles[first:])
+    expected = arrays["examples"]
+    _example_queries(module)  # makes the weights
+    _set_weights("query_model", query_model, parts)
+    found = _example_queries(module)
+    if found.shape != expected.shape or not np.allclose(
+        found, expected, rtol=_CLOSE, atol=_CLOSE
+    ):
+        raise ValueError(
+            "`query_model` must be that of the snapshot: with the same weights it "
+            "embeds the users otherwise. Make it with the arguments of that time."
+        )
     return module
 
 

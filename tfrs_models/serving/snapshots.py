@@ -10,16 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models._versions import (
+    digest,
+    local_path,
+    numbered_folders,
+    publish,
+    remove_folder,
+    unfinished_version,
+)
 from tfrs_models.layers.index.slot_index import SlotIndex
 from tfrs_models.serving.recommender import Recommender
 from tfrs_models.serving.snapshot_parts import Parts, put_together, take_apart
-from tfrs_models.serving.versions import _remove as remove_folder
-from tfrs_models.serving.versions import (
-    local_path,
-    number_of,
-    publish,
-    unfinished_version,
-)
 
 _FORMAT = 1
 _ABOUT, _ARRAYS = "snapshot.json", "arrays.npz"
@@ -94,7 +95,7 @@ def save_snapshot(
             "sequence": int(sequence),
             "parts": parts.about,
             "arrays": [*parts.arrays],
-            "sha256": _digest(folder / _ARRAYS),
+            "sha256": digest(folder / _ARRAYS),
         }
         text = json.dumps(about, indent=1)
         seal = hashlib.sha256(text.encode()).hexdigest()
@@ -168,10 +169,7 @@ class _DamagedError(Exception):
 
 def _snapshots(directory: Path) -> list[Path]:
     """Lists the folders of the snapshots, the newest last."""
-    folders = directory.iterdir() if directory.is_dir() else ()
-    numbers = {folder: number_of(folder.name) for folder in folders}
-    found = [folder for folder, number in numbers.items() if number is not None]
-    return sorted(found, key=lambda folder: numbers[folder])
+    return [folders[0] for folders in numbered_folders(directory).values()]
 
 
 def _read(folder: Path) -> tuple[dict, Parts]:
@@ -191,7 +189,7 @@ def _read(folder: Path) -> tuple[dict, Parts]:
             "build the module anew."
         )
     try:
-        if _digest(folder / _ARRAYS) != about["sha256"]:
+        if digest(folder / _ARRAYS) != about["sha256"]:
             raise _DamagedError(f"{_ARRAYS} changed")
         with np.load(folder / _ARRAYS, allow_pickle=False) as packed:
             arrays = {name: _unpacked(packed, name) for name in about["arrays"]}
@@ -221,8 +219,3 @@ def _unpacked(packed: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     values = np.empty(len(ends), object)
     values[:] = [content[a:b] for a, b in zip(starts, ends, strict=True)]
     return values
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
