@@ -63,7 +63,7 @@ def schedule(seed: int, number: int, *, anew: int) -> list[Update]:
         rows = rng.normal(size=(len(ids), WIDTH)).astype("float32")
         updates.append(Update(name, ids, rows, rng.choice(KINDS, len(ids)), **values))
 
-    add("upsert_items", known)  # all of the first items, as they begin
+    add("upsert_items", [*known])  # all of the first items, as they begin
     while len(updates) < number:
         what = rng.choice(["upsert", "new", "remove", "trends", "refused"])
         some = rng.choice(sorted(there), size=4, replace=False).tolist()
