@@ -41,9 +41,9 @@ SMOKE = Config(candidates=300, embedding_dim=4, share=0.02, write=False)
 
 
 def fit(config: Config) -> Callable[[], None]:
-    """An epoch of a model with queued negatives, frequencies and trends."""
+    """An epoch of a model with queued negatives and estimated frequencies."""
     del config
-    model, data, _ = _model()
+    model, data = _model()
     batches = data.batches("train", 16, shuffle=True, seed=1)
     return lambda: model.fit(batches, epochs=1, verbose=0)
 
@@ -51,8 +51,8 @@ def fit(config: Config) -> Callable[[], None]:
 def evaluate(config: Config) -> Callable[[], None]:
     """An evaluation over the corpus."""
     del config
-    model, data, table = _model()
-    candidates = table.add_to(data.candidate_batches(16), _NOW)
+    model, data = _model()
+    candidates = data.candidate_batches(16)
     batches = data.batches("test", 16)
     model.task.factorized_metrics = tm.metrics.FactorizedTopK(
         model.embed_candidates(candidates), ks=(5,)
@@ -61,10 +61,7 @@ def evaluate(config: Config) -> Callable[[], None]:
     return lambda: model.evaluate(batches, verbose=0)
 
 
-_NOW = 5_000
-
-
-def _model() -> tuple[tm.models.TwoTower, tm.data.Interactions, tm.data.TrendTable]:
+def _model() -> tuple[tm.models.TwoTower, tm.data.Interactions]:
     import pandas as pd
 
     rng = np.random.default_rng(0)
@@ -76,19 +73,14 @@ def _model() -> tuple[tm.models.TwoTower, tm.data.Interactions, tm.data.TrendTab
         }
     ).drop_duplicates(["user_id", "item_id"])
     data = tm.data.from_frame(frame, split="leave_last_out")
-    table = tm.data.trend_table(data, "train", half_lives_days=[1.0])
     model = tm.models.TwoTower(
         tm.towers.FeatureTower(data.user_features, 8),
         tm.towers.FeatureTower(data.item_features, 8),
-        task=tm.tasks.Retrieval(
-            queue=tm.layers.CandidateQueue(64, 8 + table.num_trends)
-        ),
+        task=tm.tasks.Retrieval(queue=tm.layers.CandidateQueue(64, 8)),
         frequency_estimator=tm.layers.FrequencyEstimator(100),
-        num_trends=table.num_trends,
-        trend_table=table,
     )
     model.compile(tf.keras.optimizers.Adam(0.01))
-    return model, data, table
+    return model, data
 
 
 def tune_scann(config: Config) -> Callable[[], None]:
