@@ -181,13 +181,13 @@ def _scann(config: Config) -> tm.layers.ScaNN:
 CASES = {
     "fit": (fit, 50),
     "evaluate": (evaluate, 1_000),
-    "tune_scann": (tune_scann, 8),
-    "tune_ivf": (tune_ivf, 8),
+    "tune_scann": (tune_scann, 4),
+    "tune_ivf": (tune_ivf, 4),
     "scann_anew": (scann_anew, 40),
-    "ivf_anew": (ivf_anew, 40),
-    "updates": (updates, 1_000),
-    "exports": (exports, 60),
-    "snapshots": (snapshots, 60),
+    "ivf_anew": (ivf_anew, 20),
+    "updates": (updates, 500),
+    "exports": (exports, 16),
+    "snapshots": (snapshots, 40),
 }
 
 

@@ -29,13 +29,13 @@ KINDS = ("a", "b", "c")
 class Config:
     """Flags of the benchmark."""
 
-    changes: int = 4_000
+    changes: int = 400
     """Number of changes of each subject."""
     readers: int = 3
     """Number of threads that ask."""
     anew: int = 100
     """Number of changes from one indexing anew to the next."""
-    seeds: int = 2
+    seeds: int = 1
     """Number of schedules."""
     write: bool = True
     """Whether to write the section of RESULTS.md."""
