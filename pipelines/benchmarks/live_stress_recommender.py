@@ -209,11 +209,14 @@ class Items:
 
     def _trends(self) -> dict[str, np.ndarray]:
         """Computes the trends of all items from all events."""
+        if not self._events:  # no table begins without a row
+            return {item: np.zeros(_TRENDS) for item in self._rows}
         items, times = np.array(self._events, np.int64).reshape(-1, 2).T
         table = tm.data.TrendTable(
             items, times, num_items=len(self._rows), half_lives_days=[HALF_LIFE]
         )
-        columns = table.at(self._time)
+        now = tm.serving.LiveTrends.of(table, self._time)
+        columns = now.columns(np.arange(len(self._rows) + 1))
         return {item: columns[row] for item, row in self._rows.items()}
 
     def contents(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from pipelines.benchmarks import live_stress_recommender
 
 @pytest.mark.parametrize(
     ("updates", "anew", "readers"),
-    [(60, 40, 2), pytest.param(800, 100, 4, marks=pytest.mark.slow)],
+    [(30, 22, 2), pytest.param(800, 100, 4, marks=pytest.mark.slow)],
 )
 def test_each_answer_is_that_of_a_state_between_request_and_return(
     updates, anew, readers

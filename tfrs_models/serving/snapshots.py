@@ -1,6 +1,5 @@
 """Snapshots of a live recommender or index on the disk, to go on after a restart."""
 
-import hashlib
 import json
 import os
 import warnings
@@ -10,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrs_models._files import SEAL, digest, is_changed, sealed
 from tfrs_models._versions import (
-    digest,
     local_path,
     numbered_folders,
     publish,
@@ -95,11 +94,10 @@ def save_snapshot(
             "sequence": int(sequence),
             "parts": parts.about,
             "arrays": [*parts.arrays],
-            "sha256": digest(folder / _ARRAYS),
+            "hash_of_arrays": digest(folder / _ARRAYS),
         }
-        text = json.dumps(about, indent=1)
-        seal = hashlib.sha256(text.encode()).hexdigest()
-        (folder / _ABOUT).write_text(f"{text}\n{seal}\n", encoding="utf-8")
+        text = json.dumps(sealed(about), indent=1)
+        (folder / _ABOUT).write_text(text + "\n", encoding="utf-8")
         written = publish(folder, directory)
     for old in _snapshots(directory)[:-keep]:
         if old != written:
@@ -174,14 +172,11 @@ def _snapshots(directory: Path) -> list[Path]:
 
 def _read(folder: Path) -> tuple[dict, Parts]:
     try:
-        text, seal, *_ = (
-            (folder / _ABOUT).read_text(encoding="utf-8").rsplit("\n", maxsplit=2)
-        )
-        if hashlib.sha256(text.encode()).hexdigest() != seal:
-            raise _DamagedError(f"{_ABOUT} changed")
-        about = json.loads(text)
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _DamagedError(f"{_ABOUT} cannot be read") from error
+    if SEAL not in about or is_changed(about):
+        raise _DamagedError(f"{_ABOUT} changed")
     if about["format"] != _FORMAT:
         raise ValueError(
             f"{folder} is a snapshot of format {about['format']}, of another version "
@@ -189,7 +184,7 @@ def _read(folder: Path) -> tuple[dict, Parts]:
             "build the module anew."
         )
     try:
-        if digest(folder / _ARRAYS) != about["sha256"]:
+        if digest(folder / _ARRAYS) != about["hash_of_arrays"]:
             raise _DamagedError(f"{_ARRAYS} changed")
         with np.load(folder / _ARRAYS, allow_pickle=False) as packed:
             arrays = {name: _unpacked(packed, name) for name in about["arrays"]}
