@@ -126,6 +126,7 @@ TESTED_IN = {
     "serving/test_gate.py": "serving.comparison",
     "serving/test_native_program.py": "serving.signatures",
     "serving/test_similar_items.py": "serving.sample_requests",
+    "serving/test_snapshots.py": "serving.snapshot_parts",
     "serving/test_tuning.py": "serving.tuning_measures serving.tuning_result",
     "serving/test_vector_store.py": "serving.vector_collections serving.vector_values",
     "tasks/test_retrieval.py": "tasks.checks",
@@ -155,6 +156,7 @@ PRIVATE = {
         "one part of the block is replaced or compared",
     ),
     "layers/index/test_live.py": (3, "a build is made to fail half way"),
+    "layers/index/test_scann.py": (2, "a searcher is asked after it was destroyed"),
     "metrics/test_drop_in_metric.py": (1, "upstream's subclasses assign it"),
     "models/automtn/test_automtn.py": (2, "scores of the network before any task"),
     "models/automtn/test_poi_closeness.py": (

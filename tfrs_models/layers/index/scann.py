@@ -1,6 +1,5 @@
 """Approximate retrieval with ScaNN."""
 
-import functools
 import uuid
 import weakref
 from collections.abc import Callable, Mapping
@@ -37,6 +36,10 @@ from tfrs_models.types import Features, Tensor
 
 _LONGEST = 1e15  # its training adds the squares of all rows, and aborts beyond float32
 _FEWEST = 16  # centres of a quantised block
+_PARTS = (  # variables of a searcher, in the order of its operation
+    "dataset scann_config serialized_partitioner datapoint_to_token ah_codebook "
+    "hashed_dataset int8_dataset int8_multipliers dp_norms"
+).split()
 _GROWTH = 4  # factor of candidates and partitions when too few candidates pass
 
 
@@ -376,23 +379,13 @@ def _shared(searcher: object) -> tf.Module:
 
     module = searcher.serialize_to_module()
     name = f"scann/{uuid.uuid4()}"
-    recreate = functools.partial(
-        scann_ops.tensors_to_scann,
-        module.dataset,
-        module.scann_config,
-        module.serialized_partitioner,
-        module.datapoint_to_token,
-        module.ah_codebook,
-        module.hashed_dataset,
-        module.int8_dataset,
-        module.int8_multipliers,
-        module.dp_norms,
-    )
+    parts = [getattr(module, part) for part in _PARTS]
 
     @tf.function(input_signature=[])
     def recreate_handle() -> tf.Tensor:
         # A SavedModel that is loaded here must not ask for this index's searcher.
-        return recreate(shared_name="" if in_save_context() else name)
+        shared = "" if in_save_context() else name
+        return scann_ops.tensors_to_scann(*parts, shared_name=shared)
 
     module.recreate_handle = recreate_handle
     _destroy(searcher.searcher_handle)  # the one that was trained
