@@ -36,10 +36,17 @@ from tfrs_models.types import Features, Tensor
 
 _LONGEST = 1e15  # its training adds the squares of all rows, and aborts beyond float32
 _FEWEST = 16  # centres of a quantised block
-_PARTS = (  # variables of a searcher, in the order of its operation
-    "dataset scann_config serialized_partitioner datapoint_to_token ah_codebook "
-    "hashed_dataset int8_dataset int8_multipliers dp_norms"
-).split()
+_PARTS = [
+    "dataset",
+    "scann_config",
+    "serialized_partitioner",
+    "datapoint_to_token",
+    "ah_codebook",
+    "hashed_dataset",
+    "int8_dataset",
+    "int8_multipliers",
+    "dp_norms",
+]
 _GROWTH = 4  # factor of candidates and partitions when too few candidates pass
 
 
