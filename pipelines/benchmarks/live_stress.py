@@ -68,8 +68,8 @@ class Answer(NamedTuple):
     Attributes:
       first: number of changes that were done before the request.
       last: number of changes that were begun before the return.
-      request: what was asked.
-      found: what was answered.
+      request: queries, `k` and restrictions.
+      found: scores and ids, or answers of a recommender.
     """
 
     first: int
@@ -79,7 +79,7 @@ class Answer(NamedTuple):
 
 
 class Oracle(Protocol):
-    """What a subject is, change by change."""
+    """The expected state of a subject, change by change."""
 
     def change(self, change: Change) -> None:
         """Applies the next change.
@@ -195,7 +195,7 @@ def _refused():
 
 
 class Catalogue:
-    """An index as a dictionary of candidates, asked by sorting."""
+    """An index as a dictionary of candidates, queried by sorting."""
 
     def __init__(self) -> None:
         self._there: dict[int, tuple[np.ndarray, str]] = {}
@@ -266,7 +266,7 @@ def is_best(
 
 
 class Twin:
-    """Another index, which nobody asks while it changes."""
+    """Another index, which no thread queries while it changes."""
 
     def __init__(self, index: layers.BruteForce | layers.IVF) -> None:
         self._index = index
@@ -312,7 +312,7 @@ def run(
       All answers.
 
     Raises:
-      Exception: what a thread that asked has met.
+      Exception: error of a thread of readers.
     """
     begun = done = 1
     answers, errors, stop = [], [], threading.Event()
