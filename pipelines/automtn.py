@@ -31,12 +31,17 @@ from tfrs_models.data.checkins import Traces
 from .parts.artifacts import (
     export_ranker,
     hashes_of,
-    new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
-from .parts.check_in_data import SYNTHETIC, CheckInConfig, load_check_ins
+from .parts.check_in_data import (
+    SYNTHETIC,
+    CheckInConfig,
+    fingerprint,
+    load_check_ins,
+)
+from .parts.checkpoints import Origin
 from .parts.command import command, ending, start
 from .parts.flags import (
     Depth,
@@ -50,10 +55,19 @@ from .parts.flags import (
 from .parts.poi_baselines import baselines, rank_split
 from .parts.rank_files import NAME as RANKS
 from .parts.rank_files import texts_of, write_ranks
+from .parts.resuming import (
+    MAY_DIFFER,
+    Fit,
+    ResumeConfig,
+    fit_once,
+    of_several,
+    resumable_fit,
+)
 from .parts.tracking import TrackingConfig, tracked
 from .reporting.automtn import MODEL, judged, means, print_tables, write_report
 
 MONITOR = "val_poi/mrr"
+_MAY_DIFFER = MAY_DIFFER | {"ablations"}  # each of them is resumed by itself
 AS_PAPER = "AutoMTN without past visits and request time"
 VARIANTS = {
     MODEL: {},
@@ -64,7 +78,7 @@ VARIANTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrackingConfig):
+class Config(TrackingConfig, ResumeConfig):
     """Flags of the pipeline of the next POI."""
 
     data: tyro.conf.OmitArgPrefixes[CheckInConfig] = dataclasses.field(
@@ -123,6 +137,7 @@ SMOKE = Config(
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
     output = prepare_folder(config.output)
+    config, run_id = of_several(config, may_differ=_MAY_DIFFER)
     data = load_check_ins(config.data, seed=config.seed)
     traces = data.traces
     start = _start(config, traces)
@@ -132,6 +147,7 @@ def main(config: Config) -> dict:
     validation = {
         name: rank_split(traces, score, "validation") for name, score in scorers.items()
     }
+    origin = Origin(run_id, config, fingerprint(traces), traces.vocabularies)
     models = {}
     tables = {name: rank_split(traces, score) for name, score in scorers.items()}
     for name, changes in VARIANTS.items():
@@ -140,7 +156,17 @@ def main(config: Config) -> dict:
         print(f"Training {name}", flush=True)
         with tracked(config, "automtn", name) as trackers:
             models[name], history = train(
-                config, traces, callbacks=trackers.callbacks, **changes
+                config,
+                traces,
+                callbacks=trackers.callbacks,
+                fit=functools.partial(
+                    resumable_fit,
+                    config,
+                    origin=origin,
+                    name=name,
+                    may_differ=_MAY_DIFFER,
+                ),
+                **changes,
             )
             scorers[name] = functools.partial(_scores, models[name])
             tables[name] = rank_split(traces, scorers[name])
@@ -152,10 +178,9 @@ def main(config: Config) -> dict:
     figures = print_tables(tables, data)
     found = judged(tables, validation, data)
     print(f"\n{found['verdict']}")
-    run = new_run()
-    exported = export(model, traces, output / "export", run=run)
+    exported = export(model, traces, output / "export", run=origin.run)
     metrics = {
-        "run": run,
+        "run": origin.run,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "summary": str(traces),
@@ -227,21 +252,30 @@ def train(
     traces: Traces,
     *,
     callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+    fit: Fit = fit_once,
     **changes: object,
 ) -> tuple[tm.models.AutoMTN, dict[str, list[float]]]:
-    """Trains the model, and restores the weights of the best epoch."""
+    """Trains the model, and restores the weights of the best epoch.
+
+    Args:
+      config: flags.
+      traces: traces of all splits.
+      callbacks: callbacks of Keras.
+      fit: function that trains the compiled model.
+      **changes: arguments of the model in which an ablation differs.
+    """
     model = untrained(config, traces, **changes)
     batches = traces.batches("train", config.batch_size, shuffle=True, seed=config.seed)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
     stop = tm.training.StopOnMetric(MONITOR, patience=config.epochs)
-    fitted = model.fit(
+    history = fit(
+        model,
         batches,
         validation_data=traces.batches("validation", 256),
         epochs=config.epochs,
         callbacks=[*callbacks, stop],
-        verbose=0,
     )
-    return model, fitted.history
+    return model, history
 
 
 def export(

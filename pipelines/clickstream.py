@@ -20,6 +20,7 @@ Writes report.html, metrics.json, the checkpoint and export/1 to
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,6 @@ from tfrs_models.training.hyper_parameters import SearchResult
 from . import retrieval
 from .parts import query_towers
 from .parts.artifacts import (
-    new_run,
     prepare_folder,
     print_paths,
     write_json,
@@ -46,13 +46,11 @@ from .parts.checkpoints import (
     Checkpoints,
     Origin,
     finished,
-    is_empty,
     sized,
 )
 from .parts.click_data import ClickData, load_clicks
 from .parts.command import command, ending, start
 from .parts.data import DataConfig
-from .parts.exports import FallBackConfig
 from .parts.flags import (
     CountOrNone,
     Depth,
@@ -63,6 +61,16 @@ from .parts.flags import (
     Weight,
 )
 from .parts.indexes import index_items
+from .parts.resuming import (
+    Fit,
+    ResumeConfig,
+    after_start,
+    fit_once,
+    is_to_train,
+    resumable_fit,
+    run_of,
+    to_go_on_with,
+)
 from .parts.tracking import TrackingConfig, tracked
 from .parts.trials import stored_trials
 from .reporting.clickstream import (
@@ -91,7 +99,7 @@ SPACE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(FallBackConfig, TrackingConfig):
+class Config(TrackingConfig, ResumeConfig):
     """Flags of the clickstream pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -165,9 +173,12 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
     _check_flags(config)
     config = with_log(config)
     output = prepare_folder(config.output)
-    if is_empty(config.retrieval):
+    config = after_start(config, config.retrieval)
+    state = to_go_on_with(config)
+    if is_to_train(config.retrieval, config.resume):
         print(f"No model in {config.retrieval}: training one.\n")
         flags = {"data": config.data, "seed": config.seed, "output": config.retrieval}
+        flags["resume"] = "auto" if config.resume else False
         retrieval.main(dataclasses.replace(start, **flags))
     towers_of, data, two_tower = retrieval.restore(
         config.retrieval, fall_back=config.fall_back
@@ -193,14 +204,20 @@ def main(config: Config, *, start: retrieval.Config = START) -> dict:
     )
     print(f"\n{clicks.summary}\n")
 
-    origin = _origin(config, clicks)
+    origin = _origin(config, clicks, run_of(state))
     params, search = _params(config), None
     if config.trials:
         search = tune(config, clicks, towers_of, origin)
         params = fine_tuning_params(search.params)
     before = measure(build_model(config, params, clicks), two_tower, data, clicks)
     with tracked(config, "clickstream") as trackers:
-        model, history = train(config, params, clicks, callbacks=trackers.callbacks)
+        model, history = train(
+            config,
+            params,
+            clicks,
+            callbacks=trackers.callbacks,
+            fit=functools.partial(resumable_fit, config, origin=origin),
+        )
         after = measure(model, two_tower, data, clicks)
         trackers.log({"sessions": after.sessions, **after.corpus.means(MODEL)})
     comparison = compare(before, after, data, measure_baselines(clicks))
@@ -250,8 +267,18 @@ def train(
     *,
     verbose: str | int = "auto",
     callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+    fit: Fit = fit_once,
 ) -> tuple[tm.models.FineTuningModel, dict]:
-    """Fits the towers and restores the best weights, perhaps those of the start."""
+    """Fits the towers and restores the best weights, perhaps those of the start.
+
+    Args:
+      config: flags.
+      params: hyper-parameters.
+      clicks: sessions and the model to start from.
+      verbose: argument of Keras's `fit`.
+      callbacks: callbacks of Keras.
+      fit: function that trains the compiled model.
+    """
     tf.keras.utils.set_random_seed(config.seed)
     model = build_model(config, params, clicks)
     validation = clicks.batches("validation", config.batch_size)
@@ -259,17 +286,18 @@ def train(
     before = model.evaluate(validation, verbose=0, return_dict=True)
     initial = clicks.two_tower.get_weights()
     accumulate = tm.training.AccumulateMetrics(["val_not_irrelevant_dist_shift"])
-    fitted = model.fit(
+    history = fit(
+        model,
         clicks.batches("train", config.batch_size, shuffle=True),
         validation_data=validation,
         epochs=config.epochs,
         callbacks=[accumulate, *callbacks, stop],
         verbose=verbose,
     )
-    if max(fitted.history[MONITOR]) <= before["pair_accuracy"]:
+    if max(history[MONITOR]) <= before["pair_accuracy"]:
         clicks.two_tower.set_weights(initial)
         print("No epoch is better than the model before it, which is kept.")
-    return model, fitted.history
+    return model, history
 
 
 def tune(
@@ -311,7 +339,7 @@ def _space(config: Config) -> dict[str, tuple]:
     return SPACE | {"num_fixed_layers": config.fixed_layers}
 
 
-def _origin(config: Config, clicks: ClickData) -> Origin:
+def _origin(config: Config, clicks: ClickData, run: str) -> Origin:
     """Describes what the weights come from: the model before, and the sessions."""
     start = finished(config.retrieval, retrieval.Config, fall_back=config.fall_back)
     data = dict(start.about["data"])
@@ -319,7 +347,7 @@ def _origin(config: Config, clicks: ClickData) -> Origin:
     for split, searches in clicks.splits.items():
         lines = [f"{s.query} {s.results} {s.events}" for s in searches]
         data[f"{split} sessions"] = sized(len(lines), np.array(lines))
-    return Origin(new_run(), config, data, clicks.data.vocabularies)
+    return Origin(run, config, data, clicks.data.vocabularies)
 
 
 def _trials_file(config: Config, clicks: ClickData, origin: Origin) -> Path:

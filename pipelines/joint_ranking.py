@@ -16,19 +16,27 @@ import tfrs_models as tm
 
 from .parts.artifacts import (
     export_ranker,
-    new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
+from .parts.checkpoints import Origin
 from .parts.command import command, ending, start
 from .parts.data import DataConfig
 from .parts.flags import CountOrNone, Rate, Seed, Share, Width
 from .parts.list_data import ListData, load_list_data
+from .parts.resuming import (
+    MAY_DIFFER,
+    ResumeConfig,
+    of_several,
+    resumable_fit,
+)
 from .parts.tracking import TrackingConfig, tracked
 from .reporting.joint_ranking import Run, evaluate, print_runs, write_report
 
 MONITOR = "val_loss_per_example"
+# Each training is resumed by itself: there may be more of them, or fewer.
+_MAY_DIFFER = MAY_DIFFER | {"seeds", "losses"}
 LOSSES = {
     "pairwise logistic": tm.losses.PairwiseLogisticLoss,
     "pairwise hinge": tm.losses.PairwiseHingeLoss,
@@ -43,7 +51,7 @@ NAMES = (*LOSSES, CALIBRATED, CLICKS_ONLY)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrackingConfig):
+class Config(TrackingConfig, ResumeConfig):
     """Flags of the joint ranking pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -87,6 +95,7 @@ def main(config: Config) -> dict:
     """Runs the pipeline and returns the content of metrics.json."""
     _check_flags(config)
     output = prepare_folder(config.output)
+    config, run_id = of_several(config, may_differ=_MAY_DIFFER)
     data = load_list_data(
         config.data,
         list_size=config.list_size,
@@ -95,23 +104,23 @@ def main(config: Config) -> dict:
         seed=config.seed,
     )
     print(data.summary, "\n")
+    origin = Origin(run_id, config, data.fingerprint, data.vocabularies)
     runs = [
-        run(config, data, loss, seed=config.seed + turn)
+        run(config, data, loss, seed=config.seed + turn, origin=origin)
         for loss in config.losses
         for turn in range(config.seeds)
     ]
     print_runs(runs, data)
     best = max(runs, key=lambda run: run.validation_ndcg)
-    run = new_run()
     exported = export_ranker(
         best.model,
         data.serving_features,
         output / "export",
-        run=run,
+        run=origin.run,
         vocabularies=data.vocabularies,
     )
     metrics = {
-        "run": run,
+        "run": origin.run,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "exported": best.loss,
@@ -130,22 +139,27 @@ def main(config: Config) -> dict:
     return metrics
 
 
-def run(config: Config, data: ListData, loss: str, *, seed: int) -> Run:
-    """Trains one model and evaluates it on the test lists."""
+def run(config: Config, data: ListData, loss: str, *, seed: int, origin: Origin) -> Run:
+    """Trains one model, or goes on with it, and evaluates it on the test lists."""
     print(f"Training with {loss}, seed {seed}", flush=True)
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, loss)
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
     stop = tm.training.StopOnMetric(MONITOR, patience=config.patience)
-    with tracked(config, "joint_ranking", f"{loss}, seed {seed}") as trackers:
-        fitted = model.fit(
+    name = f"{loss}, seed {seed}"
+    with tracked(config, "joint_ranking", name) as trackers:
+        history = resumable_fit(
+            config,
+            model,
             data.train(seed),
+            origin=origin,
+            name=name,
+            may_differ=_MAY_DIFFER,
             validation_data=data.validation,
             epochs=config.epochs,
             callbacks=[*trackers.callbacks, stop],
-            verbose=0,
         )
-        found = evaluate(model, data, loss, seed=seed, fitted=fitted)
+        found = evaluate(model, data, loss, seed=seed, history=history)
         ranking = {name: interval.mean for name, interval in found.ranking.items()}
         trackers.log(ranking | found.clicks)
     return found

@@ -8,6 +8,7 @@ metrics.json and export/1 to `artifacts/ranking`.
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Literal
 
@@ -19,12 +20,11 @@ import tfrs_models as tm
 from .parts import field_ranking
 from .parts.artifacts import (
     export_ranker,
-    new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
-from .parts.checkpoints import Checkpoints, Origin
+from .parts.checkpoints import Checkpoints, Origin, fingerprint
 from .parts.command import command, start
 from .parts.data import DataConfig, load_data
 from .parts.flags import (
@@ -36,6 +36,12 @@ from .parts.flags import (
     Width,
 )
 from .parts.ranking_data import POSITION, RankingData, load_ranking_data
+from .parts.resuming import (
+    MAY_DIFFER,
+    ResumeConfig,
+    of_several,
+    resumable_fit,
+)
 from .parts.tracking import TrackingConfig, tracked
 from .parts.user_towers import (
     NAMES,
@@ -53,10 +59,12 @@ from .reporting.ranking import (
 )
 
 MONITOR = "val_loss_per_example"
+# Each training is resumed by itself: there may be more of them, or fewer.
+_MAY_DIFFER = MAY_DIFFER | {"seeds", "user_tower"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrackingConfig):
+class Config(TrackingConfig, ResumeConfig):
     """Flags of the ranking pipeline."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = dataclasses.field(
@@ -124,8 +132,9 @@ SMOKE = Config(
 def main(config: Config) -> dict:
     """Runs the pipeline and returns the content of metrics.json."""
     output = prepare_folder(config.output)
+    config, run_id = of_several(config, may_differ=_MAY_DIFFER)
     if config.model != "multi-task":
-        return rank_by_fields(config, output)
+        return rank_by_fields(config, output, run_id)
     data = load_ranking_data(
         config.data,
         batch_size=config.batch_size,
@@ -134,8 +143,16 @@ def main(config: Config) -> dict:
         seed=config.seed,
     )
     print(data.summary, "\n")
+    origin = Origin(run_id, config, data.fingerprint, data.vocabularies)
     runs = [
-        run(config, data, tower, position_bias=position_bias, seed=config.seed + turn)
+        run(
+            config,
+            data,
+            tower,
+            position_bias=position_bias,
+            seed=config.seed + turn,
+            origin=origin,
+        )
         for tower in (NAMES if config.user_tower == "all" else (config.user_tower,))
         for position_bias in _position_biases(config, data)
         for turn in range(config.seeds or (5 if config.user_tower == "all" else 1))
@@ -143,7 +160,6 @@ def main(config: Config) -> dict:
     tables = task_tables(runs, data)
     print_runs(runs, data, tables["all"])
     best = min(runs, key=lambda run: (not run.position_bias, run.validation_loss))
-    origin = Origin(new_run(), config, data.fingerprint, data.vocabularies)
     exported = export_ranker(
         best.model,
         data.serving_features(),
@@ -177,12 +193,13 @@ def main(config: Config) -> dict:
     return metrics
 
 
-def rank_by_fields(config: Config, output: Path) -> dict:
+def rank_by_fields(config: Config, output: Path, run_id: str) -> dict:
     """Trains DeepFM or DCN over seeds, compares, exports and reports it.
 
     Args:
       config: flags, whose `model` is "deep-fm" or "dcn".
       output: folder that can be written to.
+      run_id: identity of the run.
 
     Returns:
       The content of metrics.json.
@@ -202,11 +219,13 @@ def rank_by_fields(config: Config, output: Path) -> dict:
         epochs=config.epochs,
         patience=config.patience,
     )
+    origin = Origin(run_id, config, fingerprint(data), data.vocabularies)
     seeds = range(config.seed, config.seed + (config.seeds or 1))
     label = config.label
 
     def trained(seed: int) -> field_ranking.Scored:
-        with tracked(config, "ranking", f"{config.model}, seed {seed}") as trackers:
+        name = f"{config.model}, seed {seed}"
+        with tracked(config, "ranking", name) as trackers:
             found = field_ranking.train(
                 data,
                 config.model,
@@ -214,6 +233,13 @@ def rank_by_fields(config: Config, output: Path) -> dict:
                 setting,
                 seed=seed,
                 callbacks=trackers.callbacks,
+                fit=functools.partial(
+                    resumable_fit,
+                    config,
+                    origin=origin,
+                    name=name,
+                    may_differ=_MAY_DIFFER,
+                ),
             )
             trackers.log(found.figures)
         return found
@@ -228,16 +254,15 @@ def rank_by_fields(config: Config, output: Path) -> dict:
     field_report.print_runs(runs)
     model = runs[config.model][0].model
     batch = next(iter(field_ranking.batches(data, "test", 1)))
-    run = new_run()
     exported = export_ranker(
         model,
         {field.name: batch[field.name] for field in model.fields},
         output / "export",
-        run=run,
+        run=origin.run,
         vocabularies={name: data.vocabularies[name] for name in ("user_id", "item_id")},
     )
     metrics = {
-        "run": run,
+        "run": origin.run,
         "export": exported.name,
         "config": dataclasses.asdict(config),
         "test": {name: [run.figures for run in same] for name, same in runs.items()},
@@ -257,8 +282,9 @@ def run(
     *,
     position_bias: bool,
     seed: int,
+    origin: Origin,
 ) -> Run:
-    """Trains one ranker and evaluates it on the test rows."""
+    """Trains one ranker, or goes on with it, and evaluates it on the test rows."""
     bias = "with" if position_bias else "without"
     print(f"Training {tower}, {bias} position bias, seed {seed}", flush=True)
     tf.keras.utils.set_random_seed(seed)
@@ -266,8 +292,13 @@ def run(
     model.compile(tf.keras.optimizers.Adam(config.learning_rate))
     training = f"{tower}, {bias} position bias, seed {seed}"
     with tracked(config, "ranking", training) as trackers:
-        fitted = model.fit(
+        history = resumable_fit(
+            config,
+            model,
             without_some_ids(data.train(seed), config.id_dropout, seed=seed),
+            origin=origin,
+            name=training,
+            may_differ=_MAY_DIFFER,
             validation_data=data.validation,
             epochs=config.epochs,
             callbacks=[
@@ -275,10 +306,9 @@ def run(
                 tm.training.StopOnMetric(MONITOR, patience=config.patience),
                 tf.keras.callbacks.LambdaCallback(on_epoch_end=_print_epoch),
             ],
-            verbose=0,
         )
         found = evaluate(
-            model, data, tower, position_bias=position_bias, seed=seed, fitted=fitted
+            model, data, tower, position_bias=position_bias, seed=seed, history=history
         )
         trackers.log(found.slices)
     return found

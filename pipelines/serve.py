@@ -8,6 +8,7 @@ beside the versions the configuration files of TensorFlow Serving.
 """
 
 import dataclasses
+import functools
 import textwrap
 from pathlib import Path
 from typing import Literal
@@ -20,17 +21,23 @@ import tfrs_models as tm
 from . import ranking, retrieval
 from .parts import list_ranking, query_towers
 from .parts.artifacts import (
-    new_run,
     prepare_folder,
     read_config,
     write_json,
 )
-from .parts.checkpoints import Checkpoint, finished, is_empty
+from .parts.checkpoints import Checkpoint, Origin, finished
 from .parts.command import command, start
-from .parts.exports import FallBackConfig
 from .parts.flags import ShareAboveNone, Weight
 from .parts.indexes import attribute_values, index_items, live_trends
 from .parts.ranking_data import held_out_users, load_ranking_data
+from .parts.resuming import (
+    MAY_DIFFER,
+    ResumeConfig,
+    after_start,
+    is_to_train,
+    of_several,
+    resumable_fit,
+)
 from .recommend import recommended_exclude_seen
 from .reporting.list_ranking import (
     intervals,
@@ -40,11 +47,16 @@ from .reporting.list_ranking import (
 )
 from .reporting.serve import best_weight, evaluate, print_metrics
 
+# Flags that leave both trainings of a ranker of lists as they are.
+_MAY_DIFFER = MAY_DIFFER | {
+    *("retrieval", "ranking", "ranker", "index", "recall"),
+    *("retrieval_weight", "keep", "user"),
+}
 Index = tm.layers.BruteForce | tm.layers.IVF
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(FallBackConfig):
+class Config(ResumeConfig):
     """Flags of the serving pipeline."""
 
     retrieval: Path = Path("artifacts/retrieval")
@@ -116,10 +128,20 @@ class Parts(Retrieval):
 def main(config: Config) -> dict:
     """Runs the pipeline and returns the content of metrics.json."""
     output = prepare_folder(config.output)
+    starts = [config.retrieval]
+    if config.ranker != "list":
+        starts.append(config.ranking)
+    config = after_start(config, *starts)
+    config, run = of_several(config, may_differ=_MAY_DIFFER)
     recall = config.recall if config.index == "ivf" else None
     if config.ranker == "list":
-        return _serve_lists(config, output, recall)
-    parts = load_parts(config.retrieval, config.ranking, fall_back=config.fall_back)
+        return _serve_lists(config, output, recall, run)
+    parts = load_parts(
+        config.retrieval,
+        config.ranking,
+        resume=config.resume,
+        fall_back=config.fall_back,
+    )
     indexes = {}
 
     def cascade(split: str, weight: float = 0.0) -> tm.models.Cascade:
@@ -143,15 +165,31 @@ def main(config: Config) -> dict:
     test = evaluate(cascade("test", weight), parts.data)
     print_metrics(test, config.num_retrieved, repeats=parts.data.repeats)
     metrics = {"retrieval_weight": weight, "test": test}
-    return _publish(config, output, cascade("serving", weight), parts.data, metrics)
+    served = cascade("serving", weight)
+    return _publish(config, output, served, parts.data, metrics, run)
 
 
-def _serve_lists(config: Config, output: Path, recall: float | None) -> dict:
+def _serve_lists(config: Config, output: Path, recall: float | None, run: str) -> dict:
     """Trains, measures and exports a cascade with a ranker of lists."""
-    flags, data, model = load_retrieval(config.retrieval, fall_back=config.fall_back)
+    flags, data, model = load_retrieval(
+        config.retrieval, resume=config.resume, fall_back=config.fall_back
+    )
+    first = finished(config.retrieval, retrieval.Config, fall_back=config.fall_back)
+    of_data = first.about["data"] | {
+        "models to start from": {"size": 1, "sha256": first.id}
+    }
+    origin = Origin(run, config, of_data, data.vocabularies)
     number = min(config.num_retrieved, data.num_items)
     trained = list_ranking.train(
-        config.lists, flags, data, model, num_retrieved=number, seed=flags.seed
+        config.lists,
+        flags,
+        data,
+        model,
+        num_retrieved=number,
+        seed=flags.seed,
+        fit_of=lambda name: functools.partial(
+            resumable_fit, config, origin=origin, name=name, may_differ=_MAY_DIFFER
+        ),
     )
     lists = list_ranking.lists_of(model, data, "test", num_retrieved=number)
     order = list_ranking.reordered(
@@ -184,7 +222,7 @@ def _serve_lists(config: Config, output: Path, recall: float | None) -> dict:
         "test": test,
         "verdict": said,
     }
-    return _publish(config, output, cascade, data, metrics)
+    return _publish(config, output, cascade, data, metrics, run)
 
 
 def _publish(
@@ -193,9 +231,9 @@ def _publish(
     cascade: tm.models.Cascade,
     data: tm.data.Interactions,
     measured: dict,
+    run: str,
 ) -> dict:
     """Exports a cascade, writes metrics.json and asks the export for one user."""
-    run = new_run()
     exported = tm.serving.export(
         cascade, output / "export", keep=config.keep, about={"run": run}
     )
@@ -218,40 +256,50 @@ def _publish(
 
 
 def load_retrieval(
-    folder: Path, *, fall_back: bool = False
+    folder: Path, *, resume: bool | str = False, fall_back: bool = False
 ) -> tuple[retrieval.Config, tm.data.Interactions, tm.models.TwoTower]:
     """Loads the retrieval model of a folder; a missing one is trained first.
 
     Args:
       folder: output folder of the run.
+      resume: whether an interrupted training of it goes on.
       fall_back: whether to take an older checkpoint if the newest one is damaged.
 
     Returns:
       Its flags, its data and the model.
     """
-    if is_empty(folder):
+    if is_to_train(folder, resume):
         print(f"No model in {folder}: training one.\n")
-        retrieval.main(retrieval.Config(output=folder))
+        again = "auto" if resume else False
+        retrieval.main(retrieval.Config(output=folder, resume=again))
     return retrieval.restore(folder, fall_back=fall_back)
 
 
 def load_parts(
-    retrieval_folder: Path, ranking_folder: Path, *, fall_back: bool = False
+    retrieval_folder: Path,
+    ranking_folder: Path,
+    *,
+    resume: bool | str = False,
+    fall_back: bool = False,
 ) -> Parts:
     """Loads both models from their folders; a missing one is trained first.
 
     Args:
       retrieval_folder: output folder of a run of the retrieval pipeline.
       ranking_folder: output folder of a run of the ranking pipeline.
+      resume: whether an interrupted training of them goes on.
       fall_back: whether to take older checkpoints where the newest are damaged.
 
     Raises:
       SystemExit: the ranker was trained on other data, or a run is damaged.
     """
-    flags, data, model = load_retrieval(retrieval_folder, fall_back=fall_back)
-    if is_empty(ranking_folder):
+    flags, data, model = load_retrieval(
+        retrieval_folder, resume=resume, fall_back=fall_back
+    )
+    if is_to_train(ranking_folder, resume):
         print(f"\nNo ranker in {ranking_folder}: training one.\n")
         own = {"data": flags.data, "seed": flags.seed, "output": ranking_folder}
+        own["resume"] = "auto" if resume else False
         ranking.main(ranking.Config(**own))
     ranker_flags = read_config(ranking_folder, ranking.Config)
     if ranker_flags.data != flags.data or ranker_flags.model != "multi-task":

@@ -16,11 +16,11 @@ from tfrs_models.data.kuaisar import Options, SearchAndRecommendation
 from tfrs_models.data.kuaisar import load as load_folder
 
 from .parts.artifacts import (
-    new_run,
     prepare_folder,
     print_paths,
     write_json,
 )
+from .parts.checkpoints import Fingerprint, Origin, sized
 from .parts.command import command, ending, start
 from .parts.flags import (
     CountOrNone,
@@ -31,6 +31,12 @@ from .parts.flags import (
     Temperature,
     Weight,
     Width,
+)
+from .parts.resuming import (
+    MAY_DIFFER,
+    ResumeConfig,
+    of_several,
+    resumable_fit,
 )
 from .parts.tracking import TrackingConfig, tracked
 from .reporting.unisar import (
@@ -44,6 +50,8 @@ from .reporting.unisar import (
 
 SYNTHETIC = "synthetic"
 MONITOR = "val_ndcg_at_5"
+# Each training is resumed by itself: there may be more of them, or fewer.
+_MAY_DIFFER = MAY_DIFFER | {"seeds", "ablation", "corpus_rows"}
 FULL = "UniSAR"
 VARIANTS = {
     FULL: {},
@@ -57,7 +65,7 @@ VARIANTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrackingConfig):
+class Config(TrackingConfig, ResumeConfig):
     """Flags of the pipeline; the defaults are for synthetic data."""
 
     data: str = SYNTHETIC
@@ -132,20 +140,23 @@ SMOKE = Config(
 def main(config: Config) -> dict:
     """Runs the pipeline and returns what it writes to metrics.json."""
     output = prepare_folder(config.output)
+    config, run_id = of_several(config, may_differ=_MAY_DIFFER)
     data = load(config)
     _check_sizes(config, data)
     print(data, "\n")
     baseline = popularity(data)
     metrics = {
-        "run": new_run(),
+        "run": run_id,
         "config": dataclasses.asdict(config),
         "manifest": data.manifest,
         "popularity": baseline,
     }
+    origin = Origin(run_id, config, fingerprint(data), {})
     runs, best, model = [], None, None
     for variant in VARIANTS if config.ablation else [FULL]:
         for turn in range(config.seeds):
-            found, trained = run(config, data, variant, seed=config.seed + turn)
+            seed = config.seed + turn
+            found, trained = run(config, data, variant, seed=seed, origin=origin)
             runs.append(found)
             if best is None or (variant == FULL and found.validation > best.validation):
                 best, model = found, trained  # the others' tables need not stay
@@ -194,35 +205,57 @@ def load(config: Config) -> SearchAndRecommendation:
         raise SystemExit(f"`--data` {config.data} cannot be used. {error}") from error
 
 
+def fingerprint(data: SearchAndRecommendation) -> Fingerprint:
+    """Computes sizes and hashes of the tables and samples of both services."""
+    parts = {
+        "users": (data.num_users, data.users),
+        "items": (data.num_items, data.items),
+        "search sessions": (data.num_sessions, data.sessions),
+        "queries": (len(data.queries), data.queries),
+        "clicks": (len(data.item_histories.ids), data.item_histories._asdict()),
+    }
+    for service, splits in data.samples.items():
+        for split, columns in splits.items():
+            rows = (len(columns["user_id"]), columns)
+            parts[f"{split} samples of {service}"] = rows
+    return {name: sized(size, arrays) for name, (size, arrays) in parts.items()}
+
+
 def run(
     config: Config,
     data: SearchAndRecommendation,
     variant: str,
     *,
     seed: int,
+    origin: Origin,
 ) -> tuple[Run, tm.models.UniSAR]:
-    """Trains one variant and evaluates it on the test split."""
+    """Trains one variant, or goes on with it, and evaluates it on the test split."""
     print(f"Training {variant}, seed {seed}", flush=True)
     tf.keras.utils.set_random_seed(seed)
     model = build_model(config, data, variant)
     adam = tm.training.LazyAdam if config.lazy else tf.keras.optimizers.Adam
     model.compile(adam(config.learning_rate, epsilon=1e-8))
-    with tracked(config, "unisar", f"{variant}, seed {seed}") as trackers:
-        fitted = model.fit(
+    name = f"{variant}, seed {seed}"
+    with tracked(config, "unisar", name) as trackers:
+        history = resumable_fit(
+            config,
+            model,
             data.training_batches(
                 config.batch_size,
                 num_random=config.num_random,
                 seed=seed,
                 **lengths(config),
             ),
+            origin=origin,
+            name=name,
+            may_differ=_MAY_DIFFER,
             validation_data=evaluation(config, data, "validation"),
             epochs=config.epochs,
             callbacks=[*trackers.callbacks, *callbacks(config)],
-            verbose=0,
         )
         test = evaluation(config, data, "test")
         found = evaluate(
-            model, test, variant, seed=seed, fitted=fitted, monitor=MONITOR
+            model, test, variant, seed=seed, history=history, monitor=MONITOR
         )
         trackers.log(found.test)
     return found, model

@@ -18,6 +18,7 @@ from tfrs_models.data.splits import SPLIT_NAMES
 from tfrs_models.data.synthetic.check_ins import PlantedCheckIns, make_check_ins
 from tfrs_models.data.table_files import read_table, suffix_of
 
+from .checkpoints import Fingerprint, sized
 from .data import TableConfig, as_flags
 from .flags import Positive, Range, Width
 
@@ -132,6 +133,19 @@ def load_check_ins(config: CheckInConfig, *, seed: int) -> CheckInData:
             f"{got}: give it more check-ins, or lower `--min-length` or `--stride`."
         )
     return CheckInData(traces, None)
+
+
+def fingerprint(traces: Traces) -> Fingerprint:
+    """Computes sizes and hashes of the check-ins and of the traces that they make."""
+    cuts = {name: getattr(traces, name) for name in ("first", "target", "split")}
+    parts = {
+        "check-ins": (len(traces.columns["poi_id"]), traces.columns),
+        "POIs": (traces.num_pois, {"coordinates": traces.coordinates}),
+        "traces": (len(traces.first), cuts),
+    }
+    for name, words in traces.vocabularies.items():
+        parts[f"values of {name}"] = (len(words), words)
+    return {name: sized(size, arrays) for name, (size, arrays) in parts.items()}
 
 
 def _pair(text: str) -> tuple[str, str]:

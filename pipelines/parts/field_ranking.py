@@ -15,6 +15,7 @@ import tensorflow_recommenders as tfrs
 import tfrs_models as tm
 
 from .flags import Rate, ShareBelowOne
+from .resuming import Fit, fit_once
 
 FieldModel = Literal["deep-fm", "dcn"]
 Label = Literal["rating", "like"]
@@ -86,8 +87,19 @@ def train(
     *,
     seed: int,
     callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+    fit: Fit = fit_once,
 ) -> Scored:
-    """Trains one model and measures it on the test rows."""
+    """Trains one model and measures it on the test rows.
+
+    Args:
+      data: interactions with ratings.
+      model_name: kind of the model.
+      label: label that it predicts.
+      setting: size and training.
+      seed: seed of the weights and the order of the rows.
+      callbacks: callbacks of Keras.
+      fit: function that trains the compiled model.
+    """
     tf.keras.utils.set_random_seed(seed)
     model = build_model(data, model_name, label, setting)
     model.compile(tf.keras.optimizers.Adam(setting.learning_rate))
@@ -101,10 +113,10 @@ def train(
             "validation_data": batches(data, "validation", setting.batch_size),
             "callbacks": [*callbacks, stop],
         }
-    fitted = model.fit(
+    history = fit(
+        model,
         batches(data, "train", setting.batch_size, seed=seed),
         epochs=setting.epochs,
-        verbose=0,
         **options,
     )
     answers = [model.rank(batch) for batch in batches(data, "test", setting.batch_size)]
@@ -112,7 +124,7 @@ def train(
         np.concatenate([answer[name] for answer in answers])
         for name in (label, "score")
     )
-    return Scored(score_rows(data, label, predicted, score), fitted.history, model)
+    return Scored(score_rows(data, label, predicted, score), history, model)
 
 
 def build_model(

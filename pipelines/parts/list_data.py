@@ -9,6 +9,7 @@ import tensorflow as tf
 import tfrs_models as tm
 from tfrs_models.data.batching import without_autotuning
 
+from .checkpoints import Fingerprint, fingerprint, sized
 from .data import DataConfig, load_data, train_ids
 from .ranking_data import SYNTHETIC
 
@@ -28,6 +29,7 @@ class ListData:
       user_tower: function that builds a user tower.
       item_tower: function that builds an item tower.
       serving_features: feature -> spec of the input of an export.
+      fingerprint: sizes and hashes of the data and its split.
       relevance: `[num_lists, list_size]` true relevance of synthetic lists, else None.
       vocabularies: feature -> ids that requests send as text.
     """
@@ -41,6 +43,7 @@ class ListData:
     user_tower: Callable[[], tf.keras.layers.Layer]
     item_tower: Callable[[], tf.keras.layers.Layer]
     serving_features: dict[str, tf.TensorSpec]
+    fingerprint: Fingerprint
     relevance: np.ndarray | None = None
     vocabularies: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -121,6 +124,7 @@ def _ratings(
             "user_features": tf.TensorSpec([None, width], tf.float32),
             "item_id": tf.TensorSpec([None, None], tf.string),
         },
+        fingerprint=fingerprint(data),
         vocabularies=train_ids(data),
     )
 
@@ -166,4 +170,5 @@ def _clicks(*, batch_size: int, embedding_dim: int, seed: int) -> ListData:
             "user_id": tf.TensorSpec([None], tf.int64),
             "item_id": tf.TensorSpec([None, None], tf.int64),
         },
+        fingerprint={"rows": sized(len(clicks.split), clicks.columns)},
     )

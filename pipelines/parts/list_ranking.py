@@ -21,6 +21,7 @@ from .flags import Count, Range, Rate, Width
 from .indexes import index_items
 from .progress import EpochLines, step
 from .ranks import embeddings_of, queries_of
+from .resuming import Fit, fit_once
 
 MONITOR = "val_ndcg_at_10"
 _ROWS_AT_ONCE = 512
@@ -113,6 +114,7 @@ def train(
     *,
     num_retrieved: int,
     seed: int,
+    fit_of: Callable[[str], Fit] = lambda _: fit_once,
 ) -> Trained:
     """Trains a ranker of the lists of a retrieval model.
 
@@ -123,6 +125,8 @@ def train(
       model: retrieval model, trained on all training rows.
       num_retrieved: number of candidates of a list.
       seed: seed of the weights and the order of the lists.
+      fit_of: function that returns how a training of a name is done: that of
+        `"retrieval before the rows held back"`, and that of the `"ranker"`.
 
     Raises:
       SystemExit: the retrieval model reads no histories, no user has rows to hold back,
@@ -138,7 +142,8 @@ def train(
         raise SystemExit(f"Cannot train a ranker of lists: {error}") from error
     earlier = query_towers.with_user_features(flags, held_back)
     with step("Retrieval before the rows held back"):
-        first = train_retrieval(flags, earlier, seed=seed)
+        run = fit_of("retrieval before the rows held back")
+        first = train_retrieval(flags, earlier, seed=seed, run=run)
     with step("Lists and their features") as making:
         lists = lists_of(
             first,
@@ -157,7 +162,9 @@ def train(
             f"{num_retrieved} candidates. Retrieve more of them with --num-retrieved."
         )
     tf.keras.utils.set_random_seed(seed)
-    return fit(config, build(config, flags), batches, held_out, seed=seed)
+    ranker = build(config, flags)
+    run = fit_of("ranker")
+    return fit(config, ranker, batches, held_out, seed=seed, run=run)
 
 
 def fit(
@@ -167,6 +174,7 @@ def fit(
     held_out: tf.data.Dataset,
     *,
     seed: int,
+    run: Fit = fit_once,
 ) -> Trained:
     """Trains a ranker and keeps its best epoch, or the order of retrieval.
 
@@ -176,6 +184,7 @@ def fit(
       batches: training lists with features and labels, one by one.
       held_out: lists of validation rows, likewise.
       seed: seed of the order of the lists.
+      run: function that trains the compiled ranker.
     """
     ranker.set_statistics(batches.batch(config.batch_size))
     ranker.compile(tf.keras.optimizers.Adam(config.learning_rate))
@@ -186,7 +195,8 @@ def fit(
         MONITOR, patience=config.patience, restore_best_weights=True, baseline=before
     )
     number = sum(1 for _ in batches)
-    history = ranker.fit(
+    history = run(
+        ranker,
         batches.shuffle(number, seed=seed).batch(config.batch_size),
         validation_data=held_out,
         epochs=config.epochs,
@@ -196,8 +206,7 @@ def fit(
                 {"loss per list": "loss_per_example", "validation NDCG@10": MONITOR}
             ),
         ],
-        verbose=0,
-    ).history
+    )
     best = max(history[MONITOR])
     if best <= before:
         ranker.set_weights(start)
@@ -226,7 +235,11 @@ def build(
 
 
 def train_retrieval(
-    flags: query_towers.QueryTowerConfig, data: tm.data.Interactions, *, seed: int
+    flags: query_towers.QueryTowerConfig,
+    data: tm.data.Interactions,
+    *,
+    seed: int,
+    run: Fit = fit_once,
 ) -> tm.models.TwoTower:
     """Trains a retrieval model with the flags of another, on earlier rows.
 
@@ -234,6 +247,7 @@ def train_retrieval(
       flags: flags of the retrieval model, resolved.
       data: interactions whose validation rows are held back from training.
       seed: seed of the weights and the order of the windows.
+      run: function that trains the compiled model.
 
     Raises:
       SystemExit: no user has a history to learn from.
@@ -245,7 +259,7 @@ def train_retrieval(
     stop = tm.training.StopOnMetric(
         training.MONITOR, patience=4, restore_best_weights=True
     )
-    training.fit(flags, data, model, [stop], seed=seed)
+    training.fit(flags, data, model, [stop], seed=seed, run=run)
     return model
 
 

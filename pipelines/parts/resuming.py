@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -15,11 +15,12 @@ import tfrs_models as tm
 from tfrs_models.training.training_states import DamagedStateError
 
 from .artifacts import finite, module_of, new_run, read_json, write_json
-from .checkpoints import Origin, different_data
+from .checkpoints import Origin, different_data, is_empty
 from .command import STATES
 from .exports import FallBackConfig
 from .flags import Positive
 
+Fit = Callable[..., dict[str, list[float]]]  # of a compiled model and its batches
 _VOCABULARIES = "vocabularies-"
 # Flags of several commands that leave the training as it is.
 MAY_DIFFER = frozenset(
@@ -60,7 +61,7 @@ Resume = Annotated[
 ]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ResumeConfig(FallBackConfig):
     """Flags of trainings that go on after an interruption."""
 
@@ -86,6 +87,73 @@ def folder_of(config: ResumeConfig, name: str = "") -> Path:
     """
     slug = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
     return Path(config.output) / STATES / slug
+
+
+def fit_once(
+    model: tf.keras.Model, batches: tf.data.Dataset, **options: object
+) -> dict[str, list[float]]:
+    """Trains a model without states to go on with; returns metric -> values."""
+    return model.fit(batches, **{"verbose": 0, **options}).history
+
+
+def is_to_train(folder: Path, resume: bool | str) -> bool:
+    """Tells whether a command trains the model that it starts from, or goes on with it.
+
+    Args:
+      folder: output folder of the run of that model.
+      resume: `--resume` of the command.
+    """
+    has_ended = (folder / "metrics.json").exists()
+    return is_empty(folder) or (bool(resume) and not has_ended)
+
+
+def after_start(config: ResumeConfig, *folders: Path) -> ResumeConfig:
+    """Lets the training of a command begin if that of its start model goes on.
+
+    Args:
+      config: flags.
+      folders: output folders of the runs of models that the command starts from.
+
+    Returns:
+      Flags with `--resume auto` if such a run was interrupted.
+    """
+    if config.resume and any(
+        (folder / STATES).exists() and is_to_train(folder, config.resume)
+        for folder in folders
+    ):
+        return dataclasses.replace(config, resume="auto")
+    return config
+
+
+def of_several(
+    config: ResumeConfig, *, may_differ: Collection[str] = MAY_DIFFER
+) -> tuple[ResumeConfig, str]:
+    """Prepares a command with several trainings, before it loads anything.
+
+    All states of a run have its identity. `--resume` goes on with the run of the newest
+    state: its trainings that have ended are not trained again, and those without a
+    state begin. States of earlier runs count as none.
+
+    Args:
+      config: flags, with an `output`.
+      may_differ: names of flags that may differ from those of the states.
+
+    Returns:
+      Flags for `resumable_fit`, and the identity of the run.
+
+    Raises:
+      SystemExit: there is no state to go on with, or it is damaged or of other flags.
+    """
+    if not (config.resume or config.resume_anyway):
+        return config, new_run()
+    folder = Path(config.output) / STATES
+    states = sorted(folder.glob("*/*/about.json"), key=lambda p: p.stat().st_mtime_ns)
+    if not states:
+        _read(config, "", None)  # ends the program, unless it may begin
+        return config, new_run()
+    config = dataclasses.replace(config, resume="auto")
+    name = states[-1].parents[1].name
+    return config, run_of(to_go_on_with(config, name, may_differ=may_differ))
 
 
 def to_go_on_with(

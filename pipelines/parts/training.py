@@ -1,6 +1,6 @@
 """Training of a two-tower model: its weights, its metrics on validation, its fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -9,6 +9,7 @@ import tfrs_models as tm
 from . import query_towers
 from .query_towers import QueryTowerConfig
 from .ranks import validation_metrics
+from .resuming import Fit, fit_once
 
 MONITOR = "val_factorized_top_k/ndcg_at_10"
 
@@ -68,7 +69,7 @@ def fit(
     callbacks: Sequence[tf.keras.callbacks.Callback],
     *,
     seed: int,
-    run: Callable[..., dict[str, list[float]]] | None = None,
+    run: Fit = fit_once,
 ) -> dict[str, list[float]]:
     """Trains a model and evaluates it on validation rows after each epoch.
 
@@ -79,7 +80,7 @@ def fit(
       callbacks: callbacks of Keras.
       seed: seed of the order of the rows.
       run: function that trains the compiled model, as `resumable_fit` does with the
-        arguments that are missing here; None for one that is not resumed.
+        arguments that are missing here.
 
     Returns:
       Metric -> value of each epoch.
@@ -100,16 +101,10 @@ def fit(
                 )
             )
         )
-    return (run or _fit)(
+    return run(
         model,
         batches,
         validation_data=data.batches("validation", 4096),
         epochs=config.epochs,
         callbacks=[*validation, *callbacks],
     )
-
-
-def _fit(
-    model: tm.Model, batches: tf.data.Dataset, **options: object
-) -> dict[str, list[float]]:
-    return model.fit(batches, verbose=0, **options).history

@@ -67,7 +67,7 @@ def evaluate(
     loss: str,
     *,
     seed: int,
-    fitted: tf.keras.callbacks.History,
+    history: dict[str, list[float]],
 ) -> Run:
     """Scores the test lists and measures their order and the clicks."""
     labels, score, logit, clicks = _predict(model, data.test)
@@ -87,7 +87,7 @@ def evaluate(
     return Run(
         loss=loss,
         seed=seed,
-        epochs=len(fitted.epoch),
+        epochs=len(history["loss"]),
         validation_ndcg=_ndcg(labels, score, None).mean,
         model=model,
         ranking=ranking,

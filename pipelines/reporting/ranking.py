@@ -87,7 +87,7 @@ def evaluate(
     *,
     position_bias: bool,
     seed: int,
-    fitted: tf.keras.callbacks.History,
+    history: dict[str, list[float]],
 ) -> Run:
     """Predicts the test rows and computes metrics by slice, user and task."""
     logits, served, mixture, affinity = [], [], [], []
@@ -109,8 +109,8 @@ def evaluate(
         tower=tower,
         position_bias=position_bias,
         seed=seed,
-        validation_loss=min(fitted.history["val_loss_per_example"]),
-        history=fitted.history,
+        validation_loss=min(history["val_loss_per_example"]),
+        history=history,
         model=model,
         slices={name: figures for name, (figures, _) in measured.items()},
         ranking=within_groups(data, answers),

@@ -74,7 +74,7 @@ def evaluate(
     variant: str,
     *,
     seed: int,
-    fitted: tf.keras.callbacks.History,
+    history: dict[str, list[float]],
     monitor: str,
 ) -> Run:
     """Ranks the candidates of the test split."""
@@ -82,10 +82,10 @@ def evaluate(
     return Run(
         variant=variant,
         seed=seed,
-        epochs=len(fitted.epoch),
-        validation=max(fitted.history[monitor]),
+        epochs=len(history["loss"]),
+        validation=max(history[monitor]),
         test={name: float(v) for name, v in found.items() if "/" in name},
-        history={k: [float(v) for v in vs] for k, vs in fitted.history.items()},
+        history={k: [float(v) for v in vs] for k, vs in history.items()},
     )
 
 
