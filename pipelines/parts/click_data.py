@@ -136,11 +136,11 @@ def load_clicks(
             "leave it out to read the others, or start from a model that knows them."
         )
     if not found:
+        user = str(data.vocabularies["user_id"][0])
         raise SystemExit(
             f"No session of {path} has two results that the model knows: its "
-            f"`object_id` must be like {names[0]!r}, its `search_query` like "
-            f"{data.vocabularies['user_id'][0]!r}. Start from a model of the same data "
-            "with --retrieval."
+            f"`object_id` must be like {str(names[0])!r}, its `search_query` like "
+            f"{user!r}. Start from a model of the same data with --retrieval."
         )
     clicks = ClickData(
         data=data,

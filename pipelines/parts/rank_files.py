@@ -104,9 +104,9 @@ def read_ranks(path: Path) -> RankFile:
         run = (found.schema.metadata or {})[b"run"].decode()
         frame = found.to_pandas()[["recommender", *KEYS, *COUNTS]]
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        why = str(error).splitlines()[0].rstrip(".")
         raise SystemExit(
-            f"{path} is damaged or holds no ranks: {str(error).splitlines()[0]}. Run "
-            "the pipeline again."
+            f"{path} is damaged or holds no ranks: {why}. Run the pipeline again."
         ) from error
     return RankFile(run, frame)
 

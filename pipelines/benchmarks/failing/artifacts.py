@@ -87,7 +87,7 @@ def _read_ranks(folder: Path) -> int:
 def _write_lists(folder: Path, edition: int) -> None:
     lists = np.arange(_NUM_ROWS * 5).reshape(-1, 5) % 30 + 1
     ids = np.array([f"{edition}.{n}" for n in range(31)], object)
-    write_lists(folder, lists, _keys(), ids)
+    write_lists(folder, lists, _keys(), ids, run=str(edition))
 
 
 def _read_lists(folder: Path) -> int:

@@ -22,8 +22,9 @@ from pipelines.benchmarks.failing.failing_calls import FailingCalls
 
 OUTPUT = "output"  # folder of the files, in the folder that a command runs in
 # Values of metrics.json that differ between two runs that nothing happened to: who made
-# them, and what ScaNN finds, which clusters at random.
-_OF_A_RUN = ("run", "checkpoint", "export", "sha256", "scann_recall_at_100")
+# them, hashes of files that name their run, and what ScaNN finds, which clusters at
+# random.
+_OF_A_RUN = ("run", "checkpoint", "export", "sha256", "files", "scann_recall_at_100")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,7 +51,6 @@ PIPELINES = {
         *("--losses", "pairwise logistic", "--epochs", "2", "--seeds", "1"),
     ),
     "clickstream": (
-        *_TABLE,
         *("--retrieval", "../start", "--sessions-per-user", "1", "--epochs", "3"),
     ),
     "automtn": (*_SMALL, "--users", "6", "--epochs", "3", "--no-ablations"),
