@@ -17,7 +17,7 @@ from pipelines.parts.all_users import recommend_to_file
 from pipelines.parts.artifacts import read_json, write_json, write_text
 from pipelines.parts.checkpoints import Checkpoints, Origin
 from pipelines.parts.rank_files import read_ranks, write_lists, write_ranks
-from pipelines.parts.trials import run_trials
+from pipelines.parts.trials import run_trials, stored_trials
 from tfrs_models.data.synthetic import make_search_and_recommendation
 
 _NUM_ROWS = 200
@@ -242,15 +242,16 @@ def _read_training(folder: Path) -> int:
 
 
 def _write_trials(folder: Path, edition: int) -> None:
-    run_trials(
-        folder / "trials.db",
-        lambda trial: {"rate": trial.suggest_float("rate", 0.0, 1.0)},
-        lambda flags, _: flags["rate"],
-        trials=2 * edition,
-        seed=1,
-        given={"rate": 0.5},
-        of={"data": "these"},
-    )
+    with stored_trials(folder / "trials.db"):
+        run_trials(
+            folder / "trials.db",
+            lambda trial: {"rate": trial.suggest_float("rate", 0.0, 1.0)},
+            lambda flags, _: flags["rate"],
+            trials=2 * edition,
+            seed=1,
+            given={"rate": 0.5},
+            of={"data": "these"},
+        )
 
 
 def _read_trials(folder: Path) -> int:

@@ -153,6 +153,18 @@ static void note(int descriptor, off_t size) {
   if (descriptor >= 0 && descriptor < FILES) flushed[descriptor] = size;
 }
 
+/* A flush holds for all descriptors of the file. */
+static void note_flushed(int descriptor) {
+  struct stat found, other;
+  if (fstat(descriptor, &found)) return;
+  int before = errno;
+  for (int one = 0; one < 1024; one++)
+    if (!fstat(one, &other) && other.st_ino == found.st_ino &&
+        other.st_dev == found.st_dev)
+      note(one, found.st_size);
+  errno = before;
+}
+
 static void lose_half(int descriptor) {
   int before = errno;
   char link[64];
@@ -330,7 +342,7 @@ int close(int file) {
       return -1; \
     } \
     int result = real(file); \
-    if (armed && !result) note(file, size_of(file)); \
+    if (armed && !result) note_flushed(file); \
     return result; \
   }
 DEFINE_SYNC(fsync)

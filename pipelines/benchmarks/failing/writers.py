@@ -152,12 +152,13 @@ def _spread(number: int, most: int) -> list[int]:
 
 
 def measure(
-    folder: Path, *, names: Sequence[str], most: int, every_error: bool
+    folder: Path, results: Path, *, names: Sequence[str], most: int, every_error: bool
 ) -> dict:
     """Tries failing calls of artifacts.
 
     Args:
       folder: folder for the artifacts.
+      results: file that is written after each artifact.
       names: artifacts, by name; none for all.
       most: largest number of calls of an artifact that fail.
       every_error: whether each call fails with each error, not with one of them.
@@ -197,6 +198,7 @@ def measure(
             found["tried"].append(dataclasses.asdict(one))
         seconds = time.monotonic() - start
         print(f"{artifact.name}: {len(plans)} faults in {seconds:.0f} s", flush=True)
+        results.write_text(json.dumps(found))
     return found
 
 
@@ -221,14 +223,13 @@ def main(config: Config) -> dict:
     """Tries failing calls, writes what became of them, and returns it."""
     with tempfile.TemporaryDirectory(dir=config.folder) as name:
         folder = Path(name).resolve()
-        found = measure(
+        return measure(
             folder,
+            config.results,
             names=config.names,
             most=config.most,
             every_error=config.every_error,
         )
-    config.results.write_text(json.dumps(found))
-    return found
 
 
 if __name__ == "__main__":
