@@ -13,7 +13,7 @@ import pytest
 KILLS = 10
 ORDERS = "--dataset {orders} --split leave_last_out"
 SMALL = "--embedding-dim 4 --batch-size 64"
-START = f"{ORDERS} {SMALL} --epochs 1 --query-tower id --baselines none"
+START = f"{ORDERS} {SMALL} --epochs 1 --baselines none"
 # Command -> flags of a small run with several trainings, or one of several epochs.
 COMMANDS = {
     "retrieval": f"{ORDERS} {SMALL} --epochs 4 --baselines none",
@@ -73,7 +73,7 @@ def measured(output):
 def begin(orders, tmp_path_factory):
     """Flags of the commands, on a table and on a retrieval model of it."""
     names = {"orders": orders.dataset, "start": tmp_path_factory.mktemp("start")}
-    flags = f"{START} --query-tower id".format(**names).split()
+    flags = START.format(**names).split()
     process = start("retrieval", flags, names["start"])
     code, text = ended(process)
     assert code == 0, text
