@@ -35,7 +35,7 @@ class Anything:
     """Stands for a class, function or number of a package that is not imported."""
 
     def __getattr__(self, name: str) -> "Anything":
-        if name.startswith("__"):
+        if name.startswith("__") and name != "__internal__":  # a name of TensorFlow
             raise AttributeError(name)
         return ANYTHING
 
