@@ -56,9 +56,13 @@ def in_training(process, output, before):
 
 
 def states(output):
-    return {
-        path: path.stat().st_mtime_ns for path in output.rglob("training/**/*.json")
-    }
+    """The states that have their number, and when each was written."""
+    found = [
+        *output.glob("training/*/about.json"),
+        *output.glob("training/*/*/about.json"),
+    ]
+    numbered = [path for path in found if path.parent.name.isdecimal()]
+    return {path: path.stat().st_mtime_ns for path in numbered if path.exists()}
 
 
 def measured(output):
