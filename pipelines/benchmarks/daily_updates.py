@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tyro
 
 import tfrs_models as tm
 from pipelines import retrieval
 from pipelines.benchmarks.results import gain, table, write_part
 from pipelines.parts import query_towers, updating
+from pipelines.parts.command import command, start
 from pipelines.parts.training import create_weights
 from pipelines.reporting.served import served_ranks
 from tfrs_models.data.files import read_rows
@@ -197,6 +197,7 @@ def run(config: Config, settings: dict[str, updating.LearningConfig]) -> Iterato
         tf.keras.backend.clear_session()
 
 
+@command
 def main(config: Config) -> list[Day]:
     """Runs the benchmark; writes the table unless settings are compared."""
     settings = {text: parsed(text) for text in config.grid} or {UPDATE: config}
@@ -280,4 +281,4 @@ def _relative(days: Sequence[Day], name: str) -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    start(main, Config, __doc__)

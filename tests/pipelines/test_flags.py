@@ -23,6 +23,7 @@ NEEDED = {
     "pipelines.native.__main__": {"model": Path("1")},
     "pipelines.recommend": {"user": ("1",)},
     "pipelines.tutorials": {"folder": Path("examples")},
+    "pipelines.update": {"dataset": "new.csv"},
 }
 NONSENSE = {
     int: (0, -1, 10**12),
@@ -34,6 +35,7 @@ NONSENSE = {
 ZERO = {
     *("alpha", "category_weight", "cold_users", "corpus_rows", "distance_scale"),
     *("dropout", "epochs", "first_seed", "fixed_layers", "history_days", "id_dropout"),
+    *("faults", "kills", "replay"),
     *(
         "items_weight_decay",
         "keep_lists",
@@ -59,6 +61,8 @@ def with_flags():
     for found in pkgutil.walk_packages(pipelines.__path__, "pipelines."):
         if found.name == "pipelines.benchmarks.__main__":
             continue  # runs the others, without flags
+        if found.name.startswith("pipelines.benchmarks.failing."):
+            continue  # processes that `faults` starts
         module = importlib.import_module(found.name)
         if dataclasses.is_dataclass(getattr(module, "Config", None)):
             yield module
