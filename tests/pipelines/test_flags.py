@@ -125,7 +125,10 @@ def is_meant(path, value):
 def test_nonsense_is_refused_by_the_name_of_its_flag(module):
     config = config_of(module)
     assert flags.first_problem(config) is None
-    assert flags.first_problem(getattr(module, "SMOKE", config)) is None
+    smoke = dataclasses.replace(
+        getattr(module, "SMOKE", config), **NEEDED.get(module.__name__, {})
+    )
+    assert flags.first_problem(smoke) is None
     taken = []
     for path, hint in fields(config):
         is_several = typing.get_origin(hint) is tuple
