@@ -35,7 +35,7 @@ NONSENSE = {
 ZERO = {
     *("alpha", "category_weight", "cold_users", "corpus_rows", "distance_scale"),
     *("dropout", "epochs", "first_seed", "fixed_layers", "history_days", "id_dropout"),
-    *("faults", "kills", "replay"),
+    *("faults", "keep", "kills", "maximum_fall", "replay"),
     *(
         "items_weight_decay",
         "keep_lists",
