@@ -6,7 +6,7 @@ SHELL := /bin/bash
 THREADS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(THREADS) $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-slow test-matrix test-upstream test-tutorials lint format bench notebooks docs explore clean
+.PHONY: demo test test-slow test-kills test-matrix test-upstream test-tutorials lint format bench notebooks docs explore clean
 
 PIP := $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt
 
@@ -36,7 +36,12 @@ test: .venv/dev  ## everything but the slow tests
 	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/dev  ## the others; apart, for workers that start anew need less memory
-	$(PYTEST) --dist worksteal -m slow
+	$(PYTEST) --dist worksteal -m slow --ignore $(KILLS)
+
+KILLS := tests/pipelines/test_killed.py
+
+test-kills: .venv/dev  ## kills every training command at ten moments: half an hour
+	$(PYTEST) --dist worksteal $(KILLS)
 
 # An environment of its own, without ScaNN: `make test-matrix TENSORFLOW=2.21`.
 TENSORFLOW ?= 2.21

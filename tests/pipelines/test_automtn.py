@@ -344,7 +344,7 @@ def test_a_run_whose_test_traces_know_no_place_has_no_map(tmp_path, monkeypatch)
     monkeypatch.setattr(
         automtn, "train", lambda *flags, **_: (automtn.untrained(*flags), history)
     )
-    monkeypatch.setattr(automtn, "export", lambda *_: pathlib.Path("1"))
+    monkeypatch.setattr(automtn, "export", lambda *_, **__: pathlib.Path("1"))
     automtn.main(dataclasses.replace(automtn.SMOKE, data=data, output=tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert "The lags of the traces" in page

@@ -11,6 +11,7 @@ import tfrs_models as tm
 from pipelines import native
 from pipelines.native.__main__ import Config, main
 from tests.serving.exports import EXPORTS
+from tfrs_models._files import SEAL, sealed
 from tfrs_models.serving import contract, export
 from tfrs_models.serving.contract_checks import differences
 
@@ -122,7 +123,8 @@ def test_the_command_says_what_differs(program, exported, tmp_path):
     promised["signatures"]["serving_default"]["inputs"] = {}
     score = promised["samples"][0]["outputs"]["score"]
     score["values"] = [value + 1 for value in score["values"]]
-    path.write_text(json.dumps(promised))
+    del promised[SEAL]
+    path.write_text(json.dumps(sealed(promised)))
     with pytest.raises(
         SystemExit, match="sample 0: output `score` differs(.|\n)*signature `serving_d"
     ):
@@ -132,6 +134,7 @@ def test_the_command_says_what_differs(program, exported, tmp_path):
 @pytest.mark.parametrize("text", [None, "no JSON"])
 def test_the_command_needs_a_contract(text, tmp_path):
     (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "saved_model.pb").touch()
     if text:
         (tmp_path / "assets.extra" / "contract.json").write_text(text)
     with pytest.raises(SystemExit, match="contract.json is missing or no JSON"):
