@@ -33,6 +33,12 @@ class Restored(NamedTuple):
       module: the `Recommender`, `BruteForce` or `IVF`, which takes updates again.
       sequence: number of the last update that is in it, as `save_snapshot` was given.
       folder: folder of the snapshot.
+
+    Example:
+      >>> index = tm.layers.BruteForce(k=1).index([[1.0, 0.0]], ["a"])
+      >>> _ = tm.serving.save_snapshot(index, "snapshots", sequence=3)
+      >>> tm.serving.load_snapshot("snapshots").sequence
+      3
     """
 
     module: Recommender | SlotIndex
@@ -127,6 +133,14 @@ def load_snapshot(
     Raises:
       ValueError: there is no snapshot, it is damaged or of another version of this
         package, or a layer must be given.
+
+    Example:
+      >>> index = tm.layers.IVF(k=1, capacity=9).index([[1.0, 0.0], [0.0, 1.0]])
+      >>> _ = tm.serving.save_snapshot(index, "snapshots")
+      >>> index = tm.serving.load_snapshot("snapshots").module
+      >>> index.upsert([[0.0, 5.0]], [7])
+      >>> index([[0.0, 2.0]])[1].numpy()
+      array([[7]])
     """
     directory = local_path("directory", directory)
     is_one = (directory / _ABOUT).is_file()

@@ -50,6 +50,11 @@ class State:
       folder: folder of the state, named by its number.
       about: content of about.json: `id` of the state, `identity` and `notes` of the
         training, `epoch` and `step` to go on with, `history` and more.
+
+    Example:
+      >>> about = {"identity": {"batch_size": 1}, "epoch": 3}
+      >>> tm.training.State("states/1", about).differences({"batch_size": 2})
+      ['`batch_size` was 1 and is 2']
     """
 
     folder: Path

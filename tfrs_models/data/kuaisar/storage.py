@@ -107,8 +107,8 @@ def write_records(
       >>> import os
       >>> data = tm.data.synthetic.make_search_and_recommendation(0, num_users=20)
       >>> tm.data.kuaisar.write_records(data, "records", shard_rows=500)
-      >>> sorted(os.listdir("records"))[:3]
-      ['items', 'manifest.json', 'queries']
+      >>> sorted(os.listdir("records"))[:4]
+      ['hashes.json', 'items', 'manifest.json', 'queries']
     """
     directory = Path(directory)
     if shard_rows < 1:
