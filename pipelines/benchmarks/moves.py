@@ -4,7 +4,7 @@ A profile of the eager Python of one training step (or request) gives the sequen
 calls of the package's named functions. Its files are those that have a call in it; a
 move is a call whose file is not that of the call before it. Comprehensions, generator
 expressions and lambdas belong to the function around them. Dropout has the arguments
-and the meaning of Keras's layer and counts like it: a reader of a step need not open it.
+and the meaning of Keras's layer and counts like it: no reader of a step opens it.
 """
 
 import functools
