@@ -36,11 +36,11 @@ test: .venv/dev  ## everything but the slow tests
 	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/dev  ## the others; apart, for workers that start anew need less memory
-	$(PYTEST) --dist worksteal -m slow --ignore $(KILLS)
+	$(PYTEST) --dist worksteal -m slow $(addprefix --ignore ,$(KILLS))
 
-KILLS := tests/pipelines/test_killed.py
+KILLS := $(addprefix tests/pipelines/test_,killed.py resumed.py)
 
-test-kills: .venv/dev  ## kills every training command at ten moments: half an hour
+test-kills: .venv/dev  ## stops every training command at many moments: an hour
 	$(PYTEST) --dist worksteal $(KILLS)
 
 # An environment of its own, without ScaNN: `make test-matrix TENSORFLOW=2.21`.
